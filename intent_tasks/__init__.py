@@ -1,0 +1,1 @@
+"""What each customer of a shop is about to do: learned, predicted, written back and measured."""

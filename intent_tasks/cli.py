@@ -1,0 +1,66 @@
+"""`intent …`: every step and everything around it, without Airflow."""
+
+import json
+import sys
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import typer
+
+from intent_tasks.errors import BadInput, IntentError
+from intent_tasks.settings import load_settings
+from intent_tasks.steps import STEPS, receipt_line, run_step
+
+app = typer.Typer(
+    help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
+)
+
+
+@app.callback()
+def _commands() -> None:
+    """Keep `step` a command of its own."""
+
+
+def _day(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a date has no zone
+    except ValueError:
+        raise BadInput(f"as_of_date {text!r} is not a day; write it as YYYY-MM-DD.") from None
+
+
+def _options(text: str) -> dict[str, Any]:
+    try:
+        options = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"--json is not JSON: {error}.") from None
+    if not isinstance(options, dict):
+        raise BadInput("--json must be an object, such as '{\"model_version\": 3}'.")
+    return options
+
+
+@app.command(help="Run one step.\n\n" + "\n\n".join(f"{k}: {v}." for k, v in STEPS.items()))
+def step(
+    name: str,
+    as_of_date: Annotated[str, typer.Option(help="shop day, YYYY-MM-DD")],
+    bucket: Annotated[int | None, typer.Option(help="bucket of customers")] = None,
+    options_json: Annotated[str, typer.Option("--json", help="options of the step")] = "{}",
+) -> None:
+    """Run one step; the last line of stdout is its receipt."""
+    options = _options(options_json)
+    if bucket is not None:
+        options["bucket"] = bucket
+    receipt = run_step(load_settings(), name, _day(as_of_date), options)
+    typer.echo(receipt_line(receipt))
+
+
+def main() -> None:
+    """Run the command line; a foreseen failure is a message and an exit code, no traceback."""
+    try:
+        app()
+    except IntentError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

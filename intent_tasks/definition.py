@@ -1,0 +1,62 @@
+"""What is predicted: population, anchor, horizons and label, for trainer, scorer and feedback.
+
+An *anchor* is the end of a shop day `as_of_date`: everything ingested before that instant is known,
+nothing later is. The *label* of a customer at an anchor and a horizon of h days is whether they
+purchase within the h shop days that follow the anchor.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+EVENT_TYPES = ("view", "click", "search", "cart", "remove", "purchase", "review", "refund")
+"""What a customer can do, in the order of their codes."""
+
+HORIZONS_DAYS = (1, 3, 7, 14)
+"""Days after the anchor. A constant: the columns of `intent.predictions` are made from it."""
+
+MAIN_HORIZON_DAYS = 7
+"""The horizon that bands, reasons and the gate look at."""
+
+ROLES = ("champion", "challenger")
+"""In which role a model version scored a customer."""
+
+BANDS = {"hot": 4.0, "warm": 1.5, "cool": 0.5, "cold": 0.0}
+"""Least lift over the realised base rate of the main horizon, hottest first."""
+
+FALLBACK_LEVELS = ("model", "recent", "base_rate")
+"""Where a score came from: the model, the customer's last good score, or the base rate."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """The choices that fix who is predicted and when the truth is known.
+
+    Args:
+        time_zone: IANA name of the shop's time zone; its midnight ends a shop day.
+        population_days: a customer is predicted when they did something in this many days.
+        history_days: events older than this, counted from the anchor, are not read.
+        maturity_lag_days: extra days after a horizon before an outcome counts as matured, because
+            events arrive late.
+    """
+
+    time_zone: str = "UTC"
+    population_days: int = 30
+    history_days: int = 90
+    maturity_lag_days: int = 1
+
+    def day_start(self, day: date) -> datetime:
+        """Return the instant (UTC) at which the shop day begins."""
+        return datetime.combine(day, time(), ZoneInfo(self.time_zone)).astimezone(UTC)
+
+    def day_end(self, day: date) -> datetime:
+        """Return the instant (UTC) at which the shop day is over: the anchor of that day."""
+        return self.day_start(day + timedelta(days=1))
+
+    def matured_on(self, as_of_date: date, horizon_days: int) -> date:
+        """Return the first day at whose end the outcome of that anchor and horizon is matured."""
+        return as_of_date + timedelta(days=horizon_days + self.maturity_lag_days)
+
+    def first_history_day(self, as_of_date: date) -> date:
+        """Return the earliest shop day whose events are read for that anchor."""
+        return as_of_date - timedelta(days=self.history_days - 1)

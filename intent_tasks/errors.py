@@ -1,0 +1,38 @@
+"""The ways a step can end badly, as one tree.
+
+IntentError            a message for a person; exit code 1
+├── TemporaryFailure   the surroundings failed (database, registry, disk); exit code 75, retried
+├── Refused            a rule says no; retrying will not help; exit code 78
+│   └── BadInput       what was handed in cannot be used: names the field and what is allowed
+└── NothingToDo        there is no work for this day; exit code 99, a skip
+
+Every message says what happened and what to do about it.
+"""
+
+
+class IntentError(Exception):
+    """A failure that was foreseen; its message is for a person."""
+
+    exit_code = 1
+
+
+class TemporaryFailure(IntentError):
+    """The surroundings failed; the same call may work in a minute."""
+
+    exit_code = 75
+
+
+class Refused(IntentError):
+    """A rule refuses the work; calling again changes nothing."""
+
+    exit_code = 78
+
+
+class BadInput(Refused):
+    """A file, option or column that cannot be used."""
+
+
+class NothingToDo(IntentError):
+    """There is nothing to do for this call."""
+
+    exit_code = 99

@@ -1,0 +1,1 @@
+"""One machine: embedded Postgres, local servers, and the demo that drives them."""

@@ -1,0 +1,125 @@
+"""All settings of an installation, read once from the environment and from one file.
+
+Names carry the prefix `INTENT_`. The file is `intent.env` in the state folder (`INTENT_HOME`, by
+default `.intent` below the working directory); the environment wins over the file.
+"""
+
+import os
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from intent_tasks.definition import Definition
+from intent_tasks.errors import BadInput
+
+SETTINGS_FILE = "intent.env"
+
+
+class Schedule(BaseSettings):
+    """When the DAGs run and with which interpreter: all that the Airflow side needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix="INTENT_", frozen=True, extra="ignore")
+
+    time_zone: str = "UTC"
+    """IANA name of the shop's time zone; its midnight ends a shop day."""
+    daily_cron: str = "30 2 * * *"
+    """When a day is predicted, in that zone, on the morning after it."""
+    weekly_cron: str = "0 4 * * 1"
+    """When a new version is trained, in that zone."""
+    last_day: date | None = None
+    """Last day of a shop that is a recording: nothing is scheduled after it."""
+    python: str = sys.executable
+    """Interpreter that runs the steps; it may be of another environment than Airflow's."""
+
+
+class Settings(Schedule):
+    """One frozen set of settings; each step receives it as an argument."""
+
+    model_config = SettingsConfigDict(env_prefix="INTENT_", frozen=True, extra="forbid")
+
+    home: Path
+    """State folder: snapshots, scores, model cache, Data Docs."""
+
+    shop_url: SecretStr
+    """SQLAlchemy URL that may read schema `shop` (role intent_extract)."""
+    pipeline_url: SecretStr
+    """SQLAlchemy URL that may write schema `intent` (role intent_pipeline)."""
+    analyst_url: SecretStr
+    """SQLAlchemy URL that may read the views (role intent_analyst)."""
+    migrator_url: SecretStr
+    """SQLAlchemy URL that owns schema `intent` (role intent_migrator)."""
+
+    shop_owner_url: SecretStr | None = None
+    """URL that may create and fill schema `shop`: only where the shop is simulated or loaded."""
+
+    mlflow_url: str
+    """Address of the MLflow server; its log-in is in the next two."""
+    mlflow_username: str = ""
+    mlflow_password: SecretStr = SecretStr("")
+    model_name: str = "purchase_intent"
+    """Registered model whose alias `champion` is served."""
+    require_approver: bool = False
+    """Refuse a version that does not carry the tag `approved_by`."""
+
+    identity_key: SecretStr
+    """Key of the HMAC that turns customer_id into customer_key."""
+    identity_key_id: str = "k1"
+    """Name of that key, kept beside every customer_key."""
+    manifest_key: SecretStr
+    """Key that signs the manifests of model versions."""
+
+    population_days: int = 30
+    history_days: int = 90
+    maturity_lag_days: int = 1
+    bucket_count: int = 4
+    """Shards of customers; each is scored by one process."""
+    recount_days: int = 3
+    """Days before as_of_date that an extract counts again, for transactions that commit late."""
+    empty_day: Literal["stop", "skip"] = "stop"
+    """A day without events is a broken load (stop, exit 78) or a closed shop (skip, exit 99)."""
+    training_days: int = 60
+    """Days of anchors that training learns from."""
+    model_size: str = "nano"
+    seed: int = 20260101
+
+    @field_validator("bucket_count", "population_days", "history_days", "training_days")
+    @classmethod
+    def _at_least_one(cls, value: int) -> int:
+        if value < 1:
+            raise ValueError("must be at least 1")
+        return value
+
+    @property
+    def definition(self) -> Definition:
+        """The part of the settings that says what is predicted."""
+        return Definition(
+            self.time_zone, self.population_days, self.history_days, self.maturity_lag_days
+        )
+
+
+def state_folder() -> Path:
+    """Return the absolute path of the state folder, whether or not it exists."""
+    return Path(os.environ.get("INTENT_HOME", ".intent")).absolute()
+
+
+def load_settings() -> Settings:
+    """Read the settings of this installation.
+
+    Raises:
+        BadInput: a setting is missing, unknown or out of range; all of them are named.
+    """
+    home = state_folder()
+    try:
+        return Settings(_env_file=home / SETTINGS_FILE, home=home)  # type: ignore[call-arg]
+    except ValidationError as error:
+        problems = "; ".join(
+            f"INTENT_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
+        )
+        raise BadInput(
+            f"Settings are incomplete: {problems}. Set them in the environment or in "
+            f"{home / SETTINGS_FILE}; `intent up` writes that file for a local installation."
+        ) from None

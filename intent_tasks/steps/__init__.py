@@ -1,0 +1,66 @@
+"""The steps of the pipeline: one module, one CLI command, one Airflow task each.
+
+A step is `run(settings, as_of_date, **options) -> Receipt`: it reads, calls pure code, writes, and
+returns a receipt. It is a function of its arguments and the stores, so running it twice gives the
+same bytes. Modules are imported by name when they run, because some of them cost seconds to import.
+"""
+
+import importlib
+import inspect
+import json
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from intent_tasks.errors import BadInput
+from intent_tasks.settings import Settings
+
+Receipt = dict[str, Any]
+"""What a step did: ids, counts, paths and digests, as JSON of at most 4 kB."""
+
+RECEIPT_BYTES = 4096
+
+STEPS = {
+    "extract": "copy the events ingested on a day, and all missing days before it, to snapshots",
+    "validate": "check the events ingested on a day against the contract",
+    "pin": "resolve the champion, verify its manifest and pin that version for a day",
+    "score": "predict one bucket of customers with the pinned version",
+    "publish": "write a day's scores to intent.predictions in one transaction",
+    "window": "choose the days to learn from and complete their snapshots",
+    "train": "train the sequence model and the baselines on a window",
+    "evaluate": "measure the trained model and the baselines on later days, and judge the gate",
+    "register": "register the evaluated model in MLflow as challenger",
+    "mature": "write the outcomes that are known by the end of a day",
+    "measure": "compute the feedback metrics of all days matured by a day",
+}
+"""Every step and what it does, in the order of the loop."""
+
+
+def run_step(settings: Settings, name: str, as_of_date: date, options: dict[str, Any]) -> Receipt:
+    """Run one step and return its receipt.
+
+    Raises:
+        BadInput: no such step, an option the step does not take, or one it needs is missing.
+    """
+    if name not in STEPS:
+        raise BadInput(f"There is no step {name!r}. Steps: {', '.join(STEPS)}.")
+    run: Callable[..., Receipt] = importlib.import_module(f"intent_tasks.steps.{name}").run
+    signature = inspect.signature(run)
+    try:
+        signature.bind(settings, as_of_date, **options)
+    except TypeError as error:
+        allowed = ", ".join(list(signature.parameters)[2:]) or "none"
+        raise BadInput(f"Step {name}: {error}. Options it takes: {allowed}.") from None
+    return run(settings, as_of_date, **options)
+
+
+def receipt_line(receipt: Receipt) -> str:
+    """Return the receipt as one line of JSON with sorted keys.
+
+    Raises:
+        ValueError: it is longer than 4 kB, which would trash Airflow's metadata database.
+    """
+    line = json.dumps(receipt, sort_keys=True, default=str)
+    if len(line.encode()) > RECEIPT_BYTES:
+        raise ValueError(f"receipt of {len(line)} bytes; a step returns ids and counts, not data")
+    return line

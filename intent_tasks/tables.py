@@ -1,0 +1,204 @@
+"""Every table of the contract, with unit and meaning in `comment=`.
+
+Migrations, loads, Great Expectations suites and `docs/tables.md` all take their columns from here.
+"""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from intent_tasks.definition import BANDS, EVENT_TYPES, FALLBACK_LEVELS, HORIZONS_DAYS, ROLES
+
+SHOP = "shop"
+INTENT = "intent"
+
+shop_metadata = MetaData(schema=SHOP)
+"""The shop's own tables, or views over them: we only read them, except in a simulated shop."""
+
+intent_metadata = MetaData(schema=INTENT)
+"""Our tables."""
+
+Instant = DateTime(timezone=True)
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+# ── The source ────────────────────────────────────────────────────────────────────────────────────
+
+events = Table(
+    "events",
+    shop_metadata,
+    Column("event_id", Text, nullable=False, comment="unique id of the event"),
+    Column("customer_id", Text, nullable=False, comment="the shop's id of the customer"),
+    Column("session_id", Text, comment="visit the event belongs to"),
+    Column("event_type", Text, nullable=False, comment=f"one of {', '.join(EVENT_TYPES)}"),
+    Column("product_id", Text, comment="product looked at, carted, bought, reviewed"),
+    Column("quantity", Integer, comment="pieces, of cart, remove, purchase and refund"),
+    Column("price", Double, comment="price of one piece in `currency`"),
+    Column("currency", Text, comment="ISO 4217 code"),
+    Column("query_text", Text, comment="words of a search"),
+    Column("review_text", Text, comment="words of a review"),
+    Column("rating", Integer, comment="stars of a review, 1 to 5"),
+    Column("channel", Text, comment="where the visit came from: direct, ads, e-mail, …"),
+    Column("device", Text, comment="desktop, mobile, tablet, …"),
+    Column("occurred_at", Instant, nullable=False, comment="when it happened, UTC"),
+    Column("ingested_at", Instant, comment="when the warehouse got it, UTC; null: occurred_at"),
+    Index("events_ingested_at", "ingested_at"),
+    comment="One thing a customer did.",
+)
+
+products = Table(
+    "products",
+    shop_metadata,
+    Column("product_id", Text, primary_key=True, comment="the shop's id of the product"),
+    Column("category_path", Text, comment="categories from the root, joined by dots"),
+    Column("brand", Text, comment="brand"),
+    Column("price", Double, comment="today's price of one piece"),
+    Column("title", Text, comment="title shown to customers"),
+    Column("description", Text, comment="description shown to customers"),
+    Column("in_stock", Boolean, comment="whether it can be bought today"),
+    Column("image_embedding", ARRAY(Double), comment="embedding of the main picture"),
+    comment="What the shop sells.",
+)
+
+customers = Table(
+    "customers",
+    shop_metadata,
+    Column("customer_id", Text, primary_key=True, comment="the shop's id of the customer"),
+    Column("created_at", Instant, comment="when the account was made, UTC"),
+    Column("country", Text, comment="ISO 3166 code"),
+    Column("consent_personalisation", Boolean, comment="may be predicted"),
+    Column("consent_marketing", Boolean, comment="may be sent offers"),
+    Column("suppressed", Boolean, comment="must not be contacted whatever the consent"),
+    comment="Who buys.",
+)
+
+# ── Ours ──────────────────────────────────────────────────────────────────────────────────────────
+
+_AS_OF = "shop day at whose end the prediction was made"
+
+customer_keys = Table(
+    "customer_keys",
+    intent_metadata,
+    Column("customer_id", Text, primary_key=True, comment="the shop's id of the customer"),
+    Column("customer_key", Text, nullable=False, unique=True, comment="keyed HMAC of customer_id"),
+    Column("key_id", Text, nullable=False, comment="name of the HMAC key"),
+    comment="The only place where customer_id and customer_key meet.",
+)
+
+runs = Table(
+    "runs",
+    intent_metadata,
+    Column("step", Text, primary_key=True, comment="step of the pipeline"),
+    Column("as_of_date", Date, primary_key=True, comment="shop day the step worked for"),
+    Column("bucket", Integer, primary_key=True, comment="bucket of customers; -1: all of them"),
+    Column("receipt", JSONB, nullable=False, comment="ids, counts, paths and digests"),
+    Column("finished_at", Instant, nullable=False, comment="when the step was last done, UTC"),
+    comment="Ledger: one row per finished step and day; says what is true after a crash.",
+)
+
+predictions = Table(
+    "predictions",
+    intent_metadata,
+    Column("as_of_date", Date, primary_key=True, comment=_AS_OF),
+    Column("customer_id", Text, primary_key=True, comment="the shop's id of the customer"),
+    Column("role", Text, primary_key=True, comment="champion, or challenger scored in its shadow"),
+    *(
+        Column(
+            f"probability_{h}d",
+            Double,
+            nullable=False,
+            comment=f"probability of a purchase within {h} days after as_of_date",
+        )
+        for h in HORIZONS_DAYS
+    ),
+    Column("band", Text, nullable=False, comment="hot, warm, cool, cold: by lift over base rate"),
+    Column(
+        "reasons", JSONB, comment="events that moved the score most: type, product, date, effect"
+    ),
+    Column("reason", Text, comment="the same as a sentence"),
+    Column("fallback_level", Text, nullable=False, comment="model, recent or base_rate"),
+    Column("channel", Text, comment="channel of the customer's last event; null: not known"),
+    Column("model_version", Integer, nullable=False, comment="version of the registered model"),
+    Column("run_id", Text, nullable=False, comment="MLflow run that trained the version"),
+    Column("scored_at", Instant, nullable=False, comment="when these rows were published, UTC"),
+    _one_of("role", ROLES),
+    _one_of("band", tuple(BANDS)),
+    _one_of("fallback_level", FALLBACK_LEVELS),
+    *(
+        CheckConstraint(f"probability_{h}d BETWEEN 0 AND 1", name=f"probability_{h}d_range")
+        for h in HORIZONS_DAYS
+    ),
+    postgresql_partition_by="RANGE (as_of_date)",
+    comment="What each customer is about to do. One row per day, customer and role.",
+)
+
+outcomes = Table(
+    "outcomes",
+    intent_metadata,
+    Column("as_of_date", Date, primary_key=True, comment=_AS_OF),
+    Column("customer_id", Text, primary_key=True, comment="the shop's id of the customer"),
+    Column("horizon_days", Integer, primary_key=True, comment="days after as_of_date"),
+    Column("purchased", Boolean, nullable=False, comment="whether they purchased within it"),
+    Column("purchase_count", Integer, nullable=False, comment="purchase events within it"),
+    Column("known_until", Date, nullable=False, comment="shop day whose end this was known at"),
+    comment="What came true, of predicted customers, once the horizon and the lag have passed.",
+)
+
+feedback_metrics = Table(
+    "feedback_metrics",
+    intent_metadata,
+    Column("as_of_date", Date, primary_key=True, comment=_AS_OF),
+    Column("role", Text, primary_key=True, comment="champion or challenger"),
+    Column("horizon_days", Integer, primary_key=True, comment="days after as_of_date"),
+    Column("slice", Text, primary_key=True, comment="all, or column=value such as band=hot"),
+    Column("metric", Text, primary_key=True, comment="name of the metric"),
+    Column("restatement", Integer, primary_key=True, comment="0 first; higher replaces lower"),
+    Column("value", Double, comment="value; null when it is not defined, as AUC without buyers"),
+    Column("low", Double, comment="lower end of the 95 % interval"),
+    Column("high", Double, comment="upper end of the 95 % interval"),
+    Column("baseline", Double, comment="the same metric of predicting the base rate for all"),
+    Column("customer_count", Integer, nullable=False, comment="customers measured on"),
+    Column("buyer_count", Integer, nullable=False, comment="of them, who purchased"),
+    Column("model_version", Integer, nullable=False, comment="version that predicted"),
+    Column("known_until", Date, nullable=False, comment="shop day whose end this was known at"),
+    comment="How right the predictions were, per day, role, horizon and slice.",
+)
+
+promotions = Table(
+    "promotions",
+    intent_metadata,
+    Column("promotion_id", BigInteger, primary_key=True, autoincrement=True, comment="number"),
+    Column("model_version", Integer, nullable=False, comment="version that became champion"),
+    Column("from_version", Integer, comment="version that served before; null: none"),
+    Column("approved_by", Text, comment="tag approved_by of the version; null: not stated"),
+    Column("reason", Text, comment="tag reason of the version; null: not stated"),
+    Column("evidence", Text, comment="address of the evidence page"),
+    Column("seen_for_date", Date, nullable=False, comment="shop day that first used it"),
+    Column("seen_at", Instant, nullable=False, comment="when the pipeline saw the alias, UTC"),
+    comment="Each time the pipeline found the alias champion on another version.",
+)
+
+erasures = Table(
+    "erasures",
+    intent_metadata,
+    Column("customer_key", Text, primary_key=True, comment="keyed HMAC of the erased customer"),
+    Column("erased_at", Instant, nullable=False, comment="when, UTC"),
+    comment="Tombstones: extracts and publishing leave these customers out.",
+)
