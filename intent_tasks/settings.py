@@ -22,7 +22,9 @@ SETTINGS_FILE = "intent.env"
 class Schedule(BaseSettings):
     """When the DAGs run and with which interpreter: all that the Airflow side needs to know."""
 
-    model_config = SettingsConfigDict(env_prefix="INTENT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="INTENT_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     time_zone: str = "UTC"
     """IANA name of the shop's time zone; its midnight ends a shop day."""
@@ -57,9 +59,11 @@ class Settings(Schedule):
     """URL that may create and fill schema `shop`: only where the shop is simulated or loaded."""
 
     mlflow_url: str
-    """Address of the MLflow server; its log-in is in the next two."""
+    """Address of the MLflow server."""
     mlflow_username: str = ""
+    """Log-in of the MLflow server; empty: it asks for none."""
     mlflow_password: SecretStr = SecretStr("")
+    """Password of that log-in."""
     model_name: str = "purchase_intent"
     """Registered model whose alias `champion` is served."""
     require_approver: bool = False
@@ -73,8 +77,11 @@ class Settings(Schedule):
     """Key that signs the manifests of model versions."""
 
     population_days: int = 30
+    """A customer is predicted when they did something in this many days."""
     history_days: int = 90
+    """Events older than this, counted from the anchor, are not read."""
     maturity_lag_days: int = 1
+    """Extra days after a horizon before its outcome counts as matured: events arrive late."""
     bucket_count: int = 4
     """Shards of customers; each is scored by one process."""
     recount_days: int = 3
@@ -84,7 +91,9 @@ class Settings(Schedule):
     training_days: int = 60
     """Days of anchors that training learns from."""
     model_size: str = "nano"
+    """Size of the network."""
     seed: int = 20260101
+    """Start of every random choice."""
 
     @field_validator("bucket_count", "population_days", "history_days", "training_days")
     @classmethod
