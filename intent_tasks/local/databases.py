@@ -1,0 +1,46 @@
+"""The databases and roles of one installation, inside the embedded server."""
+
+import importlib
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from intent_tasks.local.postgres import Server
+
+SHOP = "shop"
+"""Database of the schemas `shop` and `intent`."""
+
+OWNERS = {"mlflow": "mlflow", "airflow": "airflow"}
+"""Databases of the servers beside it, and the role that owns each."""
+
+ROLES = (
+    "intent_extract",
+    "intent_pipeline",
+    "intent_analyst",
+    "intent_migrator",
+    "intent_shop_owner",
+    "mlflow",
+    "airflow",
+)
+
+
+def create(server: Server, passwords: Mapping[str, str]) -> None:
+    """Make all databases and roles that are missing, and set the passwords of the roles."""
+    roles = importlib.import_module("intent_tasks.stores.roles")
+    engine = sa.create_engine(
+        server.url().get_secret_value(), isolation_level="AUTOCOMMIT", poolclass=NullPool
+    )
+    with engine.connect() as connection:
+        for database in (SHOP, *OWNERS):
+            _create_database(connection, database)
+        roles.create_roles(server.url(SHOP).get_secret_value(), passwords)
+        for database, owner in OWNERS.items():
+            connection.execute(sa.text(f'ALTER DATABASE "{database}" OWNER TO "{owner}"'))
+            connection.execute(sa.text(f'REVOKE ALL ON DATABASE "{database}" FROM PUBLIC'))
+
+
+def _create_database(connection: sa.Connection, name: str) -> None:
+    known = sa.text("SELECT 1 FROM pg_database WHERE datname = :name")
+    if connection.execute(known, {"name": name}).scalar() is None:
+        connection.execute(sa.text(f'CREATE DATABASE "{name}"'))

@@ -1,0 +1,88 @@
+"""Servers the tests share: one embedded PostgreSQL, a migrated database of its own per test."""
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+from sqlalchemy.pool import NullPool
+
+from intent_tasks.local import databases, ports, postgres
+from intent_tasks.settings import Settings
+
+TEMPLATE = "shop_template"
+
+FAST = (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """An embedded PostgreSQL with all databases and roles; the password of a role is its name."""
+    folder = Path(tempfile.mkdtemp(prefix="intent-postgres-"))
+    folder.chmod(0o755)  # the server may run under another account
+    server = postgres.Server(
+        folder, ports.free_ports(1)[0], SecretStr(secrets.token_urlsafe(12)), FAST
+    )
+    try:
+        server.start()
+        databases.create(server, {role: role for role in databases.ROLES})
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def settings_for(server: postgres.Server, database: str, home: Path, **changes: object) -> Settings:
+    """Return settings of that database; MLflow points nowhere."""
+
+    def url(role: str) -> SecretStr:
+        return server.url(database, role, role)
+
+    values = {
+        "home": home,
+        "shop_url": url("intent_extract"),
+        "pipeline_url": url("intent_pipeline"),
+        "analyst_url": url("intent_analyst"),
+        "migrator_url": url("intent_migrator"),
+        "shop_owner_url": url("intent_shop_owner"),
+        "mlflow_url": "http://127.0.0.1:9",
+        "identity_key": SecretStr("identity key of the tests"),
+        "manifest_key": SecretStr("manifest key of the tests"),
+        "bucket_count": 2,
+        "last_day": date(2026, 6, 30),
+    }
+    return Settings(**{**values, **changes}, _env_file=None)
+
+
+@pytest.fixture(scope="session")
+def migrated_database(
+    postgres_server: postgres.Server, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """Name of a database with every migration applied, which each test copies."""
+    from intent_tasks.stores import migrate
+
+    settings = settings_for(postgres_server, databases.SHOP, tmp_path_factory.mktemp("home"))
+    migrate.migrate(settings)
+    return databases.SHOP
+
+
+@pytest.fixture
+def settings(
+    postgres_server: postgres.Server, migrated_database: str, tmp_path: Path
+) -> Iterator[Settings]:
+    """Settings of an installation with an empty, migrated database of its own."""
+    name = f"test_{secrets.token_hex(4)}"
+    engine = sa.create_engine(
+        postgres_server.url().get_secret_value(), isolation_level="AUTOCOMMIT", poolclass=NullPool
+    )
+    with engine.connect() as connection:
+        connection.execute(sa.text(f'CREATE DATABASE "{name}" TEMPLATE "{migrated_database}"'))
+        try:
+            yield settings_for(postgres_server, name, tmp_path)
+        finally:
+            connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
