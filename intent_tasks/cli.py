@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from intent_tasks.errors import BadInput, IntentError
+from intent_tasks.lifeline import end_when_closed
 from intent_tasks.settings import load_settings
 from intent_tasks.steps import STEPS, receipt_line, run_step
 
@@ -44,8 +45,11 @@ def step(
     as_of_date: Annotated[str, typer.Option(help="shop day, YYYY-MM-DD")],
     bucket: Annotated[int | None, typer.Option(help="bucket of customers")] = None,
     options_json: Annotated[str, typer.Option("--json", help="options of the step")] = "{}",
+    until_stdin_closes: Annotated[bool, typer.Option(help="end when the caller is gone")] = False,
 ) -> None:
     """Run one step; the last line of stdout is its receipt."""
+    if until_stdin_closes:
+        end_when_closed()
     options = _options(options_json)
     if bucket is not None:
         options["bucket"] = bucket

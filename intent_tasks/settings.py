@@ -36,6 +36,14 @@ class Schedule(BaseSettings):
     """Last day of a shop that is a recording: nothing is scheduled after it."""
     python: str = sys.executable
     """Interpreter that runs the steps; it may be of another environment than Airflow's."""
+    max_active_runs: int = 2
+    """Days that may run at once; each costs the memory of one TensorFlow process a bucket."""
+    pool: str = "default_pool"
+    """Airflow pool that the steps wait for; create it before naming another."""
+    retry_delay_seconds: int = 30
+    """Wait before the first retry of a temporary failure; it doubles with each, up to 15 min."""
+    step_timeout_seconds: int = 14_400
+    """A step that runs longer is stopped and counts as failed."""
 
 
 class Settings(Schedule):

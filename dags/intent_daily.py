@@ -1,0 +1,56 @@
+"""Predict, for one shop day, what every customer is about to do.
+
+**What it does.** `extract` copies the events that the warehouse got on the day, and all missing
+days before it, to snapshots; `validate` checks them against the contract; `pin` resolves the model
+version that carries the alias `champion` and keeps it for the day; `score` predicts one bucket of
+customers per task; `publish` writes the day to `intent.predictions` in one transaction and
+announces it (asset `intent.predictions`).
+
+**Which day.** A scheduled or backfilled run is about the local date on which its interval starts,
+and runs on the morning after. A run started by hand takes the Param `as_of_date` (a shop day,
+YYYY-MM-DD) or, without it, the last day that is over.
+
+**What a retry does.** The same again: every step replaces what it wrote for the day, in one
+transaction, so a day may run at any time, in any order and twice. A temporary failure (database or
+registry away) is retried three times, after 30 s, 60 s and 120 s. A refusal (bad data, no approved
+model) is not retried: the task says what to do.
+
+**How to resume.** Mend the cause, then clear the failed task with what is downstream of it. For
+days that were missed: `airflow backfill create --dag-id intent_daily --from-date 2026-06-01
+--to-date 2026-06-07`, and `--reprocess-behavior completed` to run days again that have run.
+
+**A skipped day** had no events and the setting INTENT_EMPTY_DAY=skip: nothing is published.
+
+Settings: INTENT_DAILY_CRON, INTENT_TIME_ZONE, INTENT_LAST_DAY, INTENT_MAX_ACTIVE_RUNS (days at
+once), INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
+"""
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG, chain
+from intent_days import PREDICTIONS, ShopDays, day_of_run, day_param
+from intent_step import Step, defaults
+
+from intent_tasks.settings import Schedule
+
+schedule = Schedule()
+
+with DAG(
+    "intent_daily",
+    description="Predict, for one shop day, what every customer is about to do.",
+    doc_md=__doc__,
+    schedule=ShopDays(schedule.daily_cron, schedule.time_zone, schedule.last_day),
+    # So far back that any day can be backfilled; catchup is off.
+    start_date=datetime(2000, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=schedule.max_active_runs,
+    default_args=defaults(schedule) | {"as_of_date": day_of_run},
+    params={"as_of_date": day_param()},
+    tags=["intent"],
+) as dag:
+    pin = Step(task_id="pin", over="buckets")
+    validated = Step(task_id="extract") >> Step(task_id="validate")
+    score = Step.partial(task_id="score", map_index_template="bucket {{ task.bucket }}").expand(
+        bucket=pin.output
+    )
+    chain([pin, validated], score, Step(task_id="publish", outlets=[PREDICTIONS]))

@@ -1,0 +1,46 @@
+"""Measure what came true of earlier predictions.
+
+**What it does.** `mature` writes the outcomes that are known by the end of a shop day, K: a
+horizon has passed, and some days more for late events. `measure` joins them with the predictions
+and writes metrics with intervals to `intent.feedback_metrics`. A metric that late events or refunds
+change gets a new row with the next restatement; the old row stays.
+
+**When.** After predictions were published (asset `intent.predictions`). Days published while a run
+is under way are taken together by the next one.
+
+**Which day.** K is the newest day among the publications that triggered the run. A run started by
+hand needs the Param `as_of_date` (a shop day, YYYY-MM-DD).
+
+**What a retry does.** The same again: outcomes and metrics are replaced, a metric that did not
+change is not restated. A temporary failure is retried three times, after 30 s, 60 s and 120 s; a
+refusal is not, and the task says what to do. No matured day yet: the run is skipped.
+
+**How to resume.** Mend the cause and clear the failed task with what is downstream of it, or wait:
+the next run does the work of the one that failed.
+
+**Overlap.** One run at a time.
+
+Settings: INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
+"""
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG
+from intent_days import PREDICTIONS, day_param, newest_published_day
+from intent_step import Step, defaults
+
+from intent_tasks.settings import Schedule
+
+with DAG(
+    "intent_feedback",
+    description="Measure what came true of earlier predictions.",
+    doc_md=__doc__,
+    schedule=[PREDICTIONS],
+    start_date=datetime(2000, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args=defaults(Schedule()) | {"as_of_date": newest_published_day},
+    params={"as_of_date": day_param()},
+    tags=["intent"],
+) as dag:
+    Step(task_id="mature") >> Step(task_id="measure")

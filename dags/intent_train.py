@@ -1,0 +1,49 @@
+"""Train a new model version and hand it to the registry as challenger.
+
+**What it does.** `window` chooses the days to learn from and completes their snapshots; `validate`
+checks the newest of them; `train` trains the sequence model and the baselines; `evaluate` measures
+them on later days and judges the gate; `register` logs everything to MLflow and registers a
+version with the gate's verdict. It promotes nothing: a person gives a version the alias `champion`
+in the MLflow UI (Models → purchase_intent → version → Aliases), or with `intent promote VERSION`.
+
+**Which day.** Training learns from what was known at the end of one shop day, T. A scheduled run
+takes the day before it; a run started by hand the Param `as_of_date` (a shop day, YYYY-MM-DD) or,
+without it, the last day that is over. The outcomes of the newest days are not known yet: the window
+ends where they are.
+
+**What a retry does.** The same again, with the same seed: it replaces the training folder of T. A
+temporary failure is retried three times, after 30 s, 60 s and 120 s; a refusal (too few customers,
+bad data) is not, and the task says what to do. `register` finds a version it has registered.
+
+**How to resume.** Mend the cause and clear the failed task with what is downstream of it.
+
+**Overlap.** One training at a time: a second run waits until the first has ended.
+
+Settings: INTENT_WEEKLY_CRON, INTENT_TIME_ZONE, INTENT_LAST_DAY (a recording is trained on demand
+only), INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
+"""
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG, CronTriggerTimetable, chain
+from intent_days import day_of_run, day_param
+from intent_step import Step, defaults
+
+from intent_tasks.settings import Schedule
+
+schedule = Schedule()
+weekly = CronTriggerTimetable(schedule.weekly_cron, timezone=schedule.time_zone)
+
+with DAG(
+    "intent_train",
+    description="Train a new model version and hand it to the registry as challenger.",
+    doc_md=__doc__,
+    schedule=None if schedule.last_day else weekly,
+    start_date=datetime(2000, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args=defaults(schedule) | {"as_of_date": day_of_run},
+    params={"as_of_date": day_param()},
+    tags=["intent"],
+) as dag:
+    chain(*[Step(task_id=s) for s in ("window", "validate", "train", "evaluate", "register")])

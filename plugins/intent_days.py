@@ -1,0 +1,109 @@
+"""Which shop day a run is about, and when the days are scheduled."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import Asset, Context, Param
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from intent_tasks.settings import Schedule
+
+PREDICTIONS = Asset("intent.predictions")
+"""Updated when a day's predictions are published; the event carries that `as_of_date`."""
+
+
+def day_param() -> Param:
+    """Return the Param `as_of_date` of a DAG: empty, or a day that is used instead."""
+    return Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="as_of_date",
+        description="Shop day, YYYY-MM-DD. Empty: the day of the run, as said above.",
+    )
+
+
+def day_of_run(context: Context, jinja_env: object = None) -> str:
+    """Return the Param, or the last shop day that was over when the run's interval ended.
+
+    For a daily schedule that is the local date on which the interval started. A run without an
+    interval counts from the time it was triggered. A recording never passes its last day.
+    """
+    if chosen := _chosen(context):
+        return chosen
+    schedule = Schedule()
+    run = context["dag_run"]
+    moment = run.data_interval_end or run.run_after
+    day = moment.astimezone(ZoneInfo(schedule.time_zone)).date() - timedelta(days=1)
+    return min(day, schedule.last_day or day).isoformat()
+
+
+def newest_published_day(context: Context, jinja_env: object = None) -> str:
+    """Return the Param, or the newest day among the publications that triggered the run.
+
+    Raises:
+        AirflowFailException: the run was started by hand without a day.
+    """
+    if chosen := _chosen(context):
+        return chosen
+    days = list(_published(context["triggering_asset_events"].values()))
+    if not days:
+        raise AirflowFailException(
+            "No published day triggered this run. Trigger it with the Param as_of_date, "
+            "the last shop day whose events have arrived."
+        )
+    return max(days)
+
+
+def _chosen(context: Context) -> str | None:
+    value = context["params"].get("as_of_date")
+    try:
+        return value and date.fromisoformat(value).isoformat()
+    except (TypeError, ValueError):
+        raise AirflowFailException(
+            f"Param as_of_date is {value!r}; write a day as YYYY-MM-DD."
+        ) from None
+
+
+def _published(events: Iterable[Iterable[Any]]) -> Iterable[str]:
+    # An event made by hand in the UI may come without the day.
+    return (e.extra["as_of_date"] for several in events for e in several if "as_of_date" in e.extra)
+
+
+class ShopDays(CronDataIntervalTimetable):
+    """A cron schedule with intervals that plans nothing after the last day of a recording.
+
+    The `end_date` of a DAG would do the same, and would also leave every run started by hand after
+    that date waiting for ever.
+    """
+
+    def __init__(self, cron: str, timezone: str, last_day: date | None = None) -> None:
+        super().__init__(cron, timezone)
+        self._last_day = last_day
+
+    def next_dagrun_info(
+        self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """Return the next run, or None when its day is after the last one."""
+        info = super().next_dagrun_info(
+            last_automated_data_interval=last_automated_data_interval, restriction=restriction
+        )
+        return None if info is None or self._is_over(info.data_interval) else info
+
+    def _is_over(self, interval: DataInterval) -> bool:
+        day = interval.start.astimezone(self._timezone).date()
+        return self._last_day is not None and day > self._last_day
+
+    def serialize(self) -> dict[str, Any]:
+        """Return what the scheduler needs to build the same timetable."""
+        return super().serialize() | {"last_day": self._last_day and self._last_day.isoformat()}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> "ShopDays":
+        """Build the timetable from what `serialize` returned."""
+        last_day = data["last_day"] and date.fromisoformat(data["last_day"])
+        return cls(data["expression"], data["timezone"], last_day)

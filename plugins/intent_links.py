@@ -1,0 +1,52 @@
+"""Buttons on a task: the MLflow run, the Data Docs page, and the rows the step wrote.
+
+Airflow asks for the links in the task's own process when the task has ended, so they read what the
+operator kept of the step, not the metadata database. An empty link is not shown. Pages of the
+plugin are linked by path, so that a link holds behind a proxy and under every host name.
+"""
+
+from urllib.parse import quote, urlsplit
+
+from airflow.sdk import BaseOperator, BaseOperatorLink, conf
+from airflow.sdk.types import TaskInstanceKey
+
+PREFIX = "/intent"
+"""Where the pages of the plugin are mounted in Airflow's API server."""
+
+
+def page(path: str) -> str:
+    """Return the address of a page of the plugin, as a path on Airflow's own host."""
+    root = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
+    return f"{root}{PREFIX}/{quote(path)}"
+
+
+class ModelRun(BaseOperatorLink):
+    """The MLflow run of the model version that the step used or registered."""
+
+    name = "MLflow run"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address in the receipt, or nothing."""
+        return str(operator.receipt.get("run_url") or "")
+
+
+class DataDocs(BaseOperatorLink):
+    """The page of Great Expectations about the day's events."""
+
+    name = "Data Docs"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the page of this validation; of a failed one, the index, where it is on top."""
+        if operator.task_id != "validate":
+            return ""
+        return page(str(operator.receipt.get("data_docs") or "data_docs/index.html"))
+
+
+class Rows(BaseOperatorLink):
+    """The rows that the step wrote, as SQL to copy."""
+
+    name = "Rows written"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the page of this step and day; a step that did not end well wrote nothing."""
+        return page(f"rows/{operator.task_id}/{operator.as_of_date}") if operator.receipt else ""

@@ -1,0 +1,96 @@
+"""Pages of the product inside Airflow, for whoever may see the tasks of `intent_daily` there.
+
+- `/intent/data_docs/…`: the pages of Great Expectations, from the state folder; nothing else of it.
+- `/intent/rows/STEP/DAY`: the SQL that shows what a step wrote. Who has a database log-in runs it:
+  being logged in to Airflow alone shows no customer.
+"""
+
+from datetime import date
+from html import escape
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+import sqlalchemy as sa
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from fastapi import Depends, FastAPI, HTTPException, Path, Request
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from intent_links import page
+from sqlalchemy.dialects import postgresql
+
+from intent_tasks.settings import state_folder
+from intent_tasks.steps import STEPS
+from intent_tasks.tables import feedback_metrics, outcomes, predictions, runs
+
+SHOWN_ROWS = 100
+
+StepName = Literal[tuple(STEPS)]  # type: ignore[valid-type]
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>body{{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
+pre{{background:#f2f4f3;color:#111;padding:1rem;overflow-x:auto}}</style>
+<h1>{title}</h1>{body}"""
+
+app = FastAPI(
+    title="Intent",
+    openapi_url=None,
+    dependencies=[
+        Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE, "intent_daily"))
+    ],
+)
+
+
+@app.exception_handler(401)
+def log_in(request: Request, error: HTTPException) -> Response:
+    """Send a browser that is not logged in to Airflow's own log-in, and back."""
+    query = urlencode({"next": str(request.url)})
+    return RedirectResponse(f"{page('').removesuffix('/intent/')}/api/v2/auth/login?{query}")
+
+
+@app.get("/data_docs/{name:path}")
+def data_docs(name: str) -> Response:
+    """Serve one file of the Data Docs."""
+    folder = (state_folder() / "data_docs").resolve()
+    file = (folder / name).resolve()
+    if not file.is_relative_to(folder) or not file.is_file():
+        message = "No such page. Data Docs are written by the step validate of intent_daily."
+        raise HTTPException(404, message)
+    return FileResponse(file)
+
+
+@app.get("/rows/{step}/{as_of_date}")
+def rows(step: Annotated[StepName, Path()], as_of_date: date) -> HTMLResponse:
+    """Show the SQL that lists the rows which a step wrote for a shop day."""
+    blocks = [
+        f"<h2>{escape(title)}</h2><pre>{escape(_text(statement))}</pre>"
+        for title, statement in statements(step, as_of_date).items()
+    ]
+    hint = "<p>Copy a statement to your SQL client, or run it with <code>intent sql</code>.</p>"
+    title = f"Rows that {step} wrote for {as_of_date}"
+    return HTMLResponse(PAGE.format(title=title, body=hint + "".join(blocks)))
+
+
+def statements(step: str, day: date) -> dict[str, sa.Select[Any]]:
+    """Return, by title, the queries of the rows which a step wrote for a shop day."""
+    queries: dict[str, sa.Select[Any]] = {}
+    if step == "publish":
+        hottest = predictions.c.probability_7d.desc()
+        queries["Predictions, hottest first"] = (
+            sa.select(predictions).where(predictions.c.as_of_date == day).order_by(hottest)
+        )
+    for name, title, table in (
+        ("mature", "Outcomes", outcomes),
+        ("measure", "Metrics", feedback_metrics),
+    ):
+        if step == name:
+            queries[title] = sa.select(table).where(table.c.known_until == day)
+    queries["Receipt in the ledger"] = sa.select(runs).where(
+        runs.c.step == step, runs.c.as_of_date == day
+    )
+    return {title: query.limit(SHOWN_ROWS) for title, query in queries.items()}
+
+
+def _text(statement: sa.Select[Any]) -> str:
+    return str(
+        statement.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    )

@@ -1,0 +1,127 @@
+"""The operator that runs one step of the pipeline in its own Python interpreter.
+
+A step is `intent step NAME --as-of-date D`. Its exit code says what Airflow does next:
+
+| exit code | the step says | the task |
+|---|---|---|
+| 0 | done; the last line of stdout is the receipt | succeeds, the receipt is its XCom |
+| 75 | the surroundings failed | is retried |
+| 78 | a rule refuses the work | fails, no retry |
+| 99 | nothing to do | is skipped, and what follows it |
+| killed by a signal | out of memory, machine stopped | is retried |
+| else | a bug | fails, no retry |
+"""
+
+import json
+from collections.abc import Callable, Collection
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import BaseOperator, BaseOperatorLink, Context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from intent_child import Child
+from intent_links import DataDocs, ModelRun, Rows
+
+from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
+from intent_tasks.settings import Schedule
+
+Receipt = dict[str, Any]
+
+RECEIPT_KEY = "receipt"
+"""XCom key of the receipt where the return value is the list that a mapped task runs over."""
+
+
+def defaults(schedule: Schedule) -> dict[str, Any]:
+    """Return the `default_args` of a DAG of steps: retries for exit code 75, a limit on time."""
+    return {
+        "retries": 3,
+        "retry_delay": timedelta(seconds=schedule.retry_delay_seconds),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=15),
+        "execution_timeout": timedelta(seconds=schedule.step_timeout_seconds),
+        "pool": schedule.pool,
+    }
+
+
+class Step(BaseOperator):
+    """Run the step that is named like the task.
+
+    Args:
+        as_of_date: shop day, YYYY-MM-DD, or a function of the context that returns it.
+        bucket: bucket of customers, for a step that works by bucket.
+        over: field of the receipt, a list, that a mapped task runs over; it becomes the return
+            value, and the receipt goes under the key `receipt`.
+    """
+
+    template_fields: Collection[str] = ("as_of_date", "bucket")
+    ui_color = "#e8f1ec"
+    operator_extra_links: Collection[BaseOperatorLink] = (ModelRun(), DataDocs(), Rows())
+
+    def __init__(
+        self,
+        *,
+        as_of_date: str | Callable[..., str],
+        bucket: int | None = None,
+        over: str | None = None,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.as_of_date = as_of_date
+        self.bucket = bucket
+        self.over = over
+        self.child: Child | None = None
+        self.receipt: Receipt = {}
+
+    @property
+    def command(self) -> list[str]:
+        """The command line of the step."""
+        command = [Schedule().python, "-m", "intent_tasks.cli", "step", self.task_id]
+        command += ["--as-of-date", str(self.as_of_date), "--until-stdin-closes"]
+        return command if self.bucket is None else [*command, "--bucket", str(self.bucket)]
+
+    def execute(self, context: Context) -> Receipt | list[int]:
+        """Run the step to its end; return its receipt, or the list `over` of it."""
+        self.child = child = Child(self.command, lambda line: self.log.info("%s", line))
+        try:
+            _raise_for(self.task_id, child.wait(), child.last_error)
+        finally:
+            child.stop()
+        self.receipt = receipt = _receipt(self.task_id, child.last_output)
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = {"as_of_date": str(self.as_of_date)}
+        if self.over is None:
+            return receipt
+        context["ti"].xcom_push(RECEIPT_KEY, receipt)
+        return receipt[self.over]
+
+    def on_kill(self) -> None:
+        """Stop the step: the task was killed or ran out of time."""
+        if self.child is not None:
+            self.child.stop()
+
+
+def _raise_for(step: str, exit_code: int, message: str) -> None:
+    """Turn an exit code into what Airflow understands; the message is the step's own."""
+    if exit_code == 0:
+        return
+    if exit_code == NothingToDo.exit_code:
+        raise AirflowSkipException(message)
+    if exit_code == Refused.exit_code:
+        raise AirflowFailException(message)
+    if exit_code == TemporaryFailure.exit_code:
+        raise AirflowException(message)
+    if exit_code < 0:
+        raise AirflowException(f"Step {step} was killed by signal {-exit_code}. {message}")
+    raise AirflowFailException(f"Step {step} has a bug (exit code {exit_code}): {message}")
+
+
+def _receipt(step: str, line: str) -> Receipt:
+    try:
+        receipt = json.loads(line)
+    except json.JSONDecodeError:
+        receipt = None
+    if not isinstance(receipt, dict):
+        raise AirflowFailException(
+            f"Step {step} has a bug: its last line is no receipt (a JSON object): {line!r}"
+        )
+    return receipt

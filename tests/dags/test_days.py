@@ -1,0 +1,1 @@
+"""Which shop day a run is about."""
