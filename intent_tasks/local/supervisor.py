@@ -1,0 +1,178 @@
+"""The process runner of the local servers: supervisord, spoken to over loopback with a password."""
+
+import http.client
+import shlex
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from intent_tasks.errors import IntentError
+from intent_tasks.local import configuration, postgres
+from intent_tasks.local.installation import Installation, write_private
+
+AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
+PROGRAMS = ("postgres", "mlflow", *AIRFLOW)
+"""Every server, in the order they are started; stopped the other way round."""
+
+UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
+
+
+@dataclass(frozen=True)
+class Program:
+    """One server: its command, variables of its own, and options of supervisord."""
+
+    command: list[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+def programs(installation: Installation) -> dict[str, Program]:
+    """Return all servers by name."""
+    airflow = [sys.executable, "-m", "airflow"]
+    mlflow = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
+    where = ["--host", "127.0.0.1", "--port", str(installation.ports["mlflow"]), "--workers", "1"]
+    user = postgres.account()
+    database: dict[str, object] = {"stopsignal": "INT", "stopasgroup": "false"}
+    if user:
+        database["user"] = user.pw_name
+    return {
+        "postgres": Program(installation.postgres.command(), options=database),
+        "mlflow": Program([*mlflow, *where], configuration.mlflow_environment(installation)),
+        "airflow-api": Program([*airflow, "api-server"]),
+        "airflow-scheduler": Program([*airflow, "scheduler", "--skip-serve-logs"]),
+        "airflow-dag-processor": Program([*airflow, "dag-processor"]),
+        "airflow-triggerer": Program([*airflow, "triggerer", "--skip-serve-logs"]),
+    }
+
+
+class Supervisor:
+    """The supervisord of one installation."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+
+    @property
+    def _rpc(self) -> Any:  # noqa: ANN401 - a proxy has any method
+        """A connection of its own for each call, because threads call at once."""
+        login = f"supervisor:{self.installation.secrets.supervisor}"
+        address = f"http://{login}@127.0.0.1:{self.installation.ports['supervisor']}/RPC2"
+        return xmlrpc.client.ServerProxy(address).supervisor
+
+    def answers(self) -> bool:
+        """Return whether our supervisord runs."""
+        try:
+            self._rpc.getState()
+        except UNREACHABLE:
+            return False
+        return True
+
+    def launch(self) -> None:
+        """Start supervisord with all servers still stopped."""
+        file = self.installation.home / "supervisord.conf"
+        write_private(file, supervisord_conf(self.installation))
+        subprocess.run(
+            [sys.executable, "-m", "supervisor.supervisord", "-c", str(file)],
+            env=configuration.shared_environment(self.installation),
+            cwd=self.installation.home,
+            check=True,
+        )
+        wait_until(self.answers, "supervisord", 20)
+
+    def states(self) -> dict[str, str]:
+        """Return the state of each server, such as RUNNING or FATAL."""
+        return {info["name"]: info["statename"] for info in self._rpc.getAllProcessInfo()}
+
+    def start(self, name: str) -> None:
+        """Start a server unless it runs; does not wait until it answers."""
+        if self.states()[name] not in ("RUNNING", "STARTING"):
+            self._rpc.startProcess(name, False)
+
+    def check(self, name: str) -> None:
+        """Check that a server has not given up.
+
+        Raises:
+            IntentError: it has; the message ends with what it said last and where its log is.
+        """
+        if self.states()[name] in ("FATAL", "EXITED"):
+            log = self.installation.logs / f"{name}.log"
+            raise IntentError(f"{name} does not start. It said: {last_lines(log)} (log: {log})")
+
+    def shutdown(self) -> None:
+        """Stop all servers, the database last, and supervisord itself."""
+        running = self._rpc.getPID()
+        self._rpc.shutdown()
+        wait_until(lambda: not Path(f"/proc/{running}").exists(), "the end of the servers", 60)
+
+
+def wait_until(true: Callable[[], bool], what: str, seconds: float) -> None:
+    """Ask again and again.
+
+    Raises:
+        IntentError: it took longer than that.
+    """
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise IntentError(f"Waited {seconds:.0f} s for {what}, in vain.")
+        time.sleep(0.2)
+
+
+def last_lines(log: Path, count: int = 5) -> str:
+    """Return the last lines of a log, as one."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else ["(nothing)"]
+    return " | ".join(line.strip() for line in lines[-count:])
+
+
+def supervisord_conf(installation: Installation) -> str:
+    """Return the text of `supervisord.conf`."""
+    logs = installation.logs
+    sections = [
+        _section(
+            "supervisord",
+            logfile=logs / "supervisord.log",
+            pidfile=installation.home / "supervisord.pid",
+            childlogdir=logs,
+            umask="077",
+            **({"user": "root"} if postgres.account() else {}),
+        ),
+        _section(
+            "inet_http_server",
+            port=f"127.0.0.1:{installation.ports['supervisor']}",
+            username="supervisor",
+            password=installation.secrets.supervisor,
+        ),
+        "[rpcinterface:supervisor]\n"
+        "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n",
+    ]
+    for priority, (name, program) in enumerate(programs(installation).items(), 1):
+        sections.append(_program_section(name, program, priority, logs / f"{name}.log"))
+    return "\n".join(sections)
+
+
+def _program_section(name: str, program: Program, priority: int, log: Path) -> str:
+    options: dict[str, object] = {
+        "command": shlex.join(program.command),
+        "priority": priority,
+        "autostart": "false",
+        "autorestart": "true",
+        "startsecs": 3,
+        "stopwaitsecs": 20,
+        "stopasgroup": "true",
+        "killasgroup": "true",
+        "redirect_stderr": "true",
+        "stdout_logfile": log,
+        "stdout_logfile_maxbytes": "20MB",
+        "stdout_logfile_backups": 1,
+        "environment": ",".join(f'{k}="{v}"' for k, v in program.environment.items()),
+    }
+    return _section(f"program:{name}", **(options | dict(program.options)))
+
+
+def _section(name: str, **options: object) -> str:
+    lines = [f"{key} = {str(value).replace('%', '%%')}" for key, value in options.items()]
+    return "\n".join([f"[{name}]", *lines, ""])

@@ -1,0 +1,202 @@
+"""Start all servers of a local installation, as much at once as two cores gain from."""
+
+import fcntl
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import httpx
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from intent_tasks.errors import IntentError, Refused, TemporaryFailure
+from intent_tasks.local import configuration, databases
+from intent_tasks.local.installation import Installation
+from intent_tasks.local.supervisor import AIRFLOW, Supervisor, last_lines, wait_until
+
+START_SECONDS = 180
+"""Longest time a server may take to answer; on two idle cores it is about 30 s."""
+
+NEEDED_BYTES = 1_500_000_000
+"""Disk space without which the servers are not started: databases, logs and artifacts."""
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """How days are counted in the shop that is served."""
+
+    time_zone: str = "UTC"
+    last_day: date | None = None
+
+
+@contextmanager
+def only_one(home: Path, what: str) -> Iterator[None]:
+    """Hold a lock of the state folder.
+
+    Raises:
+        TemporaryFailure: another process holds it.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / f"{what}.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TemporaryFailure(
+                f"`intent {what}` already runs for {home}. Wait for it, or stop it with Ctrl-C "
+                "where it runs; calling it again then continues."
+            ) from None
+        yield
+
+
+def up(home: Path, calendar: Calendar, say: Callable[[str], None]) -> Installation:
+    """Start whatever does not run, and return the installation when everything answers.
+
+    Raises:
+        Refused: a port that was asked for is taken, or the disk is full.
+        IntentError: a server does not start; the message ends with its last words.
+    """
+    with only_one(home, "up"):
+        installation, supervisor = _supervised(home, calendar, say)
+        supervisor.start("postgres")
+        _wait(supervisor, "postgres", lambda: _database_answers(installation))
+        databases.create(installation.postgres, installation.secrets.roles)
+        with ThreadPoolExecutor() as pool:
+            begun = [
+                pool.submit(_start_airflow, installation, supervisor),
+                pool.submit(_start_mlflow, installation, supervisor),
+                pool.submit(_migrate_intent, installation),
+            ]
+        for started in begun:
+            started.result()
+        return installation
+
+
+def down(home: Path) -> bool:
+    """Stop all servers; return whether any ran."""
+    installation = Installation.load(home)
+    if installation is None or not Supervisor(installation).answers():
+        return False
+    Supervisor(installation).shutdown()
+    return True
+
+
+def delete(home: Path) -> None:
+    """Stop all servers and remove every file of the installation."""
+    down(home)
+    installation = Installation.load(home)
+    if installation:
+        shutil.rmtree(installation.postgres_folder, ignore_errors=True)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _supervised(
+    home: Path, calendar: Calendar, say: Callable[[str], None]
+) -> tuple[Installation, Supervisor]:
+    known = Installation.load(home)
+    if known and Supervisor(known).answers():
+        configuration.write_all(known, calendar.time_zone, calendar.last_day)
+        return known, Supervisor(known)
+    require_space(home)
+    installation = Installation.prepare(home)
+    if not installation.postgres_folder.is_relative_to(home):
+        say(
+            f"PostgreSQL may not run as root, and its account may not enter {home}: "
+            f"the database is in {installation.postgres_folder}."
+        )
+    configuration.write_all(installation, calendar.time_zone, calendar.last_day)
+    installation.postgres.create()
+    supervisor = Supervisor(installation)
+    supervisor.launch()
+    return installation, supervisor
+
+
+def require_space(home: Path) -> None:
+    """Check the free disk space before anything is begun.
+
+    Raises:
+        Refused: there is too little.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home).free
+    if free < NEEDED_BYTES:
+        raise Refused(
+            f"{free / 1e9:.1f} GB are free at {home}; {NEEDED_BYTES / 1e9:.1f} GB are needed. "
+            "Free some, or set INTENT_HOME to a folder on another disk."
+        )
+
+
+def _wait(supervisor: Supervisor, name: str, answers: Callable[[], bool]) -> None:
+    def answers_or_gave_up() -> bool:
+        supervisor.check(name)
+        return answers()
+
+    log = supervisor.installation.logs / f"{name}.log"
+    wait_until(answers_or_gave_up, f"{name} (log: {log})", START_SECONDS)
+
+
+def _database_answers(installation: Installation) -> bool:
+    engine = sa.create_engine(installation.postgres.url().get_secret_value(), poolclass=NullPool)
+    try:
+        with engine.connect():
+            return True
+    except sa.exc.OperationalError:
+        return False
+
+
+def _start_mlflow(installation: Installation, supervisor: Supervisor) -> None:
+    supervisor.start("mlflow")
+    address = installation.address("mlflow") + "/health"
+    _wait(supervisor, "mlflow", lambda: _ok(address))
+
+
+def _start_airflow(installation: Installation, supervisor: Supervisor) -> None:
+    if supervisor.states()[AIRFLOW[0]] != "RUNNING":
+        _migrate_airflow(installation)
+    for name in AIRFLOW:
+        supervisor.start(name)
+    address = installation.address("airflow") + "/api/v2/monitor/health"
+    for name in AIRFLOW:
+        _wait(supervisor, name, lambda: _healthy(address))
+
+
+def _migrate_airflow(installation: Installation) -> None:
+    _run(installation, "airflow-migrate", "airflow", "db", "migrate")
+
+
+def _migrate_intent(installation: Installation) -> None:
+    _run(installation, "intent-migrate", "intent_tasks.cli", "migrate")
+
+
+def _run(installation: Installation, name: str, *module: str) -> None:
+    log = installation.logs / f"{name}.log"
+    with log.open("a") as output:
+        ended = subprocess.run(
+            [sys.executable, "-m", *module],
+            env=configuration.shared_environment(installation),
+            stdout=output,
+            stderr=output,
+        )
+    if ended.returncode:
+        raise IntentError(f"`{' '.join(module)}` failed: {last_lines(log)} (log: {log})")
+
+
+def _ok(address: str) -> bool:
+    try:
+        return httpx.get(address, timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _healthy(address: str) -> bool:
+    try:
+        parts = httpx.get(address, timeout=5).json()
+    except (httpx.TransportError, ValueError):
+        return False
+    needed = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+    return all(parts.get(part, {}).get("status") == "healthy" for part in needed)
