@@ -1,0 +1,235 @@
+"""Postgres: transactions, the ledger, and bulk reads and writes through COPY."""
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import sqlalchemy as sa
+from pydantic import SecretStr
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from intent_tasks.errors import TemporaryFailure
+from intent_tasks.settings import Settings
+from intent_tasks.tables import runs
+
+Receipt = dict[str, Any]
+
+ALL_BUCKETS = -1
+"""Bucket of a ledger row that is about all customers."""
+
+_RECORDED = "intent_recorded"
+_TEMPORARY = (OperationalError, InterfaceError)
+
+
+def engine(url: SecretStr) -> sa.Engine:
+    """Return an engine without a pool: a step is one process with a handful of transactions."""
+    address = sa.make_url(url.get_secret_value()).set(drivername="postgresql+psycopg2")
+    return sa.create_engine(
+        address,
+        poolclass=sa.NullPool,
+        connect_args={
+            "connect_timeout": 10,
+            "application_name": "intent",
+            # A half-open connection is noticed within a minute, not after the two hours of TCP.
+            "keepalives_idle": 20,
+            "keepalives_interval": 10,
+            "keepalives_count": 4,
+        },
+    )
+
+
+def temporary(error: Exception) -> TemporaryFailure:
+    """Return the failure of the surroundings that a driver's error stands for."""
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return TemporaryFailure(
+        f"Postgres did not finish the work: {reason[0] if reason else type(error).__name__}. "
+        "Nothing was changed. Check that the server runs; the step can simply be run again."
+    )
+
+
+@contextmanager
+def reading(url: SecretStr) -> Iterator[sa.Connection]:
+    """Open one read-only transaction, in which all statements see the same state.
+
+    Raises:
+        TemporaryFailure: the server cannot be reached or gave up.
+    """
+    try:
+        with engine(url).connect() as connection:
+            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            yield connection
+    except _TEMPORARY as error:
+        raise temporary(error) from error
+
+
+@contextmanager
+def writing(
+    settings: Settings, step: str, as_of_date: date, bucket: int = ALL_BUCKETS
+) -> Iterator[sa.Connection]:
+    """Open one transaction of the pipeline that no other run of the same work can overlap.
+
+    It commits when the block ends. When the connection is lost in the commit, the ledger says
+    whether the transaction took place; it is not guessed.
+
+    Raises:
+        TemporaryFailure: nothing was written.
+    """
+    recorded: dict[tuple[str, date, int], datetime] = {}
+    try:
+        with engine(settings.pipeline_url).connect() as connection:
+            connection.info[_RECORDED] = recorded
+            _lock(connection, step, as_of_date, bucket)
+            yield connection
+            connection.commit()
+    except _TEMPORARY as error:
+        if not recorded or not _committed(settings, step, as_of_date, bucket, recorded):
+            raise temporary(error) from error
+
+
+def _lock(connection: sa.Connection, step: str, as_of_date: date, bucket: int) -> None:
+    name = f"intent/{step}/{as_of_date}/{bucket}"
+    connection.execute(
+        sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
+    )
+
+
+def _committed(
+    settings: Settings,
+    step: str,
+    as_of_date: date,
+    bucket: int,
+    recorded: Mapping[tuple[str, date, int], datetime],
+) -> bool:
+    """Look in the ledger for rows of a transaction whose commit was not confirmed."""
+    try:
+        with engine(settings.pipeline_url).connect() as connection:
+            # Whoever still holds the lock may be our own transaction, about to commit.
+            _lock(connection, step, as_of_date, bucket)
+            key, finished_at = next(iter(recorded.items()))
+            query = sa.select(runs.c.finished_at).where(_is_run(*key))
+            return connection.execute(query).scalar() == finished_at
+    except _TEMPORARY:
+        return False
+
+
+def _is_run(step: str, as_of_date: date, bucket: int) -> sa.ColumnElement[bool]:
+    return sa.and_(runs.c.step == step, runs.c.as_of_date == as_of_date, runs.c.bucket == bucket)
+
+
+def record(
+    connection: sa.Connection,
+    step: str,
+    as_of_date: date,
+    receipt: Receipt,
+    bucket: int = ALL_BUCKETS,
+) -> None:
+    """Write the ledger row of a step in the transaction that did its work."""
+    finished_at = datetime.now(UTC)
+    row = {"step": step, "as_of_date": as_of_date, "bucket": bucket}
+    values = {"receipt": receipt, "finished_at": finished_at}
+    statement = postgresql.insert(runs).values(**row, **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=list(row), set_=values))
+    connection.info.setdefault(_RECORDED, {})[step, as_of_date, bucket] = finished_at
+
+
+def recorded_receipt(
+    connection: sa.Connection, step: str, as_of_date: date, bucket: int = ALL_BUCKETS
+) -> Receipt | None:
+    """Return the receipt in the ledger as this transaction sees it, or None."""
+    query = sa.select(runs.c.receipt).where(_is_run(step, as_of_date, bucket))
+    receipt: Receipt | None = connection.execute(query).scalar()
+    return receipt
+
+
+def receipt_of(
+    settings: Settings, step: str, as_of_date: date, bucket: int = ALL_BUCKETS
+) -> Receipt | None:
+    """Return what a step did for a day, or None when it has not finished."""
+    with reading(settings.pipeline_url) as connection:
+        return recorded_receipt(connection, step, as_of_date, bucket)
+
+
+def copy_in(connection: sa.Connection, table: sa.Table | str, rows: pa.Table) -> int:
+    """Append rows through COPY and return how many.
+
+    Args:
+        connection: an open transaction; the rows are part of it.
+        table: a table of `tables.py`, or the name of a temporary one.
+        rows: columns named as the table's; text, numbers, booleans, dates and UTC timestamps.
+    """
+    name = table if isinstance(table, str) else table.fullname
+    columns = ", ".join(rows.column_names)
+    buffer = io.BytesIO()
+    # Text is quoted and null is not, so that an empty text stays an empty text.
+    options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
+    pa.csv.write_csv(rows, buffer, options)
+    buffer.seek(0)
+    raw = connection.connection.dbapi_connection
+    assert raw is not None
+    with raw.cursor() as cursor:
+        cursor.copy_expert(f"COPY {name} ({columns}) FROM STDIN (FORMAT csv)", buffer)
+    return rows.num_rows
+
+
+def literal(statement: sa.Executable | str, params: Mapping[str, Any] | None = None) -> str:
+    """Return the SQL of a statement with its values rendered in; COPY takes no parameters."""
+    if isinstance(statement, str):
+        statement = sa.text(statement).bindparams(**(params or {}))
+    dialect = postgresql.dialect()
+    return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
+@contextmanager
+def arrow(
+    url: SecretStr, statement: sa.Executable | str, params: Mapping[str, Any] | None = None
+) -> Iterator[pa.RecordBatchReader]:
+    """Stream the rows of one query as Arrow, through COPY.
+
+    Raises:
+        TemporaryFailure: the server cannot be reached or gave up.
+    """
+    with arrow_session(url) as session:
+        yield session.read(statement, params)
+
+
+class ArrowSession:
+    """Queries over one connection, which all see the same state of the database."""
+
+    def __init__(self, cursor: Any) -> None:  # noqa: ANN401 - the driver's cursor has no type
+        self._cursor = cursor
+
+    def read(
+        self, statement: sa.Executable | str, params: Mapping[str, Any] | None = None
+    ) -> pa.RecordBatchReader:
+        """Stream the rows of a query; the reader is used up before the next query."""
+        self._cursor.execute(literal(statement, params))
+        reader: pa.RecordBatchReader = self._cursor.fetch_record_batch()
+        return reader
+
+
+@contextmanager
+def arrow_session(url: SecretStr) -> Iterator[ArrowSession]:
+    """Open one read-only transaction for Arrow reads.
+
+    Raises:
+        TemporaryFailure: the server cannot be reached or gave up.
+    """
+    from adbc_driver_manager import Error
+    from adbc_driver_postgresql import dbapi
+
+    address = sa.make_url(url.get_secret_value()).set(drivername="postgresql")
+    address = address.update_query_dict({"connect_timeout": "10", "application_name": "intent"})
+    try:
+        with (
+            dbapi.connect(address.render_as_string(hide_password=False)) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield ArrowSession(cursor)
+    except (Error, pa.ArrowException) as error:
+        raise temporary(error) from error

@@ -1,0 +1,276 @@
+"""Snapshots: immutable Parquet of the events ingested in one day, per bucket; and the day's scores.
+
+The manifest of a day names its files by their digest and is replaced in one rename: it is what
+makes a snapshot exist. A file that no manifest names is rubbish of a killed run.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from intent_tasks.core.identity import buckets_of
+from intent_tasks.definition import HORIZONS_DAYS, Definition
+from intent_tasks.errors import BadInput
+
+Manifest = dict[str, Any]
+
+INSTANT = pa.timestamp("us", tz="UTC")
+
+SCHEMA = pa.schema(
+    [
+        pa.field("customer_key", pa.string(), nullable=False),
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("session_id", pa.string()),
+        pa.field("event_type", pa.string(), nullable=False),
+        pa.field("product_id", pa.string()),
+        pa.field("category_path", pa.string()),
+        pa.field("brand", pa.string()),
+        pa.field("quantity", pa.int32()),
+        pa.field("price", pa.float64()),
+        pa.field("query_text", pa.string()),
+        pa.field("review_text", pa.string()),
+        pa.field("rating", pa.int8()),
+        pa.field("channel", pa.string()),
+        pa.field("device", pa.string()),
+        pa.field("occurred_at", INSTANT, nullable=False),
+        pa.field("ingested_at", INSTANT, nullable=False),
+    ]
+)
+"""Columns of a snapshot. `ingested_at` is `occurred_at` where the shop does not record it."""
+
+SCORES = pa.schema(
+    [
+        pa.field("customer_key", pa.string(), nullable=False),
+        pa.field("role", pa.string(), nullable=False),
+        *(pa.field(f"probability_{h}d", pa.float64(), nullable=False) for h in HORIZONS_DAYS),
+        pa.field("band", pa.string(), nullable=False),
+        pa.field("reasons", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("fallback_level", pa.string(), nullable=False),
+        pa.field("channel", pa.string()),
+    ]
+)
+"""Columns of a score file; `reasons` is a JSON list."""
+
+_ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
+
+
+# ── Snapshots ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_day(
+    home: Path, day: date, events: pa.Table, bucket_count: int, warehouse_rows: int
+) -> Manifest:
+    """Write the snapshot of one day and return its manifest.
+
+    Args:
+        home: state folder.
+        day: shop day the events were ingested on.
+        events: columns of `SCHEMA`, in any order of rows.
+        bucket_count: shards of customers.
+        warehouse_rows: rows the warehouse held for that day, bad ones included.
+    """
+    folder = _day_folder(home, day)
+    folder.mkdir(parents=True, exist_ok=True)
+    events = events.select(SCHEMA.names).cast(SCHEMA).sort_by(_ORDER)
+    buckets = buckets_of(events["customer_key"].to_pylist(), bucket_count)
+    files = [
+        _write_named_by_digest(folder, bucket, events.filter(pa.array(buckets == bucket)))
+        for bucket in range(bucket_count)
+    ]
+    written: Manifest = {
+        "day": str(day),
+        "rows": events.num_rows,
+        "warehouse_rows": warehouse_rows,
+        "bucket_count": bucket_count,
+        "files": files,
+        "digest": hashlib.sha256("".join(f["digest"] for f in files).encode()).hexdigest(),
+    }
+    _replace(folder / "manifest.json", json.dumps(written, indent=1).encode())
+    _remove_unnamed(folder, {f["path"] for f in files})
+    return written
+
+
+def manifest(home: Path, day: date) -> Manifest | None:
+    """Return the manifest of a day, or None when there is no snapshot of it."""
+    try:
+        found: Manifest = json.loads((_day_folder(home, day) / "manifest.json").read_bytes())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return found
+
+
+def days(home: Path) -> list[date]:
+    """Return the days that have a snapshot, earliest first."""
+    named = sorted(home.glob("snapshots/day=*/manifest.json"))
+    return [date.fromisoformat(path.parent.name.removeprefix("day=")) for path in named]
+
+
+def digest(home: Path, wanted: Iterable[date]) -> str:
+    """Return one digest of the snapshots of several days.
+
+    Raises:
+        BadInput: a day has no snapshot.
+    """
+    digests = [m["digest"] for m in _manifests(home, sorted(wanted))]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def read(
+    home: Path,
+    definition: Definition,
+    as_of_date: date,
+    buckets: Iterable[int],
+    first_day: date | None = None,
+) -> pa.Table:
+    """Return the events of some buckets that were known at the end of a day.
+
+    Args:
+        home: state folder.
+        definition: tells when a day ends and how much history is read.
+        as_of_date: shop day; nothing ingested after its end is returned.
+        buckets: buckets of customers.
+        first_day: earliest shop day of occurrence; by default the first of the history.
+
+    Returns:
+        Columns of `SCHEMA`, sorted by customer_key, occurred_at and event_id; each event once.
+
+    Raises:
+        BadInput: the snapshot of a day is missing or damaged.
+    """
+    first = first_day or definition.first_history_day(as_of_date)
+    manifests = _manifests(home, _days_between(first, as_of_date))
+    wanted = set(buckets)
+    tables = [
+        _read_file(home, m, f) for m in manifests for f in m["files"] if f["bucket"] in wanted
+    ]
+    known = pa.concat_tables([SCHEMA.empty_table(), *tables])
+    start, end = definition.day_start(first), definition.day_end(as_of_date)
+    occurred = known["occurred_at"]
+    inside = pc.and_(
+        pc.greater_equal(occurred, pa.scalar(start, INSTANT)),
+        pc.less(occurred, pa.scalar(end, INSTANT)),
+    )
+    return _each_event_once(known.filter(inside)).sort_by(_ORDER)
+
+
+def _each_event_once(events: pa.Table) -> pa.Table:
+    """Keep the first arrival of an event that the shop sent on two days."""
+    if pc.count_distinct(events["event_id"]).as_py() == events.num_rows:
+        return events
+    events = events.sort_by([("event_id", "ascending"), ("ingested_at", "ascending")])
+    ids = events["event_id"].combine_chunks()
+    again = pc.equal(ids[1:], ids[:-1])
+    return events.filter(pa.concat_arrays([pa.array([True]), pc.invert(again)]))
+
+
+def _manifests(home: Path, wanted: Sequence[date]) -> list[Manifest]:
+    found = {day: manifest(home, day) for day in wanted}
+    missing = [str(day) for day, m in found.items() if m is None]
+    if missing:
+        listed = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+        raise BadInput(
+            f"{len(missing)} days have no snapshot: {listed}. "
+            f"Run `intent step extract --as-of-date {missing[-1]}`."
+        )
+    return [m for m in found.values() if m is not None]
+
+
+def _days_between(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def _day_folder(home: Path, day: date) -> Path:
+    return home / "snapshots" / f"day={day}"
+
+
+def _write_named_by_digest(folder: Path, bucket: int, rows: pa.Table) -> dict[str, Any]:
+    content = _parquet(rows)
+    file_digest = hashlib.sha256(content).hexdigest()
+    path = folder / f"bucket={bucket:03d}.{file_digest[:12]}.parquet"
+    if not path.exists():
+        _replace(path, content)
+    return {"bucket": bucket, "path": path.name, "rows": rows.num_rows, "digest": file_digest}
+
+
+def _read_file(home: Path, day: Manifest, file: dict[str, Any]) -> pa.Table:
+    path = _day_folder(home, date.fromisoformat(day["day"])) / file["path"]
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        content = b""
+    if hashlib.sha256(content).hexdigest() != file["digest"]:
+        raise BadInput(
+            f"The snapshot file {path} is damaged, missing, or was repaired just now. "
+            f"If it stays so, delete {path.parent} and run "
+            f"`intent step extract --as-of-date {day['day']}`."
+        )
+    return pq.read_table(pa.BufferReader(content), schema=SCHEMA)
+
+
+def _remove_unnamed(folder: Path, named: set[str]) -> None:
+    for path in folder.glob("*.parquet"):
+        if path.name not in named:
+            path.unlink(missing_ok=True)
+
+
+# ── Scores ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_scores(home: Path, as_of_date: date, bucket: int, scores: pa.Table) -> str:
+    """Write the scores of one bucket and day (columns of `SCORES`) and return their digest."""
+    path = _score_file(home, as_of_date, bucket)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    order = [("customer_key", "ascending"), ("role", "ascending")]
+    content = _parquet(scores.select(SCORES.names).cast(SCORES).sort_by(order))
+    _replace(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_scores(
+    home: Path, as_of_date: date, bucket: int, expected_digest: str | None = None
+) -> pa.Table:
+    """Return the scores of one bucket and day, columns of `SCORES`.
+
+    Raises:
+        BadInput: there are none, or they are not those with the expected digest.
+    """
+    path = _score_file(home, as_of_date, bucket)
+    again = f"Run `intent step score --as-of-date {as_of_date} --bucket {bucket}`."
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput(
+            f"There are no scores of bucket {bucket} for {as_of_date}. {again}"
+        ) from None
+    if expected_digest not in (None, hashlib.sha256(content).hexdigest()):
+        raise BadInput(f"The scores in {path} are not those in the ledger. {again}")
+    return pq.read_table(pa.BufferReader(content), schema=SCORES)
+
+
+def _score_file(home: Path, as_of_date: date, bucket: int) -> Path:
+    return home / "scores" / f"day={as_of_date}" / f"bucket={bucket:03d}.parquet"
+
+
+# ── Files ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows.replace_schema_metadata(None), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees all of it or what was there before."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
