@@ -9,7 +9,7 @@ import typer
 
 from intent_tasks.errors import BadInput, IntentError
 from intent_tasks.lifeline import end_when_closed
-from intent_tasks.settings import load_settings
+from intent_tasks.settings import load_settings, state_folder
 from intent_tasks.steps import STEPS, receipt_line, run_step
 
 app = typer.Typer(
@@ -55,6 +55,33 @@ def step(
         options["bucket"] = bucket
     receipt = run_step(load_settings(), name, _day(as_of_date), options)
     typer.echo(receipt_line(receipt))
+
+
+@app.command(name="up")
+def start(
+    last_day: Annotated[str | None, typer.Option(help="last day of a recorded shop")] = None,
+    time_zone: Annotated[str, typer.Option(help="IANA time zone of the shop")] = "UTC",
+) -> None:
+    """Start PostgreSQL, MLflow and Airflow on this machine, all state in INTENT_HOME."""
+    from intent_tasks.local.installation import Calendar
+    from intent_tasks.local.up import up
+
+    calendar = Calendar(time_zone=time_zone, last_day=_day(last_day)) if last_day else None
+    installation = up(state_folder(), calendar, typer.echo)
+    typer.echo(
+        f"Airflow {installation.address('airflow')}, MLflow {installation.address('mlflow')}"
+    )
+
+
+@app.command(name="down")
+def stop(
+    delete: Annotated[bool, typer.Option(help="remove all data as well")] = False,
+) -> None:
+    """Stop what `up` started."""
+    from intent_tasks.local import up
+
+    ran = up.delete(state_folder()) if delete else up.down(state_folder())
+    typer.echo("All servers are stopped." if ran else "No server was running.")
 
 
 def main() -> None:

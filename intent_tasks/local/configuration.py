@@ -5,7 +5,6 @@ import io
 import json
 import os
 import sys
-from datetime import date
 from pathlib import Path
 
 import intent_tasks
@@ -23,13 +22,11 @@ FOREIGN = ("AIRFLOW", "INTENT_", "MLFLOW_", "PG", "SUPERVISOR_")
 """Variables of the caller that must not reach the servers."""
 
 
-def write_all(installation: Installation, time_zone: str, last_day: date | None) -> None:
+def write_all(installation: Installation) -> None:
     """Write the files of all servers and of the steps, each readable by us alone."""
     for folder in ("airflow", "mlflow", "logs"):
         (installation.home / folder).mkdir(exist_ok=True, mode=0o700)
-    write_private(
-        installation.home / SETTINGS_FILE, step_settings(installation, time_zone, last_day)
-    )
+    write_private(installation.home / SETTINGS_FILE, step_settings(installation))
     airflow = installation.home / "airflow"
     write_private(airflow / "airflow.cfg", _ini(airflow_sections(installation)))
     write_private(airflow / "passwords.json", json.dumps({USER: installation.secrets.airflow}))
@@ -37,26 +34,35 @@ def write_all(installation: Installation, time_zone: str, last_day: date | None)
     write_private(mlflow / "auth.ini", _ini({"mlflow": mlflow_log_in(installation)}))
 
 
-def step_settings(installation: Installation, time_zone: str, last_day: date | None) -> str:
+def step_settings(installation: Installation) -> str:
     """Return the text of `intent.env`."""
     values = {
-        "SHOP_URL": installation.database_url("intent_extract"),
-        "PIPELINE_URL": installation.database_url("intent_pipeline"),
-        "ANALYST_URL": installation.database_url("intent_analyst"),
-        "MIGRATOR_URL": installation.database_url("intent_migrator"),
-        "SHOP_OWNER_URL": installation.database_url("intent_shop_owner"),
-        "MLFLOW_URL": installation.address("mlflow"),
-        "MLFLOW_USERNAME": USER,
-        "MLFLOW_PASSWORD": installation.secrets.mlflow,
-        "IDENTITY_KEY": installation.secrets.identity_key,
-        "MANIFEST_KEY": installation.secrets.manifest_key,
-        "TIME_ZONE": time_zone,
-        "LAST_DAY": last_day.isoformat() if last_day else "",
-        "BUCKET_COUNT": "2",
-        "MODEL_SIZE": "nano",
-        "PYTHON": sys.executable,
+        "INTENT_SHOP_URL": installation.database_url("intent_extract"),
+        "INTENT_PIPELINE_URL": installation.database_url("intent_pipeline"),
+        "INTENT_ANALYST_URL": installation.database_url("intent_analyst"),
+        "INTENT_MIGRATOR_URL": installation.database_url("intent_migrator"),
+        "INTENT_SHOP_OWNER_URL": installation.database_url("intent_shop_owner"),
+        "INTENT_MLFLOW_URL": installation.address("mlflow"),
+        "INTENT_MLFLOW_USERNAME": USER,
+        "INTENT_MLFLOW_PASSWORD": installation.secrets.mlflow,
+        "INTENT_IDENTITY_KEY": installation.secrets.identity_key,
+        "INTENT_MANIFEST_KEY": installation.secrets.manifest_key,
+        "INTENT_BUCKET_COUNT": "2",
+        "INTENT_MODEL_SIZE": "nano",
+        **schedule(installation),
     }
-    return "".join(f"INTENT_{name}='{value}'\n" for name, value in values.items() if value)
+    return "".join(f"{name}='{value}'\n" for name, value in values.items())
+
+
+def schedule(installation: Installation) -> dict[str, str]:
+    """Return the settings that Airflow's side reads too, from its environment."""
+    last_day = installation.calendar.last_day
+    return {
+        "INTENT_TIME_ZONE": installation.calendar.time_zone,
+        **({"INTENT_LAST_DAY": last_day.isoformat()} if last_day else {}),
+        "INTENT_PYTHON": sys.executable,
+        "INTENT_RETRY_DELAY_SECONDS": "10",
+    }
 
 
 def airflow_sections(installation: Installation) -> dict[str, dict[str, object]]:

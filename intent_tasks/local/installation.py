@@ -7,12 +7,14 @@ written anew at each start, because a port may have been taken by somebody else 
 import base64
 import os
 import secrets
+from datetime import date
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from intent_tasks.errors import Refused
 from intent_tasks.local import databases, ports, postgres
 
 STATE_FILE = "local.json"
@@ -64,6 +66,20 @@ class Secrets(BaseModel):
     manifest_key: str = Field(default_factory=lambda: secrets.token_hex(32), repr=False)
 
 
+class Calendar(BaseModel):
+    """How days are counted in the shop that is served.
+
+    Args:
+        time_zone: IANA name; its midnight ends a shop day.
+        last_day: the last day of a shop that is a recording.
+    """
+
+    model_config = {"frozen": True}
+
+    time_zone: str = "UTC"
+    last_day: date | None = None
+
+
 class Installation(BaseModel):
     """One local installation, all of it below `home` unless the database may not go there."""
 
@@ -72,6 +88,7 @@ class Installation(BaseModel):
     home: Path
     postgres_folder: Path
     ports: dict[str, int]
+    calendar: Calendar = Calendar()
     secrets: Secrets = Field(default_factory=Secrets)
 
     @classmethod
@@ -81,25 +98,41 @@ class Installation(BaseModel):
         return cls.model_validate_json(file.read_text()) if file.exists() else None
 
     @classmethod
-    def prepare(cls, home: Path) -> Self:
+    def prepare(cls, home: Path, calendar: Calendar | None = None) -> Self:
         """Return the installation in that folder with ports that are free, made if need be.
 
         Raises:
-            Refused: a port that was asked for is taken.
+            Refused: a port that was asked for is taken, or the folder serves another shop.
         """
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o711 if os.geteuid() == 0 else 0o700)
         known = cls.load(home)
-        installation = cls(
-            home=home,
-            postgres_folder=known.postgres_folder
-            if known
-            else postgres.choose_folder(home / "postgres"),
-            ports=choose_ports(known.ports if known else {}, WantedPorts().by_server()),
-            secrets=known.secrets if known else Secrets(),
-        )
+        if known:
+            known.require(calendar)
+            chosen = choose_ports(known.ports, WantedPorts().by_server())
+            installation = known.model_copy(update={"ports": chosen})
+        else:
+            installation = cls(
+                home=home,
+                postgres_folder=postgres.choose_folder(home / "postgres"),
+                ports=choose_ports({}, WantedPorts().by_server()),
+                calendar=calendar or Calendar(),
+            )
         write_private(home / STATE_FILE, installation.model_dump_json(indent=1))
         return installation
+
+    def require(self, calendar: Calendar | None) -> None:
+        """Check that this installation serves a shop of that calendar; None asks for nothing.
+
+        Raises:
+            Refused: it serves another one.
+        """
+        if calendar not in (None, self.calendar):
+            raise Refused(
+                f"{self.home} serves a shop whose last day is {self.calendar.last_day} "
+                f"({self.calendar.time_zone}). Remove it with `make clean`, or set INTENT_HOME to "
+                "another folder for another shop."
+            )
 
     @property
     def logs(self) -> Path:

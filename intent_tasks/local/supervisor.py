@@ -36,6 +36,7 @@ def programs(installation: Installation) -> dict[str, Program]:
     airflow = [sys.executable, "-m", "airflow"]
     mlflow = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
     where = ["--host", "127.0.0.1", "--port", str(installation.ports["mlflow"]), "--workers", "1"]
+    schedule = configuration.schedule(installation)
     user = postgres.account()
     database: dict[str, object] = {"stopsignal": "INT", "stopasgroup": "false"}
     if user:
@@ -43,10 +44,10 @@ def programs(installation: Installation) -> dict[str, Program]:
     return {
         "postgres": Program(installation.postgres.command(), options=database),
         "mlflow": Program([*mlflow, *where], configuration.mlflow_environment(installation)),
-        "airflow-api": Program([*airflow, "api-server"]),
-        "airflow-scheduler": Program([*airflow, "scheduler", "--skip-serve-logs"]),
-        "airflow-dag-processor": Program([*airflow, "dag-processor"]),
-        "airflow-triggerer": Program([*airflow, "triggerer", "--skip-serve-logs"]),
+        "airflow-api": Program([*airflow, "api-server"], schedule),
+        "airflow-scheduler": Program([*airflow, "scheduler", "--skip-serve-logs"], schedule),
+        "airflow-dag-processor": Program([*airflow, "dag-processor"], schedule),
+        "airflow-triggerer": Program([*airflow, "triggerer", "--skip-serve-logs"], schedule),
     }
 
 
@@ -130,13 +131,13 @@ def last_lines(log: Path, count: int = 5) -> str:
 
 def supervisord_conf(installation: Installation) -> str:
     """Return the text of `supervisord.conf`."""
-    logs = installation.logs
     sections = [
         _section(
             "supervisord",
-            logfile=logs / "supervisord.log",
-            pidfile=installation.home / "supervisord.pid",
-            childlogdir=logs,
+            # Relative to the state folder, because supervisord expands these values twice.
+            logfile="logs/supervisord.log",
+            pidfile="supervisord.pid",
+            childlogdir="logs",
             umask="077",
             **({"user": "root"} if postgres.account() else {}),
         ),
@@ -150,11 +151,11 @@ def supervisord_conf(installation: Installation) -> str:
         "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n",
     ]
     for priority, (name, program) in enumerate(programs(installation).items(), 1):
-        sections.append(_program_section(name, program, priority, logs / f"{name}.log"))
+        sections.append(_program_section(name, program, priority))
     return "\n".join(sections)
 
 
-def _program_section(name: str, program: Program, priority: int, log: Path) -> str:
+def _program_section(name: str, program: Program, priority: int) -> str:
     options: dict[str, object] = {
         "command": shlex.join(program.command),
         "priority": priority,
@@ -165,7 +166,7 @@ def _program_section(name: str, program: Program, priority: int, log: Path) -> s
         "stopasgroup": "true",
         "killasgroup": "true",
         "redirect_stderr": "true",
-        "stdout_logfile": log,
+        "stdout_logfile": f"logs/{name}.log",
         "stdout_logfile_maxbytes": "20MB",
         "stdout_logfile_backups": 1,
         "environment": ",".join(f'{k}="{v}"' for k, v in program.environment.items()),

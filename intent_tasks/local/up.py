@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import httpx
@@ -17,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from intent_tasks.errors import IntentError, Refused, TemporaryFailure
 from intent_tasks.local import configuration, databases
-from intent_tasks.local.installation import Installation
+from intent_tasks.local.installation import Calendar, Installation
 from intent_tasks.local.supervisor import AIRFLOW, Supervisor, last_lines, wait_until
 
 START_SECONDS = 180
@@ -25,14 +23,6 @@ START_SECONDS = 180
 
 NEEDED_BYTES = 1_500_000_000
 """Disk space without which the servers are not started: databases, logs and artifacts."""
-
-
-@dataclass(frozen=True)
-class Calendar:
-    """How days are counted in the shop that is served."""
-
-    time_zone: str = "UTC"
-    last_day: date | None = None
 
 
 @contextmanager
@@ -54,11 +44,23 @@ def only_one(home: Path, what: str) -> Iterator[None]:
         yield
 
 
-def up(home: Path, calendar: Calendar, say: Callable[[str], None]) -> Installation:
+def up(
+    home: Path,
+    calendar: Calendar | None,
+    say: Callable[[str], None],
+    fill: Callable[[], None] = lambda: None,
+) -> Installation:
     """Start whatever does not run, and return the installation when everything answers.
 
+    Args:
+        home: state folder.
+        calendar: of the shop; None keeps what it is.
+        say: shows a line to the person who waits.
+        fill: called when the database is ready, while the other servers start.
+
     Raises:
-        Refused: a port that was asked for is taken, or the disk is full.
+        Refused: a port that was asked for is taken, the disk is full, or the folder serves
+            another shop.
         IntentError: a server does not start; the message ends with its last words.
     """
     with only_one(home, "up"):
@@ -70,7 +72,7 @@ def up(home: Path, calendar: Calendar, say: Callable[[str], None]) -> Installati
             begun = [
                 pool.submit(_start_airflow, installation, supervisor),
                 pool.submit(_start_mlflow, installation, supervisor),
-                pool.submit(_migrate_intent, installation),
+                pool.submit(_fill, installation, fill),
             ]
         for started in begun:
             started.result()
@@ -86,30 +88,31 @@ def down(home: Path) -> bool:
     return True
 
 
-def delete(home: Path) -> None:
-    """Stop all servers and remove every file of the installation."""
-    down(home)
+def delete(home: Path) -> bool:
+    """Stop all servers and remove every file of the installation; return whether any ran."""
+    ran = down(home)
     installation = Installation.load(home)
     if installation:
         shutil.rmtree(installation.postgres_folder, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)
+    return ran
 
 
 def _supervised(
-    home: Path, calendar: Calendar, say: Callable[[str], None]
+    home: Path, calendar: Calendar | None, say: Callable[[str], None]
 ) -> tuple[Installation, Supervisor]:
     known = Installation.load(home)
     if known and Supervisor(known).answers():
-        configuration.write_all(known, calendar.time_zone, calendar.last_day)
+        known.require(calendar)
         return known, Supervisor(known)
     require_space(home)
-    installation = Installation.prepare(home)
+    installation = Installation.prepare(home, calendar)
     if not installation.postgres_folder.is_relative_to(home):
         say(
             f"PostgreSQL may not run as root, and its account may not enter {home}: "
             f"the database is in {installation.postgres_folder}."
         )
-    configuration.write_all(installation, calendar.time_zone, calendar.last_day)
+    configuration.write_all(installation)
     installation.postgres.create()
     supervisor = Supervisor(installation)
     supervisor.launch()
@@ -169,8 +172,9 @@ def _migrate_airflow(installation: Installation) -> None:
     _run(installation, "airflow-migrate", "airflow", "db", "migrate")
 
 
-def _migrate_intent(installation: Installation) -> None:
+def _fill(installation: Installation, fill: Callable[[], None]) -> None:
     _run(installation, "intent-migrate", "intent_tasks.cli", "migrate")
+    fill()
 
 
 def _run(installation: Installation, name: str, *module: str) -> None:
