@@ -1,0 +1,133 @@
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from intent_tasks.errors import IntentError
+from intent_tasks.local import runs
+from intent_tasks.local.plan import Plan
+
+DAYS = [date(2026, 6, 29), date(2026, 6, 30)]
+
+
+class Airflow:
+    """A scheduler that takes one more step each time it is asked."""
+
+    address = "http://airflow"
+
+    def __init__(self, states):
+        self.states = iter(states)
+        self.backfills = []
+
+    def trigger(self, dag_id, run_id, conf):
+        self.triggered = (dag_id, run_id, conf)
+
+    def run(self, dag_id, run_id):
+        return {"state": next(self.states), "dag_run_id": run_id}
+
+    def runs(self, dag_id):
+        return list(next(self.states))
+
+    def tasks(self, dag_id, run_id):
+        found = {"dag_id": dag_id, "dag_run_id": run_id, "try_number": 2, "map_index": -1}
+        return [
+            found | {"task_id": "window", "state": "success"},
+            found | {"task_id": "train", "state": "failed"},
+        ]
+
+    def log_lines(self, task):
+        return [
+            "Starting",
+            "Refused: too few buyers: 3, at least 100 are needed.",
+            "  File x, line 1, in train: Error: inner",
+            "Task failed",
+        ]
+
+    def page(self, task):
+        return f"http://airflow/{task['task_id']}"
+
+    def backfill(self, dag_id, first, last, at_once):
+        self.backfills.append((first, last))
+        return len(self.backfills) > 1
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "POLL_SECONDS", 0)
+    return SimpleNamespace(home=tmp_path, time_zone="Europe/Berlin", max_active_runs=2)
+
+
+def test_waits_until_the_run_has_succeeded(settings):
+    api = Airflow(["queued", "running", "success"])
+    seen = []
+    runs.Runs(api, settings).run("intent_train", date(2026, 6, 14), seen.append)
+    assert api.triggered == ("intent_train", "demo_2026-06-14", {"as_of_date": "2026-06-14"})
+    assert len(seen) == 2
+
+
+def test_a_failure_says_the_task_its_message_and_where_the_log_is(settings):
+    api = Airflow(["failed"])
+    with pytest.raises(IntentError) as caught:
+        runs.Runs(api, settings).run("intent_train", date(2026, 6, 14), print)
+    said = str(caught.value)
+    assert said.startswith("Task train of intent_train failed in run demo_2026-06-14.")
+    assert "It said: Refused: too few buyers: 3, at least 100 are needed." in said
+    assert "page: http://airflow/train" in said
+    assert "dag_id=intent_train/run_id=demo_2026-06-14/task_id=train/…/attempt=2.log" in said
+
+
+def _published_after(asked, monkeypatch):
+    """Let the ledger know all days after it was asked that often."""
+    count = iter(range(1000))
+
+    def receipt_of(settings, step, day):
+        return {"rows": 1} if next(count) >= asked * len(DAYS) else None
+
+    monkeypatch.setattr(runs.postgres, "receipt_of", receipt_of)
+
+
+def test_a_backfill_is_asked_for_again_until_it_is_accepted(settings, monkeypatch):
+    _published_after(3, monkeypatch)
+    api = Airflow([[], [], [], []])
+    runs.Runs(api, settings).backfill(DAYS, lambda _: None)
+    assert len(api.backfills) == 2
+    first, last = api.backfills[0]
+    assert first == datetime(2026, 6, 28, 22, tzinfo=UTC), "the local midnight that begins a day"
+    assert last == datetime(2026, 6, 30, 22, tzinfo=UTC)
+
+
+def test_days_that_are_published_are_not_run_again(settings, monkeypatch):
+    _published_after(0, monkeypatch)
+    api = Airflow([[]])
+    runs.Runs(api, settings).backfill(DAYS, lambda _: None)
+    assert api.backfills == []
+
+
+def test_a_day_that_failed_long_ago_is_no_failure_of_this_backfill(settings, monkeypatch):
+    _published_after(3, monkeypatch)
+    old = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    failed = {"state": "failed", "end_date": old, "dag_run_id": "backfill_old"}
+    runs.Runs(Airflow([[failed]] * 4), settings).backfill(DAYS, lambda _: None)
+
+    _published_after(3, monkeypatch)
+    now = failed | {"end_date": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
+    with pytest.raises(IntentError, match="Task train of intent_daily failed in run backfill_old"):
+        runs.Runs(Airflow([[now]] * 4), settings).backfill(DAYS, lambda _: None)
+
+
+def test_feedback_is_there_when_it_is_measured_and_nothing_runs(settings, monkeypatch):
+    monkeypatch.setattr(runs.postgres, "receipt_of", lambda *_: {"rows": 1})
+    busy = {"state": "running", "end_date": None, "dag_run_id": "asset_1"}
+    api = Airflow([[busy], [busy], [busy], [busy], [], []])
+    runs.Runs(api, settings).feedback(DAYS[-1], lambda _: None)
+    assert list(api.states) == [], "it asked until no run was under way"
+
+
+def test_the_first_day_of_the_plan_is_known_at_every_horizon_today():
+    from intent_tasks.definition import HORIZONS_DAYS, Definition
+
+    plan = Plan(date(2026, 6, 30))
+    definition = Definition()
+    assert definition.matured_on(plan.first_day, max(HORIZONS_DAYS)) == plan.today
+    assert plan.trained_on < plan.first_day
+    assert (len(plan.recent_days), plan.recent_days[-1]) == (8, plan.today)
