@@ -6,17 +6,18 @@ step's stdin; the operating system closes that end when the caller dies, however
 
 import os
 import signal
-import sys
 import threading
-from typing import BinaryIO
+
+STDIN = 0
 
 
-def end_when_closed(stream: BinaryIO | None = None) -> None:
-    """Watch a stream (stdin) from a thread; send this process SIGTERM when it is closed."""
-    watched = stream or sys.stdin.buffer
+def end_when_closed(descriptor: int = STDIN) -> None:
+    """Watch a file descriptor from a thread; send this process SIGTERM when it is closed."""
 
     def watch() -> None:
-        watched.read()
+        # Not through a buffered stream: its lock, held here, would abort the interpreter at its end.
+        while os.read(descriptor, 1024):
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
