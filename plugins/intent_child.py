@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from typing import Self
 
 STOP_SECONDS = 3.0
 """Grace between SIGTERM and SIGKILL; Airflow's supervisor kills the task itself after 5 s."""
@@ -26,7 +27,7 @@ def environment(source: Mapping[str, str]) -> dict[str, str]:
 
 
 class Child:
-    """A running step.
+    """A running step, as a context that ends it when it is left.
 
     Its stdin is a pipe that is never written to: when this process dies without a word, the pipe
     closes, and the step ends itself (option `--until-stdin-closes`).
@@ -46,6 +47,17 @@ class Child:
             env=environment(os.environ),
             start_new_session=True,
         )
+        self._errors = threading.Thread(target=self._relay, args=("stderr",), daemon=True)
+        self._errors.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._errors.join(STOP_SECONDS)
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            stream.close()
 
     @property
     def last_output(self) -> str:
@@ -59,10 +71,8 @@ class Child:
 
     def wait(self) -> int:
         """Relay both streams until the step ends; return its exit code (negative: a signal)."""
-        errors = threading.Thread(target=self._relay, args=("stderr",), daemon=True)
-        errors.start()
         self._relay("stdout")
-        errors.join()
+        self._errors.join()
         return self._process.wait()
 
     def stop(self) -> None:

@@ -81,12 +81,9 @@ class Step(BaseOperator):
 
     def execute(self, context: Context) -> Receipt | list[int]:
         """Run the step to its end; return its receipt, or the list `over` of it."""
-        self.child = child = Child(self.command, lambda line: self.log.info("%s", line))
-        try:
-            _raise_for(self.task_id, child.wait(), child.last_error)
-        finally:
-            child.stop()
-        self.receipt = receipt = _receipt(self.task_id, child.last_output)
+        with Child(self.command, lambda line: self.log.info("%s", line)) as self.child:
+            _raise_for(self.task_id, self.child.wait(), self.child.last_error)
+        self.receipt = receipt = _receipt(self.task_id, self.child.last_output)
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {"as_of_date": str(self.as_of_date)}
         if self.over is None:

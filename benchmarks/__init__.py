@@ -1,0 +1,1 @@
+"""One file a measured claim; each says its claim and its command."""

@@ -1,0 +1,52 @@
+"""Airflow in a throw-away home, with the DAGs and plugins of this checkout."""
+
+import os
+import stat
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+AIRFLOW_CFG = f"""
+[core]
+dags_folder = {ROOT / "dags"}
+plugins_folder = {ROOT / "plugins"}
+load_examples = False
+[logging]
+logging_level = WARNING
+"""
+
+
+def _import_airflow() -> None:
+    """Airflow reads where it lives when it is imported; servers of other tests must not see it."""
+    home = Path(tempfile.mkdtemp(prefix="intent-airflow-"))
+    (home / "airflow.cfg").write_text(AIRFLOW_CFG)
+    before = os.environ.copy()
+    os.environ["AIRFLOW_HOME"] = str(home)
+    import airflow.settings  # noqa: F401
+
+    os.environ.clear()
+    os.environ.update(before)
+    sys.path.insert(0, str(ROOT / "plugins"))
+
+
+_import_airflow()
+
+
+@pytest.fixture
+def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Make the steps run this Python text instead of the real ones."""
+
+    def write(text: str) -> Path:
+        script = tmp_path / "interpreter"
+        script.write_text(f"#!{sys.executable} -S\n{textwrap.dedent(text)}")
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("INTENT_PYTHON", str(script))
+        return script
+
+    return write

@@ -1,0 +1,104 @@
+"""The DAG files: they load, they are wired as their docstrings say, they import nothing heavy."""
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+
+from benchmarks.dag_parsing import FORBIDDEN, SECONDS_ALLOWED, parse
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def dags():
+    bag = DagBag(ROOT / "dags")
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+def edges(dag):
+    return {(up, task.task_id) for task in dag.tasks for up in task.upstream_task_ids}
+
+
+def test_the_three_dags_load(dags):
+    assert set(dags) == {"intent_daily", "intent_train", "intent_feedback"}
+
+
+def test_a_day_is_extracted_and_validated_beside_pin_then_scored_and_published(dags):
+    assert edges(dags["intent_daily"]) == {
+        ("extract", "validate"),
+        ("validate", "score"),
+        ("pin", "score"),
+        ("score", "publish"),
+    }
+
+
+def test_scoring_is_one_task_a_bucket(dags):
+    assert dags["intent_daily"].get_task("score").is_mapped
+
+
+def test_training_goes_from_window_to_register(dags):
+    order = ["window", "validate", "train", "evaluate", "register"]
+    assert edges(dags["intent_train"]) == set(itertools.pairwise(order))
+
+
+def test_feedback_follows_publication(dags):
+    assert edges(dags["intent_feedback"]) == {("mature", "measure")}
+    (outlet,) = dags["intent_daily"].get_task("publish").outlets
+    assert outlet.name == "intent.predictions"
+    (condition,) = dags["intent_feedback"].timetable.asset_condition.objects
+    assert condition == outlet
+
+
+def test_trainings_and_feedbacks_do_not_overlap(dags):
+    assert dags["intent_train"].max_active_runs == 1
+    assert dags["intent_feedback"].max_active_runs == 1
+
+
+@pytest.mark.parametrize("dag_id", ["intent_daily", "intent_train", "intent_feedback"])
+def test_every_dag(dags, dag_id):
+    dag = dags[dag_id]
+    assert dag.catchup is False
+    assert dag.start_date.year == 2000, "so far back that any day can be backfilled"
+    assert dag.doc_md.startswith(dag.description), "the docstring is the manual, shown in the UI"
+    assert dag.params.get_param("as_of_date").schema["format"] == "date"
+    for task in dag.tasks:
+        assert task.retries == 3
+        assert task.retry_exponential_backoff == 2.0
+        assert task.execution_timeout is not None
+
+
+@pytest.mark.parametrize("dag_id", ["intent_daily", "intent_train", "intent_feedback"])
+def test_the_scheduler_reads_back_what_was_parsed(dags, dag_id):
+    data = DagSerialization.to_dict(dags[dag_id])
+    assert DagSerialization.to_dict(dags[dag_id]) == data, "the same DAG, the same bytes"
+    assert DagSerialization.from_dict(data).task_dict.keys() == dags[dag_id].task_dict.keys()
+
+
+@pytest.mark.parametrize("value", ["2026-02-30", "tomorrow", 5])
+def test_a_param_that_is_no_day_is_refused_when_the_run_is_triggered(dags, value):
+    with pytest.raises(ValueError, match="as_of_date"):
+        dags["intent_daily"].params.get_param("as_of_date").resolve(value)
+
+
+def test_parsing_is_quick_and_imports_nothing_heavy():
+    parsed = parse()
+    assert set(parsed["seconds"]) == {"intent_daily.py", "intent_train.py", "intent_feedback.py"}
+    assert parsed["imported"] == [], f"none of {FORBIDDEN} belongs in a DAG file"
+    assert max(parsed["seconds"].values()) < SECONDS_ALLOWED, parsed["seconds"]
+
+
+def test_the_dag_files_stay_wiring():
+    for file in (ROOT / "dags").glob("*.py"):
+        assert len(file.read_text().splitlines()) <= 100, f"{file.name} is more than wiring"
+
+
+def test_the_page_about_the_dags_is_up_to_date():
+    command = [sys.executable, "docs/generate_dags.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
