@@ -145,12 +145,14 @@ def _estimate(value: float, resampled: Floats) -> Estimate:
 
 
 def _sums(weights: Floats) -> Floats:
-    return weights.sum(axis=1, dtype=np.float64)
+    sums: Floats = weights.sum(axis=1, dtype=np.float64)
+    return sums
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
     """Divide; NaN where there is nothing to divide by."""
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+    ratio: Floats = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+    return ratio
 
 
 class _Rows:
@@ -162,7 +164,7 @@ class _Rows:
         self._order = np.argsort(-probabilities, kind="stable")
         p, y = probabilities[self._order], outcomes[self._order]
         self._probabilities, self._outcomes = p, y.astype(np.float32)
-        self._tie_starts = np.flatnonzero(np.append(True, p[1:] != p[:-1])) if len(p) else []
+        self._tie_starts = np.flatnonzero(np.append(True, p[1:] != p[:-1])[: len(p)])
         predicted = p >= threshold
         bins = np.minimum((p * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
         in_bin = bins[:, None] == np.arange(CALIBRATION_BINS)  # (n, bins)

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -169,24 +169,22 @@ def copy_in(connection: sa.Connection, table: sa.Table | str, rows: pa.Table) ->
     options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
     pa.csv.write_csv(rows, buffer, options)
     buffer.seek(0)
-    raw = connection.connection.dbapi_connection
-    assert raw is not None
-    with raw.cursor() as cursor:
+    with closing(connection.connection.cursor()) as cursor:
         cursor.copy_expert(f"COPY {name} ({columns}) FROM STDIN (FORMAT csv)", buffer)
-    return rows.num_rows
+    return int(rows.num_rows)
 
 
-def literal(statement: sa.Executable | str, params: Mapping[str, Any] | None = None) -> str:
+def literal(statement: sa.ClauseElement | str, params: Mapping[str, Any] | None = None) -> str:
     """Return the SQL of a statement with its values rendered in; COPY takes no parameters."""
     if isinstance(statement, str):
         statement = sa.text(statement).bindparams(**(params or {}))
-    dialect = postgresql.dialect()
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
 @contextmanager
 def arrow(
-    url: SecretStr, statement: sa.Executable | str, params: Mapping[str, Any] | None = None
+    url: SecretStr, statement: sa.ClauseElement | str, params: Mapping[str, Any] | None = None
 ) -> Iterator[pa.RecordBatchReader]:
     """Stream the rows of one query as Arrow, through COPY.
 
@@ -204,7 +202,7 @@ class ArrowSession:
         self._cursor = cursor
 
     def read(
-        self, statement: sa.Executable | str, params: Mapping[str, Any] | None = None
+        self, statement: sa.ClauseElement | str, params: Mapping[str, Any] | None = None
     ) -> pa.RecordBatchReader:
         """Stream the rows of a query; the reader is used up before the next query."""
         self._cursor.execute(literal(statement, params))

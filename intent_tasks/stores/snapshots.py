@@ -266,7 +266,7 @@ def _score_file(home: Path, as_of_date: date, bucket: int) -> Path:
 def _parquet(rows: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(rows.replace_schema_metadata(None), sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -1,0 +1,194 @@
+"""Write the outcomes that are known by the end of a day.
+
+An outcome is a function of the events: its `known_until` is the day it matured, or the day on which
+the last purchase it counts arrived. So it does not matter in which order days are matured, and
+a purchase that arrives late changes just the outcomes it belongs to.
+"""
+
+import hashlib
+from datetime import date, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from intent_tasks.definition import HORIZONS_DAYS, Definition
+from intent_tasks.errors import NothingToDo
+from intent_tasks.settings import Settings
+from intent_tasks.steps import Receipt
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.tables import customer_keys, outcomes, predictions, runs
+
+RESTATED_DAYS = 30
+"""Purchases that arrive later than this after the longest horizon change no outcome any more."""
+
+OUTCOMES = "outcomes"
+"""Ledger rows of this name say, for each published day, what its outcomes were made from."""
+
+_PURCHASES = sa.table(
+    "purchases",
+    sa.column("customer_key", sa.Text),
+    sa.column("occurred_on", sa.Date),
+    sa.column("ingested_on", sa.Date),
+    sa.column("purchase_count", sa.Integer),
+)
+
+_CREATE_PURCHASES = sa.text(
+    "CREATE TEMPORARY TABLE purchases (customer_key text, occurred_on date, ingested_on date, "
+    "purchase_count integer) ON COMMIT DROP"
+)
+
+
+def run(settings: Settings, as_of_date: date) -> Receipt:
+    """Write the outcomes of all published days that are known by the end of `as_of_date`.
+
+    Raises:
+        NothingToDo: no published day has a horizon that has matured.
+    """
+    definition = settings.definition
+    published = _published(settings, as_of_date)
+    matured = {day: matured_horizons(definition, day, as_of_date) for day in published}
+    matured = {day: horizons for day, horizons in matured.items() if horizons}
+    if not matured:
+        raise NothingToDo(
+            f"No outcome is known by the end of {as_of_date}: the shortest horizon and "
+            f"{definition.maturity_lag_days} days must have passed since a published day."
+        )
+    purchases = _purchases(settings, min(matured), as_of_date)
+    rows = {
+        day: _write_day(settings, as_of_date, day, horizons, published[day], purchases)
+        for day, horizons in sorted(matured.items())
+    }
+    receipt = {
+        "as_of_date": str(as_of_date),
+        "known_until": str(as_of_date),
+        "days": len(matured),
+        "days_changed": sum(count > 0 for count in rows.values()),
+        "rows": sum(rows.values()),
+        "horizons": sorted({h for horizons in matured.values() for h in horizons}),
+    }
+    with postgres.writing(settings, "mature", as_of_date) as connection:
+        postgres.record(connection, "mature", as_of_date, receipt)
+    return receipt
+
+
+def matured_horizons(definition: Definition, day: date, known_until: date) -> list[int]:
+    """Return the horizons of an anchor whose outcome is known by the end of a day."""
+    return [h for h in HORIZONS_DAYS if definition.matured_on(day, h) <= known_until]
+
+
+def _published(settings: Settings, as_of_date: date) -> dict[date, str]:
+    """Return the digest of each published day whose outcomes may still change."""
+    earliest = as_of_date - timedelta(days=max(HORIZONS_DAYS) + RESTATED_DAYS)
+    query = sa.select(runs.c.as_of_date, runs.c.receipt["digest"].astext).where(
+        runs.c.step == "publish", runs.c.as_of_date.between(earliest, as_of_date)
+    )
+    with postgres.reading(settings.pipeline_url) as connection:
+        return dict(connection.execute(query).tuples())
+
+
+def _purchases(settings: Settings, first_anchor: date, as_of_date: date) -> pa.Table:
+    """Return the purchases after an anchor that were known at the end of a day, counted by day."""
+    first_day = first_anchor + timedelta(days=1)
+    counted = [
+        _by_day(
+            snapshots.read(settings.home, settings.definition, as_of_date, [bucket], first_day),
+            settings.time_zone,
+        )
+        for bucket in range(settings.bucket_count)
+    ]
+    return pa.concat_tables(counted)
+
+
+def _by_day(events: pa.Table, time_zone: str) -> pa.Table:
+    bought = events.filter(pc.equal(events["event_type"], "purchase"))
+    days = {
+        "customer_key": bought["customer_key"],
+        "occurred_on": _shop_day(bought["occurred_at"], time_zone),
+        "ingested_on": _shop_day(bought["ingested_at"], time_zone),
+    }
+    counted = pa.table(days).group_by(list(days)).aggregate([([], "count_all")])
+    counted = counted.sort_by([(name, "ascending") for name in days])
+    return counted.rename_columns([*days, "purchase_count"])
+
+
+def _shop_day(instants: pa.ChunkedArray, time_zone: str) -> pa.ChunkedArray:
+    local = pc.local_timestamp(instants.cast(pa.timestamp("us", tz=time_zone)))
+    return local.cast(pa.date32())
+
+
+def _write_day(
+    settings: Settings,
+    known_until: date,
+    day: date,
+    horizons: list[int],
+    published: str,
+    purchases: pa.Table,
+) -> int:
+    """Replace the outcomes of one published day if they change; return how many were written."""
+    window = purchases.filter(
+        pc.and_(
+            pc.greater(purchases["occurred_on"], pa.scalar(day)),
+            pc.less_equal(purchases["occurred_on"], pa.scalar(day + timedelta(days=max(horizons)))),
+        )
+    )
+    inputs = _digest(published, horizons, window)
+    with postgres.writing(settings, OUTCOMES, day) as connection:
+        known = postgres.recorded_receipt(connection, OUTCOMES, day)
+        if known and (known["inputs"] == inputs or known["known_until"] > str(known_until)):
+            return 0
+        connection.execute(_CREATE_PURCHASES)
+        postgres.copy_in(connection, "purchases", window)
+        connection.execute(sa.delete(outcomes).where(outcomes.c.as_of_date == day))
+        rows = sum(
+            connection.execute(_insert(day, h, settings.definition)).rowcount for h in horizons
+        )
+        receipt = {"inputs": inputs, "known_until": str(known_until), "horizons": horizons}
+        postgres.record(connection, OUTCOMES, day, receipt | {"rows": rows})
+    return rows
+
+
+def _digest(published: str, horizons: list[int], window: pa.Table) -> str:
+    digest = hashlib.sha256(f"{published}/{horizons}".encode())
+    for column in window.columns:
+        digest.update(str(column.to_pylist()).encode())
+    return digest.hexdigest()
+
+
+def _insert(day: date, horizon_days: int, definition: Definition) -> sa.Insert:
+    """Insert the outcome of one horizon for everybody who was predicted on a day."""
+    predicted = (
+        sa.select(predictions.c.customer_id)
+        .where(predictions.c.as_of_date == day)
+        .distinct()
+        .subquery()
+    )
+    bought = (
+        sa.select(
+            customer_keys.c.customer_id,
+            sa.func.sum(_PURCHASES.c.purchase_count).label("purchase_count"),
+            sa.func.max(_PURCHASES.c.ingested_on).label("ingested_on"),
+        )
+        .join_from(
+            _PURCHASES, customer_keys, customer_keys.c.customer_key == _PURCHASES.c.customer_key
+        )
+        .where(_PURCHASES.c.occurred_on <= day + timedelta(days=horizon_days))
+        .group_by(customer_keys.c.customer_id)
+        .subquery()
+    )
+    count = sa.func.coalesce(bought.c.purchase_count, 0)
+    matured_on = sa.literal(definition.matured_on(day, horizon_days), sa.Date)
+    selected = {
+        "as_of_date": sa.literal(day, sa.Date),
+        "customer_id": predicted.c.customer_id,
+        "horizon_days": sa.literal(horizon_days),
+        "purchased": count > 0,
+        "purchase_count": count,
+        "known_until": sa.func.greatest(matured_on, bought.c.ingested_on),
+    }
+    query = (
+        sa.select(*(column.label(name) for name, column in selected.items()))
+        .join_from(predicted, bought, bought.c.customer_id == predicted.c.customer_id, isouter=True)
+        .order_by(predicted.c.customer_id)
+    )
+    return sa.insert(outcomes).from_select(list(selected), query)

@@ -1,0 +1,199 @@
+"""Compute how right the predictions of all matured days were.
+
+Metrics are per day, role, horizon and slice of customers, with an interval and with the same metric
+of predicting the base rate for everybody. A metric that late purchases change gets a new row with
+the next restatement; the old row stays.
+"""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from intent_tasks.core.metrics import Estimate, constant_metrics, metrics, resample_weights
+from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.errors import NothingToDo
+from intent_tasks.settings import Settings
+from intent_tasks.steps import Receipt
+from intent_tasks.steps.mature import OUTCOMES, RESTATED_DAYS
+from intent_tasks.stores import postgres
+from intent_tasks.tables import feedback_metrics, outcomes, predictions, runs
+
+METRICS = "metrics"
+"""Ledger rows of this name say, for each day, which outcomes its metrics were computed from."""
+
+SLICED_BY = ("band", "fallback_level", "channel")
+"""Columns of the predictions whose values make slices."""
+
+LEAST_CUSTOMERS = 10
+"""Smaller slices are not shown: they would say something about single customers."""
+
+
+class _Group(NamedTuple):
+    """The predictions of one day, role and horizon, with what came true."""
+
+    role: str
+    horizon_days: int
+    rows: pa.Table
+
+
+def run(settings: Settings, as_of_date: date) -> Receipt:
+    """Measure every day whose outcomes changed since it was measured.
+
+    Raises:
+        NothingToDo: no outcomes were written yet.
+    """
+    days = _matured_days(settings, as_of_date)
+    if not days:
+        raise NothingToDo(
+            f"No outcomes are known for {as_of_date}. Run `intent step mature` for it first."
+        )
+    written = [_measure_day(settings, day, matured) for day, matured in sorted(days.items())]
+    receipt = {
+        "as_of_date": str(as_of_date),
+        "days": len(days),
+        "days_changed": sum(rows > 0 for rows, _ in written),
+        "rows": sum(rows for rows, _ in written),
+        "restated": sum(restated for _, restated in written),
+    }
+    with postgres.writing(settings, "measure", as_of_date) as connection:
+        postgres.record(connection, "measure", as_of_date, receipt)
+    return receipt
+
+
+def _matured_days(settings: Settings, as_of_date: date) -> dict[date, Receipt]:
+    earliest = as_of_date - timedelta(days=max(HORIZONS_DAYS) + RESTATED_DAYS)
+    query = sa.select(runs.c.as_of_date, runs.c.receipt).where(
+        runs.c.step == OUTCOMES, runs.c.as_of_date.between(earliest, as_of_date)
+    )
+    with postgres.reading(settings.pipeline_url) as connection:
+        return dict(connection.execute(query).tuples())
+
+
+def _measure_day(settings: Settings, day: date, matured: Receipt) -> tuple[int, int]:
+    """Write the metrics of one day that changed; return how many, and how many of old ones."""
+    with postgres.writing(settings, METRICS, day) as connection:
+        known = postgres.recorded_receipt(connection, METRICS, day)
+        if known and known["inputs"] == matured["inputs"]:
+            return 0, 0
+        pin = postgres.recorded_receipt(connection, "pin", day) or {}
+        measured = [
+            row
+            for group in _groups(settings, day, matured["horizons"])
+            for row in _rows(day, group, pin, settings.seed)
+        ]
+        changed = _changed(measured, _newest(connection, day))
+        if changed:
+            connection.execute(sa.insert(feedback_metrics), changed)
+        restated = sum(row["restatement"] > 0 for row in changed)
+        receipt = {"inputs": matured["inputs"], "rows": len(changed), "restated": restated}
+        postgres.record(connection, METRICS, day, receipt)
+    return len(changed), restated
+
+
+def _groups(settings: Settings, day: date, horizons: list[int]) -> Iterator[_Group]:
+    for horizon_days in horizons:
+        with postgres.arrow(settings.pipeline_url, _joined(day, horizon_days)) as reader:
+            rows = reader.read_all()
+        for role in sorted(set(rows["role"].to_pylist())):
+            yield _Group(role, horizon_days, rows.filter(pc.equal(rows["role"], role)))
+
+
+def _joined(day: date, horizon_days: int) -> sa.Select[Any]:
+    """Select predictions beside their outcomes, in an order that fixes the resampling."""
+    same = sa.and_(
+        outcomes.c.as_of_date == predictions.c.as_of_date,
+        outcomes.c.customer_id == predictions.c.customer_id,
+    )
+    return (
+        sa.select(
+            predictions.c.role,
+            predictions.c[f"probability_{horizon_days}d"].label("probability"),
+            *(predictions.c[name] for name in SLICED_BY),
+            predictions.c.model_version,
+            outcomes.c.purchased,
+            outcomes.c.known_until,
+        )
+        .join_from(predictions, outcomes, same)
+        .where(predictions.c.as_of_date == day, outcomes.c.horizon_days == horizon_days)
+        .order_by(predictions.c.customer_id)
+    )
+
+
+def _rows(day: date, group: _Group, pin: Receipt, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield a row of `intent.feedback_metrics` for each slice and metric of a group."""
+    probabilities = group.rows["probability"].to_numpy()
+    purchased = group.rows["purchased"].to_numpy()
+    weights = resample_weights(len(purchased), seed)
+    horizon = str(group.horizon_days)
+    base_rate = pin.get("base_rates", {}).get(horizon, float(purchased.mean()))
+    threshold = pin.get("thresholds", {}).get(horizon, base_rate)
+    shared = {
+        "as_of_date": day,
+        "role": group.role,
+        "horizon_days": group.horizon_days,
+        "model_version": group.rows["model_version"][0].as_py(),
+        "known_until": pc.max(group.rows["known_until"]).as_py(),
+    }
+    for name, chosen in _slices(group.rows):
+        p, y = probabilities[chosen], purchased[chosen]
+        measured = metrics(p, y, threshold, weights[:, chosen])
+        baseline = constant_metrics(base_rate, y, threshold)
+        counts = {"customer_count": len(y), "buyer_count": int(y.sum())}
+        for metric, estimate in measured.items():
+            values = _values(estimate) | {"baseline": _number(baseline[metric])}
+            yield {**shared, "slice": name, "metric": metric, **values, **counts}
+
+
+def _slices(rows: pa.Table) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """Yield the name and the members of each slice that is large enough to be shown."""
+    if rows.num_rows >= LEAST_CUSTOMERS:
+        yield "all", np.ones(rows.num_rows, bool)
+    for column in SLICED_BY:
+        values = np.asarray(rows[column].to_pylist(), object)
+        for value in sorted({v for v in values if v is not None}):
+            chosen = values == value
+            if chosen.sum() >= LEAST_CUSTOMERS:
+                yield f"{column}={value}", chosen
+
+
+def _values(estimate: Estimate) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in estimate._asdict().items()}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+_KEY = ("role", "horizon_days", "slice", "metric")
+_MEASURED = ("value", "customer_count", "buyer_count", "model_version")
+
+
+def _newest(connection: sa.Connection, day: date) -> dict[tuple[Any, ...], sa.RowMapping]:
+    """Return the row of the highest restatement of each metric of a day."""
+    query = (
+        sa.select(feedback_metrics)
+        .where(feedback_metrics.c.as_of_date == day)
+        .order_by(feedback_metrics.c.restatement)
+    )
+    rows = connection.execute(query).mappings()
+    return {tuple(row[name] for name in _KEY): row for row in rows}
+
+
+def _changed(
+    measured: list[dict[str, Any]], newest: dict[tuple[Any, ...], sa.RowMapping]
+) -> list[dict[str, Any]]:
+    """Return the measured rows that are new or differ, each with its restatement."""
+    changed = []
+    for row in measured:
+        before = newest.get(tuple(row[name] for name in _KEY))
+        if before is None:
+            changed.append(row | {"restatement": 0})
+        elif any(before[name] != row[name] for name in _MEASURED):
+            changed.append(row | {"restatement": before["restatement"] + 1})
+    return changed

@@ -1,0 +1,162 @@
+"""Write a day's scores to `intent.predictions` in one transaction."""
+
+import hashlib
+from datetime import UTC, date, datetime
+
+import sqlalchemy as sa
+
+from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.errors import BadInput
+from intent_tasks.settings import Settings
+from intent_tasks.steps import Receipt
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.tables import customer_keys, erasures, predictions, promotions
+
+_scores = sa.table(
+    "new_scores",
+    *(sa.column(name) for name in snapshots.SCORES.names),
+)
+
+_PROBABILITIES = [f"probability_{h}d" for h in HORIZONS_DAYS]
+
+_CREATE_SCORES = sa.text(
+    "CREATE TEMPORARY TABLE new_scores (customer_key text, role text, "
+    + "".join(f"{name} double precision, " for name in _PROBABILITIES)
+    + "band text, reasons text, reason text, fallback_level text, channel text) ON COMMIT DROP"
+)
+
+
+def run(settings: Settings, as_of_date: date) -> Receipt:
+    """Publish the scores of all buckets of a day; scores already published are left as they are.
+
+    Raises:
+        BadInput: the day is not pinned, or a bucket is not scored with the pinned version.
+    """
+    pin, scores = _finished(settings, as_of_date)
+    with postgres.writing(settings, "publish", as_of_date) as connection:
+        digest = _digest(pin, scores, _erased_keys(connection))
+        published = postgres.recorded_receipt(connection, "publish", as_of_date)
+        if published and published["digest"] == digest:
+            return published
+        counts = _replace(connection, settings, as_of_date, pin, scores)
+        _note_promotion(connection, as_of_date, pin)
+        receipt = {
+            "as_of_date": str(as_of_date),
+            "model_version": pin["model_version"],
+            "digest": digest,
+            **counts,
+        }
+        postgres.record(connection, "publish", as_of_date, receipt)
+    return receipt
+
+
+def _finished(settings: Settings, as_of_date: date) -> tuple[Receipt, dict[int, Receipt]]:
+    """Return the pin of the day and the receipt of each bucket's scores."""
+    with postgres.reading(settings.pipeline_url) as connection:
+        pin = postgres.recorded_receipt(connection, "pin", as_of_date)
+        if pin is None:
+            raise BadInput(
+                f"No model version is pinned for {as_of_date}. "
+                f"Run `intent step pin --as-of-date {as_of_date}` first."
+            )
+        found = {
+            bucket: postgres.recorded_receipt(connection, "score", as_of_date, bucket)
+            for bucket in pin["buckets"]
+        }
+    scores = {
+        bucket: receipt
+        for bucket, receipt in found.items()
+        if receipt and receipt["model_version"] == pin["model_version"]
+    }
+    missing = [str(bucket) for bucket in found if bucket not in scores]
+    if missing:
+        raise BadInput(
+            f"Bucket {', '.join(missing)} of {as_of_date} is not scored with version "
+            f"{pin['model_version']}. Run `intent step score --as-of-date {as_of_date} --bucket N`."
+        )
+    return pin, scores
+
+
+def _erased_keys(connection: sa.Connection) -> list[str]:
+    query = sa.select(erasures.c.customer_key).order_by(erasures.c.customer_key)
+    return list(connection.scalars(query))
+
+
+def _digest(pin: Receipt, scores: dict[int, Receipt], erased: list[str]) -> str:
+    """Return one digest of all that a day's rows are made from."""
+    parts = [f"{pin['model_version']}/{pin['run_id']}", *erased]
+    parts += [f"{bucket}:{scores[bucket]['digest']}" for bucket in sorted(scores)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _replace(
+    connection: sa.Connection,
+    settings: Settings,
+    as_of_date: date,
+    pin: Receipt,
+    scores: dict[int, Receipt],
+) -> dict[str, int]:
+    """Replace the day's rows; return how many were scored, left out and written."""
+    connection.execute(_CREATE_SCORES)
+    scored = 0
+    for bucket, receipt in scores.items():
+        rows = snapshots.read_scores(settings.home, as_of_date, bucket, receipt["digest"])
+        scored += postgres.copy_in(connection, "new_scores", rows)
+    postgres.ensure_partition(connection, as_of_date)
+    connection.execute(sa.delete(predictions).where(predictions.c.as_of_date == as_of_date))
+    written = connection.execute(_insert(as_of_date, pin)).rowcount
+    erased = _count_erased(connection)
+    if scored != written + erased:
+        raise BadInput(
+            f"{scored} customers were scored for {as_of_date}, but {written} can be written and "
+            f"{erased} were erased: the others have no row in intent.customer_keys. "
+            f"Was INTENT_IDENTITY_KEY changed? Extract and score the day again."
+        )
+    return {"scored": scored, "rows": written, "erased": erased}
+
+
+def _insert(as_of_date: date, pin: Receipt) -> sa.Insert:
+    carried = ["role", *_PROBABILITIES, "band", "reason", "fallback_level", "channel"]
+    selected = {
+        "as_of_date": sa.literal(as_of_date, sa.Date),
+        "customer_id": customer_keys.c.customer_id,
+        **{name: _scores.c[name] for name in carried},
+        "reasons": sa.cast(_scores.c.reasons, predictions.c.reasons.type),
+        "model_version": sa.literal(pin["model_version"]),
+        "run_id": sa.literal(pin["run_id"]),
+        "scored_at": sa.literal(datetime.now(UTC), predictions.c.scored_at.type),
+    }
+    query = (
+        sa.select(*(column.label(name) for name, column in selected.items()))
+        .join_from(_scores, customer_keys, customer_keys.c.customer_key == _scores.c.customer_key)
+        .where(_scores.c.customer_key.not_in(sa.select(erasures.c.customer_key)))
+        # Rows of a customer lie together, so that the same scores give the same table.
+        .order_by(customer_keys.c.customer_id, _scores.c.role)
+    )
+    return sa.insert(predictions).from_select(list(selected), query)
+
+
+def _count_erased(connection: sa.Connection) -> int:
+    query = sa.select(sa.func.count()).select_from(
+        sa.join(_scores, erasures, erasures.c.customer_key == _scores.c.customer_key)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def _note_promotion(connection: sa.Connection, as_of_date: date, pin: Receipt) -> None:
+    """Write down that another version serves than the last one seen."""
+    newest = sa.select(promotions.c.model_version).order_by(promotions.c.promotion_id.desc())
+    previous = connection.execute(newest.limit(1)).scalar()
+    if previous == pin["model_version"]:
+        return
+    connection.execute(
+        sa.insert(promotions).values(
+            model_version=pin["model_version"],
+            from_version=previous,
+            approved_by=pin.get("approved_by"),
+            reason=pin.get("promotion_reason"),
+            evidence=pin.get("run_url"),
+            seen_for_date=as_of_date,
+            seen_at=datetime.now(UTC),
+        )
+    )
