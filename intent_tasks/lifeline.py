@@ -15,7 +15,7 @@ def end_when_closed(descriptor: int = STDIN) -> None:
     """Watch a file descriptor from a thread; send this process SIGTERM when it is closed."""
 
     def watch() -> None:
-        # Not through a buffered stream: its lock, held here, would abort the interpreter at its end.
+        # Not through a buffered stream, whose lock would abort the interpreter at its end.
         while os.read(descriptor, 1024):
             pass
         os.kill(os.getpid(), signal.SIGTERM)

@@ -26,6 +26,10 @@ class AirflowApi:
         self._http = httpx.Client(base_url=address, timeout=30)
         self._login = {"username": user, "password": password}
 
+    def close(self) -> None:
+        """Give back the connection."""
+        self._http.close()
+
     def dag_is_known(self, dag_id: str) -> bool:
         """Return whether the DAG processor has read the DAG.
 

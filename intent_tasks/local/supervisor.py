@@ -57,17 +57,17 @@ class Supervisor:
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
 
-    @property
-    def _rpc(self) -> Any:  # noqa: ANN401 - a proxy has any method
-        """A connection of its own for each call, because threads call at once."""
+    def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - XML-RPC
+        # A connection of its own for each call, because threads call at once.
         login = f"supervisor:{self.installation.secrets.supervisor}"
         address = f"http://{login}@127.0.0.1:{self.installation.ports['supervisor']}/RPC2"
-        return xmlrpc.client.ServerProxy(address).supervisor
+        with xmlrpc.client.ServerProxy(address) as server:
+            return getattr(server.supervisor, method)(*arguments)
 
     def answers(self) -> bool:
         """Return whether our supervisord runs."""
         try:
-            self._rpc.getState()
+            self._call("getState")
         except UNREACHABLE:
             return False
         return True
@@ -86,12 +86,16 @@ class Supervisor:
 
     def states(self) -> dict[str, str]:
         """Return the state of each server, such as RUNNING or FATAL."""
-        return {info["name"]: info["statename"] for info in self._rpc.getAllProcessInfo()}
+        return {info["name"]: info["statename"] for info in self._call("getAllProcessInfo")}
+
+    def pid(self, name: str) -> int:
+        """Return the process id of a server; 0 when it does not run."""
+        return int(self._call("getProcessInfo", name)["pid"])
 
     def start(self, name: str) -> None:
         """Start a server unless it runs; does not wait until it answers."""
         if self.states()[name] not in ("RUNNING", "STARTING"):
-            self._rpc.startProcess(name, False)
+            self._call("startProcess", name, False)
 
     def check(self, name: str) -> None:
         """Check that a server has not given up.
@@ -105,8 +109,8 @@ class Supervisor:
 
     def shutdown(self) -> None:
         """Stop all servers, the database last, and supervisord itself."""
-        running = self._rpc.getPID()
-        self._rpc.shutdown()
+        running = self._call("getPID")
+        self._call("shutdown")
         wait_until(lambda: not Path(f"/proc/{running}").exists(), "the end of the servers", 60)
 
 

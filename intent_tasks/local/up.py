@@ -155,7 +155,7 @@ def _database_answers(installation: Installation) -> bool:
 def _start_mlflow(installation: Installation, supervisor: Supervisor) -> None:
     supervisor.start("mlflow")
     address = installation.address("mlflow") + "/health"
-    _wait(supervisor, "mlflow", lambda: _ok(address))
+    _wait(supervisor, "mlflow", lambda: is_ok(address))
 
 
 def _start_airflow(installation: Installation, supervisor: Supervisor) -> None:
@@ -190,7 +190,8 @@ def _run(installation: Installation, name: str, *module: str) -> None:
         raise IntentError(f"`{' '.join(module)}` failed: {last_lines(log)} (log: {log})")
 
 
-def _ok(address: str) -> bool:
+def is_ok(address: str) -> bool:
+    """Return whether a web address answers with success."""
     try:
         return httpx.get(address, timeout=5).is_success
     except httpx.TransportError:

@@ -1,0 +1,60 @@
+"""One whole local installation for all end-to-end tests: PostgreSQL, MLflow and Airflow."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from intent_tasks.local import up
+from intent_tasks.local.airflow_api import AirflowApi
+from intent_tasks.local.configuration import USER
+from intent_tasks.local.installation import Calendar, Installation
+from intent_tasks.local.runs import Runs
+from intent_tasks.settings import Settings, load_settings
+
+LAST_DAY = date(2026, 6, 30)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running installation and how to talk to it."""
+
+    installation: Installation
+    settings: Settings
+    api: AirflowApi
+    runs: Runs
+
+    @property
+    def home(self) -> Path:
+        """The state folder."""
+        return self.installation.home
+
+
+@pytest.fixture(scope="session")
+def state_folder() -> Iterator[Path]:
+    """A state folder with spaces and umlauts in its name, that the database's account may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="intent tests ü "))
+    folder.chmod(0o755)
+    before = os.environ.get("INTENT_HOME")
+    os.environ["INTENT_HOME"] = str(folder / "state")
+    yield folder / "state"
+    up.delete(folder / "state")
+    shutil.rmtree(folder)
+    os.environ.pop("INTENT_HOME")
+    if before is not None:
+        os.environ["INTENT_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def stack(state_folder: Path) -> Iterator[Stack]:
+    """All servers, with migrated databases and an empty shop whose last day is 2026-06-30."""
+    installation = up.up(state_folder, Calendar(last_day=LAST_DAY), print)
+    api = AirflowApi(installation.address("airflow"), USER, installation.secrets.airflow)
+    settings = load_settings()
+    yield Stack(installation, settings, api, Runs(api, settings))
+    api.close()

@@ -1,0 +1,71 @@
+"""What must hold of the servers of a local installation, whatever they are used for."""
+
+import os
+import signal
+
+import httpx
+import psutil
+import pytest
+
+from intent_tasks.local import up
+from intent_tasks.local.configuration import USER
+from intent_tasks.local.supervisor import PROGRAMS, Supervisor, wait_until
+
+pytestmark = pytest.mark.end_to_end
+
+
+def _processes(stack):
+    supervisord = psutil.Process(int((stack.home / "supervisord.pid").read_text()))
+    return [supervisord, *supervisord.children(recursive=True)]
+
+
+def _secrets(stack):
+    secrets = stack.installation.secrets
+    return [*secrets.model_dump(exclude={"roles"}).values(), *secrets.roles.values()]
+
+
+def test_starting_again_changes_nothing(stack):
+    supervisor = Supervisor(stack.installation)
+    before = {name: supervisor.pid(name) for name in PROGRAMS}
+    assert up.up(stack.home, None, print) == stack.installation
+    assert {name: supervisor.pid(name) for name in PROGRAMS} == before
+    assert set(supervisor.states().values()) == {"RUNNING"}
+
+
+def test_everything_listens_on_loopback_only(stack):
+    listening = {
+        connection.laddr.ip
+        for process in _processes(stack)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
+def test_no_secret_is_in_a_process_list_or_in_a_log(stack):
+    lines = [" ".join(process.cmdline()) for process in _processes(stack)]
+    logs = [file for file in stack.installation.logs.iterdir() if file.is_file()]
+    assert {f"{name}.log" for name in PROGRAMS} <= {file.name for file in logs}
+    texts = lines + [file.read_text(errors="replace") for file in logs]
+    found = [text[:200] for text in texts for secret in _secrets(stack) if secret in text]
+    assert found == []
+
+
+def test_no_door_is_open_without_a_password(stack):
+    mlflow, airflow = (stack.installation.address(name) for name in ("mlflow", "airflow"))
+    search = f"{mlflow}/api/2.0/mlflow/experiments/search"
+    body = {"max_results": 1}
+    assert httpx.post(search, json=body).status_code == 401
+    password = stack.installation.secrets.mlflow
+    assert httpx.post(search, json=body, auth=(USER, password)).is_success
+    assert httpx.get(f"{airflow}/api/v2/dags").status_code == 401
+    assert stack.api.runs("intent_daily") == []
+
+
+def test_a_server_that_is_killed_comes_back(stack):
+    supervisor = Supervisor(stack.installation)
+    process = psutil.Process(supervisor.pid("mlflow"))
+    os.killpg(process.pid, signal.SIGKILL)
+    wait_until(lambda: supervisor.pid("mlflow") not in (0, process.pid), "a new MLflow", 60)
+    address = stack.installation.address("mlflow") + "/health"
+    wait_until(lambda: up.is_ok(address), "MLflow", 120)
