@@ -1,13 +1,14 @@
 """`intent …`: every step and everything around it, without Airflow."""
 
+import errno
 import json
 import sys
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from intent_tasks.errors import BadInput, IntentError
+from intent_tasks.errors import BadInput, IntentError, TemporaryFailure
 from intent_tasks.lifeline import end_when_closed
 from intent_tasks.settings import load_settings, state_folder
 from intent_tasks.steps import STEPS, receipt_line, run_step
@@ -15,6 +16,9 @@ from intent_tasks.steps import STEPS, receipt_line, run_step
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
 )
+
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 @app.callback()
@@ -89,8 +93,17 @@ def main() -> None:
     try:
         app()
     except IntentError as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
-        sys.exit(error.exit_code)
+        _end(error)
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        place = error.filename or state_folder()
+        _end(TemporaryFailure(f"The disk is full at {place}. Free some space and run this again."))
+
+
+def _end(error: IntentError) -> NoReturn:
+    typer.echo(f"{type(error).__name__}: {error}", err=True)
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+import errno
+
+import pytest
+
+from intent_tasks import cli
+from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
+
+
+def _ended(monkeypatch, capsys, error):
+    def app():
+        raise error
+
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(TemporaryFailure, 75), (Refused, 78), (NothingToDo, 99)]
+)
+def test_a_foreseen_failure_is_one_line_and_its_exit_code(monkeypatch, capsys, error, code):
+    ended = _ended(monkeypatch, capsys, error("What happened. What to do."))
+    assert ended == (code, f"{error.__name__}: What happened. What to do.\n")
+
+
+def test_a_full_disk_is_said_and_can_be_tried_again(monkeypatch, capsys):
+    full = OSError(errno.ENOSPC, "No space left on device", "/data/day.parquet")
+    code, said = _ended(monkeypatch, capsys, full)
+    assert code == 75
+    assert said.startswith("TemporaryFailure: The disk is full at /data/day.parquet.")
+
+
+def test_another_error_of_the_system_is_a_bug(monkeypatch):
+    def app():
+        raise FileNotFoundError(errno.ENOENT, "No such file", "weights.npz")
+
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(FileNotFoundError):
+        cli.main()
