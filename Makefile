@@ -5,10 +5,13 @@
 
 PYTHON ?= python3
 INTENT = .venv/bin/python -m intent_tasks.cli
-UV = .venv/bin/uv
+# uv reads pip's environment only by name: a package index that pip was told of counts for it too.
+UV = env $${PIP_INDEX_URL:+"UV_DEFAULT_INDEX=$$PIP_INDEX_URL"} .venv/bin/uv
 export VIRTUAL_ENV = $(CURDIR)/.venv
 # Without compiled modules every start of a server or step would compile its libraries again.
 unexport PYTHONDONTWRITEBYTECODE
+# Paths with letters outside ASCII, also where the locale is plain C.
+export PYTHONUTF8 = 1
 
 .PHONY: demo stop clean test lint docs lock
 
