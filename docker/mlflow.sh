@@ -1,0 +1,13 @@
+#!/bin/sh
+# MLflow reads where its log-ins are from a file; this one has the database's password in it.
+set -eu
+umask 077
+cat >/tmp/auth.ini <<INI
+[mlflow]
+default_permission = NO_PERMISSIONS
+database_uri = ${MLFLOW_BACKEND_STORE_URI}
+admin_username = admin
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+INI
+export MLFLOW_AUTH_CONFIG_PATH=/tmp/auth.ini
+exec mlflow server --app-name basic-auth --host 0.0.0.0 --port 5000 --workers 2

@@ -1,0 +1,159 @@
+"""A real Airflow on a real PostgreSQL whose steps are stand-ins: fast, and told how to end.
+
+A stand-in reads how its next attempts end from a file, one word an attempt (an exit code, or
+`sleep`), does so, and keeps a journal. What Airflow makes of it is what is tested.
+"""
+
+import json
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from unittest import mock
+
+import httpx
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from intent_tasks.local import configuration
+from intent_tasks.local.airflow_api import AirflowApi
+from intent_tasks.local.installation import Calendar, Installation
+from intent_tasks.local.supervisor import AIRFLOW, Supervisor, wait_until
+
+LAST_DAY = date(2026, 6, 30)
+
+STAND_IN = """#!{python} -S
+import json, os, pathlib, sys, time
+_, _, _, step, _, day, *rest = sys.argv[1:]
+bucket = rest[rest.index("--bucket") + 1] if "--bucket" in rest else None
+home = pathlib.Path({home!r})
+endings = home / (step + ".ends")
+words = endings.read_text().split() if endings.exists() else []
+if words:
+    endings.write_text(" ".join(words[1:]))
+with (home / "journal").open("a") as journal:
+    journal.write(json.dumps([step, day, bucket, os.getpid()]) + "\\n")
+print(step, "works", flush=True)
+if words and words[0] == "sleep":
+    time.sleep(600)
+elif words and words[0] != "0":
+    print("Refused: " + step + " was told to end with " + words[0], file=sys.stderr)
+    sys.exit(int(words[0]))
+print(json.dumps({{
+    "as_of_date": day, "buckets": [0, 1], "run_url": "http://mlflow/" + step,
+    "data_docs": "data_docs/day.html",
+}}))
+"""
+
+
+@dataclass(frozen=True)
+class Airflow:
+    """A running Airflow and its stand-ins."""
+
+    api: AirflowApi
+    http: httpx.Client
+    home: Path
+
+    def tell(self, step: str, *endings: object) -> None:
+        """Say how the next attempts of a step end; those after them succeed."""
+        (self.home / f"{step}.ends").write_text(" ".join(map(str, endings)))
+
+    def journal(self) -> list[tuple[str, str, str | None, int]]:
+        """Return every attempt so far: step, day, bucket, process id."""
+        file = self.home / "journal"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [tuple(json.loads(line)) for line in lines]
+
+    def get(self, path: str) -> httpx.Response:
+        """Get a page as a logged-in user."""
+        return self.http.get(path)
+
+    def call(self, method: str, path: str, **body: object) -> dict:
+        """Call the REST API; return the answer."""
+        answer = self.http.request(method, f"/api/v2/{path}", json=body or None)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
+@contextmanager
+def airflow_alone(home: Path, retry_delay_seconds: int = 1) -> Iterator[Airflow]:
+    """Start PostgreSQL and Airflow in a folder, and stop them."""
+    home.mkdir(parents=True, exist_ok=True)
+    schedule = {
+        "INTENT_TIME_ZONE": "Europe/Amsterdam",
+        "INTENT_LAST_DAY": LAST_DAY.isoformat(),
+        "INTENT_PYTHON": str(_stand_in(home)),
+        "INTENT_RETRY_DELAY_SECONDS": str(retry_delay_seconds),
+    }
+    with mock.patch.object(configuration, "schedule", return_value=schedule):
+        installation = Installation.prepare(home, Calendar(last_day=LAST_DAY))
+        configuration.write_all(installation)
+        installation.postgres.create()
+        supervisor = Supervisor(installation)
+        supervisor.launch()
+        try:
+            _start(installation, supervisor)
+            with _client(installation) as http:
+                secrets = installation.secrets
+                api = AirflowApi(str(http.base_url), configuration.USER, secrets.airflow)
+                yield Airflow(api, http, home)
+                api.close()
+        finally:
+            supervisor.shutdown()
+
+
+def _stand_in(home: Path) -> Path:
+    script = home / "stand-in"
+    script.write_text(STAND_IN.format(python=sys.executable, home=str(home)))
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return script
+
+
+def _start(installation: Installation, supervisor: Supervisor) -> None:
+    supervisor.start("postgres")
+    wait_until(lambda: _has_database(installation), "a database for Airflow", 60)
+    subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        env=configuration.shared_environment(installation),
+        capture_output=True,
+        check=True,
+    )
+    for name in AIRFLOW:
+        supervisor.start(name)
+    health = installation.address("airflow") + "/api/v2/monitor/health"
+    wait_until(lambda: _is_healthy(health), "Airflow", 120)
+
+
+def _has_database(installation: Installation) -> bool:
+    engine = sa.create_engine(
+        installation.postgres.url().get_secret_value(),
+        isolation_level="AUTOCOMMIT",
+        poolclass=NullPool,
+    )
+    password = installation.secrets.roles["airflow"]
+    try:
+        with engine.connect() as connection:
+            connection.execute(sa.text(f"CREATE ROLE airflow LOGIN PASSWORD '{password}'"))
+            connection.execute(sa.text("CREATE DATABASE airflow OWNER airflow"))
+    except sa.exc.OperationalError:
+        return False
+    return True
+
+
+def _is_healthy(address: str) -> bool:
+    try:
+        parts = httpx.get(address, timeout=5).json()
+    except (httpx.TransportError, ValueError):
+        return False
+    return all(parts[p]["status"] == "healthy" for p in ("scheduler", "dag_processor", "triggerer"))
+
+
+def _client(installation: Installation) -> httpx.Client:
+    address = installation.address("airflow")
+    log_in = {"username": configuration.USER, "password": installation.secrets.airflow}
+    token = httpx.post(f"{address}/auth/token", json=log_in).json()["access_token"]
+    return httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=30)

@@ -1,0 +1,229 @@
+"""What a real Airflow scheduler makes of the DAGs, with steps that are told how to end."""
+
+import os
+import shutil
+import tempfile
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.end_to_end.airflow_alone import LAST_DAY, airflow_alone
+
+pytestmark = pytest.mark.end_to_end
+
+DAGS = ("intent_daily", "intent_train", "intent_feedback")
+DAILY_STEPS = ["extract", "pin", "publish", "score", "score", "validate"]
+
+
+@pytest.fixture(scope="module")
+def airflow():
+    folder = Path(tempfile.mkdtemp(prefix="intent airflow ü "))
+    folder.chmod(0o755)  # the database may run under another account
+    with airflow_alone(folder / "state") as running:
+        for dag_id in DAGS:
+            until(lambda dag_id=dag_id: running.api.dag_is_known(dag_id), "the DAGs")
+            running.api.unpause(dag_id)
+        yield running
+    shutil.rmtree(folder)
+
+
+def until(true, what, seconds=60):
+    end = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.2)
+    return found
+
+
+def ended(airflow, dag_id, run_id):
+    def state():
+        run = airflow.api.run(dag_id, run_id)
+        return run and run["state"] in ("success", "failed") and run["state"]
+
+    return until(state, f"the end of {dag_id} {run_id}")
+
+
+def run_day(airflow, day, dag_id="intent_daily"):
+    """Run a DAG by hand for a day; return its state, and the state of each task."""
+    run_id = f"test_{day}"
+    airflow.api.trigger(dag_id, run_id, {"as_of_date": day})
+    state = ended(airflow, dag_id, run_id)
+    return state, {t["task_id"]: t["state"] for t in airflow.api.tasks(dag_id, run_id)}
+
+
+def tasks_of(airflow, day, dag_id="intent_daily"):
+    return airflow.api.tasks(dag_id, f"test_{day}")
+
+
+def attempts(airflow, day, steps=frozenset(DAILY_STEPS)):
+    """Return the steps that were begun for a day: those of the daily DAG, or the ones named."""
+    return sorted(s for s, of, _, _ in airflow.journal() if of == str(day) and s in steps)
+
+
+def log_of(airflow, task):
+    return "\n".join(airflow.api.log_lines(task))
+
+
+def backfill(airflow, first, last, **options):
+    """Backfill days, wait for all their runs, and return the days in the order they began."""
+    begun = len(airflow.journal())
+    days = {str(first), str(last)}
+    airflow.call(
+        "POST",
+        "backfills",
+        dag_id="intent_daily",
+        from_date=f"{first}T00:00:00+02:00",
+        to_date=f"{last}T23:00:00+02:00",
+        max_active_runs=1,
+        **options,
+    )
+
+    def days_of(step):
+        return [day for s, day, _, _ in airflow.journal()[begun:] if s == step]
+
+    until(lambda: set(days_of("publish")) == days, "the backfill")
+    until(lambda: all(r["state"] == "success" for r in airflow.api.runs("intent_daily")), "its end")
+    return days_of("extract")
+
+
+def test_nothing_is_scheduled_after_the_last_day_of_a_recording(airflow):
+    assert [r["run_id"] for dag_id in DAGS for r in airflow.api.runs(dag_id)] == []
+
+
+def test_days_are_backfilled_in_any_order_and_twice(airflow):
+    first, last = date(2026, 6, 9), date(2026, 6, 10)
+    assert backfill(airflow, first, last, run_backwards=True) == [str(last), str(first)]
+    assert attempts(airflow, first) == attempts(airflow, last) == DAILY_STEPS
+    again = {"reprocess_behavior": "completed"}
+    assert backfill(airflow, first, last, **again) == [str(first), str(last)]
+    assert attempts(airflow, last) == sorted(DAILY_STEPS * 2)
+
+
+def test_feedback_follows_with_the_newest_day_that_was_published(airflow):
+    day = "2026-06-20"
+    assert run_day(airflow, day)[0] == "success"
+    steps = {"mature", "measure"}
+    until(lambda: attempts(airflow, day, steps) == sorted(steps), "feedback of that day")
+
+
+def test_a_run_by_hand_without_a_day_takes_the_last_one(airflow):
+    airflow.api.trigger("intent_daily", "by_hand", {})
+    assert ended(airflow, "intent_daily", "by_hand") == "success"
+    assert set(DAILY_STEPS) <= set(attempts(airflow, LAST_DAY))
+
+
+def test_a_run_from_the_trigger_form_with_todays_logical_date_does_not_wait_for_ever(airflow):
+    body = {"dag_run_id": "form", "logical_date": time.strftime("%Y-%m-%dT00:00:00Z"), "conf": {}}
+    airflow.call("POST", "dags/intent_daily/dagRuns", **body)
+    assert ended(airflow, "intent_daily", "form") == "success"
+
+
+def test_a_day_that_is_none_is_refused_at_once(airflow):
+    body = {"logical_date": None, "conf": {"as_of_date": "2026-02-30"}}
+    answer = airflow.http.post("/api/v2/dags/intent_daily/dagRuns", json=body)
+    assert answer.status_code == 400
+    assert "as_of_date" in answer.text
+
+
+def test_a_temporary_failure_is_retried(airflow):
+    airflow.tell("extract", 75)
+    state, _ = run_day(airflow, "2026-05-01")
+    assert state == "success"
+    assert attempts(airflow, "2026-05-01").count("extract") == 2
+
+
+def test_a_refusal_fails_at_once_and_the_task_says_why(airflow):
+    airflow.tell("validate", 78)
+    state, tasks = run_day(airflow, "2026-05-02")
+    assert state == "failed"
+    assert tasks["validate"] == "failed"
+    assert tasks["score"] == tasks["publish"] == "upstream_failed"
+    assert attempts(airflow, "2026-05-02") == ["extract", "pin", "validate"]
+    (failed,) = [t for t in tasks_of(airflow, "2026-05-02") if t["state"] == "failed"]
+    assert "Refused: validate was told to end with 78" in log_of(airflow, failed)
+
+
+def test_after_mending_the_cause_the_day_resumes_where_it_stopped(airflow):
+    airflow.tell("pin", 78)
+    assert run_day(airflow, "2026-05-03")[0] == "failed"
+    airflow.api.trigger("intent_daily", "test_2026-05-03", {})  # clears what failed
+    until(lambda: "publish" in attempts(airflow, "2026-05-03"), "the rest of the day")
+    assert attempts(airflow, "2026-05-03") == sorted([*DAILY_STEPS, "pin"])
+
+
+def test_a_skipped_extract_skips_the_day_and_publishes_nothing(airflow):
+    airflow.tell("extract", 99)
+    state, tasks = run_day(airflow, "2026-05-04")
+    assert state == "success"
+    assert tasks.pop("pin") == "success"
+    assert set(tasks.values()) == {"skipped"}
+    assert attempts(airflow, "2026-05-04") == ["extract", "pin"]
+
+
+def test_a_failing_bucket_keeps_the_day_from_being_published(airflow):
+    airflow.tell("score", 0, 78)
+    state, tasks = run_day(airflow, "2026-05-05")
+    assert state == "failed"
+    assert tasks["publish"] == "upstream_failed"
+
+
+def test_the_step_of_a_task_that_is_marked_failed_is_stopped(airflow):
+    day = "2026-05-06"
+    airflow.tell("extract", "sleep")
+    airflow.api.trigger("intent_daily", f"test_{day}", {"as_of_date": day})
+    rows = until(lambda: [r for r in airflow.journal() if r[:2] == ("extract", day)], "extract")
+    path = f"dags/intent_daily/dagRuns/test_{day}/taskInstances/extract"
+    airflow.call("PATCH", path, new_state="failed")
+    until(lambda: not Path(f"/proc/{rows[0][3]}").exists(), "the end of the step")
+    assert ended(airflow, "intent_daily", f"test_{day}") == "failed"
+
+
+def test_a_second_training_waits_for_the_first(airflow):
+    airflow.tell("train", "sleep")
+    for day in ("2026-04-01", "2026-04-02"):
+        airflow.api.trigger("intent_train", f"test_{day}", {"as_of_date": day})
+    rows = until(lambda: [r for r in airflow.journal() if r[0] == "train"], "the first training")
+    assert airflow.api.run("intent_train", "test_2026-04-02")["state"] == "queued"
+    os.kill(rows[0][3], 9)  # out of memory, say: it is retried
+    assert ended(airflow, "intent_train", "test_2026-04-01") == "success"
+    assert ended(airflow, "intent_train", "test_2026-04-02") == "success"
+
+
+def links_of(airflow, day, task_id):
+    path = f"dags/intent_daily/dagRuns/test_{day}/taskInstances/{task_id}/links"
+    return airflow.call("GET", path)["extra_links"]
+
+
+def test_the_links_of_a_task_lead_somewhere(airflow):
+    day = str(LAST_DAY - timedelta(days=1))
+    docs = airflow.home / "data_docs"
+    docs.mkdir()
+    (docs / "day.html").write_text("the checks of the day")
+    assert run_day(airflow, day)[0] == "success"
+    assert links_of(airflow, day, "pin")["MLflow run"] == "http://mlflow/pin"
+    page = airflow.get(links_of(airflow, day, "validate")["Data Docs"])
+    assert page.text == "the checks of the day"
+    rows = airflow.get(links_of(airflow, day, "publish")["Rows written"]).text
+    assert "FROM intent.predictions" in rows
+    assert f"as_of_date = '{day}'" in rows.replace("&#x27;", "'")
+
+
+def test_the_pages_are_for_who_is_logged_in(airflow):
+    with httpx.Client(base_url=airflow.http.base_url) as stranger:
+        for path in ("/intent/data_docs/day.html", "/intent/rows/publish/2026-06-30"):
+            answer = stranger.get(path)
+            assert answer.status_code == 307
+            assert "/auth/login?next=" in answer.headers["location"]
+
+
+@pytest.mark.parametrize("name", ["%2e%2e/journal", "..%2fjournal", "", "no.html"])
+def test_only_data_docs_are_served(airflow, name):
+    assert airflow.get(f"/intent/data_docs/{name}").status_code == 404
+
+
+def test_rows_of_no_step_or_no_day_are_refused(airflow):
+    assert airflow.get("/intent/rows/nothing/2026-06-30").status_code == 422
+    assert airflow.get("/intent/rows/publish/yesterday").status_code == 422
