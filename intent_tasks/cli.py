@@ -61,6 +61,14 @@ def step(
     typer.echo(receipt_line(receipt))
 
 
+@app.command()
+def migrate() -> None:
+    """Bring schema `intent` to the newest version."""
+    from intent_tasks.stores.migrate import migrate
+
+    migrate(load_settings())
+
+
 @app.command(name="up")
 def start(
     last_day: Annotated[str | None, typer.Option(help="last day of a recorded shop")] = None,

@@ -92,7 +92,7 @@ def airflow_sections(installation: Installation) -> dict[str, dict[str, object]]
         "scheduler": {
             "task_instance_heartbeat_timeout": 60,
             "task_queued_timeout": 3600,
-            "max_tis_per_query": 16,
+            "scheduler_idle_sleep_time": 0.5,
         },
         "execution_api": {"jwt_expiration_time": 3600},
         "dag_processor": {"refresh_interval": 15, "parsing_processes": 1},

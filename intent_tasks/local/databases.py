@@ -1,12 +1,12 @@
 """The databases and roles of one installation, inside the embedded server."""
 
-import importlib
 from collections.abc import Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from intent_tasks.local.postgres import Server
+from intent_tasks.stores import roles
 
 SHOP = "shop"
 """Database of the schemas `shop` and `intent`."""
@@ -14,20 +14,11 @@ SHOP = "shop"
 OWNERS = {"mlflow": "mlflow", "airflow": "airflow"}
 """Databases of the servers beside it, and the role that owns each."""
 
-ROLES = (
-    "intent_extract",
-    "intent_pipeline",
-    "intent_analyst",
-    "intent_migrator",
-    "intent_shop_owner",
-    "mlflow",
-    "airflow",
-)
+ROLES = tuple(roles.TIMEOUTS_MINUTES)
 
 
 def create(server: Server, passwords: Mapping[str, str]) -> None:
     """Make all databases and roles that are missing, and set the passwords of the roles."""
-    roles = importlib.import_module("intent_tasks.stores.roles")
     engine = sa.create_engine(
         server.url().get_secret_value(), isolation_level="AUTOCOMMIT", poolclass=NullPool
     )

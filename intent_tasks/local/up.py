@@ -4,7 +4,7 @@ import fcntl
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +48,7 @@ def up(
     home: Path,
     calendar: Calendar | None,
     say: Callable[[str], None],
-    fill: Callable[[], None] = lambda: None,
+    fill: Sequence[str] = (),
 ) -> Installation:
     """Start whatever does not run, and return the installation when everything answers.
 
@@ -56,7 +56,8 @@ def up(
         home: state folder.
         calendar: of the shop; None keeps what it is.
         say: shows a line to the person who waits.
-        fill: called when the database is ready, while the other servers start.
+        fill: arguments of the `intent` command that fills the shop, run when the database is
+            ready, while the other servers start.
 
     Raises:
         Refused: a port that was asked for is taken, the disk is full, or the folder serves
@@ -172,9 +173,10 @@ def _migrate_airflow(installation: Installation) -> None:
     _run(installation, "airflow-migrate", "airflow", "db", "migrate")
 
 
-def _fill(installation: Installation, fill: Callable[[], None]) -> None:
+def _fill(installation: Installation, fill: Sequence[str]) -> None:
     _run(installation, "intent-migrate", "intent_tasks.cli", "migrate")
-    fill()
+    if fill:
+        _run(installation, f"intent-{fill[0]}", "intent_tasks.cli", *fill)
 
 
 def _run(installation: Installation, name: str, *module: str) -> None:

@@ -91,6 +91,28 @@ def writing(
             raise temporary(error) from error
 
 
+@contextmanager
+def migrating(settings: Settings) -> Iterator[sa.Connection]:
+    """Open one transaction of the owner of schema `intent`, alone among its kind.
+
+    Raises:
+        TemporaryFailure: the server cannot be reached or gave up.
+    """
+    try:
+        with engine(settings.migrator_url).begin() as connection:
+            connection.execute(
+                sa.text("SELECT pg_advisory_xact_lock(hashtextextended('intent/migrate', 0))")
+            )
+            yield connection
+    except _TEMPORARY as error:
+        raise temporary(error) from error
+
+
+def ensure_partition(connection: sa.Connection, as_of_date: date) -> None:
+    """Make the partition of `intent.predictions` that a day belongs to, unless it exists."""
+    connection.execute(sa.text("SELECT intent.ensure_partition(:day)"), {"day": as_of_date})
+
+
 def _lock(connection: sa.Connection, step: str, as_of_date: date, bucket: int) -> None:
     name = f"intent/{step}/{as_of_date}/{bucket}"
     connection.execute(

@@ -1,0 +1,1 @@
+"""The history of schema `intent`, applied by `intent migrate`."""

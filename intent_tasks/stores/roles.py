@@ -1,0 +1,87 @@
+"""The roles in Postgres: who may do what, each with its own password and time limits.
+
+| role | may |
+|---|---|
+| intent_extract | read schema `shop` |
+| intent_pipeline | read and write the tables of schema `intent`, not change them |
+| intent_analyst | read predictions, outcomes, metrics and the views |
+| intent_migrator | owns schema `intent` |
+| intent_shop_owner | owns schema `shop`, where the shop is simulated or loaded from a file |
+| mlflow, airflow | own the database of that name, and see no other |
+"""
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+from psycopg2 import sql
+
+TIMEOUTS_MINUTES = {
+    "intent_extract": 60,
+    "intent_pipeline": 60,
+    "intent_analyst": 5,
+    "intent_migrator": 60,
+    "intent_shop_owner": 60,
+    "mlflow": 5,
+    "airflow": 15,
+}
+"""Every role and how long one of its statements may take; it waits for a lock half as long."""
+
+_DATABASE = """
+CREATE EXTENSION IF NOT EXISTS vector;
+CREATE SCHEMA IF NOT EXISTS shop AUTHORIZATION intent_shop_owner;
+CREATE SCHEMA IF NOT EXISTS intent AUTHORIZATION intent_migrator;
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO PUBLIC;
+GRANT USAGE ON SCHEMA shop TO intent_extract;
+ALTER DEFAULT PRIVILEGES FOR ROLE intent_shop_owner IN SCHEMA shop
+    GRANT SELECT ON TABLES TO intent_extract;
+"""
+
+
+def create_roles(admin_url: str, passwords: Mapping[str, str]) -> None:
+    """Make the missing roles, set all passwords and limits, and prepare the two schemas.
+
+    Args:
+        admin_url: SQLAlchemy URL of a superuser in the database of the shop.
+        passwords: password of each role.
+    """
+    engine = sa.create_engine(admin_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        raw = connection.connection.dbapi_connection
+        if raw is None:
+            raise ValueError("the connection is closed")
+        cursor = raw.cursor()
+        for role, minutes in TIMEOUTS_MINUTES.items():
+            _create(cursor, role, passwords[role], minutes)
+        cursor.execute(_DATABASE)
+        database = sa.make_url(admin_url).database or ""
+        _limit_access(cursor, database)
+        cursor.close()
+
+
+def _create(
+    cursor: sa.engine.interfaces.DBAPICursor, role: str, password: str, minutes: int
+) -> None:
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+    name = sql.Identifier(role)
+    if cursor.fetchone() is None:
+        cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
+    cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, sql.Literal(password)))
+    for setting, value in (("statement_timeout", minutes), ("lock_timeout", minutes / 2)):
+        cursor.execute(
+            sql.SQL("ALTER ROLE {} SET {} = {}").format(
+                name, sql.Identifier(setting), sql.Literal(f"{int(value * 60)}s")
+            )
+        )
+
+
+def _limit_access(cursor: sa.engine.interfaces.DBAPICursor, database: str) -> None:
+    name = sql.Identifier(database)
+    roles = sql.SQL(", ").join(
+        sql.Identifier(role) for role in TIMEOUTS_MINUTES if role.startswith("intent_")
+    )
+    cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+    cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, roles))
+    cursor.execute(
+        sql.SQL("GRANT TEMPORARY ON DATABASE {} TO intent_pipeline, intent_shop_owner").format(name)
+    )
