@@ -1,0 +1,50 @@
+"""Seconds that Airflow adds to a step that does nothing, on a real scheduler.
+
+Measured as the time from the end of one task to the end of the next in a chain of steps that take
+no time, over runs of `intent_train` one after the other. Claim: at most 3 s a step.
+Command: `python -m benchmarks.step_overhead` (starts a PostgreSQL and an Airflow for it; 1 minute)
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+from tests.end_to_end.airflow_alone import Airflow, airflow_alone
+
+SECONDS_ALLOWED = 3.0
+DAYS = ("2026-06-01", "2026-06-02", "2026-06-03", "2026-06-04")
+"""The first run is not counted: it imports Airflow's modules into fresh worker processes."""
+
+
+def overheads(airflow: Airflow, day: str) -> list[float]:
+    """Run the training DAG for a day; return the seconds between the ends of its tasks."""
+    run_id = f"bench_{day}"
+    airflow.api.trigger("intent_train", run_id, {"as_of_date": day})
+    while (run := airflow.api.run("intent_train", run_id)) and run["state"] != "success":
+        time.sleep(0.2)
+    ends = sorted(t["end_date"] for t in airflow.api.tasks("intent_train", run_id))
+    return [(b - a).total_seconds() for a, b in pairwise(map(datetime.fromisoformat, ends))]
+
+
+def main() -> None:
+    """Print the measured seconds; fail when the claim does not hold."""
+    with tempfile.TemporaryDirectory(prefix="intent-bench-") as folder:
+        Path(folder).chmod(0o755)  # the database may run under another account
+        with airflow_alone(Path(folder) / "state") as airflow:
+            while not airflow.api.dag_is_known("intent_train"):
+                time.sleep(0.2)
+            airflow.api.unpause("intent_train")
+            seconds = [s for day in DAYS for s in overheads(airflow, day)][4:]
+    print(
+        f"{len(seconds)} steps: median {statistics.median(seconds):.2f} s, "
+        f"longest {max(seconds):.2f} s (allowed: {SECONDS_ALLOWED} s)"
+    )
+    sys.exit(max(seconds) > SECONDS_ALLOWED)
+
+
+if __name__ == "__main__":
+    main()
