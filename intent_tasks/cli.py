@@ -4,6 +4,7 @@ import errno
 import json
 import sys
 from datetime import date, datetime
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -67,6 +68,30 @@ def migrate() -> None:
     from intent_tasks.stores.migrate import migrate
 
     migrate(load_settings())
+
+
+@app.command()
+def load(
+    events: Annotated[Path, typer.Argument(help="file of recorded events")],
+    layout: Annotated[str, typer.Option("--format", help="how it is written")] = "native",
+) -> None:
+    """Load recorded events into schema `shop`, once."""
+    from intent_tasks.stores import shop
+
+    rows, set_aside = shop.load_file(load_settings(), events, layout)
+    typer.echo(
+        f"{rows} events loaded, {set_aside} lines set aside in intent.quarantine."
+        if rows
+        else f"{events.name} was loaded before; nothing is changed."
+    )
+
+
+@app.command()
+def sql(query: Annotated[str, typer.Argument(help="one statement, such as: select …")]) -> None:
+    """Ask the database as the analyst, who may read only; prints CSV."""
+    from intent_tasks.stores import postgres
+
+    typer.echo(postgres.as_csv(load_settings().analyst_url, query), nl=False)
 
 
 @app.command(name="up")

@@ -195,6 +195,20 @@ promotions = Table(
     comment="Each time the pipeline found the alias champion on another version.",
 )
 
+quarantine = Table(
+    "quarantine",
+    intent_metadata,
+    Column("source", Text, primary_key=True, comment="file, or `shop.events` and the shop day"),
+    Column(
+        "row_number", Integer, primary_key=True, comment="line of the file, or place in the day"
+    ),
+    Column("row_key", Text, comment="event_id of the row, as far as it has one"),
+    Column("rule", Text, nullable=False, comment="what is wrong with the row"),
+    Column("payload", JSONB, nullable=False, comment="the row as it was found; can be replayed"),
+    Column("found_at", Instant, nullable=False, comment="when it was set aside, UTC"),
+    comment="Rows that could not be used, each with the rule that it breaks.",
+)
+
 erasures = Table(
     "erasures",
     intent_metadata,

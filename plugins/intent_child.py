@@ -23,7 +23,7 @@ def environment(source: Mapping[str, str]) -> dict[str, str]:
     """Return the part of an environment that a step is given."""
     passed = {k: v for k, v in source.items() if k in PASSED_NAMES or k.startswith(PASSED_PREFIXES)}
     # Lines arrive as they are written, not when a buffer of 8 kB is full.
-    return passed | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+    return passed | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 class Child:

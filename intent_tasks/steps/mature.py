@@ -84,7 +84,7 @@ def _published(settings: Settings, as_of_date: date) -> dict[date, str]:
         runs.c.step == "publish", runs.c.as_of_date.between(earliest, as_of_date)
     )
     with postgres.reading(settings.pipeline_url) as connection:
-        return dict(connection.execute(query).tuples())
+        return dict(connection.execute(query).all())
 
 
 def _purchases(settings: Settings, first_anchor: date, as_of_date: date) -> pa.Table:

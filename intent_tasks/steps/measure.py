@@ -72,7 +72,7 @@ def _matured_days(settings: Settings, as_of_date: date) -> dict[date, Receipt]:
         runs.c.step == OUTCOMES, runs.c.as_of_date.between(earliest, as_of_date)
     )
     with postgres.reading(settings.pipeline_url) as connection:
-        return dict(connection.execute(query).tuples())
+        return dict(connection.execute(query).all())
 
 
 def _measure_day(settings: Settings, day: date, matured: Receipt) -> tuple[int, int]:

@@ -15,7 +15,7 @@ def migrate(settings: Settings) -> None:
     Raises:
         TemporaryFailure: the server cannot be reached or gave up.
     """
-    with postgres.migrating(settings) as connection:
+    with postgres.changing(settings.migrator_url, "migrate") as connection:
         config = Config()
         folder = resources.files("intent_tasks") / "migrations"
         config.set_main_option("script_location", str(folder).replace("%", "%%"))

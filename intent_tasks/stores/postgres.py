@@ -1,5 +1,6 @@
 """Postgres: transactions, the ledger, and bulk reads and writes through COPY."""
 
+import csv
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from intent_tasks.errors import TemporaryFailure
+from intent_tasks.errors import BadInput, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.tables import runs
 
@@ -92,17 +93,15 @@ def writing(
 
 
 @contextmanager
-def migrating(settings: Settings) -> Iterator[sa.Connection]:
-    """Open one transaction of the owner of schema `intent`, alone among its kind.
+def changing(url: SecretStr, what: str) -> Iterator[sa.Connection]:
+    """Open one transaction outside the pipeline's days, alone among those with the same name.
 
     Raises:
         TemporaryFailure: the server cannot be reached or gave up.
     """
     try:
-        with engine(settings.migrator_url).begin() as connection:
-            connection.execute(
-                sa.text("SELECT pg_advisory_xact_lock(hashtextextended('intent/migrate', 0))")
-            )
+        with engine(url).begin() as connection:
+            _lock_named(connection, f"intent/{what}")
             yield connection
     except _TEMPORARY as error:
         raise temporary(error) from error
@@ -114,7 +113,10 @@ def ensure_partition(connection: sa.Connection, as_of_date: date) -> None:
 
 
 def _lock(connection: sa.Connection, step: str, as_of_date: date, bucket: int) -> None:
-    name = f"intent/{step}/{as_of_date}/{bucket}"
+    _lock_named(connection, f"intent/{step}/{as_of_date}/{bucket}")
+
+
+def _lock_named(connection: sa.Connection, name: str) -> None:
     connection.execute(
         sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
     )
@@ -194,6 +196,25 @@ def copy_in(connection: sa.Connection, table: sa.Table | str, rows: pa.Table) ->
     with closing(connection.connection.cursor()) as cursor:
         cursor.copy_expert(f"COPY {name} ({columns}) FROM STDIN (FORMAT csv)", buffer)
     return int(rows.num_rows)
+
+
+def as_csv(url: SecretStr, query: str) -> str:
+    """Return the result of a query as CSV with a header.
+
+    Raises:
+        BadInput: Postgres does not understand or allow it; with its own words.
+    """
+    with reading(url) as connection:
+        try:
+            found = connection.exec_driver_sql(query.replace("%", "%%"))
+        except sa.exc.ProgrammingError as error:
+            raise BadInput(f"{str(error.orig).strip()}") from None
+        text = io.StringIO()
+        if found.returns_rows:
+            rows = csv.writer(text)
+            rows.writerow(found.keys())
+            rows.writerows(found)
+        return text.getvalue()
 
 
 def literal(statement: sa.ClauseElement | str, params: Mapping[str, Any] | None = None) -> str:

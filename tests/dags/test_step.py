@@ -210,7 +210,7 @@ def test_the_step_sees_no_secret_of_airflow(interpreter, monkeypatch):
 def test_the_environment_of_a_step_is_a_list_of_what_it_may_see():
     surroundings = {"PATH": "/bin", "LC_ALL": "C", "SHELL": "/bin/sh", "_AIRFLOW_X": "1"}
     passed = environment(surroundings)
-    assert set(passed) == {"PATH", "LC_ALL", "PYTHONUNBUFFERED", "PYTHONUTF8"}
+    assert set(passed) == {"PATH", "LC_ALL", "PYTHONUNBUFFERED", "PYTHONIOENCODING"}
 
 
 def test_a_real_step_that_is_refused_fails_the_task_with_its_own_message(monkeypatch, tmp_path):

@@ -1,0 +1,1 @@
+"""Files of recorded events, read into the columns of `shop.events`."""

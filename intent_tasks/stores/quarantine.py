@@ -1,0 +1,26 @@
+"""Rows that could not be used: kept with the rule that they break, so that they can be replayed."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from intent_tasks.core.rules import BadRow
+from intent_tasks.stores import postgres
+from intent_tasks.tables import quarantine
+
+
+def replace(connection: sa.Connection, source: str, rows: Sequence[BadRow]) -> None:
+    """Replace what is set aside of one source, in the caller's transaction."""
+    connection.execute(sa.delete(quarantine).where(quarantine.c.source == source))
+    found_at = pa.array([datetime.now(UTC)] * len(rows), pa.timestamp("us", tz="UTC"))
+    table = {
+        "source": pa.array([source] * len(rows), pa.string()),
+        "row_number": pa.array([row.number for row in rows], pa.int32()),
+        "row_key": pa.array([row.key for row in rows], pa.string()),
+        "rule": pa.array([row.rule for row in rows], pa.string()),
+        "payload": pa.array([row.payload for row in rows], pa.string()),
+        "found_at": found_at,
+    }
+    postgres.copy_in(connection, quarantine, pa.table(table))

@@ -1,0 +1,184 @@
+"""From the shop's tables to snapshots: nothing is lost, nothing leaks, twice is once."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+
+from intent_tasks.errors import BadInput, NothingToDo, Refused
+from intent_tasks.formats import files
+from intent_tasks.steps import extract
+from intent_tasks.stores import postgres, shop, snapshots
+
+pytestmark = pytest.mark.database
+
+DAY = date(2026, 6, 30)
+NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings(settings):
+    """Settings that read a week of history, for speed."""
+    return settings.model_copy(update={"history_days": 7})
+
+
+def _event(number, **changes):
+    event = {
+        "event_id": f"e{number}",
+        "customer_id": f"customer {number % 3}",
+        "event_type": "view",
+        "product_id": "p1",
+        "occurred_at": NOON - timedelta(days=number),
+    }
+    return event | changes
+
+
+def _load(settings, rows, **more):
+    table = pa.Table.from_pylist(rows, schema=files.SCHEMA)
+    return shop.load(settings, "a shop", f"digest of {len(rows)}", [table], **more)
+
+
+def _add(settings, rows):
+    with postgres.changing(settings.shop_owner_url, "shop") as connection:
+        postgres.copy_in(connection, "shop.events", pa.Table.from_pylist(rows, files.SCHEMA))
+
+
+def _quarantined(settings):
+    query = sa.text("SELECT source, row_key, rule FROM intent.quarantine ORDER BY 1, 2, 3")
+    with postgres.reading(settings.pipeline_url) as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def _known(settings, day=DAY):
+    return snapshots.read(settings.home, settings.definition, day, range(settings.bucket_count))
+
+
+def test_all_days_of_the_history_are_copied_once(settings):
+    _load(settings, [_event(n) for n in range(5)])
+    receipt = extract.run(settings, DAY)
+    assert receipt["rows_in_warehouse"] == receipt["rows_in_snapshot"] == 1
+    assert receipt["days_written"] == settings.history_days
+    assert sorted(_known(settings)["event_id"].to_pylist()) == ["e0", "e1", "e2", "e3", "e4"]
+    assert "customer 0" not in str(_known(settings).to_pylist()), "no identity outside Postgres"
+    again = extract.run(settings, DAY)
+    assert again == receipt | {"days_written": 0, "days_repaired": 0}
+
+
+def test_an_event_belongs_to_the_day_it_arrived_on(settings):
+    late = _event(3, ingested_at=NOON)
+    _load(settings, [_event(0), late])
+    extract.run(settings, DAY)
+    before = DAY - timedelta(days=1)
+    extract.complete_snapshots(settings, settings.definition.first_history_day(before), before)
+    assert _known(settings, before).num_rows == 0, "it was not known then"
+    assert _known(settings)["event_id"].to_pylist().count("e3") == 1
+
+
+def test_rows_that_cannot_be_used_are_set_aside_and_counted(settings):
+    rows = [_event(0), _event(0), _event(0, event_id="x", event_type="fly")]
+    rows.append(_event(0, event_id="y", price=float("nan")))
+    _load(settings, rows)
+    receipt = extract.run(settings, DAY)
+    assert receipt["rows_in_warehouse"] == 4
+    assert (receipt["rows_in_snapshot"], receipt["rows_quarantined"]) == (1, 3)
+    source = "shop.events 2026-06-30"
+    assert _quarantined(settings) == [
+        (source, "e0", "event_id comes twice"),
+        (source, "x", "event_type is unknown"),
+        (source, "y", "price is not finite"),
+    ]
+    extract.run(settings, DAY)
+    assert len(_quarantined(settings)) == 3
+
+
+def test_a_transaction_that_committed_late_repairs_its_day(settings):
+    _load(settings, [_event(n) for n in range(5)])
+    extract.run(settings, DAY)
+    _add(settings, [_event(2, event_id="late")])
+    receipt = extract.run(settings, DAY)
+    assert (receipt["days_written"], receipt["days_repaired"]) == (0, 1)
+    assert "late" in _known(settings)["event_id"].to_pylist()
+
+
+def test_a_snapshot_the_ledger_does_not_know_is_written_again(settings):
+    _load(settings, [_event(0)])
+    extract.run(settings, DAY)
+    forget = sa.text("DELETE FROM intent.runs WHERE step = 'snapshot' AND as_of_date = :day")
+    with postgres.changing(settings.pipeline_url, "test") as connection:
+        connection.execute(forget, {"day": DAY})
+    assert extract.run(settings, DAY)["days_written"] == 1
+
+
+def test_category_and_brand_come_from_the_products(settings):
+    sold = pa.table({"product_id": ["p1"], "category_path": ["a.b"], "brand": ["Acme"]})
+    _load(settings, [_event(0), _event(0, event_id="z", product_id="p9")], products_sold=sold)
+    extract.run(settings, DAY)
+    found = {row["event_id"]: row["category_path"] for row in _known(settings).to_pylist()}
+    assert found == {"e0": "a.b", "z": None}
+
+
+def test_optional_columns_may_be_absent_and_a_price_may_be_numeric(settings):
+    with postgres.changing(settings.shop_owner_url, "shop") as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE shop.events (event_id text, customer_id text, event_type text, "
+            "occurred_at timestamptz, price numeric)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO shop.events VALUES ('a', 'c', 'view', '2026-06-30 12:00Z', 9.99)"
+        )
+    extract.run(settings, DAY)
+    [row] = _known(settings).to_pylist()
+    assert (row["price"], row["product_id"], row["ingested_at"]) == (9.99, None, NOON)
+
+
+def test_erased_customers_are_left_out_and_counted(settings):
+    _load(settings, [_event(0), _event(0, event_id="f", customer_id="gone")])
+    from intent_tasks.core.identity import customer_keys
+
+    key = settings.identity_key.get_secret_value().encode()
+    erase = sa.text("INSERT INTO intent.erasures VALUES (:key, now())")
+    with postgres.changing(settings.pipeline_url, "test") as connection:
+        connection.execute(erase, {"key": str(customer_keys(["gone"], key)[0])})
+    receipt = extract.run(settings, DAY)
+    assert (receipt["rows_in_snapshot"], receipt["rows_erased"]) == (1, 1)
+
+
+@pytest.mark.parametrize(("empty_day", "error"), [("stop", Refused), ("skip", NothingToDo)])
+def test_a_day_without_events_is_refused_or_skipped(settings, empty_day, error):
+    _load(settings, [_event(1)])
+    changed = settings.model_copy(update={"empty_day": empty_day})
+    with pytest.raises(error, match="No event arrived on 2026-06-30"):
+        extract.run(changed, DAY)
+
+
+def test_a_shop_is_loaded_once_and_another_one_is_refused(settings):
+    assert _load(settings, [_event(0)]) == 1
+    assert _load(settings, [_event(0)]) == 0
+    with pytest.raises(Refused, match="Another shop is loaded here"):
+        _load(settings, [_event(0), _event(1)])
+
+
+def test_a_load_that_fails_leaves_nothing(settings):
+    def batches():
+        yield pa.Table.from_pylist([_event(0)], schema=files.SCHEMA)
+        raise BadInput("The second half of the file is broken.")
+
+    with pytest.raises(BadInput):
+        shop.load(settings, "a shop", "digest", batches())
+    with postgres.reading(settings.shop_owner_url) as connection:
+        assert sa.inspect(connection).get_table_names("shop") == []
+
+
+def test_a_file_is_loaded_and_its_bad_lines_are_set_aside(settings, tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text("user_id,item_id,event,ts\n1,2,view,1782820800\n1,2,fly,1782820800\n")
+    assert shop.load_file(settings, path, "retailrocket") == (1, 1)
+    assert _quarantined(settings) == [("events.csv", None, "event_type is unknown")]
+
+
+def test_the_analyst_asks_in_sql_and_is_told_what_is_wrong(settings):
+    asked = postgres.as_csv(settings.analyst_url, "SELECT 1 AS a, '50 %' AS b, 'x,y' AS c")
+    assert asked == 'a,b,c\r\n1,50 %,"x,y"\r\n'
+    with pytest.raises(BadInput, match="permission denied"):
+        postgres.as_csv(settings.analyst_url, "SELECT * FROM intent.erasures")

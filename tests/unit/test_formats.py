@@ -1,0 +1,106 @@
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+
+from intent_tasks.errors import BadInput
+from intent_tasks.formats import files
+
+ROCKET = "user_id,item_id,event,ts\n"
+
+
+def _file(tmp_path, text):
+    path = tmp_path / "events.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def _read(tmp_path, text, name="retailrocket"):
+    return list(files.read(_file(tmp_path, text), name))
+
+
+def test_retailrocket_lines_become_events(tmp_path):
+    [batch] = _read(tmp_path, ROCKET + "7,406,addtocart,1430836202\n8,9,transaction,1430838079\n")
+    assert batch.bad == []
+    assert batch.events.select(
+        ["event_id", "customer_id", "event_type", "product_id", "occurred_at", "ingested_at"]
+    ).to_pylist()[0] == {
+        "event_id": "2",
+        "customer_id": "7",
+        "event_type": "cart",
+        "product_id": "406",
+        "occurred_at": datetime(2015, 5, 5, 14, 30, 2, tzinfo=UTC),
+        "ingested_at": None,
+    }
+    assert batch.events["event_type"].to_pylist() == ["cart", "purchase"]
+
+
+def test_one_bad_line_among_good_ones_is_set_aside_with_its_number_and_text(tmp_path):
+    lines = ["1,406,view,1430836202", "1,406,view,yesterday", "1,2", "3,4,view,1430838079"]
+    [batch] = _read(tmp_path, ROCKET + "\n".join(lines))
+    assert batch.events["customer_id"].to_pylist() == ["1", "3"]
+    assert [(bad.number, bad.rule) for bad in batch.bad] == [
+        (3, "occurred_at is missing"),
+        (4, "2 fields instead of 4"),
+    ]
+    assert json.loads(batch.bad[0].payload)["ts"] == "yesterday"
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("a,,view,2026-06-30T12:00:00Z,1", "customer_id is missing"),
+        ("a,c,fly,2026-06-30T12:00:00Z,1", "event_type is unknown"),
+        ("a,c,view,30.6.2026,1", "occurred_at cannot be read"),
+        ("a,c,view,2026-06-30T12:00:00Z,cheap", "price cannot be read"),
+        ("a,c,view,2026-06-30T12:00:00Z,-1", "price is below 0"),
+        ("b,c,view,2026-06-30T12:00:00Z,1", "event_id comes twice"),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_named(tmp_path, line, rule):
+    header = "event_id,customer_id,event_type,occurred_at,price\n"
+    good = "b,c,view,2026-06-30T12:00:00+02:00,\n"
+    [batch] = _read(tmp_path, header + good + line, "native")
+    assert [bad.rule for bad in batch.bad] == [rule]
+    assert batch.events["occurred_at"].to_pylist() == [datetime(2026, 6, 30, 10, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        (ROCKET, "has no usable line"),
+        (ROCKET + "1,2,fly,3\n", "has no usable line"),
+        ("a,b\n1,2\n", "lacks user_id, item_id, event, ts and has the unknown a, b"),
+        ("user_id,item_id,event\n1,2,view\n", "lacks ts"),
+        (b"PK\x03\x04\xff\xfe\x00", "is not a CSV file"),
+        (b'user_id,item_id,event,ts\n1,"2,view,3\n', "is not a CSV file"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path, text, message):
+    with pytest.raises(BadInput, match=message):
+        _read(tmp_path, text)
+
+
+def test_a_missing_file_and_an_unknown_format_are_named(tmp_path):
+    with pytest.raises(BadInput, match=r"There is no file .*nowhere\.csv"):
+        list(files.read(tmp_path / "nowhere.csv", "native"))
+    with pytest.raises(BadInput, match=r"no format 'rees'\. Formats: native, retailrocket"):
+        _read(tmp_path, ROCKET, "rees")
+    with pytest.raises(BadInput, match="cannot be read"):
+        list(files.read(tmp_path, "native"))
+
+
+def test_the_last_day_is_counted_in_the_zone_of_the_shop(tmp_path):
+    # 1442613600 is 2015-09-18 22:00 UTC: the next day has begun in Berlin.
+    path = _file(tmp_path, ROCKET + "1,2,view,1430836202\n1,2,view,1442613600\n")
+    assert files.last_day(path, "retailrocket", "UTC") == date(2015, 9, 18)
+    assert files.last_day(path, "retailrocket", "Europe/Berlin") == date(2015, 9, 19)
+
+
+def test_batches_hold_all_lines_of_a_large_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "BATCH_LINES", 3)
+    batches = _read(tmp_path, ROCKET + "".join(f"{n},1,view,143083620{n}\n" for n in range(8)))
+    assert [batch.events.num_rows for batch in batches] == [3, 3, 2]
+    ids = [i for batch in batches for i in batch.events["event_id"].to_pylist()]
+    assert ids == [str(n) for n in range(2, 10)]
