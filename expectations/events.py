@@ -9,9 +9,13 @@ from collections.abc import Collection
 import great_expectations as gx
 import great_expectations.expectations as gxe
 from great_expectations.expectations.expectation import Expectation
+from great_expectations.expectations.metadata_types import FailureSeverity
 
 from intent_tasks.definition import EVENT_TYPES
 from intent_tasks.tables import events
+
+CRITICAL = FailureSeverity.CRITICAL
+WARNING = FailureSeverity.WARNING
 
 TOLERATED = 0.99
 """Least share of good rows: one event in a hundred may be broken before something is wrong."""
@@ -33,31 +37,31 @@ def suite(columns: Collection[str]) -> gx.ExpectationSuite:
 
 def _present() -> list[Expectation]:
     # An empty table passes almost every expectation, so rows are counted first.
-    counted = gxe.ExpectTableRowCountToBeBetween(min_value=1, severity="critical")
-    there = [gxe.ExpectColumnToExist(column=name, severity="critical") for name in REQUIRED]
+    counted = gxe.ExpectTableRowCountToBeBetween(min_value=1, severity=CRITICAL)
+    there = [gxe.ExpectColumnToExist(column=name, severity=CRITICAL) for name in REQUIRED]
     return [counted, *there]
 
 
 def _required(columns: Collection[str]) -> list[Expectation]:
     filled = [
-        gxe.ExpectColumnValuesToNotBeNull(column=name, mostly=TOLERATED, severity="critical")
+        gxe.ExpectColumnValuesToNotBeNull(column=name, mostly=TOLERATED, severity=CRITICAL)
         for name in REQUIRED
         if name in columns
     ]
     known = gxe.ExpectColumnValuesToBeInSet(
-        column="event_type", value_set=list(EVENT_TYPES), mostly=TOLERATED, severity="critical"
+        column="event_type", value_set=list(EVENT_TYPES), mostly=TOLERATED, severity=CRITICAL
     )
     unique = gxe.ExpectColumnValuesToBeUnique(
-        column="event_id", mostly=TOLERATED, severity="critical"
+        column="event_id", mostly=TOLERATED, severity=CRITICAL
     )
     checked = {"event_type": known, "event_id": unique}
     return filled + [rule for name, rule in checked.items() if name in columns]
 
 
 def _optional(columns: Collection[str]) -> list[Expectation]:
-    ranges = [
+    ranges: list[Expectation] = [
         gxe.ExpectColumnValuesToBeBetween(
-            column=name, min_value=low, max_value=high, mostly=TOLERATED, severity="warning"
+            column=name, min_value=low, max_value=high, mostly=TOLERATED, severity=WARNING
         )
         for name, (low, high) in RANGES.items()
         if name in columns
@@ -70,6 +74,6 @@ def _optional(columns: Collection[str]) -> list[Expectation]:
         or_equal=True,
         ignore_row_if="either_value_is_missing",
         mostly=TOLERATED,
-        severity="warning",
+        severity=WARNING,
     )
     return [*ranges, in_order]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import great_expectations as gx
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from great_expectations.data_context import EphemeralDataContext
 from great_expectations.data_context.types.base import (
     DataContextConfig,
     InMemoryStoreBackendDefaults,
+    ProgressBarsConfig,
 )
 from great_expectations.data_context.types.resource_identifiers import (
     ExpectationSuiteIdentifier,
@@ -70,7 +72,7 @@ def check(
     failed = [r for r in result.results if not r.success]
     critical = [_rule(r) for r in failed if _severity(r) == "critical"]
     warnings = [_rule(r) for r in failed if _severity(r) != "critical"]
-    return Checked(len(result.results), critical, warnings, _relative(page["site_url"], home))
+    return Checked(len(result.results), critical, warnings, _relative(str(page["site_url"]), home))
 
 
 @contextmanager
@@ -99,7 +101,7 @@ def _context(home: Path) -> EphemeralDataContext:
     config = DataContextConfig(
         store_backend_defaults=defaults,
         analytics_enabled=False,
-        progress_bars={"globally": False},
+        progress_bars=ProgressBarsConfig(globally=False),
     )
     return gx.get_context(project_config=config, mode="ephemeral")
 
@@ -151,7 +153,10 @@ def _raise_if_not_evaluated(
     if not raised:
         return
     # A traceback may quote a row, so nothing of this run is kept.
-    shutil.rmtree(home / RESULTS / Path(*identifier.to_tuple()[:-1]), ignore_errors=True)
+    run = identifier.run_id.run_name
+    shutil.rmtree(
+        home / RESULTS / identifier.expectation_suite_identifier.name / run, ignore_errors=True
+    )
     rule, exception = next(iter(raised.items()))
     if "OperationalError" in exception:
         raise _unfinished("the connection was lost")
@@ -180,14 +185,17 @@ def _exception(result: ExpectationValidationResult) -> str:
 def _rule(result: ExpectationValidationResult) -> str:
     """Return the name of an expectation with the columns it is about."""
     config = result.expectation_config
+    if config is None:
+        return "an expectation without a name"
     about = [config.kwargs[k] for k in ("column", "column_A", "column_B") if k in config.kwargs]
     return f"{config.type}({', '.join(about)})"
 
 
 def _severity(result: ExpectationValidationResult) -> str:
-    return str(getattr(result.expectation_config.severity, "value", "critical"))
+    severity = result.expectation_config and result.expectation_config.severity
+    return str(getattr(severity, "value", "critical"))
 
 
 def _relative(address: str, home: Path) -> str:
-    path = sa.engine.url.unquote(address.removeprefix("file://"))
+    path = unquote(address.removeprefix("file://"))
     return str(Path(path).relative_to(home))
