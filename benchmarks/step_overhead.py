@@ -8,7 +8,6 @@ Command: `python -m benchmarks.step_overhead` (starts a PostgreSQL and an Airflo
 import statistics
 import sys
 import tempfile
-import time
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -24,8 +23,7 @@ def overheads(airflow: Airflow, day: str) -> list[float]:
     """Run the training DAG for a day; return the seconds between the ends of its tasks."""
     run_id = f"bench_{day}"
     airflow.api.trigger("intent_train", run_id, {"as_of_date": day})
-    while (run := airflow.api.run("intent_train", run_id)) and run["state"] != "success":
-        time.sleep(0.2)
+    assert airflow.ended("intent_train", run_id) == "success"
     ends = sorted(t["end_date"] for t in airflow.api.tasks("intent_train", run_id))
     return [(b - a).total_seconds() for a, b in pairwise(map(datetime.fromisoformat, ends))]
 
@@ -35,9 +33,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="intent-bench-") as folder:
         Path(folder).chmod(0o755)  # the database may run under another account
         with airflow_alone(Path(folder) / "state") as airflow:
-            while not airflow.api.dag_is_known("intent_train"):
-                time.sleep(0.2)
-            airflow.api.unpause("intent_train")
             seconds = [s for day in DAYS for s in overheads(airflow, day)][4:]
     print(
         f"{len(seconds)} steps: median {statistics.median(seconds):.2f} s, "

@@ -72,22 +72,24 @@ def rows(step: Annotated[StepName, Path()], as_of_date: date) -> HTMLResponse:
 
 def statements(step: str, day: date) -> dict[str, sa.Select[Any]]:
     """Return, by title, the queries of the rows which a step wrote for a shop day."""
-    queries: dict[str, sa.Select[Any]] = {}
-    if step == "publish":
-        hottest = predictions.c.probability_7d.desc()
-        queries["Predictions, hottest first"] = (
-            sa.select(predictions).where(predictions.c.as_of_date == day).order_by(hottest)
+    queries = {
+        title: _all_of(table).where(table.c[column] == day).order_by(sa.desc(order))
+        for name, title, table, column, order in (
+            ("publish", "Predictions, hottest first", predictions, "as_of_date", "probability_7d"),
+            ("mature", "Outcomes", outcomes, "known_until", "as_of_date"),
+            ("measure", "Metrics", feedback_metrics, "known_until", "as_of_date"),
         )
-    for name, title, table in (
-        ("mature", "Outcomes", outcomes),
-        ("measure", "Metrics", feedback_metrics),
-    ):
-        if step == name:
-            queries[title] = sa.select(table).where(table.c.known_until == day)
-    queries["Receipt in the ledger"] = sa.select(runs).where(
-        runs.c.step == step, runs.c.as_of_date == day
-    )
-    return {title: query.limit(SHOWN_ROWS) for title, query in queries.items()}
+        if name == step
+    }
+    ledger = _all_of(runs).where(runs.c.step == step, runs.c.as_of_date == day)
+    return {
+        title: query.limit(SHOWN_ROWS)
+        for title, query in (queries | {"Receipt in the ledger": ledger}).items()
+    }
+
+
+def _all_of(table: sa.Table) -> sa.Select[Any]:
+    return sa.select(sa.literal_column("*")).select_from(table)
 
 
 def _text(statement: sa.Select[Any]) -> str:

@@ -8,11 +8,14 @@ import json
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from unittest import mock
 
 import httpx
@@ -20,11 +23,14 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from intent_tasks.local import configuration
-from intent_tasks.local.airflow_api import AirflowApi
+from intent_tasks.local.airflow_api import FINISHED, AirflowApi
 from intent_tasks.local.installation import Calendar, Installation
 from intent_tasks.local.supervisor import AIRFLOW, Supervisor, wait_until
 
+T = TypeVar("T")
+
 LAST_DAY = date(2026, 6, 30)
+DAGS = ("intent_daily", "intent_train", "intent_feedback")
 
 STAND_IN = """#!{python} -S
 import json, os, pathlib, sys, time
@@ -68,6 +74,15 @@ class Airflow:
         lines = file.read_text().splitlines() if file.exists() else []
         return [tuple(json.loads(line)) for line in lines]
 
+    def ended(self, dag_id: str, run_id: str) -> str:
+        """Wait for the end of a run; return its state."""
+
+        def state() -> str | None:
+            run = self.api.run(dag_id, run_id)
+            return run["state"] if run and run["state"] in FINISHED else None
+
+        return until(state, f"the end of {dag_id} {run_id}")
+
     def get(self, path: str) -> httpx.Response:
         """Get a page as a logged-in user."""
         return self.http.get(path)
@@ -77,6 +92,15 @@ class Airflow:
         answer = self.http.request(method, f"/api/v2/{path}", json=body or None)
         assert answer.is_success, answer.text
         return answer.json()
+
+
+def until(true: Callable[[], T], what: str, seconds: float = 60) -> T:
+    """Ask again and again; return the first answer that is not empty."""
+    end = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.2)
+    return found
 
 
 @contextmanager
@@ -100,6 +124,9 @@ def airflow_alone(home: Path, retry_delay_seconds: int = 1) -> Iterator[Airflow]
             with _client(installation) as http:
                 secrets = installation.secrets
                 api = AirflowApi(str(http.base_url), configuration.USER, secrets.airflow)
+                for dag_id in DAGS:
+                    until(partial(api.dag_is_known, dag_id), dag_id)
+                    api.unpause(dag_id)
                 yield Airflow(api, http, home)
                 api.close()
         finally:

@@ -16,6 +16,7 @@ from intent_tasks.local.configuration import USER
 from intent_tasks.local.installation import Calendar, Installation
 from intent_tasks.local.runs import Runs
 from intent_tasks.settings import Settings, load_settings
+from tests.end_to_end.airflow_alone import Airflow, airflow_alone
 
 LAST_DAY = date(2026, 6, 30)
 
@@ -58,3 +59,13 @@ def stack(state_folder: Path) -> Iterator[Stack]:
     settings = load_settings()
     yield Stack(installation, settings, api, Runs(api, settings))
     api.close()
+
+
+@pytest.fixture(scope="session")
+def airflow() -> Iterator[Airflow]:
+    """Airflow by itself, with stand-ins for the steps."""
+    folder = Path(tempfile.mkdtemp(prefix="intent airflow ü "))
+    folder.chmod(0o755)  # the database may run under another account
+    with airflow_alone(folder / "state") as running:
+        yield running
+    shutil.rmtree(folder)

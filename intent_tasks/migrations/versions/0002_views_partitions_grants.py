@@ -60,6 +60,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA intent TO intent_pi
 REVOKE INSERT, UPDATE, DELETE ON intent.alembic_version FROM intent_pipeline;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA intent TO intent_pipeline;
 GRANT SELECT ON intent.predictions, intent.outcomes, intent.feedback_metrics, intent.promotions,
+    intent.runs,
     intent.latest_predictions, intent.model_scorecard, intent.freshness TO intent_analyst;
 """
 
