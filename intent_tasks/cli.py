@@ -5,7 +5,7 @@ import json
 import sys
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -13,6 +13,9 @@ from intent_tasks.errors import BadInput, IntentError, TemporaryFailure
 from intent_tasks.lifeline import end_when_closed
 from intent_tasks.settings import load_settings, state_folder
 from intent_tasks.steps import STEPS, receipt_line, run_step
+
+if TYPE_CHECKING:
+    from intent_tasks import simulator
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
@@ -31,7 +34,7 @@ def _day(text: str) -> date:
     try:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a date has no zone
     except ValueError:
-        raise BadInput(f"as_of_date {text!r} is not a day; write it as YYYY-MM-DD.") from None
+        raise BadInput(f"{text!r} is not a day; write it as YYYY-MM-DD.") from None
 
 
 def _options(text: str) -> dict[str, Any]:
@@ -83,6 +86,40 @@ def load(
         f"{rows} events loaded, {set_aside} lines set aside in intent.quarantine."
         if rows
         else f"{events.name} was loaded before; nothing is changed."
+    )
+
+
+@app.command()
+def simulate(
+    to: Annotated[str, typer.Option(help="`shop`: schema shop; else a folder, as Parquet")],
+    customers: Annotated[int, typer.Option(help="how many")] = 4000,
+    days: Annotated[int, typer.Option(help="shop days up to and with last-day")] = 120,
+    last_day: Annotated[str, typer.Option(help="last shop day, YYYY-MM-DD")] = "2026-06-30",
+    seed: Annotated[int, typer.Option(help="same seed, same rows")] = 7,
+) -> None:
+    """Make a shop whose customers' hidden intent is known: events, products and customers.
+
+    Each customer is dormant, browsing, comparing, ready or sated on a day, and what they do follows
+    from that. All other parameters: intent_tasks/simulator/config.py.
+    """
+    from intent_tasks import simulator
+
+    config = simulator.Config(customers=customers, days=days, last_day=_day(last_day), seed=seed)
+    rows = _simulated_shop(config) if to == "shop" else simulator.write(config, Path(to))
+    typer.echo(f"{rows} events written." if rows else "This shop is there already.")
+
+
+def _simulated_shop(config: "simulator.Config") -> int:
+    from intent_tasks import simulator
+    from intent_tasks.stores import shop
+
+    return shop.load(
+        load_settings(),
+        "simulated shop",
+        simulator.digest(config),
+        simulator.simulate(config),
+        simulator.catalogue(config),
+        simulator.customers(config),
     )
 
 

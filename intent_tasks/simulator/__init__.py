@@ -1,1 +1,8 @@
 """A simulated shop whose true answers are known."""
+
+from intent_tasks.simulator.catalogue import catalogue, customers
+from intent_tasks.simulator.config import Config
+from intent_tasks.simulator.files import write
+from intent_tasks.simulator.shop import digest, simulate
+
+__all__ = ["Config", "catalogue", "customers", "digest", "simulate", "write"]

@@ -1,0 +1,136 @@
+"""What the simulated shop sells, and to whom."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+
+import numpy as np
+import pyarrow as pa
+
+from intent_tasks.simulator.config import Config
+
+DIMENSIONS = 8
+"""Length of the latent vectors of taste and of the image embedding."""
+
+ROOTS = ("home", "garden", "kitchen", "sports", "fashion", "beauty", "toys", "electronics")
+LEAVES = ("basics", "sets", "classics", "travel", "gifts")
+BRANDS = ("Alba", "Borea", "Cinto", "Dorna", "Elva", "Fjord", "Galen", "Holt", "Iris", "Juno")
+TIERS = ("value", "standard", "premium")
+
+_COUNTRIES = ("DE", "AT", "NL", "FR", "PL")
+_COUNTRY_SHARES = (0.55, 0.15, 0.12, 0.1, 0.08)
+
+
+@dataclass(frozen=True)
+class Stock:
+    """The products as numbers.
+
+    Args:
+        leaf: category of each product, ascending, shape (products,).
+        first: first product of each category, and the end; shape (leaves + 1,).
+        popularity: running share within the category plus its number, ascending over all products,
+            so that one search over it picks a product of a category; shape (products,).
+        weight: popularity of each category, shape (leaves,).
+        taste: latent vector of each category, shape (leaves, DIMENSIONS).
+        brand: number of the brand, shape (products,).
+        price: of one piece, shape (products,).
+        image: embedding, shape (products, DIMENSIONS).
+    """
+
+    leaf: np.ndarray
+    first: np.ndarray
+    popularity: np.ndarray
+    weight: np.ndarray
+    taste: np.ndarray
+    brand: np.ndarray
+    price: np.ndarray
+    image: np.ndarray
+
+
+def stock(config: Config) -> Stock:
+    """Draw the products; the same for the same config."""
+    rng = np.random.default_rng([config.seed, 1])
+    n, leaves = config.products, config.leaves
+    share = (1.0 + np.arange(n)) ** -config.tail
+    leaf = np.concatenate([np.arange(leaves), rng.integers(leaves, size=n - leaves)])
+    order = np.argsort(leaf, kind="stable")
+    leaf, share = leaf[order], share[order]
+    first = np.searchsorted(leaf, np.arange(leaves + 1))
+    weight = np.add.reduceat(share, first[:-1])
+    running = share.cumsum() - np.repeat(np.r_[0, weight.cumsum()[:-1]], np.diff(first))
+    taste = rng.normal(size=(leaves, DIMENSIONS))
+    price = config.price_median * np.exp(config.price_spread * rng.normal(size=n))
+    image = taste[leaf] + 0.5 * rng.normal(size=(n, DIMENSIONS))
+    return Stock(
+        leaf,
+        first,
+        leaf + np.minimum(running / weight[leaf], 1),
+        weight / weight.sum(),
+        taste,
+        rng.integers(len(BRANDS), size=n),
+        np.maximum(price.round(2), 0.5),
+        image,
+    )
+
+
+def category_words(leaf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the names of the root and of the end of the tree of each category."""
+    root = leaf // len(LEAVES)
+    names = np.array([f"{ROOTS[i % len(ROOTS)]}{i // len(ROOTS) or ''}" for i in range(1000)])
+    return names[root % 1000], np.asarray(LEAVES)[leaf % len(LEAVES)]
+
+
+def catalogue(config: Config) -> pa.Table:
+    """Return the products, columns of `shop.products`."""
+    sold = stock(config)
+    root, end = category_words(sold.leaf)
+    brand = np.asarray(BRANDS)[sold.brand]
+    tier = np.asarray(TIERS)[np.searchsorted(np.quantile(sold.price, [0.4, 0.85]), sold.price)]
+    in_stock = np.random.default_rng([config.seed, 2]).random(config.products) < 0.96
+    text = list(zip(brand, tier, root, end, range(config.products), strict=True))
+    return pa.table(
+        {
+            "product_id": product_ids(config),
+            "category_path": pa.array([f"{a}.{b}" for a, b in zip(root, end, strict=True)]),
+            "brand": pa.array(brand.tolist()),
+            "price": pa.array(sold.price),
+            "title": pa.array([f"{b} {a} {e} {n}" for b, _, a, e, n in text]),
+            "description": pa.array([f"{t} {e} for {a}, made by {b}" for b, t, a, e, _ in text]),
+            "in_stock": pa.array(in_stock),
+            "image_embedding": pa.array(sold.image.round(4).tolist(), pa.list_(pa.float64())),
+        }
+    )
+
+
+def product_ids(config: Config) -> pa.Array:
+    """Return the id of each product."""
+    return pa.array([f"p{number:06d}" for number in range(config.products)])
+
+
+def joined_days(config: Config) -> np.ndarray:
+    """Return the day each customer joined, counted from the shop's first day; 0: before it."""
+    rng = np.random.default_rng([config.seed, 3])
+    later = rng.integers(config.days, size=config.customers)
+    return np.where(rng.random(config.customers) < config.known_before, 0, later)
+
+
+def customers(config: Config) -> pa.Table:
+    """Return the customers, columns of `shop.customers`.
+
+    Nine in ten allow personalisation, half allow marketing, one in a hundred is suppressed: chosen,
+    so that each rule about consent meets customers on both sides.
+    """
+    rng = np.random.default_rng([config.seed, 4])
+    n, joined = config.customers, joined_days(config)
+    before = rng.integers(1, 1000, size=n) * (joined == 0)
+    start = np.datetime64(datetime.combine(config.first_day, time()), "us")
+    created = start + (joined - before) * np.timedelta64(1, "D")
+    return pa.table(
+        {
+            "customer_id": pa.array([f"c{number:08d}" for number in range(n)]),
+            "created_at": pa.array(created).cast(pa.timestamp("us", tz=str(UTC))),
+            "country": pa.array(rng.choice(_COUNTRIES, n, p=_COUNTRY_SHARES).tolist()),
+            "consent_personalisation": pa.array(rng.random(n) < 0.92),
+            "consent_marketing": pa.array(rng.random(n) < 0.5),
+            "suppressed": pa.array(rng.random(n) < 0.01),
+        }
+    )

@@ -1,0 +1,158 @@
+"""Every parameter of the simulated shop, with its reason; "chosen" where no source gives a number.
+
+Public shops: REES46 (all visitors of one store) and Retailrocket (buyers), compared with this shop
+in `docs/simulator.md`.
+"""
+
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
+
+import numpy as np
+
+from intent_tasks.errors import BadInput
+
+STATES = ("dormant", "browsing", "comparing", "ready", "sated")
+"""Intent of a customer on a shop day, least to most; `sated` follows a purchase only."""
+
+DORMANT, BROWSING, COMPARING, READY, SATED = range(len(STATES))
+
+COUNTED = ("view", "view_again", "click", "search", "search_brand", "cart")
+"""What a session holds a Poisson number of. `view_again` shows the product viewed just before;
+`search_brand` names a brand beside the category."""
+
+Numbers = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Config:
+    """A simulated shop.
+
+    Args:
+        seed: of every random number. Chosen.
+        customers: how many; 4,000 give over 300 buyers a week, enough to train and to measure on.
+        last_day: last shop day (UTC). Chosen.
+        days: shop days up to and with `last_day`; 90 of history and 30 of anchors.
+        products: sold; Retailrocket has tens of products a buyer, a demo needs fewer.
+        leaves: categories at the end of the tree, five under each root. Chosen.
+        tail: exponent of popularity; top 1 % of products hold 9 to 18 % of events (both shops).
+        type_shares: of customers, from rare to devoted: most have a short history (Retailrocket:
+            median 9 events, mean 46).
+        type_activity: factor on waking up and on sessions, by type: the long tail of activity.
+        known_before: share of customers there before the first day; the others join evenly.
+        wake: daily probability dormant → browsing, of activity 1. Chosen for gaps between days.
+        moves: daily probabilities from browsing, comparing and ready (rows) to dormant, browsing,
+            comparing and ready (columns); what is left over stays. Chosen: intent lasts for days.
+        recover: daily probability sated → dormant. Chosen: a week of rest after a purchase.
+        sessions: mean a day by state, of activity 1; Retailrocket has 2.0 an active day.
+        counts: mean number of `COUNTED` a session holds, by state (rows); a session starts with
+            one more view. REES46: 3.4 events a session, 41 % have one.
+        buy: probability of a purchase on a day in `ready` with a session, by type. REES46: 4.0 %
+            of sessions buy.
+        remove: probability that a carted piece which is not bought is removed. Chosen.
+        review: probability of a review on a sated day with a session. Chosen.
+        bad_review: share of reviews that speak badly. Chosen.
+        refund: probability of a refund on a sated day with a session: about 4 % of purchases.
+        weekdays: factor on waking up and on sessions, Monday to Sunday; Retailrocket × 7, halfway
+            to even, since a shop for consumers has a weekend.
+        season: height of the yearly wave of the same factor, with its peak in December. Chosen.
+        price_median, price_spread: of the log-normal price. REES46: p5 18, p50 154, p95 1053;
+            cheaper here, with the same spread.
+        seconds: median and log-spread between events; REES46: p10 10, p50 33, p90 115.
+        late: share of events that reach the warehouse a day late; zero unless planted.
+    """
+
+    seed: int = 7
+    customers: int = 4000
+    last_day: date = date(2026, 6, 30)
+    days: int = 120
+    products: int = 2000
+    leaves: int = 40
+    tail: float = 0.7
+    type_shares: Numbers = (0.4, 0.3, 0.19, 0.09, 0.02)
+    type_activity: Numbers = (0.35, 0.8, 1.5, 2.5, 4.0)
+    known_before: float = 0.75
+    wake: float = 0.22
+    moves: tuple[Numbers, ...] = (
+        (0.22, 0.0, 0.16, 0.01),
+        (0.08, 0.10, 0.0, 0.20),
+        (0.03, 0.02, 0.10, 0.0),
+    )
+    recover: float = 0.14
+    sessions: Numbers = (0.015, 0.55, 0.9, 1.1, 0.25)
+    counts: tuple[Numbers, ...] = (
+        (0.2, 0.1, 0.1, 0.05, 0.0, 0.01),
+        (1.0, 0.2, 0.3, 0.25, 0.05, 0.03),
+        (1.3, 0.8, 0.4, 0.3, 0.2, 0.12),
+        (0.7, 0.9, 0.3, 0.1, 0.25, 0.35),
+        (0.4, 0.2, 0.1, 0.05, 0.0, 0.01),
+    )
+    buy: Numbers = (0.2, 0.22, 0.24, 0.26, 0.28)
+    remove: float = 0.3
+    review: float = 0.12
+    bad_review: float = 0.25
+    refund: float = 0.03
+    weekdays: Numbers = (1.08, 1.12, 1.12, 1.1, 1.01, 0.79, 0.78)
+    season: float = 0.1
+    price_median: float = 45.0
+    price_spread: float = 1.2
+    seconds: Numbers = (33.0, 0.95)
+    late: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers."""
+        _check(self)
+
+    @property
+    def first_day(self) -> date:
+        """First shop day."""
+        return self.last_day - timedelta(days=self.days - 1)
+
+    @property
+    def day_factors(self) -> np.ndarray:
+        """Factor of weekday and season on waking up and on sessions, shape (days,)."""
+        days = np.datetime64(self.first_day) + np.arange(self.days)
+        since_monday = (days.astype(int) + 3) % 7
+        of_year = (days - days.astype("datetime64[Y]")).astype(int) / 365
+        wave = 1 + self.season * np.cos(2 * np.pi * (of_year - 350 / 365))
+        return np.asarray(np.asarray(self.weekdays)[since_monday] * wave)
+
+
+_LEAST = {"customers": 1, "days": 1, "products": 40, "leaves": 5, "seed": 0}
+_SHARES = ("known_before", "wake", "recover", "remove", "review", "bad_review", "refund", "late")
+_SHAPES = {
+    "moves": (3, 4),
+    "sessions": (len(STATES),),
+    "counts": (len(STATES), len(COUNTED)),
+    "weekdays": (7,),
+    "seconds": (2,),
+}
+
+
+def _check(config: Config) -> None:
+    for name, least in _LEAST.items():
+        _require(getattr(config, name) >= least, config, name, f"at least {least}")
+    for name in _SHARES:
+        _require(0 <= getattr(config, name) <= 1, config, name, "0 to 1")
+    for field in fields(config):
+        if isinstance(getattr(config, field.name), tuple):
+            _check_numbers(config, field.name)
+    for name in ("type_shares", "type_activity", "buy"):
+        _require(len(getattr(config, name)) == len(config.buy), config, name, "one number a type")
+    _require(abs(sum(config.type_shares) - 1) < 1e-9, config, "type_shares", "numbers of sum 1")
+    _require(max(config.buy) <= 1, config, "buy", "0 to 1")
+    _require(all(sum(row) <= 1 for row in config.moves), config, "moves", "rows of sum 0 to 1")
+
+
+def _check_numbers(config: Config, name: str) -> None:
+    try:
+        numbers = np.asarray(getattr(config, name), float)
+    except ValueError:
+        numbers = np.asarray(np.nan)
+    _require(bool(np.all(np.isfinite(numbers) & (numbers >= 0))), config, name, "0 or more")
+    shape = _SHAPES.get(name, numbers.shape)
+    _require(numbers.shape == shape, config, name, f"numbers of shape {shape}")
+
+
+def _require(fine: bool, config: Config, name: str, allowed: str) -> None:
+    if not fine:
+        raise BadInput(f"{name}={getattr(config, name)} of the simulated shop; allowed: {allowed}.")

@@ -1,0 +1,148 @@
+"""From numbers of events a day to single events: order, product and time of each."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from intent_tasks.simulator.catalogue import DIMENSIONS, Stock
+from intent_tasks.simulator.config import Config
+from intent_tasks.simulator.process import BAD, CART, GOOD, KINDS, PURCHASE, REFUND, REMOVE, Days
+
+START = len(KINDS)
+"""Kind of the view that starts a session."""
+
+AGAIN, VIEW = KINDS.index("view_again"), KINDS.index("view")
+
+FOCUS = 0.8
+"""Share of new products that are of the session's category. Chosen."""
+
+TASTE = 0.6
+"""How much taste decides beside popularity. Chosen: each customer has a few favourite leaves."""
+
+DAY_SECONDS = 86400
+_HOURS = (7, 4, 3, 2, 2, 4, 9, 17, 26, 33, 37, 38, 38, 37, 36, 36, 38, 42, 50, 57, 60, 54, 36, 17)
+"""Sessions by hour: low at night, high in the evening; chosen after common curves."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events of a block, by customer and time.
+
+    Args:
+        customer: number within the block, shape (events,), as all others.
+        kind: `KINDS` or START.
+        session: number within the block, ascending.
+        product: looked at, or the last one looked at for a search.
+        quantity: pieces.
+        second: since the start of the shop's first day.
+    """
+
+    customer: np.ndarray
+    kind: np.ndarray
+    session: np.ndarray
+    product: np.ndarray
+    quantity: np.ndarray
+    second: np.ndarray
+
+
+def spread(config: Config, stock: Stock, days: Days, rng: np.random.Generator) -> Events:
+    """Spread the numbers of a block into events."""
+    customer, day = np.nonzero(days.sessions.T)  # one cell each customer and day with sessions
+    sessions = days.sessions[day, customer]
+    counts = np.column_stack([days.kinds[day, customer], sessions])
+    cell = np.repeat(np.arange(len(day)), counts.sum(1))
+    kind = np.repeat(np.tile(np.arange(START + 1), len(day)), counts.ravel())
+    order, session = _order(cell, kind, sessions, rng)
+    cell, kind = cell[order], kind[order]
+    owner = np.repeat(customer, sessions)
+    product = _looked_at(stock, kind, session, owner, rng)
+    quantity = 1 + rng.poisson(0.2, len(kind))
+    _settle(cell, kind, product, quantity)
+    second = _seconds(config, cell, session, sessions, rng)
+    return Events(
+        customer[cell], kind, session, product, quantity, second + day[cell] * DAY_SECONDS
+    )
+
+
+def _order(
+    cell: np.ndarray, kind: np.ndarray, sessions: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order of events, and the session of each in that order.
+
+    A session starts with a view; carts, removals and the purchase are in the day's last one.
+    """
+    first = sessions.cumsum() - sessions
+    starts = kind == START
+    chosen = (rng.random(len(kind)) * sessions[cell]).astype(int)
+    chosen[starts] = np.arange(starts.sum()) - first[cell[starts]]
+    closing = (kind == CART) | (kind == REMOVE) | (kind == PURCHASE)
+    chosen = np.where(closing, sessions[cell] - 1, chosen)
+    session = first[cell] + chosen
+    rank = np.array([1.0] * CART + [1.5, 3.0, 4.0, 1.0, 1.0, 1.0, -1.0])[kind]
+    order = np.argsort(session * 8 + rank + rng.random(len(kind)), kind="stable")
+    return order, session[order]
+
+
+def _looked_at(
+    stock: Stock, kind: np.ndarray, session: np.ndarray, owner: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the product looked at at each event: a new one, or still the one before."""
+    liked = rng.normal(size=(owner.max(initial=-1) + 1, DIMENSIONS)) @ stock.taste.T * TASTE
+    share = np.exp(liked - liked.max(1, keepdims=True, initial=0)) * stock.weight
+    running = (share / share.sum(1, keepdims=True)).cumsum(1)
+    new = (kind == START) | (kind == VIEW)
+    focus = _pick(running, owner, rng)[session[new]]
+    other = _pick(running, owner[session[new]], rng)
+    leaf = np.where(rng.random(len(focus)) < FOCUS, focus, other)
+    found = np.searchsorted(stock.popularity, leaf + rng.random(len(leaf)), side="right")
+    drawn = np.minimum(found, stock.first[leaf + 1] - 1)
+    person = owner[session[new]]
+    while (same := (drawn[1:] == drawn[:-1]) & (person[1:] == person[:-1])).any():
+        drawn[1:][same] = (drawn[1:][same] + 1) % len(stock.price)  # `view_again` is told apart
+    return np.asarray(drawn[new.cumsum() - 1])
+
+
+def _pick(running: np.ndarray, row: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    drawn = (running[row] < rng.random(len(row))[:, None]).sum(1)
+    return np.asarray(np.minimum(drawn, running.shape[1] - 1))
+
+
+def _settle(cell: np.ndarray, kind: np.ndarray, product: np.ndarray, quantity: np.ndarray) -> None:
+    """Let each removal and purchase be of something carted, each review and refund of the bought.
+
+    Removals take the day's first carts, the purchase its last: nothing leaves twice.
+    """
+    carts, removed, bought = (np.flatnonzero(kind == k) for k in (CART, REMOVE, PURCHASE))
+    nth = np.arange(len(removed)) - np.searchsorted(cell[removed], cell[removed])
+    of_removed = carts[np.searchsorted(cell[carts], cell[removed]) + nth]
+    of_bought = carts[np.searchsorted(cell[carts], cell[bought], side="right") - 1]
+    after = np.flatnonzero((kind == GOOD) | (kind == BAD) | (kind == REFUND))
+    of_after = bought[np.searchsorted(bought, after) - 1] if len(bought) else after
+    for to, source in ((removed, of_removed), (bought, of_bought), (after, of_after)):
+        product[to], quantity[to] = product[source], quantity[source]
+
+
+def _seconds(
+    config: Config,
+    cell: np.ndarray,
+    session: np.ndarray,
+    sessions: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return the second of the day of each event; a session waits until the one before is over."""
+    n = int(sessions.sum())
+    hour = rng.choice(len(_HOURS), n, p=np.array(_HOURS) / sum(_HOURS))
+    begin = np.sort(
+        (hour + rng.random(n)) * 3600 + np.repeat(np.arange(len(sessions)), sessions) * 1e6
+    )
+    median, width = config.seconds
+    gap = np.exp(np.log(median) + width * rng.normal(size=len(cell)))
+    starts = np.r_[True, session[1:] != session[:-1]][: len(session)]
+    gap[starts] = 1.0
+    passed = gap.cumsum()
+    late = np.maximum.accumulate(begin[session[starts]] - passed[starts])
+    second = late[starts.cumsum() - 1] + passed - cell * 1e6
+    last = np.full(len(sessions), 0.0)
+    np.maximum.at(last, cell, second)
+    over = np.maximum(last - DAY_SECONDS + 1, 0)
+    return np.asarray(np.clip(second - over[cell], 0, DAY_SECONDS - 1))

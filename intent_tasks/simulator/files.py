@@ -1,0 +1,47 @@
+"""The simulated shop as Parquet files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from intent_tasks.errors import BadInput
+from intent_tasks.simulator.catalogue import catalogue, customers
+from intent_tasks.simulator.config import Config
+from intent_tasks.simulator.shop import simulate
+
+BLOCKS_AT_ONCE = 4
+"""Bounds memory, and is enough for row groups of good size."""
+
+
+def write(config: Config, folder: Path) -> int:
+    """Write events, products and customers into a folder.
+
+    Returns:
+        Events written.
+
+    Raises:
+        BadInput: the folder cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _stream([catalogue(config)], folder / "products.parquet")
+        _stream([customers(config)], folder / "customers.parquet")
+        return _stream(simulate(config, BLOCKS_AT_ONCE), folder / "events.parquet")
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise BadInput(
+            f"{folder} cannot be written to: {error.strerror}. Name a folder of your own."
+        ) from None
+
+
+def _stream(tables: Iterable[pa.Table], path: Path) -> int:
+    rows = 0
+    writer = None
+    for table in tables:
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+        rows += table.num_rows
+    if writer:
+        writer.close()
+    return rows

@@ -1,0 +1,207 @@
+"""The simulated shop as tables: the same seed gives the same rows, whatever the chunking."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intent_tasks.simulator import process
+from intent_tasks.simulator.catalogue import (
+    BRANDS,
+    Stock,
+    category_words,
+    joined_days,
+    product_ids,
+    stock,
+)
+from intent_tasks.simulator.config import Config
+from intent_tasks.simulator.events import DAY_SECONDS, Events, spread
+from intent_tasks.simulator.process import KINDS
+
+BLOCK = 500
+"""Customers that share one stream of random numbers; a constant, since it decides the rows."""
+
+VERSION = 1
+"""Of the process: raised when the same config gives other rows."""
+
+DEVICES, _DEVICE_SHARES = ("mobile", "desktop", "tablet"), (0.58, 0.36, 0.06)
+CHANNELS, _CHANNEL_SHARES = (
+    ("direct", "organic", "ads", "e-mail", "social"),
+    (0.4, 0.3, 0.15, 0.1, 0.05),
+)
+_PRAISE = ("Love the {0}, great for {1}", "Very good {0}, works perfectly", "Excellent quality")
+_BLAME = ("The {0} broke after a week", "Disappointed, poor {1} quality", "Not as described")
+
+_TYPES = (
+    "view",
+    "view",
+    "click",
+    "search",
+    "search",
+    "cart",
+    "remove",
+    "purchase",
+    "review",
+    "review",
+    "refund",
+    "view",
+)
+_ARRIVES = (20.0, 1.0)
+"""Median and log-spread of the seconds until an event reaches the warehouse. Chosen."""
+
+
+def simulate(config: Config, blocks: int = 1) -> Iterator[pa.Table]:
+    """Yield the events, columns of `shop.events`, by customer and time.
+
+    Args:
+        config: the shop.
+        blocks: of `BLOCK` customers in each table; changes their size, never the rows.
+    """
+    words = _words(config)
+    tables = []
+    for number in range(-(-config.customers // BLOCK)):
+        tables.append(_block(config, words, number))
+        if len(tables) == blocks:
+            yield pa.concat_tables(tables)
+            tables = []
+    if tables:
+        yield pa.concat_tables(tables)
+
+
+def digest(config: Config) -> str:
+    """Return a digest that is the same for two shops of the same rows only."""
+    described = json.dumps(asdict(config) | {"version": VERSION}, sort_keys=True, default=str)
+    return hashlib.sha256(described.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said, ready to be picked by number.
+
+    Args:
+        stock: the products.
+        products: id of each product.
+        searches: by category and brand; the last brand is none.
+        reviews: by category and template, praise first.
+    """
+
+    stock: Stock
+    products: pa.Array
+    searches: pa.Array
+    reviews: pa.Array
+
+
+def _words(config: Config) -> Words:
+    pairs = list(zip(*category_words(np.arange(config.leaves)), strict=True))
+    brands = [*(f"{brand} " for brand in BRANDS), ""]
+    return Words(
+        stock(config),
+        product_ids(config),
+        pa.array([f"{brand}{root} {end}".lower() for root, end in pairs for brand in brands]),
+        pa.array([t.format(end, root) for root, end in pairs for t in (*_PRAISE, *_BLAME)]),
+    )
+
+
+def block_of_days(config: Config, number: int) -> tuple[process.Days, np.random.Generator]:
+    """Return the hidden days of one block of customers, and its generator after them."""
+    joined = joined_days(config)[number * BLOCK : (number + 1) * BLOCK]
+    rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(number,)))
+    return process.draw(config, joined, rng), rng
+
+
+def _block(config: Config, words: Words, number: int) -> pa.Table:
+    days, rng = block_of_days(config, number)
+    events = spread(config, words.stock, days, rng)
+    customer = pc.take(_numbers("", number * BLOCK, len(days.types), 8), pa.array(events.customer))
+    return pa.table(
+        {
+            "event_id": _joined("e", customer, _places(events.customer), 6),
+            "customer_id": pc.binary_join_element_wise("c", customer, ""),
+            "session_id": _joined("s", customer, _session_places(events), 5),
+            "event_type": pc.take(pa.array(_TYPES), pa.array(events.kind)),
+            **_subject(words, events, rng),
+            **_visit(events, rng),
+            **_times(config, events, rng),
+        }
+    )
+
+
+def _numbers(prefix: str, first: int, count: int, width: int) -> pa.Array:
+    return pa.array([f"{prefix}{number:0{width}d}" for number in range(first, first + count)])
+
+
+def _joined(prefix: str, customer: pa.Array, place: np.ndarray, width: int) -> pa.Array:
+    named = _numbers("", 0, int(place.max(initial=0)) + 1, width)
+    return pc.binary_join_element_wise(prefix, customer, "-", pc.take(named, pa.array(place)), "")
+
+
+def _places(group: np.ndarray) -> np.ndarray:
+    """Return the place of each row within its run of equal values."""
+    return np.asarray(np.arange(len(group)) - np.searchsorted(group, group))
+
+
+def _session_places(events: Events) -> np.ndarray:
+    first = np.searchsorted(events.customer, events.customer)
+    return np.asarray(events.session - events.session[first])
+
+
+def _subject(words: Words, events: Events, rng: np.random.Generator) -> dict[str, pa.Array]:
+    kind = np.asarray(_TYPES)[events.kind]
+    leaf, brand = words.stock.leaf[events.product], words.stock.brand[events.product]
+    named = np.where(events.kind == KINDS.index("search_brand"), brand, len(BRANDS))
+    bad = events.kind == process.BAD
+    template = rng.integers(3, size=len(kind)) + 3 * bad
+    stars = np.where(bad, 1, 4) + rng.integers(2, size=len(kind))
+    searched, reviewed = kind == "search", kind == "review"
+    priced = ~searched & ~reviewed
+    pieces = np.isin(kind, ("cart", "remove", "purchase", "refund"))
+    price = pa.array(words.stock.price[events.product], mask=~priced)
+    return {
+        "product_id": words.products.take(_where(events.product, ~searched)),
+        "quantity": pa.array(events.quantity.astype(np.int32), mask=~pieces),
+        "price": price,
+        "currency": pa.array(["EUR"]).take(_where(np.zeros(len(kind), int), priced)),
+        "query_text": words.searches.take(_where(leaf * (len(BRANDS) + 1) + named, searched)),
+        "review_text": words.reviews.take(_where(leaf * 6 + template, reviewed)),
+        "rating": pa.array(stars.astype(np.int32), mask=~reviewed),
+    }
+
+
+def _where(numbers: np.ndarray, present: np.ndarray) -> pa.Array:
+    return pa.array(numbers, mask=~present)
+
+
+def _visit(events: Events, rng: np.random.Generator) -> dict[str, pa.Array]:
+    """Draw channel and device of each session: a device of one's own, another now and then."""
+    sessions, people = (
+        int(events.session.max(initial=-1)) + 1,
+        int(events.customer.max(initial=-1)) + 1,
+    )
+    channel = rng.choice(len(CHANNELS), sessions, p=_CHANNEL_SHARES)
+    own = rng.choice(len(DEVICES), people, p=_DEVICE_SHARES)[events.customer]
+    other = rng.choice(len(DEVICES), sessions, p=_DEVICE_SHARES)[events.session]
+    strays = (rng.random(sessions) < 0.15)[events.session]
+    return {
+        "channel": pa.array(CHANNELS).take(pa.array(channel[events.session])),
+        "device": pa.array(DEVICES).take(pa.array(np.where(strays, other, own))),
+    }
+
+
+def _times(config: Config, events: Events, rng: np.random.Generator) -> dict[str, pa.Array]:
+    n = len(events.second)
+    start = np.datetime64(datetime.combine(config.first_day, time()), "us")
+    occurred = start + (events.second * 1e6).astype("timedelta64[us]")
+    median, width = _ARRIVES
+    seconds = np.exp(np.log(median) + width * rng.normal(size=n))
+    seconds += DAY_SECONDS * (rng.random(n) < config.late)
+    ingested = occurred + (seconds * 1e6).astype("timedelta64[us]")
+    instant = pa.timestamp("us", tz="UTC")
+    return {
+        "occurred_at": pa.array(occurred).cast(instant),
+        "ingested_at": pa.array(ingested).cast(instant),
+    }

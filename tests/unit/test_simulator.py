@@ -1,0 +1,128 @@
+"""The simulated shop: same seed, same rows; every event has the one it follows from."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from intent_tasks import tables
+from intent_tasks.cli import app
+from intent_tasks.definition import EVENT_TYPES
+from intent_tasks.errors import BadInput
+from intent_tasks.simulator import Config, catalogue, customers, digest, simulate, write
+from intent_tasks.simulator.shop import BLOCK
+
+SMALL = Config(customers=3 * BLOCK, days=60)
+
+
+@pytest.fixture(scope="module")
+def events() -> pd.DataFrame:
+    return pa.concat_tables(simulate(SMALL)).to_pandas()
+
+
+def test_the_same_seed_gives_the_same_rows_whatever_the_chunking():
+    one, three = (pa.concat_tables(simulate(SMALL, blocks)) for blocks in (1, 3))
+    assert one.equals(three)
+    assert len(list(simulate(SMALL, 2))) == 2
+
+
+def test_another_seed_gives_other_rows_and_another_digest():
+    other = replace(SMALL, seed=8)
+    assert digest(other) != digest(SMALL) == digest(replace(SMALL))
+    assert not next(simulate(other)).equals(next(simulate(SMALL)))
+
+
+@pytest.mark.parametrize(
+    ("made", "table"),
+    [
+        (lambda: next(simulate(SMALL)), tables.events),
+        (lambda: catalogue(SMALL), tables.products),
+        (lambda: customers(SMALL), tables.customers),
+    ],
+)
+def test_the_columns_are_those_of_the_contract(made, table):
+    rows = made()
+    assert rows.column_names == [column.name for column in table.columns]
+    for column in table.columns:
+        assert column.nullable or rows[column.name].null_count == 0, column.name
+
+
+def test_all_event_types_occur_and_ids_are_unique(events):
+    assert set(events.event_type) == set(EVENT_TYPES)
+    assert events.event_id.is_unique
+    assert events.product_id.dropna().isin(catalogue(SMALL)["product_id"].to_pylist()).all()
+
+
+def test_events_are_in_order_of_time_within_the_days_of_the_shop(events):
+    assert events.groupby("customer_id").occurred_at.is_monotonic_increasing.all()
+    days = events.occurred_at.dt.date
+    assert days.min() >= SMALL.first_day
+    assert days.max() <= SMALL.last_day
+    assert (events.ingested_at > events.occurred_at).all()
+    assert events.groupby("session_id").customer_id.nunique().max() == 1
+
+
+def test_nothing_is_removed_or_bought_that_was_not_carted_that_day(events):
+    change = events.event_type.map({"cart": 1, "remove": -1, "purchase": -1}).fillna(0)
+    key = [events.customer_id, events.occurred_at.dt.date, events.product_id]
+    in_cart = (change * events.quantity.fillna(0)).groupby(key).cumsum()
+    assert in_cart.min() == 0
+
+
+def test_reviews_and_refunds_are_of_bought_products_and_no_more_than_bought(events):
+    for kind in ("review", "refund"):
+        change = events.event_type.map({"purchase": 1, kind: -1}).fillna(0)
+        left = change.groupby([events.customer_id, events.product_id]).cumsum()
+        assert left[events.product_id.notna()].min() == 0, kind
+
+
+def test_customers_do_nothing_before_they_join(events):
+    known = customers(SMALL).to_pandas().set_index("customer_id")
+    first = events.groupby("customer_id").occurred_at.min()
+    assert (first >= known.created_at[first.index]).all()
+
+
+def test_it_looks_like_a_shop():
+    shop = pa.concat_tables(simulate(Config())).to_pandas()
+    bought = shop[shop.event_type == "purchase"]
+    assert 0.02 < len(bought) / shop.session_id.nunique() < 0.04
+    last_weeks = bought[bought.occurred_at >= "2026-05-12"]
+    weekly = last_weeks.groupby((last_weeks.occurred_at.dt.day_of_year - 132) // 7).customer_id
+    assert weekly.nunique()[:7].min() >= 300
+    per_customer = shop.customer_id.value_counts()
+    assert per_customer.quantile(0.99) > 4 * per_customer.median()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("customers", 0),
+        ("days", 0),
+        ("wake", 1.5),
+        ("late", -0.1),
+        ("moves", ((0.9, 0.9, 0, 0),) * 3),
+        ("buy", (2.0,) * 5),
+        ("type_shares", (0.5, 0.5, 0.5, 0.5, 0.5)),
+        ("sessions", (1.0, 2.0)),
+        ("sessions", (float("nan"),) * 5),
+    ],
+)
+def test_impossible_numbers_are_refused_by_name(field, value):
+    with pytest.raises(BadInput, match=f"{field}=.*allowed"):
+        replace(SMALL, **{field: value})
+
+
+def test_a_folder_gets_three_files(tmp_path):
+    arguments = ["--customers", "20", "--days", "9", "--to", str(tmp_path / "shop")]
+    result = CliRunner().invoke(app, ["simulate", *arguments])
+    assert result.exit_code == 0, result.output
+    names = sorted(path.name for path in (tmp_path / "shop").iterdir())
+    assert names == ["customers.parquet", "events.parquet", "products.parquet"]
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "shop").write_text("mine")
+    with pytest.raises(BadInput, match="cannot be written to"):
+        write(SMALL, tmp_path / "shop")
