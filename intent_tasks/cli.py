@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import sys
 from datetime import date, datetime
 from pathlib import Path
@@ -131,6 +132,16 @@ def sql(query: Annotated[str, typer.Argument(help="one statement, such as: selec
     typer.echo(postgres.as_csv(load_settings().analyst_url, query), nl=False)
 
 
+@app.command()
+def promote(version: int) -> None:
+    """Give a version the alias champion, as the MLflow UI does."""
+    from intent_tasks.stores import registry
+
+    settings = load_settings()
+    registry.promote(settings, version)
+    typer.echo(f"Version {version} of {settings.model_name} is champion from the next day on.")
+
+
 @app.command(name="up")
 def start(
     last_day: Annotated[str | None, typer.Option(help="last day of a recorded shop")] = None,
@@ -156,6 +167,30 @@ def stop(
 
     ran = up.delete(state_folder()) if delete else up.down(state_folder())
     typer.echo("All servers are stopped." if ran else "No server was running.")
+
+
+@app.command()
+def status() -> None:
+    """Show servers, champion, and how far data, predictions and feedback are."""
+    from rich.console import Console
+
+    from intent_tasks.local.status import status
+
+    status(state_folder(), Console())
+
+
+@app.command()
+def demo(
+    events: Annotated[
+        Path | None, typer.Option(help="file of recorded events; a simulated shop without it")
+    ] = None,
+    layout: Annotated[str | None, typer.Option("--format", help="how that file is written")] = None,
+) -> None:
+    """Train, promote, predict nine days and measure them, through Airflow; servers stay up."""
+    from intent_tasks.local.demo import demo
+
+    begun = os.environ.get("INTENT_DEMO_STARTED_AT")
+    demo(state_folder(), events, layout, float(begun) if begun else None)
 
 
 def main() -> None:

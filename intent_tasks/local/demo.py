@@ -1,0 +1,97 @@
+"""The demo: one shop, a model trained and promoted, nine days predicted and what came true of them.
+
+Everything is done by Airflow's scheduler, as it would be every morning; here is only who asks for
+it. Called again it continues where it was, because every step is asked of Airflow and the ledger.
+"""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from intent_tasks.errors import Refused
+from intent_tasks.local import report
+from intent_tasks.local.airflow_api import AirflowApi
+from intent_tasks.local.configuration import USER
+from intent_tasks.local.installation import Installation
+from intent_tasks.local.plan import Plan
+from intent_tasks.local.progress import Progress
+from intent_tasks.local.runs import DAILY, TRAIN, Runs
+from intent_tasks.local.shop import Shop, choose_shop
+from intent_tasks.local.up import only_one, up
+from intent_tasks.settings import Settings, load_settings
+from intent_tasks.stores import postgres, registry
+
+TIMES_FILE = "demo_times.json"
+
+
+def demo(
+    home: Path, events: Path | None, events_format: str | None, started_at: float | None
+) -> None:
+    """Run the demo to its end and print what there is to see.
+
+    Args:
+        home: state folder.
+        events: file of recorded events; None: a simulated shop.
+        events_format: how the file is written, such as `retailrocket`.
+        started_at: Unix time at which the person began to wait.
+
+    Raises:
+        IntentError: whatever went wrong, with what to do; calling again continues.
+    """
+    shop = choose_shop(events, events_format)  # before anything is begun
+    with only_one(home, "demo"):
+        progress = Progress(Console(), home / "logs" / TIMES_FILE, started_at)
+        progress.say(f"Shop: {shop.name}; its today is {shop.last_day}.")
+        installation = _start(home, shop, progress)
+        settings = load_settings()
+        plan = Plan(shop.last_day)
+        runs = Runs(_airflow(installation), settings)
+        _train_and_promote(runs, plan, progress)
+        _predict(runs, plan, progress)
+        report.show(progress.console, installation, settings, plan)
+        progress.say(f"All of it took {progress.seconds():.0f} s.")
+
+
+def _start(home: Path, shop: Shop, progress: Progress) -> Installation:
+    with progress.phase("servers", "Starting PostgreSQL, MLflow and Airflow, loading the shop"):
+        return up(home, shop.calendar, progress.say, shop.command)
+
+
+def _airflow(installation: Installation) -> AirflowApi:
+    return AirflowApi(installation.address("airflow"), USER, installation.secrets.airflow)
+
+
+def _train_and_promote(runs: Runs, plan: Plan, progress: Progress) -> None:
+    with progress.phase("dags", "Waiting until Airflow has read the DAGs"):
+        runs.unpause()
+    with progress.phase("training", f"Training as of {plan.trained_on} ({TRAIN})") as show:
+        runs.run(TRAIN, plan.trained_on, show)
+    version = _promote(runs.settings, plan)
+    progress.mark("promotion")
+    progress.say(
+        f"Version {version} is champion. [dim]In this demo only, the alias was set for you, by the "
+        "call that the MLflow UI makes. From now on promoting is yours.[/dim]"
+    )
+
+
+def _promote(settings: Settings, plan: Plan) -> int:
+    champion: int | None = registry.champion(settings)
+    if champion is not None:
+        return champion
+    receipt = postgres.receipt_of(settings, "register", plan.trained_on)
+    if receipt is None:
+        raise Refused(f"{TRAIN} registered no version for {plan.trained_on}; see the Airflow UI.")
+    registry.promote(settings, receipt["model_version"])
+    return int(receipt["model_version"])
+
+
+def _predict(runs: Runs, plan: Plan, progress: Progress) -> None:
+    with progress.phase("first predictions", f"Predicting {plan.first_day} ({DAILY})") as show:
+        runs.run(DAILY, plan.first_day, show)
+    progress.say("The first predictions can be queried: [bold]intent sql[/bold] or psql.")
+    days = plan.recent_days
+    text = f"Predicting {days[0]} to {days[-1]}, by backfill"
+    with progress.phase("backfill", text) as show:
+        runs.backfill(days, show)
+    with progress.phase("feedback", f"Measuring what came true by {plan.today}") as show:
+        runs.feedback(plan.today, show)

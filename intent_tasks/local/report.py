@@ -1,0 +1,125 @@
+"""What the demo shows at its end."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from rich.console import Console
+from rich.table import Table
+
+from intent_tasks.local.configuration import USER
+from intent_tasks.local.installation import Installation
+from intent_tasks.local.plan import Plan
+from intent_tasks.settings import Settings
+from intent_tasks.stores import postgres
+
+METRICS_SHOWN = (
+    "auc",
+    "average_precision",
+    "log_loss",
+    "calibration_error",
+    "precision",
+    "recall",
+    "f1",
+    "accuracy",
+)
+
+FEEDBACK = """
+SELECT DISTINCT ON (horizon_days, metric)
+       horizon_days, metric, value, low, high, baseline, customer_count, buyer_count
+FROM intent.feedback_metrics
+WHERE as_of_date = :day AND role = 'champion' AND slice = 'all'
+ORDER BY horizon_days, metric, restatement DESC
+"""
+
+PREDICTIONS = """
+SELECT customer_id, probability_1d, probability_7d, band, reason
+FROM intent.latest_predictions
+ORDER BY probability_7d DESC, customer_id
+LIMIT 10
+"""
+
+
+def show(console: Console, installation: Installation, settings: Settings, plan: Plan) -> None:
+    """Print feedback metrics, ten predictions, addresses, log-ins and what to try next."""
+    console.print()
+    console.print(_feedback(settings, plan))
+    console.print(_predictions(settings, plan))
+    for line in _doors(installation):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _rows(settings: Settings, query: str, **values: object) -> list[Any]:
+    with postgres.reading(settings.analyst_url) as connection:
+        return list(connection.execute(sa.text(query), values))
+
+
+def _feedback(settings: Settings, plan: Plan) -> Table:
+    rows = _rows(settings, FEEDBACK, day=plan.first_day)
+    table = Table(
+        title=f"What came true of the predictions of {plan.first_day} "
+        "(value, 95 % interval; below: predicting the base rate for everybody)",
+    )
+    table.add_column("horizon")
+    table.add_column("customers, buyers")
+    for metric in METRICS_SHOWN:
+        table.add_column(metric.replace("_", " "), justify="right")
+    for horizon in sorted({row.horizon_days for row in rows}):
+        found = {row.metric: row for row in rows if row.horizon_days == horizon}
+        first = next(iter(found.values()))
+        cells = [_metric(found.get(metric)) for metric in METRICS_SHOWN]
+        table.add_row(f"{horizon} d", f"{first.customer_count}\n{first.buyer_count}", *cells)
+    return table
+
+
+def _metric(row: Any) -> str:  # noqa: ANN401 - a row of a query
+    if row is None or row.value is None:
+        return "-"
+    interval = "" if row.low is None else f"\n[dim]{row.low:.3f}…{row.high:.3f}[/dim]"
+    baseline = "" if row.baseline is None else f"\n[dim]({row.baseline:.3f})[/dim]"
+    return f"{row.value:.3f}{interval}{baseline}"
+
+
+def _predictions(settings: Settings, plan: Plan) -> Table:
+    table = Table(title=f"Who buys next, as of {plan.today}: ten of intent.latest_predictions")
+    for name in ("customer", "1 day", "7 days", "band", "why"):
+        table.add_column(name)
+    for row in _rows(settings, PREDICTIONS):
+        table.add_row(
+            row.customer_id,
+            f"{row.probability_1d:.3f}",
+            f"{row.probability_7d:.3f}",
+            row.band,
+            row.reason or "-",
+        )
+    return table
+
+
+def _doors(installation: Installation) -> list[str]:
+    intent = os.path.relpath(str(Path(sys.prefix) / "bin" / "intent"))
+    password = installation.secrets
+    return [
+        "",
+        f"Airflow  {installation.address('airflow')}   {USER} / {password.airflow}",
+        f"MLflow   {installation.address('mlflow')}   {USER} / {password.mlflow}",
+        f"SQL      {psql(installation)}",
+        "",
+        "Try next:",
+        f"  {intent} sql 'table intent.model_scorecard'",
+        f"  {intent} status",
+        "  MLflow → Models → purchase_intent: the evidence of the version, and alias champion",
+        "  Airflow → intent_daily → Trigger, with a day; or Backfill",
+        "  make stop ends the servers, make demo starts them again, make clean removes everything",
+    ]
+
+
+def psql(installation: Installation) -> str:
+    """Return the shell line that opens psql as the analyst."""
+    password = installation.secrets.roles["intent_analyst"]
+    program = installation.postgres.binaries() / "psql"
+    return (
+        f"PGPASSWORD={password} '{program}' -h 127.0.0.1 -p {installation.ports['postgres']} "
+        "-U intent_analyst shop"
+    )

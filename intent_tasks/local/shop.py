@@ -1,0 +1,46 @@
+"""Which shop the demo runs on: a simulated one, or recorded events."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from intent_tasks.errors import BadInput
+from intent_tasks.formats import files
+from intent_tasks.local.installation import Calendar
+
+SIMULATED_LAST_DAY = date(2026, 6, 30)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop that the demo serves.
+
+    Args:
+        name: what to call it.
+        last_day: its today: nothing happens after it.
+        command: arguments of `intent` that load it into schema `shop`.
+    """
+
+    name: str
+    last_day: date
+    command: tuple[str, ...]
+
+    @property
+    def calendar(self) -> Calendar:
+        """How its days are counted."""
+        return Calendar(last_day=self.last_day)
+
+
+def choose_shop(events: Path | None, events_format: str | None) -> Shop:
+    """Return the simulated shop, or the one of a file, which is read to its end first.
+
+    Raises:
+        BadInput: the file cannot be used, or a format was given without a file.
+    """
+    if events is None:
+        if events_format:
+            raise BadInput(f"FORMAT={events_format} says how a file is written: name it, EVENTS=….")
+        return Shop("a simulated shop", SIMULATED_LAST_DAY, ("simulate", "--to", "shop"))
+    path, layout = events.absolute(), events_format or "native"
+    last_day = files.last_day(path, layout, Calendar().time_zone)
+    return Shop(path.name, last_day, ("load", str(path), "--format", layout))

@@ -1,0 +1,104 @@
+"""Measure the trained network and the baselines on later days, and judge the gate."""
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from intent_tasks.core import evidence, gate
+from intent_tasks.core.evidence import NAMES, Table
+from intent_tasks.core.metrics import Estimate, constant_metrics, metrics, resample_weights
+from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
+from intent_tasks.errors import BadInput
+from intent_tasks.settings import Settings
+from intent_tasks.steps import Receipt
+from intent_tasks.steps.train import MODEL, TEST, folder_of
+from intent_tasks.stores import postgres
+
+Weights = npt.NDArray[np.floating]
+Customers = npt.NDArray[np.integer]
+
+MEASURED, EVIDENCE = "metrics.json", "evidence.html"
+
+
+def run(settings: Settings, as_of_date: date) -> Receipt:
+    """Write metrics and evidence of the training run, and say whether the gate is passed.
+
+    Raises:
+        BadInput: nothing was trained for that day.
+    """
+    trained = postgres.receipt_of(settings, "train", as_of_date)
+    folder = folder_of(settings, as_of_date)
+    if trained is None or not (folder / TEST).exists():
+        raise BadInput(f"Run `intent step train --as-of-date {as_of_date}` first.")
+    test = pq.read_table(folder / TEST)
+    config = json.loads((folder / MODEL / "config.json").read_text())
+    customers = np.unique(test["customer"].to_numpy(), return_inverse=True)[1]
+    weights = resample_weights(int(customers.max()) + 1, settings.seed)
+    table = dict(_measured(test, config, weights, customers))
+    checks = _judge(test, config, table, weights, customers)
+    failed = [check.name for check in checks if not check.passed]
+    _write(folder, table, checks, test, as_of_date)
+    receipt = {
+        "as_of_date": str(as_of_date),
+        "gate": "failed" if failed else "passed",
+        "failed_checks": failed,
+        "trained": trained["digest"],
+        "metrics": {
+            name: {
+                m: round(table[name][m].value, 5) for m in ("auc", "average_precision", "log_loss")
+            }
+            for name in (f"{kind}_{MAIN_HORIZON_DAYS}d" for kind in NAMES)
+        },
+    }
+    with postgres.writing(settings, "evaluate", as_of_date) as connection:
+        postgres.record(connection, "evaluate", as_of_date, receipt)
+    return receipt
+
+
+def _measured(
+    test: pa.Table, config: dict[str, Any], weights: Weights, customers: Customers
+) -> Iterator[tuple[str, dict[str, Estimate]]]:
+    for h in HORIZONS_DAYS:
+        outcomes = test[f"purchased_{h}d"].to_numpy()
+        threshold, base_rate = (config[name][str(h)] for name in ("thresholds", "base_rates"))
+        constant = constant_metrics(base_rate, outcomes, threshold)
+        yield f"base_rate_{h}d", {m: Estimate(v, v, v) for m, v in constant.items()}
+        for kind in ("network", "lightgbm", "logistic"):
+            if f"{kind}_{h}d" in test.column_names:
+                predicted = test[f"{kind}_{h}d"].to_numpy()
+                yield f"{kind}_{h}d", metrics(predicted, outcomes, threshold, weights, customers)
+
+
+def _judge(
+    test: pa.Table,
+    config: dict[str, Any],
+    table: Table,
+    weights: Weights,
+    customers: Customers,
+) -> list[gate.Check]:
+    h = MAIN_HORIZON_DAYS
+    return gate.judge(
+        test[f"network_{h}d"].to_numpy(),
+        test[f"lightgbm_{h}d"].to_numpy(),
+        config["base_rates"][str(h)],
+        test[f"purchased_{h}d"].to_numpy(),
+        table[f"network_{h}d"]["calibration_error"].value,
+        weights,
+        customers,
+    )
+
+
+def _write(
+    folder: Path, table: Table, checks: list[gate.Check], test: pa.Table, as_of_date: date
+) -> None:
+    values = {name: {m: e._asdict() for m, e in row.items()} for name, row in table.items()}
+    (folder / MEASURED).write_text(json.dumps(values, indent=1, sort_keys=True))
+    page = evidence.page(f"Training as of {as_of_date}", table, checks, test.num_rows)
+    (folder / EVIDENCE).write_text(page, encoding="utf-8")

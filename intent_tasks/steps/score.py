@@ -1,0 +1,135 @@
+"""Predict one bucket of customers with the pinned version."""
+
+import json
+from datetime import date
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intent_tasks.core.encoding import Encoded, encode, history
+from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS
+from intent_tasks.errors import BadInput
+from intent_tasks.settings import Settings
+from intent_tasks.steps import Receipt
+from intent_tasks.stores import manifest, postgres, snapshots
+
+MOST_REASONS = 3
+LEAST_EFFECT = 0.02
+"""Change of the log-odds below which an event is no reason."""
+
+
+def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
+    """Score the population of a bucket; needs no MLflow, only what `pin` copied.
+
+    Raises:
+        BadInput: the day is not pinned, there is no such bucket, or a snapshot is missing.
+        Refused: the files of the model are not those that were signed.
+    """
+    pin = postgres.receipt_of(settings, "pin", as_of_date)
+    if pin is None:
+        raise BadInput(f"Run `intent step pin --as-of-date {as_of_date}` first.")
+    if bucket not in pin["buckets"]:
+        raise BadInput(f"There is no bucket {bucket}; buckets: {pin['buckets']}.")
+    folder = settings.home / pin["model_path"]
+    key = settings.manifest_key.get_secret_value().encode()
+    manifest.verify(folder, pin["manifest_digest"], key)
+    events = snapshots.read(settings.home, settings.definition, as_of_date, [bucket])
+    scores = _scores(settings, as_of_date, pin, events)
+    receipt = {
+        "as_of_date": str(as_of_date),
+        "customers": scores.num_rows,
+        "digest": snapshots.write_scores(settings.home, as_of_date, bucket, scores),
+        "model_version": pin["model_version"],
+    }
+    with postgres.writing(settings, "score", as_of_date, bucket) as connection:
+        postgres.record(connection, "score", as_of_date, receipt, bucket)
+    return receipt
+
+
+def _scores(settings: Settings, as_of_date: date, pin: Receipt, events: pa.Table) -> pa.Table:
+    from intent_tasks.models import files, network, reasons, training
+
+    network.deterministic(settings.seed)
+    model = files.load(settings.home / pin["model_path"])
+    everything = history(events, model.vocabulary)
+    encoded = encode(everything, settings.definition, as_of_date, model.architecture.length)
+    predicted = network.probabilities(training.logits_of(model.network, encoded.inputs()))
+    effects = reasons.effects(model.network, encoded.inputs())
+    explained = _reasons(encoded, effects, events, settings)
+    main = predicted[:, HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)]
+    count = len(encoded.customers)
+    return pa.table(
+        {
+            "customer_key": pa.array(everything.keys[encoded.customers].tolist(), pa.string()),
+            "role": pa.array(["champion"] * count, pa.string()),
+            **{f"probability_{h}d": predicted[:, n] for n, h in enumerate(HORIZONS_DAYS)},
+            "band": pa.array(bands(main, pin["base_rates"][str(MAIN_HORIZON_DAYS)]), pa.string()),
+            "reasons": pa.array([json.dumps(r) for r in explained], pa.string()),
+            "reason": pa.array([sentence(r) for r in explained], pa.string()),
+            "fallback_level": pa.array(["model"] * count, pa.string()),
+            "channel": _last_channels(encoded, events),
+        }
+    )
+
+
+def bands(probabilities: npt.NDArray[np.floating], base_rate: float) -> list[str]:
+    """Return the band of each customer: by how often likelier than the base rate they are."""
+    names, least = list(BANDS), np.array(list(BANDS.values()))
+    lift = np.asarray(probabilities) / max(base_rate, 1e-9)
+    return [names[n] for n in (lift[:, None] < least[None, :]).sum(axis=1)]
+
+
+def _reasons(
+    encoded: Encoded, effects: npt.NDArray[np.float32], events: pa.Table, settings: Settings
+) -> list[list[dict[str, Any]]]:
+    """Return, per customer, the events that moved the score most, strongest first."""
+    top = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :MOST_REASONS]
+    rows = np.take_along_axis(encoded.rows, top, axis=1)
+    moved = np.take_along_axis(effects, top, axis=1)
+    named = _named_events(events, rows, settings)
+    return [
+        [
+            named[int(row)] | {"effect": round(float(effect), 3)}
+            for row, effect in zip(customer_rows, customer_moved, strict=True)
+            if row >= 0 and abs(effect) >= LEAST_EFFECT
+        ]
+        for customer_rows, customer_moved in zip(rows, moved, strict=True)
+    ]
+
+
+def _named_events(
+    events: pa.Table, rows: npt.NDArray[np.int64], settings: Settings
+) -> dict[int, dict[str, Any]]:
+    wanted = np.unique(rows[rows >= 0])
+    zone = pa.timestamp("us", tz=settings.time_zone)
+    chosen = events.take(pa.array(wanted, pa.int64()))
+    days = pc.strftime(chosen["occurred_at"].cast(zone), format="%Y-%m-%d").to_pylist()
+    parts = zip(
+        wanted.tolist(),
+        chosen["event_type"].to_pylist(),
+        chosen["product_id"].to_pylist(),
+        days,
+        strict=True,
+    )
+    return {
+        row: {"event_type": kind, "product_id": product, "occurred_on": day}
+        for row, kind, product, day in parts
+    }
+
+
+def sentence(reasons: list[dict[str, Any]]) -> str | None:
+    """Return reasons as a person would say them, or None when there are none."""
+    parts = [
+        f"{r['event_type']}{' of ' + r['product_id'] if r['product_id'] else ''} on "
+        f"{r['occurred_on']} {'raised' if r['effect'] > 0 else 'lowered'} it"
+        for r in reasons
+    ]
+    return "; ".join(parts).capitalize() + "." if parts else None
+
+
+def _last_channels(encoded: Encoded, events: pa.Table) -> pa.Array:
+    last = pa.array(encoded.rows[:, -1], pa.int64())
+    return events["channel"].take(last).combine_chunks()

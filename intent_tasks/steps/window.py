@@ -1,0 +1,74 @@
+"""Choose the days to learn from, and complete their snapshots."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from intent_tasks.core.anchors import LEAST_DAYS, Split, split_days
+from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.errors import Refused
+from intent_tasks.settings import Settings
+from intent_tasks.steps import Receipt
+from intent_tasks.steps.extract import complete_snapshots
+from intent_tasks.stores import postgres, snapshots, source
+
+LEAST_HISTORY_DAYS = 14
+"""Days of events before the first anchor: without a past there is nothing to learn from."""
+
+
+def run(settings: Settings, as_of_date: date) -> Receipt:
+    """Choose anchors whose outcomes are known at the end of `as_of_date`.
+
+    Raises:
+        Refused: the shop has too few days.
+    """
+    definition = settings.definition
+    last_anchor = as_of_date - timedelta(days=max(HORIZONS_DAYS) + definition.maturity_lag_days)
+    earliest = _earliest_day(settings, as_of_date) + timedelta(days=LEAST_HISTORY_DAYS)
+    first_anchor = max(last_anchor - timedelta(days=settings.training_days - 1), earliest)
+    split = split_days(first_anchor, last_anchor)
+    if split is None:
+        needed = LEAST_DAYS + 3 * max(HORIZONS_DAYS) + LEAST_HISTORY_DAYS
+        raise Refused(
+            f"There are too few days to train as of {as_of_date}: about {needed} days of events "
+            f"are needed before it, and INTENT_TRAINING_DAYS={settings.training_days} must allow "
+            "for them. Train later, or load more history."
+        )
+    first_day = definition.first_history_day(first_anchor)
+    complete_snapshots(settings, first_day, as_of_date)
+    return _record(settings, as_of_date, first_day, split)
+
+
+def _record(settings: Settings, as_of_date: date, first_day: date, split: Split) -> Receipt:
+    days = [first_day + timedelta(days=n) for n in range((as_of_date - first_day).days + 1)]
+    receipt = {
+        "as_of_date": str(as_of_date),
+        "first_anchor": str(split.train[0]),
+        "last_anchor": str(split.test[-1]),
+        "first_day": str(first_day),
+        "last_day": str(as_of_date),
+        "split": {name: _texts(anchors) for name, anchors in asdict(split).items()},
+        "snapshot_digest": snapshots.digest(settings.home, days),
+    }
+    with postgres.writing(settings, "window", as_of_date) as connection:
+        postgres.record(connection, "window", as_of_date, receipt)
+    return receipt
+
+
+def _texts(days: Iterable[date]) -> list[str]:
+    return [str(day) for day in days]
+
+
+def _earliest_day(settings: Settings, as_of_date: date) -> date:
+    with postgres.reading(settings.shop_url) as connection:
+        arrived = source.arrived_at(source.columns(connection))
+        start = settings.definition.day_end(as_of_date)
+        query = sa.select(sa.func.min(arrived)).where(arrived < start)
+        earliest = connection.execute(query).scalar()
+    if earliest is None:
+        raise Refused(f"The shop has no events up to {as_of_date}. Is schema `shop` filled?")
+    day: date = earliest.astimezone(ZoneInfo(settings.time_zone)).date()
+    return day
