@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -184,18 +185,29 @@ def copy_in(connection: sa.Connection, table: sa.Table | str, rows: pa.Table) ->
     Args:
         connection: an open transaction; the rows are part of it.
         table: a table of `tables.py`, or the name of a temporary one.
-        rows: columns named as the table's; text, numbers, booleans, dates and UTC timestamps.
+        rows: columns named as the table's; text, numbers, booleans, dates and UTC timestamps, and
+            lists of numbers for an array.
     """
     name = table if isinstance(table, str) else table.fullname
     columns = ", ".join(rows.column_names)
     buffer = io.BytesIO()
     # Text is quoted and null is not, so that an empty text stays an empty text.
     options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
-    pa.csv.write_csv(rows, buffer, options)
+    pa.csv.write_csv(_without_lists(rows), buffer, options)
     buffer.seek(0)
     with closing(connection.connection.cursor()) as cursor:
         cursor.copy_expert(f"COPY {name} ({columns}) FROM STDIN (FORMAT csv)", buffer)
     return int(rows.num_rows)
+
+
+def _without_lists(rows: pa.Table) -> pa.Table:
+    """Return the rows with each list of numbers as the text of a Postgres array."""
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_list(field.type):
+            texts = pc.binary_join(rows[field.name].cast(pa.list_(pa.string())), ",")
+            arrays = pc.binary_join_element_wise("{", texts, "}", "")
+            rows = rows.set_column(place, field.name, arrays)
+    return rows
 
 
 def as_csv(url: SecretStr, query: str) -> str:

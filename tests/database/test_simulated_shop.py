@@ -1,0 +1,49 @@
+"""The simulated shop in Postgres: loaded once, read back as it was made."""
+
+import json
+
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from intent_tasks import cli, simulator
+from intent_tasks.errors import Refused
+from intent_tasks.settings import Settings
+from intent_tasks.stores import postgres
+
+pytestmark = pytest.mark.database
+
+SMALL = simulator.Config(customers=40, days=40)
+OPTIONS = ["simulate", "--to", "shop", "--customers", "40", "--days", "40"]
+
+
+@pytest.fixture
+def simulate(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cli, "load_settings", lambda: settings)
+    return lambda *more: CliRunner().invoke(cli.app, [*OPTIONS, *more])
+
+
+def test_the_shop_is_loaded_once_and_whole(simulate, settings: Settings):
+    made = pa.concat_tables(simulator.simulate(SMALL))
+    first, again = simulate(), simulate()
+    assert (first.exit_code, again.exit_code) == (0, 0), first.output + str(first.exception)
+    assert first.output == f"{made.num_rows} events written.\n"
+    assert again.output == "This shop is there already.\n"
+    query = (
+        "select count(*), count(distinct customer_id), sum(price), "
+        "(select count(*) from shop.customers), "
+        "(select to_json(image_embedding) from shop.products where product_id = 'p000003') "
+        "from shop.events"
+    )
+    with postgres.changing(settings.shop_owner_url, "test") as connection:
+        row = connection.exec_driver_sql(query).one()
+    assert row[:2] == (made.num_rows, len(made["customer_id"].unique()))
+    assert row[2] == pytest.approx(sum(made["price"].drop_null().to_pylist()))
+    assert row[3] == 40
+    expected = simulator.catalogue(SMALL)["image_embedding"][3].as_py()
+    assert (json.loads(row[4]) if isinstance(row[4], str) else row[4]) == expected
+
+
+def test_another_shop_is_refused(simulate):
+    simulate()
+    assert isinstance(simulate("--seed", "8").exception, Refused)
