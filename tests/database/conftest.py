@@ -1,0 +1,100 @@
+"""A small shop whose days are pinned and scored by hand, so that every figure can be redone."""
+
+import json
+from datetime import UTC, date, datetime, time, timedelta
+
+import pyarrow as pa
+import pytest
+
+from intent_tasks.core.identity import buckets_of, customer_keys
+from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.formats import files
+from intent_tasks.steps import extract
+from intent_tasks.stores import postgres, shop, snapshots
+
+DAY = date(2026, 6, 10)
+"""First day that is predicted."""
+
+CUSTOMERS = [f"customer {n:02d}" for n in range(24)]
+
+
+def event(number, customer, on, kind="view", **more):
+    """Return an event at noon of a day."""
+    at = datetime.combine(on, time(12), UTC)
+    row = {"event_id": f"e{number}", "customer_id": customer, "event_type": kind,
+           "occurred_at": at, "ingested_at": at}  # fmt: skip
+    return row | more
+
+
+def add(settings, rows):
+    """Append events to the shop."""
+    with postgres.changing(settings.shop_owner_url, "shop") as connection:
+        postgres.copy_in(connection, "shop.events", pa.Table.from_pylist(rows, files.SCHEMA))
+
+
+def pin(settings, day, version=1):
+    """Pin a version for a day, as the step of that name does."""
+    receipt = {
+        "as_of_date": str(day),
+        "model_version": version,
+        "run_id": f"run {version}",
+        "buckets": list(range(settings.bucket_count)),
+        "base_rates": {str(h): 0.25 for h in HORIZONS_DAYS},
+        "thresholds": {str(h): 0.5 for h in HORIZONS_DAYS},
+    }
+    with postgres.writing(settings, "pin", day) as connection:
+        postgres.record(connection, "pin", day, receipt)
+
+
+def score(settings, day, probability_of=lambda customer: 0.25, version=1):
+    """Score every customer, as the step of that name does."""
+    keys = customer_keys(CUSTOMERS, settings.identity_key.get_secret_value().encode())
+    for bucket in range(settings.bucket_count):
+        rows = [
+            _score(key, probability_of(customer))
+            for key, customer, of in zip(
+                keys, CUSTOMERS, buckets_of(keys, settings.bucket_count), strict=True
+            )
+            if of == bucket
+        ]
+        scores = pa.Table.from_pylist(rows, snapshots.SCORES)
+        digest = snapshots.write_scores(settings.home, day, bucket, scores)
+        receipt = {"digest": digest, "model_version": version, "customers": len(rows)}
+        with postgres.writing(settings, "score", day, bucket) as connection:
+            postgres.record(connection, "score", day, receipt, bucket)
+
+
+def _score(key, probability):
+    reasons = [{"event_type": "view", "product_id": "p1", "occurred_on": str(DAY), "effect": 0.1}]
+    return {
+        "customer_key": str(key),
+        "role": "champion",
+        **{f"probability_{h}d": probability for h in HORIZONS_DAYS},
+        "band": "hot" if probability > 0.5 else "cold",
+        "reasons": json.dumps(reasons),
+        "reason": 'Said "yes", and more.',
+        "fallback_level": "model",
+        "channel": None,
+    }
+
+
+@pytest.fixture
+def small_shop(settings):
+    """Settings of a shop in which 24 customers looked at something on DAY and the days after."""
+    settings = settings.model_copy(update={"history_days": 30})
+    rows = [
+        event(f"{customer}/{n}", customer, DAY + timedelta(days=n))
+        for customer in CUSTOMERS
+        for n in range(20)
+    ]
+    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
+    return settings
+
+
+@pytest.fixture
+def scored_shop(small_shop):
+    """The same with DAY extracted, pinned and scored."""
+    extract.run(small_shop, DAY)
+    pin(small_shop, DAY)
+    score(small_shop, DAY)
+    return small_shop

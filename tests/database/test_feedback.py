@@ -1,0 +1,131 @@
+"""What came true: outcomes as they mature, late ones included, and metrics with restatements."""
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from intent_tasks.errors import BadInput, NothingToDo
+from intent_tasks.steps import extract, mature, measure, publish
+from intent_tasks.stores import postgres
+from tests.database.conftest import CUSTOMERS, DAY, add, event, score
+
+pytestmark = pytest.mark.database
+
+BUYERS = CUSTOMERS[:6]
+
+
+def _after(days):
+    return DAY + timedelta(days=days)
+
+
+def _ask(settings, query):
+    with postgres.reading(settings.analyst_url) as connection:
+        return [tuple(row) for row in connection.execute(sa.text(query))]
+
+
+def _buyers(settings):
+    query = "SELECT horizon_days, customer_id FROM intent.outcomes WHERE purchased ORDER BY 1, 2"
+    found = {}
+    for horizon, customer in _ask(settings, query):
+        found.setdefault(horizon, []).append(customer)
+    return found
+
+
+def _metric(settings, metric, horizon=1, part="all"):
+    query = (
+        "SELECT value, baseline, restatement FROM intent.feedback_metrics WHERE "
+        f"metric = '{metric}' AND horizon_days = {horizon} AND slice = '{part}' ORDER BY 3"
+    )
+    return _ask(settings, query)
+
+
+@pytest.fixture
+def published(scored_shop):
+    """Three of six likely customers buy on the first day after, two on the third."""
+    score(scored_shop, DAY, lambda customer: 0.75 if customer in BUYERS else 0.125)
+    publish.run(scored_shop, DAY)
+    bought = [*((c, 1) for c in BUYERS[:3]), *((c, 3) for c in BUYERS[3:5])]
+    add(scored_shop, [event(f"b{c}", c, _after(d), "purchase") for c, d in bought])
+    return scored_shop
+
+
+def _feed_back(settings, days):
+    extract.run(settings, _after(days))
+    mature.run(settings, _after(days))
+    return measure.run(settings, _after(days))
+
+
+def test_nothing_is_known_before_the_shortest_horizon_and_the_lag_are_over(published):
+    extract.run(published, _after(1))
+    with pytest.raises(NothingToDo, match="No outcome is known by the end of 2026-06-11"):
+        mature.run(published, _after(1))
+    with pytest.raises(NothingToDo):
+        measure.run(published, _after(1))
+
+
+def test_each_horizon_matures_on_its_day(published):
+    _feed_back(published, 2)
+    assert _buyers(published) == {1: BUYERS[:3]}
+    _feed_back(published, 4)
+    assert _buyers(published) == {1: BUYERS[:3], 3: BUYERS[:5]}
+    _feed_back(published, 15)
+    assert set(_buyers(published)) == {1, 3, 7, 14}
+
+
+def test_metrics_are_what_can_be_counted_by_hand(published):
+    _feed_back(published, 2)
+    assert _metric(published, "precision")[0][0] == pytest.approx(3 / 6)
+    assert _metric(published, "recall")[0][0] == pytest.approx(3 / 3)
+    assert _metric(published, "accuracy")[0][0] == pytest.approx(21 / 24)
+    assert _metric(published, "base_rate")[0][0] == pytest.approx(3 / 24)
+    # Predicting the base rate of 0.25 for everybody: (21 × 0.25² + 3 × 0.75²) / 24
+    assert _metric(published, "brier")[0][1] == pytest.approx((21 * 0.0625 + 3 * 0.5625) / 24)
+    assert _metric(published, "recall", part="band=cold")[0][0] is None, "no buyer among them"
+    assert _metric(published, "precision", part="band=hot") == [], "6 customers are too few to show"
+
+
+def test_the_same_day_again_writes_nothing(published):
+    _feed_back(published, 2)
+    before = _ask(published, "SELECT * FROM intent.feedback_metrics ORDER BY 1, 2, 3, 4, 5")
+    assert _feed_back(published, 2)["rows"] == 0
+    assert before == _ask(published, "SELECT * FROM intent.feedback_metrics ORDER BY 1, 2, 3, 4, 5")
+
+
+def test_a_purchase_that_arrives_late_restates_the_metrics_and_keeps_the_old(published):
+    _feed_back(published, 2)
+    late = event("late", BUYERS[5], _after(1), "purchase")
+    late["ingested_at"] += timedelta(days=4)
+    add(published, [late])
+    receipt = _feed_back(published, 5)
+    assert receipt["restated"] > 0
+    recall = _metric(published, "base_rate")
+    assert [(value, restated) for value, _, restated in recall] == [(3 / 24, 0), (4 / 24, 1)]
+    known = "SELECT known_until FROM intent.outcomes WHERE horizon_days = 1 AND customer_id = "
+    assert _ask(published, known + f"'{BUYERS[5]}'") == [(_after(5),)]
+    assert _ask(published, known + f"'{BUYERS[0]}'") == [(_after(2),)]
+
+
+def test_the_order_of_days_does_not_matter(published):
+    everything = "SELECT * FROM intent.outcomes ORDER BY 1, 2, 3"
+    for days in (2, 4, 15):
+        _feed_back(published, days)
+    forward = _ask(published, everything)
+    with postgres.changing(published.pipeline_url, "forget") as connection:
+        connection.execute(sa.text("DELETE FROM intent.outcomes"))
+        connection.execute(sa.text("DELETE FROM intent.runs WHERE step IN ('outcomes', 'mature')"))
+    for days in (15, 4, 2):
+        mature.run(published, _after(days))
+    assert _ask(published, everything) == forward
+
+
+def test_a_purchase_after_the_horizon_or_before_the_anchor_does_not_count(published):
+    add(published, [event("early", CUSTOMERS[10], DAY, "purchase"),
+                    event("far", CUSTOMERS[11], _after(15), "purchase")])  # fmt: skip
+    _feed_back(published, 15)
+    assert not {*CUSTOMERS[10:12]} & {c for found in _buyers(published).values() for c in found}
+
+
+def test_missing_snapshots_are_named(published):
+    with pytest.raises(BadInput, match="days have no snapshot"):
+        mature.run(published, _after(4))
