@@ -229,18 +229,6 @@ def as_csv(url: SecretStr, query: str) -> str:
         return text.getvalue()
 
 
-def _without_lists(rows: pa.Table) -> pa.Table:
-    """Write lists as Postgres reads arrays: CSV has none."""
-    for place, field in enumerate(rows.schema):
-        if pa.types.is_list(field.type):
-            texts = rows[field.name].cast(pa.list_(pa.string()))
-            joined = pc.binary_join(texts, ",")
-            rows = rows.set_column(
-                place, field.name, pc.binary_join_element_wise("{", joined, "}", "")
-            )
-    return rows
-
-
 def literal(statement: sa.ClauseElement | str, params: Mapping[str, Any] | None = None) -> str:
     """Return the SQL of a statement with its values rendered in; COPY takes no parameters."""
     if isinstance(statement, str):

@@ -26,7 +26,7 @@ def test_all_scores_of_all_buckets_are_published_under_the_ids_of_the_shop(score
     columns = "customer_id, probability_7d, band, reasons->0->>'product_id', reason, model_version"
     rows = _rows(scored_shop, f"SELECT {columns} FROM intent.latest_predictions ORDER BY 1")
     assert [row[0] for row in rows] == CUSTOMERS
-    assert set(row[1:] for row in rows) == {(0.25, "cold", "p1", 'Said "yes", and more.', 1)}
+    assert {row[1:] for row in rows} == {(0.25, "cold", "p1", 'Said "yes", and more.', 1)}
 
 
 def test_the_same_scores_again_change_no_byte(scored_shop):
@@ -82,6 +82,6 @@ def test_a_score_file_that_was_changed_is_refused_and_nothing_is_written(scored_
 def test_customers_that_cannot_be_named_stop_the_day(scored_shop):
     with postgres.changing(scored_shop.pipeline_url, "break") as connection:
         connection.execute(sa.text("DELETE FROM intent.customer_keys WHERE customer_id LIKE '%00'"))
-    with pytest.raises(BadInput, match="24 customers were scored .* but 23 can be written"):
+    with pytest.raises(BadInput, match=r"24 customers were scored .* but 23 can be written"):
         publish.run(scored_shop, DAY)
     assert _rows(scored_shop) == []

@@ -1,4 +1,4 @@
-"""The contract on a day's events: what stops the day, what is only said, and that no value leaks."""
+"""The contract on a day's events: what stops the day, what is only said; no value leaks."""
 
 from datetime import timedelta
 
