@@ -58,28 +58,30 @@ def _rows(settings: Settings, query: str, **values: object) -> list[Any]:
 
 def _feedback(settings: Settings, plan: Plan) -> Table:
     rows = _rows(settings, FEEDBACK, day=plan.first_day)
+    horizons = sorted({row.horizon_days for row in rows})
+    found = {(row.horizon_days, row.metric): row for row in rows}
+    counts = {row.horizon_days: (row.customer_count, row.buyer_count) for row in rows}
     table = Table(
-        title=f"What came true of the predictions of {plan.first_day} "
-        "(value, 95 % interval; below: predicting the base rate for everybody)",
+        title=f"What came true of the predictions of {plan.first_day}",
+        caption="value, 95 % interval; in brackets: predicting the base rate for everybody",
     )
-    table.add_column("horizon")
-    table.add_column("customers, buyers")
+    table.add_column("within", no_wrap=True)
+    for horizon in horizons:
+        table.add_column(f"{horizon} days" if horizon > 1 else "1 day", justify="right")
+    table.add_row("customers", *(f"{counts[horizon][0]}" for horizon in horizons))
+    table.add_row("buyers", *(f"{counts[horizon][1]}" for horizon in horizons))
     for metric in METRICS_SHOWN:
-        table.add_column(metric.replace("_", " "), justify="right")
-    for horizon in sorted({row.horizon_days for row in rows}):
-        found = {row.metric: row for row in rows if row.horizon_days == horizon}
-        first = next(iter(found.values()))
-        cells = [_metric(found.get(metric)) for metric in METRICS_SHOWN]
-        table.add_row(f"{horizon} d", f"{first.customer_count}\n{first.buyer_count}", *cells)
+        cells = [_metric(found.get((horizon, metric))) for horizon in horizons]
+        table.add_row(metric.replace("_", " "), *cells)
     return table
 
 
 def _metric(row: Any) -> str:  # noqa: ANN401 - a row of a query
     if row is None or row.value is None:
         return "-"
-    interval = "" if row.low is None else f"\n[dim]{row.low:.3f}…{row.high:.3f}[/dim]"
-    baseline = "" if row.baseline is None else f"\n[dim]({row.baseline:.3f})[/dim]"
-    return f"{row.value:.3f}{interval}{baseline}"
+    interval = "" if row.low is None else f" {row.low:.2f}–{row.high:.2f}"
+    baseline = "" if row.baseline is None else f" ({row.baseline:.2f})"
+    return f"{row.value:.3f}[dim]{interval}{baseline}[/dim]"
 
 
 def _predictions(settings: Settings, plan: Plan) -> Table:
