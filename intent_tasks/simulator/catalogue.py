@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time
 import numpy as np
 import pyarrow as pa
 
-from intent_tasks.simulator.config import Config
+from intent_tasks.simulator.config import BLOCK, Config
 
 DIMENSIONS = 8
 """Length of the latent vectors of taste and of the image embedding."""
@@ -106,11 +106,11 @@ def product_ids(config: Config) -> pa.Array:
     return pa.array([f"p{number:06d}" for number in range(config.products)])
 
 
-def joined_days(config: Config) -> np.ndarray:
-    """Return the day each customer joined, counted from the shop's first day; 0: before it."""
-    rng = np.random.default_rng([config.seed, 3])
-    later = rng.integers(config.days, size=config.customers)
-    return np.where(rng.random(config.customers) < config.known_before, 0, later)
+def joined_days(config: Config, block: int) -> np.ndarray:
+    """Return the day each customer of a block joined, from the shop's first day; 0: before it."""
+    rng = np.random.default_rng([config.seed, 3, block])
+    n = min(BLOCK, config.customers - block * BLOCK)
+    return np.where(rng.random(n) < config.known_before, 0, rng.integers(config.days, size=n))
 
 
 def customers(config: Config) -> pa.Table:
@@ -120,7 +120,8 @@ def customers(config: Config) -> pa.Table:
     so that each rule about consent meets customers on both sides.
     """
     rng = np.random.default_rng([config.seed, 4])
-    n, joined = config.customers, joined_days(config)
+    n = config.customers
+    joined = np.concatenate([joined_days(config, block) for block in range(config.blocks)])
     before = rng.integers(1, 1000, size=n) * (joined == 0)
     start = np.datetime64(datetime.combine(config.first_day, time()), "us")
     created = start + (joined - before) * np.timedelta64(1, "D")

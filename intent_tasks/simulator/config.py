@@ -20,6 +20,9 @@ COUNTED = ("view", "view_again", "click", "search", "search_brand", "cart")
 """What a session holds a Poisson number of. `view_again` shows the product viewed just before;
 `search_brand` names a brand beside the category."""
 
+BLOCK = 500
+"""Customers that share one stream of random numbers; a constant, since it decides the rows."""
+
 Numbers = tuple[float, ...]
 
 
@@ -101,6 +104,11 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
         _check(self)
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks of customers."""
+        return -(-self.customers // BLOCK)
 
     @property
     def first_day(self) -> date:

@@ -23,7 +23,6 @@ from intent_tasks.simulator.config import (
 from intent_tasks.simulator.observed import Observed
 from intent_tasks.simulator.process import (
     BAD,
-    CART,
     GOOD,
     PURCHASE,
     REFUND,
@@ -89,8 +88,8 @@ def _likelihood(
     likely = np.repeat(quiet, len(sessions), axis=-1)
     active = np.flatnonzero(sessions)
     n, k = sessions[active], kinds[active]
+    # A purchase carts one more; it tells the state by itself, so the extra one changes nothing.
     held = k[:, : len(COUNTED)].astype(float)
-    held[:, CART] -= k[:, PURCHASE]
     rates = np.asarray(config.counts)
     spoken = np.log(np.maximum(rates, NEVER)) @ held.T - np.outer(rates.sum(-1), n)
     spoken = np.log(np.maximum(means, NEVER))[..., None] * n + spoken

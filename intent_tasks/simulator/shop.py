@@ -19,12 +19,9 @@ from intent_tasks.simulator.catalogue import (
     product_ids,
     stock,
 )
-from intent_tasks.simulator.config import Config
+from intent_tasks.simulator.config import BLOCK, Config
 from intent_tasks.simulator.events import DAY_SECONDS, Events, spread
 from intent_tasks.simulator.process import KINDS
-
-BLOCK = 500
-"""Customers that share one stream of random numbers; a constant, since it decides the rows."""
 
 VERSION = 1
 """Of the process: raised when the same config gives other rows."""
@@ -64,7 +61,7 @@ def simulate(config: Config, blocks: int = 1) -> Iterator[pa.Table]:
     """
     words = _words(config)
     tables = []
-    for number in range(-(-config.customers // BLOCK)):
+    for number in range(config.blocks):
         tables.append(_block(config, words, number))
         if len(tables) == blocks:
             yield pa.concat_tables(tables)
@@ -109,7 +106,7 @@ def _words(config: Config) -> Words:
 
 def block_of_days(config: Config, number: int) -> tuple[process.Days, np.random.Generator]:
     """Return the hidden days of one block of customers, and its generator after them."""
-    joined = joined_days(config)[number * BLOCK : (number + 1) * BLOCK]
+    joined = joined_days(config, number)
     rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(number,)))
     return process.draw(config, joined, rng), rng
 

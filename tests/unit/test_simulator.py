@@ -12,7 +12,7 @@ from intent_tasks.cli import app
 from intent_tasks.definition import EVENT_TYPES
 from intent_tasks.errors import BadInput
 from intent_tasks.simulator import Config, catalogue, customers, digest, simulate, write
-from intent_tasks.simulator.shop import BLOCK
+from intent_tasks.simulator.config import BLOCK
 
 SMALL = Config(customers=3 * BLOCK, days=60)
 

@@ -1,0 +1,71 @@
+"""How fast the simulated shop is written, in how much memory, and how fast its limit is computed.
+
+Claims on two cores: 300,000 events a second into Parquet; memory that does not grow with the shop;
+20,000 customers a second through the exact filter at 60 days of history.
+Command: `python -m benchmarks.simulator [CUSTOMERS]` (half a minute for 100,000, 12 million events)
+"""
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from intent_tasks.simulator import Config, write
+from intent_tasks.simulator.limit import probabilities
+from intent_tasks.simulator.observed import Observed
+from intent_tasks.simulator.shop import block_of_days
+
+EVENTS_A_SECOND = 300_000
+CUSTOMERS_A_SECOND = 20_000
+MEGABYTES_OF_GROWTH = 100
+HISTORY_DAYS = 60
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long the work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def written(customers: int) -> tuple[int, float, float]:
+    """Write a shop; return its events, seconds, and the most memory of this process so far, MB."""
+    with tempfile.TemporaryDirectory(prefix="intent-bench-") as folder:
+        start = time.perf_counter()
+        rows = write(Config(customers=customers), Path(folder))
+        took = time.perf_counter() - start
+    return rows, took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def filtered(blocks: int = 40) -> float:
+    """Return the customers a second of the exact filter, horizons and all."""
+    config = Config(customers=blocks * 500, days=HISTORY_DAYS)
+    days = [block_of_days(config, number)[0] for number in range(blocks)]
+    seen = Observed(
+        np.concatenate([d.joined for d in days]),
+        np.concatenate([d.sessions for d in days], axis=1),
+        np.concatenate([d.kinds for d in days], axis=1),
+    )
+    took = seconds(lambda: probabilities(config, seen, HISTORY_DAYS - 1, (1, 3, 7, 14)))
+    return config.customers / took
+
+
+def main() -> None:
+    """Print the measured figures; fail when a claim does not hold."""
+    customers = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    _, _, before = written(customers // 10)
+    rows, took, after = written(customers)
+    speed = filtered()
+    print(f"{rows:,} events in {took:.1f} s: {rows / took:,.0f} a second into Parquet")
+    print(f"Memory: {before:.0f} MB at a tenth of the customers, {after:.0f} MB at all")
+    print(f"Limit: {speed:,.0f} customers a second at {HISTORY_DAYS} days of history")
+    fine = rows / took >= EVENTS_A_SECOND and speed >= CUSTOMERS_A_SECOND
+    sys.exit(not (fine and after - before <= MEGABYTES_OF_GROWTH))
+
+
+if __name__ == "__main__":
+    main()
