@@ -97,31 +97,48 @@ def simulate(
     days: Annotated[int, typer.Option(help="shop days up to and with last-day")] = 120,
     last_day: Annotated[str, typer.Option(help="last shop day, YYYY-MM-DD")] = "2026-06-30",
     seed: Annotated[int, typer.Option(help="same seed, same rows")] = 7,
+    plant: Annotated[list[str] | None, typer.Option(help="NAME or NAME=AMOUNT, see above")] = None,
 ) -> None:
     """Make a shop whose customers' hidden intent is known: events, products and customers.
 
     Each customer is dormant, browsing, comparing, ready or sated on a day, and what they do follows
     from that. All other parameters: intent_tasks/simulator/config.py.
+
+    Faults and changes are planted with --plant, as often as wanted; what was planted where is
+    written to answers.parquet, in the folder or in INTENT_HOME.
+
+    Plants: peak, drift, late, duplicates, refunds, bots, heavy, units, time_zone, half_day and
+    poison; `--plant help` tells what their amounts are.
     """
     from intent_tasks import simulator
+    from intent_tasks.simulator import planted
 
     config = simulator.Config(customers=customers, days=days, last_day=_day(last_day), seed=seed)
-    rows = _simulated_shop(config) if to == "shop" else simulator.write(config, Path(to))
+    plants = planted.parse(plant or [])
+    if to == "shop":
+        rows = _simulated_shop(config, plants)
+    else:
+        rows = simulator.write(config, Path(to), plants)
     typer.echo(f"{rows} events written." if rows else "This shop is there already.")
 
 
-def _simulated_shop(config: "simulator.Config") -> int:
+def _simulated_shop(config: "simulator.Config", plants: dict[str, float]) -> int:
     from intent_tasks import simulator
     from intent_tasks.stores import shop
 
-    return shop.load(
-        load_settings(),
+    settings = load_settings()
+    made = simulator.PlantedShop(config, plants, for_postgres=True)
+    rows = shop.load(
+        settings,
         "simulated shop",
-        simulator.digest(config),
-        simulator.simulate(config),
+        simulator.digest(config, plants),
+        made.events(),
         simulator.catalogue(config),
         simulator.customers(config),
     )
+    if rows and plants:
+        simulator.write_answers(made, settings.home)
+    return rows
 
 
 @app.command()

@@ -2,7 +2,17 @@
 
 from intent_tasks.simulator.catalogue import catalogue, customers
 from intent_tasks.simulator.config import Config
-from intent_tasks.simulator.files import write
+from intent_tasks.simulator.files import write, write_answers
+from intent_tasks.simulator.planted import PlantedShop
 from intent_tasks.simulator.shop import digest, simulate
 
-__all__ = ["Config", "catalogue", "customers", "digest", "simulate", "write"]
+__all__ = [
+    "Config",
+    "PlantedShop",
+    "catalogue",
+    "customers",
+    "digest",
+    "simulate",
+    "write",
+    "write_answers",
+]

@@ -61,7 +61,8 @@ class Config:
         price_median, price_spread: of the log-normal price. REES46: p5 18, p50 154, p95 1053;
             cheaper here, with the same spread.
         seconds: median and log-spread between events; REES46: p10 10, p50 33, p90 115.
-        late: share of events that reach the warehouse a day late; zero unless planted.
+        changes: of the factor of weekday and season: first day, day after the last, factor; days
+            are counted from the first. None unless planted.
     """
 
     seed: int = 7
@@ -99,7 +100,7 @@ class Config:
     price_median: float = 45.0
     price_spread: float = 1.2
     seconds: Numbers = (33.0, 0.95)
-    late: float = 0.0
+    changes: tuple[Numbers, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
@@ -122,11 +123,14 @@ class Config:
         since_monday = (days.astype(int) + 3) % 7
         of_year = (days - days.astype("datetime64[Y]")).astype(int) / 365
         wave = 1 + self.season * np.cos(2 * np.pi * (of_year - 350 / 365))
-        return np.asarray(np.asarray(self.weekdays)[since_monday] * wave)
+        factors = np.asarray(self.weekdays)[since_monday] * wave
+        for first, end, factor in self.changes:
+            factors[int(first) : int(end)] *= factor
+        return np.asarray(factors)
 
 
 _LEAST = {"customers": 1, "days": 1, "products": 40, "leaves": 5, "seed": 0}
-_SHARES = ("known_before", "wake", "recover", "remove", "review", "bad_review", "refund", "late")
+_SHARES = ("known_before", "wake", "recover", "remove", "review", "bad_review", "refund")
 _SHAPES = {
     "moves": (3, 4),
     "sessions": (len(STATES),),
@@ -158,6 +162,8 @@ def _check_numbers(config: Config, name: str) -> None:
         numbers = np.asarray(np.nan)
     _require(bool(np.all(np.isfinite(numbers) & (numbers >= 0))), config, name, "0 or more")
     shape = _SHAPES.get(name, numbers.shape)
+    if name == "changes":
+        shape = (len(config.changes), 3) if config.changes else (0,)
     _require(numbers.shape == shape, config, name, f"numbers of shape {shape}")
 
 

@@ -1,6 +1,6 @@
 """The simulated shop as Parquet files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,14 +9,14 @@ import pyarrow.parquet as pq
 from intent_tasks.errors import BadInput
 from intent_tasks.simulator.catalogue import catalogue, customers
 from intent_tasks.simulator.config import Config
-from intent_tasks.simulator.shop import simulate
+from intent_tasks.simulator.planted import PlantedShop
 
 BLOCKS_AT_ONCE = 4
 """Bounds memory, and is enough for row groups of good size."""
 
 
-def write(config: Config, folder: Path) -> int:
-    """Write events, products and customers into a folder.
+def write(config: Config, folder: Path, plants: Mapping[str, float] | None = None) -> int:
+    """Write events, products and customers into a folder; and answers, where there are plants.
 
     Returns:
         Events written.
@@ -28,11 +28,20 @@ def write(config: Config, folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         _stream([catalogue(config)], folder / "products.parquet")
         _stream([customers(config)], folder / "customers.parquet")
-        return _stream(simulate(config, BLOCKS_AT_ONCE), folder / "events.parquet")
+        shop = PlantedShop(config, plants or {})
+        rows = _stream(shop.events(BLOCKS_AT_ONCE), folder / "events.parquet")
+        if plants:
+            write_answers(shop, folder)
+        return rows
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise BadInput(
             f"{folder} cannot be written to: {error.strerror}. Name a folder of your own."
         ) from None
+
+
+def write_answers(shop: PlantedShop, folder: Path) -> None:
+    """Write what was planted into a shop whose events have been made."""
+    _stream([shop.answers()], folder / "answers.parquet")
 
 
 def _stream(tables: Iterable[pa.Table], path: Path) -> int:

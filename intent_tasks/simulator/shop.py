@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, time
 
@@ -20,7 +20,7 @@ from intent_tasks.simulator.catalogue import (
     stock,
 )
 from intent_tasks.simulator.config import BLOCK, Config
-from intent_tasks.simulator.events import DAY_SECONDS, Events, spread
+from intent_tasks.simulator.events import Events, spread
 from intent_tasks.simulator.process import KINDS
 
 VERSION = 1
@@ -52,17 +52,21 @@ _ARRIVES = (20.0, 1.0)
 """Median and log-spread of the seconds until an event reaches the warehouse. Chosen."""
 
 
-def simulate(config: Config, blocks: int = 1) -> Iterator[pa.Table]:
+def simulate(
+    config: Config, blocks: int = 1, change: Callable[[int, pa.Table], pa.Table] | None = None
+) -> Iterator[pa.Table]:
     """Yield the events, columns of `shop.events`, by customer and time.
 
     Args:
         config: the shop.
         blocks: of `BLOCK` customers in each table; changes their size, never the rows.
+        change: called with the number of each block and its events; returns other events.
     """
     words = _words(config)
     tables = []
     for number in range(config.blocks):
-        tables.append(_block(config, words, number))
+        block = _block(config, words, number)
+        tables.append(change(number, block) if change else block)
         if len(tables) == blocks:
             yield pa.concat_tables(tables)
             tables = []
@@ -70,9 +74,10 @@ def simulate(config: Config, blocks: int = 1) -> Iterator[pa.Table]:
         yield pa.concat_tables(tables)
 
 
-def digest(config: Config) -> str:
+def digest(config: Config, plants: Mapping[str, float] | None = None) -> str:
     """Return a digest that is the same for two shops of the same rows only."""
-    described = json.dumps(asdict(config) | {"version": VERSION}, sort_keys=True, default=str)
+    whole = asdict(config) | {"version": VERSION, "plants": plants or {}}
+    described = json.dumps(whole, sort_keys=True, default=str)
     return hashlib.sha256(described.encode()).hexdigest()
 
 
@@ -195,7 +200,6 @@ def _times(config: Config, events: Events, rng: np.random.Generator) -> dict[str
     occurred = start + (events.second * 1e6).astype("timedelta64[us]")
     median, width = _ARRIVES
     seconds = np.exp(np.log(median) + width * rng.normal(size=n))
-    seconds += DAY_SECONDS * (rng.random(n) < config.late)
     ingested = occurred + (seconds * 1e6).astype("timedelta64[us]")
     instant = pa.timestamp("us", tz="UTC")
     return {

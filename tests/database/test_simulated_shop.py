@@ -3,12 +3,14 @@
 import json
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from intent_tasks import cli, simulator
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
+from intent_tasks.steps import run_step
 from intent_tasks.stores import postgres
 
 pytestmark = pytest.mark.database
@@ -47,3 +49,29 @@ def test_the_shop_is_loaded_once_and_whole(simulate, settings: Settings):
 def test_another_shop_is_refused(simulate):
     simulate()
     assert isinstance(simulate("--seed", "8").exception, Refused)
+
+
+def test_plants_are_loaded_and_answered(simulate, settings: Settings):
+    plants = ("late", "duplicates", "units", "poison")
+    result = simulate(*(part for name in plants for part in ("--plant", name)))
+    assert result.exit_code == 0, result.output + str(result.exception)
+    answers = pq.read_table(settings.home / "answers.parquet").to_pandas()
+    assert set(answers.plant) == set(plants)
+    with postgres.changing(settings.shop_owner_url, "test") as connection:
+        poisoned = connection.exec_driver_sql(
+            "select count(*) from shop.events where event_id like 'poison-%%'"
+        ).scalar_one()
+    # The one more is the duplicate, which bears the id of a good row.
+    assert poisoned + 1 == (answers.plant == "poison").sum()
+
+
+def test_the_poisoned_day_is_extracted_and_the_poison_set_aside(simulate, settings: Settings):
+    simulate("--plant", "poison")
+    answers = pq.read_table(settings.home / "answers.parquet").to_pandas()
+    with postgres.changing(settings.shop_owner_url, "test") as connection:
+        day = connection.exec_driver_sql(
+            "select min(ingested_at at time zone 'UTC')::date from shop.events "
+            "where event_id like 'poison-%%'"
+        ).scalar_one()
+    receipt = run_step(settings, "extract", day, {})
+    assert 0 < receipt["rows_quarantined"] <= len(answers)

@@ -172,7 +172,7 @@ def test_sharper_or_blunter_probabilities_are_worse(shop):
 
 
 def test_events_alone_tell_what_the_filter_looks_at():
-    config = Config(customers=700, days=50, late=0.1)
+    config = Config(customers=700, days=50)
     drawn = [block_of_days(config, number)[0] for number in range(2)]
     events = pa.concat_tables(simulate(config))
     mixed = events.take(np.random.default_rng(1).permutation(events.num_rows))

@@ -1,0 +1,106 @@
+"""The simulated shop with faults and changes planted into it, and the answers to what they are."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from intent_tasks.errors import BadInput
+from intent_tasks.simulator.config import Config
+from intent_tasks.simulator.plants import ANSWERS, PLANTS, Garden
+from intent_tasks.simulator.shop import simulate
+
+CHANGES = {
+    "peak": "factor on waking up and on sessions in the week after half of the days",
+    "drift": "the same factor, in the last third of the days",
+}
+"""What changes the customers themselves; the limit takes it into account."""
+
+_CHANGED, _GREATEST = 2.0, 10.0
+
+
+class PlantedShop:
+    """A simulated shop with plants.
+
+    Args:
+        config: the shop before anything is planted.
+        plants: amount of each plant.
+        for_postgres: leave out rows that Postgres cannot hold.
+    """
+
+    def __init__(
+        self, config: Config, plants: Mapping[str, float], for_postgres: bool = False
+    ) -> None:
+        """Plant the changes of the customers; faults are planted as events are made."""
+        self.config = replace(config, changes=(*config.changes, *_changes(config, plants)))
+        self._faults = {name: plants[name] for name in PLANTS if name in plants}
+        self._for_postgres = for_postgres
+        self._answers = [_answer(self.config, plants, name) for name in CHANGES if name in plants]
+
+    def events(self, blocks: int = 1) -> Iterator[pa.Table]:
+        """Yield the events as `simulate` does, with the faults."""
+        return simulate(self.config, blocks, self._sow)
+
+    def answers(self) -> pa.Table:
+        """Return what was planted into the events made so far, columns `ANSWERS`."""
+        return pa.Table.from_pylist(self._answers, ANSWERS)
+
+    def _sow(self, block: int, events: pa.Table) -> pa.Table:
+        for name, amount in self._faults.items():
+            seed = [self.config.seed, 5, block, list(PLANTS).index(name)]
+            garden = Garden(
+                self.config, events, block, np.random.default_rng(seed), self._for_postgres
+            )
+            self._answers += [{"plant": name} | row for row in PLANTS[name].sow(garden, amount)]
+            events = garden.events
+        return events
+
+
+def parse(texts: Iterable[str]) -> dict[str, float]:
+    """Return the amount of each plant, from texts such as `late` or `late=0.1`.
+
+    Raises:
+        BadInput: a plant is not known, or its amount is out of range.
+    """
+    plants = {}
+    for text in texts:
+        name, _, amount = text.partition("=")
+        usual, least, most = _range(name)
+        try:
+            plants[name] = float(amount) if amount else usual
+        except ValueError:
+            plants[name] = float("nan")
+        if not least <= plants[name] <= most:
+            raise BadInput(f"plant {text}: the amount may be {least:g} to {most:g}.")
+    return plants
+
+
+def described() -> str:
+    """Return all plants, one a line, with their usual amount and its meaning."""
+    lines = [f"{name}={_CHANGED:g}: {meaning}" for name, meaning in CHANGES.items()]
+    lines += [f"{name}={plant.amount:g}: {plant.meaning}" for name, plant in PLANTS.items()]
+    return "\n".join(lines)
+
+
+def _range(name: str) -> tuple[float, float, float]:
+    if name in CHANGES:
+        return _CHANGED, 0, _GREATEST
+    if name not in PLANTS:
+        raise BadInput(f"plant {name!r} is not known; there are:\n{described()}")
+    return PLANTS[name].amount, PLANTS[name].least, PLANTS[name].most
+
+
+def _spans(config: Config) -> dict[str, tuple[int, int]]:
+    half, third = config.days // 2, config.days * 2 // 3
+    return {"peak": (half, half + 7), "drift": (third, config.days * 100)}
+
+
+def _changes(config: Config, plants: Mapping[str, float]) -> list[tuple[float, ...]]:
+    return [(*_spans(config)[name], plants[name]) for name in CHANGES if name in plants]
+
+
+def _answer(config: Config, plants: Mapping[str, float], name: str) -> dict[str, object]:
+    day = config.first_day + timedelta(days=_spans(config)[name][0])
+    return {"plant": name, "day": day, "value": plants[name]}

@@ -1,0 +1,170 @@
+"""What is planted into the simulated shop is what the answers say, and nothing else changes."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from intent_tasks.cli import app
+from intent_tasks.core.rules import broken_rules
+from intent_tasks.errors import BadInput
+from intent_tasks.simulator import Config, PlantedShop, simulate, write
+from intent_tasks.simulator.planted import CHANGES, parse
+from intent_tasks.simulator.plants import PLANTS
+from intent_tasks.simulator.poison import KINDS, NOT_IN_POSTGRES
+
+SMALL = Config(customers=700, days=60)
+
+
+@pytest.fixture(scope="module")
+def plain() -> pd.DataFrame:
+    return pa.concat_tables(simulate(SMALL)).to_pandas().set_index("event_id")
+
+
+def planted(**plants: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    shop = PlantedShop(SMALL, plants)
+    events = pa.concat_tables(list(shop.events())).to_pandas()
+    return events.set_index("event_id"), shop.answers().to_pandas()
+
+
+@pytest.fixture
+def all_plants() -> dict[str, float]:
+    return {name: plant.amount for name, plant in PLANTS.items()} | {"heavy": 50.0}
+
+
+def test_the_same_seed_plants_the_same_whatever_the_chunking(all_plants):
+    one, two = PlantedShop(SMALL, all_plants), PlantedShop(SMALL, all_plants)
+    rows = [pa.concat_tables(shop.events(n)) for shop, n in ((one, 1), (two, 2))]
+    # NaN is not equal to itself: the poisoned prices are compared apart.
+    assert rows[0].drop(["price"]).equals(rows[1].drop(["price"]))
+    np.testing.assert_array_equal(rows[0]["price"].to_numpy(), rows[1]["price"].to_numpy())
+    assert one.answers().equals(two.answers())
+    assert set(one.answers()["plant"].to_pylist()) == set(all_plants)
+
+
+def test_late_events_arrive_as_late_as_answered(plain):
+    events, answers = planted(late=0.1)
+    delay = (events.ingested_at - plain.ingested_at).dt.days
+    late = delay[delay > 0]
+    assert late.to_dict() == answers.set_index("event_id").value.astype(int).to_dict()
+    assert 0.08 < len(late) / len(plain) < 0.12
+    assert set(late) == {1, 2, 3, 4, 5}
+
+
+def test_duplicates_are_the_answered_events_once_more(plain):
+    events, answers = planted(duplicates=0.02)
+    again = events.index[events.index.duplicated()]
+    assert sorted(again) == sorted(answers.event_id)
+    assert len(events) == len(plain) + len(answers) > len(plain)
+
+
+def test_refunds_follow_purchases_that_had_none(plain):
+    events, answers = planted(refunds=0.5)
+    added = events.loc[answers.event_id]
+    bought = plain.loc[answers.event_id.str.removesuffix("-r")]
+    assert len(added) > 20
+    assert (added.event_type == "refund").all()
+    assert (bought.event_type == "purchase").all()
+    assert (added.occurred_at.to_numpy() > bought.occurred_at.to_numpy()).all()
+    assert added.product_id.tolist() == bought.product_id.tolist()
+
+
+def test_bots_are_the_answered_customers():
+    events, answers = planted(bots=0.01)
+    views = events.customer_id.value_counts()
+    assert len(answers) > 0
+    assert (views[answers.customer_id] == 2000).all()
+    assert set(events.customer_id[events.customer_id.str.startswith("bot")]) == set(
+        answers.customer_id
+    )
+
+
+def test_one_heavy_customer_has_the_answered_events():
+    events, answers = planted(heavy=3000)
+    assert (events.customer_id == "heavy").sum() == answers.value.item() == 3000
+
+
+def test_prices_change_unit_on_the_answered_day(plain):
+    events, answers = planted(units=100)
+    factor = (events.price / plain.price).dropna()
+    after = plain.occurred_at.dt.date[factor.index] >= answers.day.item()
+    np.testing.assert_allclose(factor, np.where(after, 100, 1))
+    assert after.any()
+    assert not after.all()
+
+
+def test_the_clock_is_moved_on_the_answered_day(plain):
+    events, answers = planted(time_zone=-3)
+    moved = (events.occurred_at - plain.occurred_at).dt.total_seconds() / 3600
+    after = plain.occurred_at.dt.date >= answers.day.item()
+    np.testing.assert_allclose(moved, np.where(after, -3, 0))
+
+
+def test_half_of_the_answered_day_is_lost(plain):
+    events, answers = planted(half_day=0.5)
+    lost = plain.loc[plain.index.difference(events.index)]
+    assert sorted(lost.index) == sorted(answers.event_id)
+    assert set(lost.occurred_at.dt.date) == set(answers.day)
+    of_day = (plain.occurred_at.dt.date == answers.day[0]).sum()
+    assert 0.3 < len(lost) / of_day < 0.7
+
+
+def test_every_kind_of_poison_is_there_once_and_postgres_is_spared_what_it_cannot_hold():
+    assert len(KINDS) >= 16
+    for for_postgres, left_out in ((False, set()), (True, NOT_IN_POSTGRES)):
+        shop = PlantedShop(SMALL, {"poison": 1}, for_postgres)
+        rows = sum(table.num_rows for table in shop.events())
+        answers = shop.answers()["kind"].to_pylist()
+        assert sorted(answers) == sorted(set(KINDS) - left_out)
+        assert rows == sum(t.num_rows for t in simulate(SMALL)) + len(answers)
+
+
+def test_poison_breaks_rules_and_good_rows_do_not():
+    shop = PlantedShop(SMALL, {"poison": 1}, for_postgres=True)
+    first = next(shop.events())
+    broken = np.array(broken_rules(first).to_pylist()) != ""
+    ids = np.array(first["event_id"].to_pylist())[broken]
+    assert {"poison-negative_price", "poison-unknown_type", "poison-nan_price"} <= set(ids)
+    assert all(i.startswith("poison-") for i in ids if "-00000" not in i)
+
+
+@pytest.mark.parametrize(("name", "share"), [("peak", 0.5), ("drift", 2 / 3)])
+def test_customers_change_on_the_answered_day(name, share):
+    shop = PlantedShop(SMALL, {name: 3.0})
+    answer = shop.answers().to_pylist()[0]
+    factors = shop.config.day_factors / SMALL.day_factors
+    first = (answer["day"] - SMALL.first_day).days
+    assert first == int(SMALL.days * share)
+    end = first + 7 if name == "peak" else SMALL.days
+    np.testing.assert_allclose(factors[first:end], 3)
+    assert (factors[:first] == 1).all()
+    assert (factors[end:] == 1).all()
+
+
+def test_amounts_are_read_and_the_usual_is_taken_otherwise():
+    assert parse(["late=0.2", "bots"]) == {"late": 0.2, "bots": PLANTS["bots"].amount}
+
+
+@pytest.mark.parametrize("text", ["late=2", "late=x", "late=nan", "peak=-1", "time_zone=20"])
+def test_an_amount_out_of_range_is_refused_with_the_range(text):
+    with pytest.raises(BadInput, match=r"amount may be .* to"):
+        parse([text])
+
+
+def test_an_unknown_plant_is_refused_with_all_that_are_known():
+    with pytest.raises(BadInput) as refused:
+        parse(["help"])
+    assert all(name in str(refused.value) for name in (*PLANTS, *CHANGES))
+
+
+def test_the_help_names_every_plant():
+    text = CliRunner().invoke(app, ["simulate", "--help"]).output
+    assert all(name in text for name in (*PLANTS, *CHANGES))
+
+
+def test_a_folder_gets_the_answers_too(tmp_path):
+    write(SMALL, tmp_path, {"late": 0.1, "poison": 1})
+    answers = pq.read_table(tmp_path / "answers.parquet").to_pandas()
+    assert set(answers.plant) == {"late", "poison"}
