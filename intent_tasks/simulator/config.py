@@ -129,7 +129,15 @@ class Config:
         return np.asarray(factors)
 
 
-_LEAST = {"customers": 1, "days": 1, "products": 40, "leaves": 5, "seed": 0}
+_RANGES = {
+    "customers": (1, 10**8),
+    "days": (1, 3660),
+    "leaves": (5, 1000),
+    "products": (10, 10**6),
+    "seed": (0, 2**63),
+    "tail": (0.0, 5.0),
+}
+_FIRST_DAY, _LAST_DAY = date(1990, 1, 1), date(2200, 1, 1)
 _SHARES = ("known_before", "wake", "recover", "remove", "review", "bad_review", "refund")
 _SHAPES = {
     "moves": (3, 4),
@@ -141,8 +149,13 @@ _SHAPES = {
 
 
 def _check(config: Config) -> None:
-    for name, least in _LEAST.items():
-        _require(getattr(config, name) >= least, config, name, f"at least {least}")
+    for name, (least, most) in _RANGES.items():
+        fine = least <= getattr(config, name) <= most
+        _require(fine, config, name, f"{least} to {most}")
+    _require(config.products >= 2 * config.leaves, config, "products", "two of each leaf or more")
+    fine = _FIRST_DAY + timedelta(days=config.days) <= config.last_day <= _LAST_DAY
+    allowed = f"{config.days} days after {_FIRST_DAY}, to {_LAST_DAY}"
+    _require(fine, config, "last_day", allowed)
     for name in _SHARES:
         _require(0 <= getattr(config, name) <= 1, config, name, "0 to 1")
     for field in fields(config):

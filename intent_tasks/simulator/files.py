@@ -1,5 +1,6 @@
 """The simulated shop as Parquet files."""
 
+import errno
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from intent_tasks.errors import BadInput
 from intent_tasks.simulator.catalogue import catalogue, customers
 from intent_tasks.simulator.config import Config
 from intent_tasks.simulator.planted import PlantedShop
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 BLOCKS_AT_ONCE = 4
 """Bounds memory, and is enough for row groups of good size."""
@@ -33,7 +36,9 @@ def write(config: Config, folder: Path, plants: Mapping[str, float] | None = Non
         if plants:
             write_answers(shop, folder)
         return rows
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise  # not the folder's fault, and told as such by the command line
         raise BadInput(
             f"{folder} cannot be written to: {error.strerror}. Name a folder of your own."
         ) from None

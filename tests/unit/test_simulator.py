@@ -1,6 +1,8 @@
 """The simulated shop: same seed, same rows; every event has the one it follows from."""
 
+import errno
 from dataclasses import replace
+from datetime import date
 
 import pandas as pd
 import pyarrow as pa
@@ -11,7 +13,7 @@ from intent_tasks import tables
 from intent_tasks.cli import app
 from intent_tasks.definition import EVENT_TYPES
 from intent_tasks.errors import BadInput
-from intent_tasks.simulator import Config, catalogue, customers, digest, simulate, write
+from intent_tasks.simulator import Config, catalogue, customers, digest, files, simulate, write
 from intent_tasks.simulator.config import BLOCK
 
 SMALL = Config(customers=3 * BLOCK, days=60)
@@ -100,6 +102,10 @@ def test_it_looks_like_a_shop():
     [
         ("customers", 0),
         ("days", 0),
+        ("days", 10**7),
+        ("last_day", date(1, 1, 2)),
+        ("products", 50),
+        ("seed", -1),
         ("wake", 1.5),
         ("refund", -0.1),
         ("changes", ((1, 2),)),
@@ -123,7 +129,17 @@ def test_a_folder_gets_three_files(tmp_path):
     assert names == ["customers.parquet", "events.parquet", "products.parquet"]
 
 
-def test_a_folder_that_is_a_file_is_refused(tmp_path):
+@pytest.mark.parametrize("inside", [".", "deeper"])
+def test_a_folder_that_cannot_be_is_refused(tmp_path, inside):
     (tmp_path / "shop").write_text("mine")
     with pytest.raises(BadInput, match="cannot be written to"):
-        write(SMALL, tmp_path / "shop")
+        write(SMALL, tmp_path / "shop" / inside)
+
+
+def test_a_full_disk_is_not_blamed_on_the_folder(tmp_path, monkeypatch):
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "_stream", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(SMALL, tmp_path)
