@@ -48,8 +48,13 @@ def verify(folder: Path, digest: str, key: bytes) -> Facts:
             "Register the version again, or check INTENT_MANIFEST_KEY."
         )
     found = {path.name: _digest(path) for path in _files(folder)}
-    if found != manifest["files"] or hashlib.sha256(signed).hexdigest() != digest:
-        raise Refused(f"The files of {folder.name} are not those that were signed: not served.")
+    if changed := dict(found.items() ^ manifest["files"].items()):
+        raise Refused(
+            f"The files of {folder.name} are not those that were signed "
+            f"({', '.join(sorted(changed))}): not served."
+        )
+    if hashlib.sha256(signed).hexdigest() != digest:
+        raise Refused(f"The manifest of {folder.name} is not the one that was pinned: not served.")
     facts: Facts = manifest["facts"]
     return facts
 
