@@ -8,6 +8,8 @@ INTENT = .venv/bin/python -m intent_tasks.cli
 # uv reads pip's environment only by name: a package index that pip was told of counts for it too.
 UV = env $${PIP_INDEX_URL:+"UV_DEFAULT_INDEX=$$PIP_INDEX_URL"} .venv/bin/uv
 export VIRTUAL_ENV = $(CURDIR)/.venv
+# Certificates that this machine trusts, those of a company proxy among them, as pip does.
+export UV_SYSTEM_CERTS = 1
 # Without compiled modules every start of a server or step would compile its libraries again.
 unexport PYTHONDONTWRITEBYTECODE
 # Paths with letters outside ASCII, also where the locale is plain C.
