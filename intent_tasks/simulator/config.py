@@ -49,6 +49,8 @@ class Config:
         sessions: mean a day by state, of activity 1; Retailrocket has 2.0 an active day.
         counts: mean number of `COUNTED` a session holds, by state (rows); a session starts with
             one more view. REES46: 3.4 events a session, 41 % have one.
+        engagement: shape of the gamma factor of mean 1 on `counts`, drawn anew each day: the lower,
+            the more sessions of one event and the more of very many (REES46: p90 8, p99 21).
         buy: probability of a purchase on a day in `ready` with a session, by type. REES46: 4.0 %
             of sessions buy.
         remove: probability that a carted piece which is not bought is removed. Chosen.
@@ -58,8 +60,7 @@ class Config:
         weekdays: factor on waking up and on sessions, Monday to Sunday; Retailrocket × 7, halfway
             to even, since a shop for consumers has a weekend.
         season: height of the yearly wave of the same factor, with its peak in December. Chosen.
-        price_median, price_spread: of the log-normal price. REES46: p5 18, p50 154, p95 1053;
-            cheaper here, with the same spread.
+        price_median, price_spread: of the log-normal price. REES46: p5 18, p50 154, p95 1053.
         seconds: median and log-spread between events; REES46: p10 10, p50 33, p90 115.
         changes: of the factor of weekday and season: first day, day after the last, factor; days
             are counted from the first. None unless planted.
@@ -72,10 +73,10 @@ class Config:
     products: int = 2000
     leaves: int = 40
     tail: float = 0.7
-    type_shares: Numbers = (0.4, 0.3, 0.19, 0.09, 0.02)
-    type_activity: Numbers = (0.35, 0.8, 1.5, 2.5, 4.0)
+    type_shares: Numbers = (0.39, 0.25, 0.22, 0.12, 0.02)
+    type_activity: Numbers = (0.12, 0.5, 1.5, 4.0, 10.0)
     known_before: float = 0.75
-    wake: float = 0.22
+    wake: float = 0.25
     moves: tuple[Numbers, ...] = (
         (0.22, 0.0, 0.16, 0.01),
         (0.08, 0.10, 0.0, 0.20),
@@ -90,14 +91,15 @@ class Config:
         (0.7, 0.9, 0.3, 0.1, 0.25, 0.35),
         (0.4, 0.2, 0.1, 0.05, 0.0, 0.01),
     )
-    buy: Numbers = (0.2, 0.22, 0.24, 0.26, 0.28)
+    engagement: float = 0.6
+    buy: Numbers = (0.22, 0.24, 0.26, 0.28, 0.3)
     remove: float = 0.3
     review: float = 0.12
     bad_review: float = 0.25
     refund: float = 0.03
     weekdays: Numbers = (1.08, 1.12, 1.12, 1.1, 1.01, 0.79, 0.78)
     season: float = 0.1
-    price_median: float = 45.0
+    price_median: float = 150.0
     price_spread: float = 1.2
     seconds: Numbers = (33.0, 0.95)
     changes: tuple[Numbers, ...] = ()
@@ -136,6 +138,7 @@ _RANGES = {
     "products": (10, 10**6),
     "seed": (0, 2**63),
     "tail": (0.0, 5.0),
+    "engagement": (0.01, 1000.0),
 }
 _FIRST_DAY, _LAST_DAY = date(1990, 1, 1), date(2200, 1, 1)
 _SHARES = ("known_before", "wake", "recover", "remove", "review", "bad_review", "refund")

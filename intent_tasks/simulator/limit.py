@@ -91,7 +91,10 @@ def _likelihood(
     # A purchase carts one more; it tells the state by itself, so the extra one changes nothing.
     held = k[:, : len(COUNTED)].astype(float)
     rates = np.asarray(config.counts)
-    spoken = np.log(np.maximum(rates, NEVER)) @ held.T - np.outer(rates.sum(-1), n)
+    spoken = np.log(np.maximum(rates, NEVER)) @ held.T
+    # The factor of engagement is integrated out: numbers of all kinds are negative multinomial.
+    shape = config.engagement
+    spoken -= (shape + held.sum(-1)) * np.log(shape + np.outer(rates.sum(-1), n))
     spoken = np.log(np.maximum(means, NEVER))[..., None] * n + spoken
     spoken = np.exp(spoken - spoken.max((0, 1)))
     likely[..., active] = spoken * quiet * _followed(config, k)

@@ -1,8 +1,9 @@
 """The hidden process: each customer's intent by day, and how much of what they do on it.
 
-Given type and state, a day holds N ~ Poisson sessions, and given N, independent numbers of each
-kind of event. Everything else about an event (time, product, device, words) is drawn without
-looking at the state, so the numbers hold all that can be known of it: `limit.py` relies on this.
+Given type and state, a day holds N ~ Poisson sessions, and given N and how engaged the customer is
+that day, independent numbers of each kind of event. Everything else about an event (time, product,
+device, words) is drawn without looking at the state, so the numbers hold all that can be known of
+it: `limit.py` relies on this.
 """
 
 from dataclasses import dataclass
@@ -99,7 +100,8 @@ def _kinds(
 ) -> np.ndarray:
     n = len(state)
     kinds = np.zeros((n, len(KINDS)), np.int32)
-    kinds[:, : len(COUNTED)] = rng.poisson(np.asarray(config.counts)[state] * sessions[:, None])
+    engaged = sessions * rng.gamma(config.engagement, 1 / config.engagement, n)
+    kinds[:, : len(COUNTED)] = rng.poisson(np.asarray(config.counts)[state] * engaged[:, None])
     can_buy = (state == READY) & (sessions > 0)
     bought = can_buy & (rng.random(n) < np.asarray(config.buy)[types])
     kinds[:, REMOVE] = rng.binomial(kinds[:, CART], config.remove)

@@ -24,6 +24,7 @@ TINY = Config(
     moves=((0.1, 0.0, 0.3, 0.3), (0.1, 0.1, 0.0, 0.5), (0.1, 0.1, 0.1, 0.0)),
     sessions=(0.2, 0.8, 1.0, 1.5, 1.2),
     review=0.4,
+    bad_review=0.5,
     refund=0.3,
     known_before=0.5,
 )
@@ -33,6 +34,16 @@ def poisson(count: int, mean: float) -> float:
     return math.exp(-mean) * mean**count / math.factorial(count)
 
 
+def negative_multinomial(counts: list[int], means: list[float], config: Config) -> float:
+    """Return the probability of Poisson counts whose means share a gamma factor of mean 1."""
+    shape, total, mean = config.engagement, sum(counts), sum(means)
+    stop = shape / (shape + mean)
+    likely = math.gamma(shape + total) / math.gamma(shape) * stop**shape * (1 - stop) ** total
+    for count, part in zip(counts, means, strict=True):
+        likely *= (part / mean) ** count / math.factorial(count)
+    return likely
+
+
 def day_likelihood(config: Config, day: int, kind: int, state: int, sessions: int, counts) -> float:
     """Return the probability of all that a day shows, from the definition, one number at a time."""
     mean = config.day_factors[day] * config.type_activity[kind] ** 0.5 * config.sessions[state]
@@ -40,8 +51,8 @@ def day_likelihood(config: Config, day: int, kind: int, state: int, sessions: in
     if sessions == 0:
         return likely
     bought, good, bad, refunded = (counts[k] for k in (PURCHASE, GOOD, BAD, REFUND))
-    for number, rate in enumerate(config.counts[state]):
-        likely *= poisson(counts[number] - bought * (number == CART), rate * sessions)
+    held = [int(counts[k]) - int(bought) * (k == CART) for k in range(len(config.counts[state]))]
+    likely *= negative_multinomial(held, [r * sessions for r in config.counts[state]], config)
     buy = config.buy[kind] if state == READY else 0.0
     review, refund = (config.review, config.refund) if state == SATED else (0.0, 0.0)
     likely *= buy if bought else 1 - buy
