@@ -79,7 +79,7 @@ def _rhythm(buyers: pd.DataFrame) -> dict[str, str]:
     days = buyers.occurred_at.dt.floor("D")
     active = pd.DataFrame({"customer": buyers.customer_id, "day": days}).drop_duplicates()
     gaps = active.groupby("customer").day.diff().dt.days.dropna()
-    weekdays = days.dt.weekday.value_counts(normalize=True).sort_index()
+    weekdays = days.dt.day_of_week.value_counts(normalize=True).sort_index()
     shares = " ".join(f"{share:.2f}".lstrip("0") for share in weekdays)
     return {
         "buyers: sessions an active day": f"{buyers.session_id.nunique() / len(active):.1f}",

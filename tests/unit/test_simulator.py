@@ -143,3 +143,11 @@ def test_a_full_disk_is_not_blamed_on_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_stream", full)
     with pytest.raises(OSError, match="No space left"):
         write(SMALL, tmp_path)
+
+
+def test_the_page_about_it_is_current():
+    from docs import generate_simulator
+
+    events = pa.concat_tables(simulate(Config()))
+    written = generate_simulator.PAGE.read_text(encoding="utf-8")
+    assert written == generate_simulator.page(events), "run `python -m docs.generate_simulator`"

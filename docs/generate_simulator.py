@@ -1,0 +1,104 @@
+"""Write `docs/simulator.md` and its picture from the default shop; `--check` only compares."""
+
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pyarrow as pa
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from docs.simulator_marginals import simulated, table
+from intent_tasks.simulator import Config, customers, simulate
+from intent_tasks.simulator.config import STATES
+from intent_tasks.simulator.limit import probabilities
+from intent_tasks.simulator.observed import Observed, observe
+from intent_tasks.simulator.planted import described
+from intent_tasks.simulator.process import PURCHASE
+from intent_tasks.simulator.shop import block_of_days
+
+FOLDER = Path(__file__).parent
+PAGE, PICTURE = FOLDER / "simulator.md", FOLDER / "simulator.svg"
+TEMPLATE = FOLDER / "simulator.template.md"
+HORIZON = 7
+
+
+def page(events: pa.Table) -> str:
+    """Return the page, with the numbers of the shop and the list of plants."""
+    plants = "\n".join(f"- `{line.replace(': ', '`: ', 1)}" for line in described().split("\n"))
+    text = TEMPLATE.read_text(encoding="utf-8")
+    return text.replace("{table}", table(simulated(events.to_pandas()))).replace("{plants}", plants)
+
+
+def draw(config: Config, events: pa.Table) -> None:
+    """Draw activity, hours, one customer's intent, and whether the limit holds."""
+    mpl.rcParams |= {"svg.hashsalt": "simulator", "svg.fonttype": "none", "font.size": 9}
+    figure, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")
+    seen = observe(config, events, customers(config))
+    _activity(axes[0, 0], events)
+    _hours(axes[0, 1], events)
+    _one_customer(axes[1, 0], config, seen)
+    _calibration(axes[1, 1], config, seen)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(PICTURE, metadata={"Date": None})
+
+
+def _activity(axis: Axes, events: pa.Table) -> None:
+    counts = np.sort(events["customer_id"].value_counts().field("counts").to_numpy())
+    axis.loglog(counts, 1 - np.arange(len(counts)) / len(counts))
+    axis.set(title="Customers with at least so many events", xlabel="events", ylabel="share")
+
+
+def _hours(axis: Axes, events: pa.Table) -> None:
+    times = events["occurred_at"].to_pandas().dt
+    hourly = np.bincount(times.day_of_week * 24 + times.hour, minlength=168)
+    axis.plot(np.arange(168) / 24, hourly / hourly.sum())
+    axis.set(title="Events by hour of the week", xlabel="day, Monday first", ylabel="share")
+
+
+def _one_customer(axis: Axes, config: Config, seen: Observed) -> None:
+    hidden = block_of_days(config, 0)[0].states
+    bought = seen.kinds[:, : hidden.shape[1], PURCHASE]
+    who = int(np.flatnonzero(bought.sum(0) == 3)[0])
+    one = Observed(seen.joined[[who]], seen.sessions[:, [who]], seen.kinds[:, [who]])
+    days = np.arange(config.days - 1)
+    limit = [probabilities(config, one, int(day), [HORIZON])[0, 0] for day in days]
+    axis.step(days, hidden[:-1, who], where="mid", color="0.75")
+    axis.set_yticks(range(len(STATES)), STATES)
+    chance = axis.twinx()
+    chance.plot(days, limit)
+    for day in np.flatnonzero(bought[:, who]):
+        chance.axvline(day, color="C3", linestyle=":")
+    chance.set(ylim=(0, 1), ylabel="probability in 7 days")
+    axis.set(title="Hidden intent, the limit, purchases (dotted)", xlabel="day")
+
+
+def _calibration(axis: Axes, config: Config, seen: Observed) -> None:
+    chances, outcomes = [], []
+    for anchor in range(60, config.days - HORIZON, HORIZON):
+        here = seen.joined <= anchor
+        chances.append(probabilities(config, seen, anchor, [HORIZON])[here, 0])
+        bought = seen.kinds[anchor + 1 : anchor + 1 + HORIZON, :, PURCHASE].any(0)
+        outcomes.append(bought[here])
+    chance, outcome = np.concatenate(chances), np.concatenate(outcomes)
+    groups = np.array_split(np.argsort(chance), 20)
+    axis.plot([0, 0.6], [0, 0.6], color="0.75")
+    axis.plot([chance[g].mean() for g in groups], [outcome[g].mean() for g in groups], "o")
+    axis.set(title="The limit keeps its word", xlabel="probability in 7 days", ylabel="purchased")
+
+
+def main() -> None:
+    """Write the page and its picture, or say that the page is stale."""
+    config = Config()
+    events = pa.concat_tables(simulate(config))
+    if "--check" not in sys.argv:
+        PAGE.write_text(page(events), encoding="utf-8")
+        draw(config, events)
+    elif PAGE.read_text(encoding="utf-8") != page(events):
+        sys.exit("docs/simulator.md is stale; run `python -m docs.generate_simulator`.")
+
+
+if __name__ == "__main__":
+    main()
