@@ -38,6 +38,9 @@ lint: .venv/.tools
 	@.venv/bin/lint-imports
 	@if grep -nE '://' requirements*.lock; then echo "A lock records no addresses: make lock"; exit 1; fi
 
+docs: .venv/.ready
+	@.venv/bin/python docs/generate.py
+
 lock: .venv/.uv
 	@for name in requirements-bootstrap requirements requirements-dev; do \
 	  $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

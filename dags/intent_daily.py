@@ -12,8 +12,8 @@ YYYY-MM-DD) or, without it, the last day that is over.
 
 **What a retry does.** The same again: every step replaces what it wrote for the day, in one
 transaction, so a day may run at any time, in any order and twice. A temporary failure (database or
-registry away) is retried three times, after 30 s, 60 s and 120 s. A refusal (bad data, no approved
-model) is not retried: the task says what to do.
+registry away) is retried three times, after 30 to 60 s, 1 to 2 min and 2 to 4 min. A refusal (bad
+data, no approved model) is not retried: the task says what to do.
 
 **How to resume.** Mend the cause, then clear the failed task with what is downstream of it. For
 days that were missed: `airflow backfill create --dag-id intent_daily --from-date 2026-06-01

@@ -12,8 +12,8 @@ is under way are taken together by the next one.
 hand needs the Param `as_of_date` (a shop day, YYYY-MM-DD).
 
 **What a retry does.** The same again: outcomes and metrics are replaced, a metric that did not
-change is not restated. A temporary failure is retried three times, after 30 s, 60 s and 120 s; a
-refusal is not, and the task says what to do. No matured day yet: the run is skipped.
+change is not restated. A temporary failure is retried three times, after 30 to 60 s, 1 to 2 min and
+2 to 4 min; a refusal is not, and the task says what to do. No matured day yet: the run is skipped.
 
 **How to resume.** Mend the cause and clear the failed task with what is downstream of it, or wait:
 the next run does the work of the one that failed.

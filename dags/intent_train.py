@@ -12,8 +12,9 @@ without it, the last day that is over. The outcomes of the newest days are not k
 ends where they are.
 
 **What a retry does.** The same again, with the same seed: it replaces the training folder of T. A
-temporary failure is retried three times, after 30 s, 60 s and 120 s; a refusal (too few customers,
-bad data) is not, and the task says what to do. `register` finds a version it has registered.
+temporary failure is retried three times, after 30 to 60 s, 1 to 2 min and 2 to 4 min; a refusal
+(too few customers, bad data) is not, and the task says what to do. `register` finds a version it
+has registered.
 
 **How to resume.** Mend the cause and clear the failed task with what is downstream of it.
 

@@ -1,0 +1,107 @@
+"""Write the pages that are made from the code; with `--check`, only say whether one is stale.
+
+`dags.md` comes from the docstrings of the DAG files, `tables.md` from the tables of the contract
+and `settings.md` from the settings, so that each fact stands in one place.
+"""
+
+import ast
+import sys
+from pathlib import Path
+
+import sqlalchemy as sa
+from pydantic import SecretStr
+from sqlalchemy.dialects import postgresql
+
+from intent_tasks.settings import Settings
+from intent_tasks.tables import intent_metadata, shop_metadata
+
+DOCS = Path(__file__).parent
+SAID = "*Generated from {source} by `make docs`.*\n"
+
+
+def dags() -> str:
+    """Return the page of the DAGs: one chapter a file."""
+    said = SAID.format(source="the docstrings in `dags/`; Airflow shows the same text")
+    chapters = ["# The DAGs\n", said]
+    for file in sorted((DOCS.parent / "dags").glob("*.py")):
+        docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+        chapters.append(f"## {file.stem}\n\n{docstring}\n")
+    return "\n".join(chapters)
+
+
+def tables() -> str:
+    """Return the page of the tables: one chapter a table."""
+    chapters = ["# Tables\n", SAID.format(source="`intent_tasks/tables.py`"), VIEWS]
+    for title, metadata in (
+        ("Schema shop: what we read", shop_metadata),
+        ("Schema intent: what we write", intent_metadata),
+    ):
+        chapters.append(f"## {title}\n")
+        chapters += [_table(table) for table in metadata.tables.values()]
+    return "\n".join(chapters)
+
+
+VIEWS = """For analysts: `intent.latest_predictions` is the newest day of the champion,
+`intent.model_scorecard` the newest restatement of every metric, `intent.freshness` how far each
+step is.
+"""
+
+
+def _table(table: sa.Table) -> str:
+    key = ", ".join(column.name for column in table.primary_key)
+    lines = [f"### {table.fullname}\n", f"{table.comment}" + (f" Key: {key}.\n" if key else "\n")]
+    lines += ["| column | type | null | meaning |", "|---|---|---|---|"]
+    for column in table.columns:
+        kind = column.type.compile(postgresql.dialect()).lower()
+        null = "yes" if column.nullable else "no"
+        lines.append(f"| `{column.name}` | {kind} | {null} | {column.comment} |")
+    return "\n".join(lines) + "\n"
+
+
+def settings() -> str:
+    """Return the page of the settings."""
+    said = "`intent_tasks/settings.py`"
+    lines = ["# Settings\n", SAID.format(source=said), PLACE, "| name | default | meaning |"]
+    lines.append("|---|---|---|")
+    for name, field in Settings.model_fields.items():
+        secret = " Secret." if SecretStr in _types(field.annotation) else ""
+        default = "required" if field.is_required() else _default(name, field.default)
+        meaning = " ".join(str(field.description).split())
+        lines.append(f"| `INTENT_{name.upper()}` | {default} | {meaning}{secret} |")
+    return "\n".join(lines) + "\n"
+
+
+PLACE = """They are read from the environment and from `intent.env` in the state folder
+(`INTENT_HOME`, by default `.intent`); the environment wins. `make demo` writes that file for this
+machine; `docker-compose.yml` sets them for its services.
+"""
+
+
+def _types(annotation: object) -> tuple[object, ...]:
+    return getattr(annotation, "__args__", (annotation,))
+
+
+def _default(name: str, value: object) -> str:
+    if name == "python":
+        return "the interpreter that asks"
+    return "none" if isinstance(value, SecretStr) or value in (None, "") else f"`{value}`"
+
+
+def main() -> None:
+    """Write all pages, or exit with the names of those that are stale."""
+    pages = {f"{page.__name__}.md": page() for page in (dags, tables, settings)}
+    if "--check" not in sys.argv:
+        for name, text in pages.items():
+            (DOCS / name).write_text(text, encoding="utf-8")
+        return
+    stale = [n for n, t in pages.items() if not _is(DOCS / n, t)]
+    if stale:
+        sys.exit(f"Stale in docs/: {', '.join(stale)}. Run `make docs`.")
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    main()
