@@ -157,6 +157,11 @@ def _train(
     )
     built = network.build(architecture)
     losses = training.fit(built, train.inputs, train.first, settings.seed)
+    if not np.isfinite(losses).all():
+        raise Refused(
+            f"The loss of the network became {losses[-1]} while it was trained: nothing is kept. "
+            "Look for absurd prices or times in the events of the window."
+        )
     training.calibrate(built, calibrate.inputs, calibrate.first)
     calibrated = network.probabilities(training.logits_of(built, calibrate.inputs))
     model = files.Model(
