@@ -31,10 +31,18 @@ def test_a_good_candidate_passes():
         (np.where(CUSTOMERS == 7, np.nan, TRUTH), "finite"),
         (np.full(COUNT, BOUGHT.mean()), "better than the base rate"),
         (RNG.permutation(TRUTH), "better than the base rate"),
+        (BOUGHT.mean() * np.exp(RNG.normal(0, 0.02, COUNT)), "better than the base rate"),
         (np.clip(TRUTH + 0.1, 0, 0.99), "calibrated"),
         (np.clip(TRUTH * np.exp(RNG.normal(0, 1.0, COUNT)), 0.001, 0.999), "not worse than"),
     ],
-    ids=["not a number", "constant", "shuffled", "uncalibrated", "worse than LightGBM"],
+    ids=[
+        "not a number",
+        "constant",
+        "shuffled",
+        "hardly better, if at all",
+        "uncalibrated",
+        "worse than LightGBM",
+    ],
 )
 def test_a_bad_candidate_is_refused(candidate, check):
     assert any(name.startswith(check) for name in failed(candidate, lightgbm=TRUTH))
