@@ -1,0 +1,163 @@
+"""How near models come to the limit on the simulated shop, and what the limit owes to each signal.
+
+Share of the possible gain: (log loss of base rate - of model) / (of base rate - of limit). Horizon
+7 days, population as predicted, trained on earlier anchors with a gap of the longest horizon.
+Claim: none beats the limit. The rest is measured, not claimed.
+Command: `python -m benchmarks.limit` (one minute). After `make demo`, `python -m benchmarks.limit
+--demo` does the same for the model that the demo trained, from the scores in INTENT_HOME.
+"""
+
+import sys
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+
+from intent_tasks.core.encoding import encode, history, learn_vocabulary
+from intent_tasks.core.identity import customer_keys
+from intent_tasks.definition import MAIN_HORIZON_DAYS, Definition
+from intent_tasks.errors import BadInput
+from intent_tasks.models import baselines
+from intent_tasks.settings import load_settings
+from intent_tasks.simulator import Config, catalogue, customers, simulate
+from intent_tasks.simulator.limit import probabilities
+from intent_tasks.simulator.observed import Observed, observe
+from intent_tasks.simulator.process import KINDS, PURCHASE
+from intent_tasks.stores import snapshots
+
+SHOP = Config(customers=12_000, seed=11)
+"""Larger than the demo's and of another seed."""
+
+TRAIN, TEST = range(45, 81, 6), range(95, 113, 6)
+WINDOWS = (1, 2, 3, 5, 8, 14, 30)
+SIGNALS = {
+    "text": (("search_brand", "search"),),
+    "products": (("view_again", "view"),),
+    "clicks and searches": (("click", "view"), ("search", "view"), ("search_brand", "view")),
+    "carts": (("cart", "view"),),
+}
+"""Kinds of events that look the same once a signal is removed."""
+
+
+def without(signal: str, config: Config, seen: Observed) -> tuple[Config, Observed]:
+    """Return the shop as it looks when kinds of events can no longer be told apart."""
+    rates, kinds = np.array(config.counts), seen.kinds.copy()
+    for lost, into in SIGNALS[signal]:
+        a, b = KINDS.index(lost), KINDS.index(into)
+        rates[:, b], rates[:, a] = rates[:, b] + rates[:, a], 0
+        kinds[..., b], kinds[..., a] = kinds[..., b] + kinds[..., a], 0
+    counts = tuple(tuple(map(float, row)) for row in rates)
+    return replace(config, counts=counts), replace(seen, kinds=kinds)
+
+
+class Shop:
+    """The simulated shop as the pipeline and as the limit see it."""
+
+    def __init__(self, config: Config) -> None:
+        """Make the events and count them."""
+        self.config = config
+        events = pa.concat_tables(simulate(config))
+        self.people = customers(config)
+        self.seen = observe(config, events, self.people)
+        goods = catalogue(config).select(["product_id", "category_path"])
+        named = events.join(goods, "product_id").rename_columns({"customer_id": "customer_key"})
+        order = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
+        table = named.sort_by(order)
+        self.history = history(table, learn_vocabulary(table))
+        ids = self.people["customer_id"].to_pylist()
+        place = {name: number for number, name in enumerate(ids)}
+        self.place = np.array([place[key] for key in self.history.keys])
+
+    def anchor(self, day: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return customers, statics, counts of kinds in windows, and whether they purchased."""
+        date = self.config.first_day + timedelta(days=day)
+        encoded = encode(self.history, Definition(), date, 1)
+        who = self.place[encoded.customers]
+        told = np.concatenate([self.seen.sessions[..., None], self.seen.kinds], axis=-1)[:, who]
+        counts = [np.log1p(told[max(day - w + 1, 0) : day + 1].sum(0)) for w in WINDOWS]
+        features = np.concatenate([encoded.statics, *counts], axis=1)
+        return who, encoded.statics, features, bought(self.seen, day)[who]
+
+
+def bought(seen: Observed, day: int) -> np.ndarray:
+    """Return who purchases within the main horizon after a day, shape (customers,)."""
+    ahead = seen.kinds[day + 1 : day + 1 + MAIN_HORIZON_DAYS, :, PURCHASE]
+    return np.asarray((ahead > 0).any(0))
+
+
+def limit(config: Config, seen: Observed, day: int, who: np.ndarray) -> np.ndarray:
+    """Return the exact probability of those customers."""
+    return probabilities(config, seen, day, [MAIN_HORIZON_DAYS])[who, 0]
+
+
+def compared() -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return what came true and what each predictor said about the test anchors."""
+    shop = Shop(SHOP)
+    train = [shop.anchor(day) for day in TRAIN]
+    test = [shop.anchor(day) for day in TEST]
+    _, statics, features, outcome = (np.concatenate(parts) for parts in zip(*train, strict=True))
+    _, asked, asked_more, truth = (np.concatenate(parts) for parts in zip(*test, strict=True))
+    said = {
+        "base rate": np.full(len(truth), outcome.mean()),
+        "logistic regression": baselines.logistic(statics, outcome, asked),
+        "LightGBM": baselines.boosted_trees(statics, outcome, asked, 7),
+        "LightGBM, counts of all kinds": baselines.boosted_trees(features, outcome, asked_more, 7),
+    }
+    views = {f"limit without {s}": without(s, SHOP, shop.seen) for s in SIGNALS}
+    for name, (config, seen) in {**views, "limit": (SHOP, shop.seen)}.items():
+        parts = [limit(config, seen, day, row[0]) for day, row in zip(TEST, test, strict=True)]
+        said[name] = np.concatenate(parts)
+    return truth, said
+
+
+def of_the_demo() -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the same for the scores of the demo, on the days whose outcomes lie in the shop."""
+    settings, config = load_settings(), Config()
+    people = customers(config)
+    seen = observe(config, pa.concat_tables(simulate(config)), people)
+    key = settings.identity_key.get_secret_value().encode()
+    keys = customer_keys(people["customer_id"].to_pylist(), key)
+    place = {name: number for number, name in enumerate(keys)}
+    truth, model, best = [], [], []
+    for day in range(config.days - MAIN_HORIZON_DAYS):
+        date = config.first_day + timedelta(days=day)
+        for bucket in range(settings.bucket_count):
+            try:
+                scores = snapshots.read_scores(settings.home, date, bucket)
+            except BadInput:
+                continue  # not a day that the demo predicted
+            scores = scores.filter(pc.equal(scores["role"], "champion"))
+            who = np.array([place[name] for name in scores["customer_key"].to_pylist()])
+            truth.append(bought(seen, day)[who])
+            model.append(scores[f"probability_{MAIN_HORIZON_DAYS}d"].to_numpy())
+            best.append(limit(config, seen, day, who))
+    if not truth:
+        sys.exit("No scores in INTENT_HOME; run `make demo` first.")
+    outcome = np.concatenate(truth)
+    base = np.full(len(outcome), outcome.mean())
+    return outcome, {
+        "base rate": base,
+        "model": np.concatenate(model),
+        "limit": np.concatenate(best),
+    }
+
+
+def main() -> None:
+    """Print the table; fail when something beats the limit by more than chance."""
+    truth, said = of_the_demo() if "--demo" in sys.argv else compared()
+    loss = {name: log_loss(truth, chance) for name, chance in said.items()}
+    print(f"{len(truth):,} predictions, {truth.sum():,} purchase within {MAIN_HORIZON_DAYS} days\n")
+    print("| | log loss | AUC | average precision | share of the possible gain |")
+    print("|---|---|---|---|---|")
+    for name, chance in said.items():
+        share = (loss["base rate"] - loss[name]) / (loss["base rate"] - loss["limit"])
+        ranks = f"{roc_auc_score(truth, chance):.3f} | {average_precision_score(truth, chance):.3f}"
+        print(f"| {name} | {loss[name]:.4f} | {ranks} | {share:.0%} |")
+    sys.exit(loss["limit"] > min(loss.values()) + 0.002)
+
+
+if __name__ == "__main__":
+    main()
