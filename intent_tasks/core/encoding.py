@@ -73,7 +73,13 @@ class History:
 
     def known_at(self, start: int, end: int) -> "History":
         """Return what had arrived before `end` and happened from `start` up to it."""
-        kept = (self.ingested < end) & (self.occurred >= start) & (self.occurred < end)
+        return self._only((self.ingested < end) & (self.occurred >= start) & (self.occurred < end))
+
+    def without(self, rows: npt.NDArray[np.integer]) -> "History":
+        """Return all events but those in these rows of the table; -1 is none."""
+        return self._only(~np.isin(self.row, rows))
+
+    def _only(self, kept: npt.NDArray[np.bool_]) -> "History":
         return History(
             self.keys,
             self.customer[kept],

@@ -57,7 +57,10 @@ def _scores(settings: Settings, as_of_date: date, pin: Receipt, events: pa.Table
     everything = history(events, model.vocabulary)
     encoded = encode(everything, settings.definition, as_of_date, model.architecture.length)
     predicted = network.probabilities(training.logits_of(model.network, encoded.inputs()))
-    effects = reasons.effects(model.network, encoded.inputs())
+    base_rate = pin["base_rates"][str(MAIN_HORIZON_DAYS)]
+    effects = reasons.effects(
+        model.network, everything, settings.definition, as_of_date, encoded, base_rate
+    )
     explained = _reasons(encoded, effects, events, settings)
     main = predicted[:, HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)]
     count = len(encoded.customers)
@@ -66,7 +69,7 @@ def _scores(settings: Settings, as_of_date: date, pin: Receipt, events: pa.Table
             "customer_key": pa.array(everything.keys[encoded.customers].tolist(), pa.string()),
             "role": pa.array(["champion"] * count, pa.string()),
             **{f"probability_{h}d": predicted[:, n] for n, h in enumerate(HORIZONS_DAYS)},
-            "band": pa.array(bands(main, pin["base_rates"][str(MAIN_HORIZON_DAYS)]), pa.string()),
+            "band": pa.array(bands(main, base_rate), pa.string()),
             "reasons": pa.array([json.dumps(r) for r in explained], pa.string()),
             "reason": pa.array([sentence(r) for r in explained], pa.string()),
             "fallback_level": pa.array(["model"] * count, pa.string()),
