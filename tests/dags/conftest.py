@@ -44,7 +44,9 @@ def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
 
     def write(text: str) -> Path:
         script = tmp_path / "interpreter"
-        script.write_text(f"#!{sys.executable} -S\n{textwrap.dedent(text)}")
+        # To a shell the second line starts Python, whose path may hold a space; to Python it is text.
+        start = f"#!/bin/sh\n''''exec '{sys.executable}' -S \"$0\" \"$@\" # '''\n"
+        script.write_text(start + textwrap.dedent(text))
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("INTENT_PYTHON", str(script))
         return script

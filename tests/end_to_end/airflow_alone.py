@@ -32,7 +32,8 @@ T = TypeVar("T")
 LAST_DAY = date(2026, 6, 30)
 DAGS = ("intent_daily", "intent_train", "intent_feedback")
 
-STAND_IN = """#!{python} -S
+STAND_IN = """#!/bin/sh
+''''exec "{python}" -S "$0" "$@" # '''
 import json, os, pathlib, sys, time
 _, _, _, step, _, day, *rest = sys.argv[1:]
 bucket = rest[rest.index("--bucket") + 1] if "--bucket" in rest else None
