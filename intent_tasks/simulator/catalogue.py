@@ -113,6 +113,12 @@ def joined_days(config: Config, block: int) -> np.ndarray:
     return np.where(rng.random(n) < config.known_before, 0, rng.integers(config.days, size=n))
 
 
+def given_coupon(config: Config, block: int) -> np.ndarray:
+    """Return which customers of a block are given the coupon: a random half."""
+    n = min(BLOCK, config.customers - block * BLOCK)
+    return np.random.default_rng([config.seed, 6, block]).random(n) < 0.5
+
+
 def customers(config: Config) -> pa.Table:
     """Return the customers, columns of `shop.customers`.
 

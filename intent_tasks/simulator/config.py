@@ -64,6 +64,8 @@ class Config:
         seconds: median and log-spread between events; REES46: p10 10, p50 33, p90 115.
         changes: of the factor of weekday and season: first day, day after the last, factor; days
             are counted from the first. None unless planted.
+        coupon: of the half of the customers who are given one: first day, day after the last,
+            factor on `buy`. None unless planted.
     """
 
     seed: int = 7
@@ -103,6 +105,7 @@ class Config:
     price_spread: float = 1.2
     seconds: Numbers = (33.0, 0.95)
     changes: tuple[Numbers, ...] = ()
+    coupon: Numbers = ()
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
@@ -178,6 +181,8 @@ def _check_numbers(config: Config, name: str) -> None:
         numbers = np.asarray(np.nan)
     _require(bool(np.all(np.isfinite(numbers) & (numbers >= 0))), config, name, "0 or more")
     shape = _SHAPES.get(name, numbers.shape)
+    if name == "coupon":
+        shape = (3,) if config.coupon else (0,)
     if name == "changes":
         shape = (len(config.changes), 3) if config.changes else (0,)
     _require(numbers.shape == shape, config, name, f"numbers of shape {shape}")

@@ -26,6 +26,7 @@ from intent_tasks.simulator.process import (
     GOOD,
     PURCHASE,
     REFUND,
+    buying,
     session_means,
     transitions,
 )
@@ -40,7 +41,8 @@ def probabilities(
     """Return the exact probability of a purchase within each horizon after the anchor.
 
     Args:
-        config: the shop.
+        config: the shop. A coupon is taken as given to all: of those without it, ask again with
+            `coupon=()`.
         observed: what customers did; days after the anchor are not looked at.
         anchor: last day that is known, counted from the shop's first day.
         horizons: numbers of days.
@@ -61,12 +63,13 @@ def filtered(config: Config, observed: Observed, anchor: int) -> np.ndarray:
         float, shape (types, states, customers).
     """
     chain, means = transitions(config).swapaxes(-1, -2), session_means(config)
+    buy = buying(config)
     fresh = np.multiply.outer(config.type_shares, np.eye(len(STATES)))[..., None]
     chance = np.repeat(fresh[:, DORMANT], len(observed.joined), axis=-1)
     for day in range(anchor + 1):
         chance[..., (observed.joined == day) & (day > 0)] = fresh[:, BROWSING]
         kinds = observed.kinds[day]
-        chance *= _likelihood(config, means[day], observed.sessions[day], kinds)
+        chance *= _likelihood(config, means[day], buy[day], observed.sessions[day], kinds)
         chance /= chance.sum((0, 1))
         chance = _ended(kinds, chain[day] @ chance)
     chance[..., observed.joined > anchor] = fresh[:, BROWSING]
@@ -74,13 +77,14 @@ def filtered(config: Config, observed: Observed, anchor: int) -> np.ndarray:
 
 
 def _likelihood(
-    config: Config, means: np.ndarray, sessions: np.ndarray, kinds: np.ndarray
+    config: Config, means: np.ndarray, buy: np.ndarray, sessions: np.ndarray, kinds: np.ndarray
 ) -> np.ndarray:
     """Return how likely the day is, but for factors that intent and type do not change.
 
     Args:
         config: the shop.
         means: mean number of sessions, shape (types, states).
+        buy: probability of a purchase, shape (types,).
         sessions: shape (customers,).
         kinds: shape (customers, kinds).
     """
@@ -97,18 +101,18 @@ def _likelihood(
     spoken -= (shape + held.sum(-1)) * np.log(shape + np.outer(rates.sum(-1), n))
     spoken = np.log(np.maximum(means, NEVER))[..., None] * n + spoken
     spoken = np.exp(spoken - spoken.max((0, 1)))
-    likely[..., active] = spoken * quiet * _followed(config, k)
+    likely[..., active] = spoken * quiet * _followed(config, buy, k)
     return likely
 
 
-def _followed(config: Config, kinds: np.ndarray) -> np.ndarray:
+def _followed(config: Config, buy: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     """Return how likely purchase, review and refund, or their lack, are on a day with sessions."""
     bought = kinds[:, PURCHASE] > 0
     reviewed = kinds[:, GOOD] + kinds[:, BAD] > 0
     refunded = kinds[:, REFUND] > 0
-    likely = np.ones((len(config.buy), len(STATES), len(kinds)))
+    likely = np.ones((len(buy), len(STATES), len(kinds)))
     likely *= ~(bought | reviewed | refunded)
-    for number, chance in enumerate(config.buy):
+    for number, chance in enumerate(buy):
         likely[number, READY] = np.where(bought, chance, 1 - chance) * ~(reviewed | refunded)
     review = np.where(reviewed, config.review, 1 - config.review)
     likely[:, SATED] = review * np.where(refunded, config.refund, 1 - config.refund) * ~bought
@@ -151,7 +155,7 @@ def _unseen(config: Config) -> np.ndarray:
     """Return probabilities of the next state and no purchase, shape (days, types, from, to)."""
     chain = transitions(config)
     visits = 1 - np.exp(-session_means(config))
-    chain[..., READY, :] *= 1 - (visits[..., READY] * np.asarray(config.buy))[..., None]
+    chain[..., READY, :] *= 1 - (visits[..., READY] * buying(config))[..., None]
     rest, kept = visits[..., SATED], 1 - config.refund
     home = rest * (1 - kept * (1 - config.review * config.bad_review))
     again = rest * kept * config.review * (1 - config.bad_review)

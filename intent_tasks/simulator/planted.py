@@ -8,16 +8,20 @@ import numpy as np
 import pyarrow as pa
 
 from intent_tasks.errors import BadInput
-from intent_tasks.simulator.config import Config
+from intent_tasks.simulator.catalogue import given_coupon
+from intent_tasks.simulator.config import BLOCK, Config
+from intent_tasks.simulator.limit import unbought
 from intent_tasks.simulator.plants import ANSWERS, PLANTS, Garden
-from intent_tasks.simulator.shop import simulate
+from intent_tasks.simulator.shop import block_of_days, simulate
 
 CHANGES = {
     "peak": "factor on waking up and on sessions in the week after half of the days",
     "drift": "the same factor, in the last third of the days",
+    "coupon": "factor on buying of a random half of customers, in the week after three quarters",
 }
 """What changes the customers themselves; the limit takes it into account."""
 
+_OF_DAYS = ("peak", "drift")
 _CHANGED, _GREATEST = 2.0, 10.0
 
 
@@ -34,10 +38,13 @@ class PlantedShop:
         self, config: Config, plants: Mapping[str, float], for_postgres: bool = False
     ) -> None:
         """Plant the changes of the customers; faults are planted as events are made."""
-        self.config = replace(config, changes=(*config.changes, *_changes(config, plants)))
+        coupon = (*_spans(config)["coupon"], plants["coupon"]) if "coupon" in plants else ()
+        changes = (*config.changes, *_changes(config, plants))
+        self.config = replace(config, changes=changes, coupon=coupon or config.coupon)
+        self._has_coupon = bool(coupon)
         self._faults = {name: plants[name] for name in PLANTS if name in plants}
         self._for_postgres = for_postgres
-        self._answers = [_answer(self.config, plants, name) for name in CHANGES if name in plants]
+        self._answers = [_answer(self.config, plants, name) for name in _OF_DAYS if name in plants]
 
     def events(self, blocks: int = 1) -> Iterator[pa.Table]:
         """Yield the events as `simulate` does, with the faults."""
@@ -48,6 +55,8 @@ class PlantedShop:
         return pa.Table.from_pylist(self._answers, ANSWERS)
 
     def _sow(self, block: int, events: pa.Table) -> pa.Table:
+        if self._has_coupon:
+            self._answers += coupon_effects(self.config, block)
         for name, amount in self._faults.items():
             seed = [self.config.seed, 5, block, list(PLANTS).index(name)]
             garden = Garden(
@@ -56,6 +65,29 @@ class PlantedShop:
             self._answers += [{"plant": name} | row for row in PLANTS[name].sow(garden, amount)]
             events = garden.events
         return events
+
+
+def coupon_effects(config: Config, block: int) -> list[dict[str, object]]:
+    """Return the true effect of the coupon on each customer of a block who has joined by then.
+
+    It is the difference that the coupon makes to the probability of a purchase while it is valid,
+    given the customer's type and hidden intent on its first day.
+    """
+    first, end = int(config.coupon[0]), int(config.coupon[1])
+    without = replace(config, coupon=())
+    effect = unbought(without, first, end - first) - unbought(config, first, end - first)
+    days, _ = block_of_days(config, block)
+    given = given_coupon(config, block)
+    return [
+        {
+            "plant": "coupon",
+            "kind": "given" if given[who] else "not given",
+            "customer_id": f"c{block * BLOCK + who:08d}",
+            "day": config.first_day + timedelta(days=first),
+            "value": float(effect[days.types[who], days.states[first, who]]),
+        }
+        for who in np.flatnonzero(days.joined <= first)
+    ]
 
 
 def parse(texts: Iterable[str]) -> dict[str, float]:
@@ -93,12 +125,16 @@ def _range(name: str) -> tuple[float, float, float]:
 
 
 def _spans(config: Config) -> dict[str, tuple[int, int]]:
-    half, third = config.days // 2, config.days * 2 // 3
-    return {"peak": (half, half + 7), "drift": (third, config.days * 100)}
+    half, third, late = config.days // 2, config.days * 2 // 3, config.days * 3 // 4
+    return {
+        "peak": (half, half + 7),
+        "drift": (third, config.days * 100),
+        "coupon": (late, late + 7),
+    }
 
 
 def _changes(config: Config, plants: Mapping[str, float]) -> list[tuple[float, ...]]:
-    return [(*_spans(config)[name], plants[name]) for name in CHANGES if name in plants]
+    return [(*_spans(config)[name], plants[name]) for name in _OF_DAYS if name in plants]
 
 
 def _answer(config: Config, plants: Mapping[str, float], name: str) -> dict[str, object]:

@@ -66,12 +66,26 @@ def session_means(config: Config) -> np.ndarray:
     return np.asarray(np.multiply.outer(scale, config.sessions))
 
 
-def draw(config: Config, joined: np.ndarray, rng: np.random.Generator) -> Days:
+def buying(config: Config) -> np.ndarray:
+    """Return the probability of a purchase when ready and there, of customers with the coupon.
+
+    Returns:
+        float, shape (days, types).
+    """
+    chances = np.tile(np.asarray(config.buy, float), (config.days, 1))
+    if config.coupon:
+        first, end, factor = config.coupon
+        chances[int(first) : int(end)] *= factor
+    return np.asarray(np.minimum(chances, 1))
+
+
+def draw(config: Config, joined: np.ndarray, given: np.ndarray, rng: np.random.Generator) -> Days:
     """Draw the days of a block of customers.
 
     Args:
         config: the shop.
         joined: first day of each customer, counted from the shop's first day.
+        given: who has the coupon, if there is one.
         rng: of this block alone.
     """
     n = len(joined)
@@ -80,12 +94,14 @@ def draw(config: Config, joined: np.ndarray, rng: np.random.Generator) -> Days:
     sessions = np.zeros((config.days, n), np.int32)
     kinds = np.zeros((config.days, n, len(KINDS)), np.int32)
     cumulated, means = transitions(config).cumsum(-1), session_means(config)
+    with_coupon, without = buying(config), np.asarray(config.buy)
     state = np.where(joined > 0, BROWSING, DORMANT)  # who joins does so to look at something
     for day in range(config.days):
         here = joined <= day
         states[day] = np.where(here, state, DORMANT)
         sessions[day] = rng.poisson(means[day, types, state]) * here
-        kinds[day] = _kinds(config, types, state, sessions[day], rng)
+        buy = np.where(given, with_coupon[day, types], without[types])
+        kinds[day] = _kinds(config, buy, state, sessions[day], rng)
         after = (rng.random(n)[:, None] > cumulated[day, types, state]).sum(-1)
         state = np.where(here, _ended(kinds[day], np.minimum(after, SATED)), state)
     return Days(types, joined, states, sessions, kinds)
@@ -93,7 +109,7 @@ def draw(config: Config, joined: np.ndarray, rng: np.random.Generator) -> Days:
 
 def _kinds(
     config: Config,
-    types: np.ndarray,
+    buy: np.ndarray,
     state: np.ndarray,
     sessions: np.ndarray,
     rng: np.random.Generator,
@@ -103,7 +119,7 @@ def _kinds(
     engaged = sessions * rng.gamma(config.engagement, 1 / config.engagement, n)
     kinds[:, : len(COUNTED)] = rng.poisson(np.asarray(config.counts)[state] * engaged[:, None])
     can_buy = (state == READY) & (sessions > 0)
-    bought = can_buy & (rng.random(n) < np.asarray(config.buy)[types])
+    bought = can_buy & (rng.random(n) < buy)
     kinds[:, REMOVE] = rng.binomial(kinds[:, CART], config.remove)
     kinds[:, CART] += bought  # what is bought was carted, and is not removed
     kinds[:, PURCHASE] = bought

@@ -15,6 +15,7 @@ from intent_tasks.simulator.catalogue import (
     BRANDS,
     Stock,
     category_words,
+    given_coupon,
     joined_days,
     product_ids,
     stock,
@@ -113,7 +114,7 @@ def block_of_days(config: Config, number: int) -> tuple[process.Days, np.random.
     """Return the hidden days of one block of customers, and its generator after them."""
     joined = joined_days(config, number)
     rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(number,)))
-    return process.draw(config, joined, rng), rng
+    return process.draw(config, joined, given_coupon(config, number), rng), rng
 
 
 def _block(config: Config, words: Words, number: int) -> pa.Table:

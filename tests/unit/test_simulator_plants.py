@@ -1,5 +1,8 @@
 """What is planted into the simulated shop is what the answers say, and nothing else changes."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -11,9 +14,14 @@ from intent_tasks.cli import app
 from intent_tasks.core.rules import broken_rules
 from intent_tasks.errors import BadInput
 from intent_tasks.simulator import Config, PlantedShop, simulate, write
+from intent_tasks.simulator.catalogue import given_coupon
+from intent_tasks.simulator.limit import probabilities
+from intent_tasks.simulator.observed import Observed
 from intent_tasks.simulator.planted import CHANGES, parse
 from intent_tasks.simulator.plants import PLANTS
 from intent_tasks.simulator.poison import KINDS, NOT_IN_POSTGRES
+from intent_tasks.simulator.process import PURCHASE
+from intent_tasks.simulator.shop import block_of_days
 
 SMALL = Config(customers=700, days=60)
 
@@ -141,6 +149,40 @@ def test_customers_change_on_the_answered_day(name, share):
     np.testing.assert_allclose(factors[first:end], 3)
     assert (factors[:first] == 1).all()
     assert (factors[end:] == 1).all()
+
+
+def test_the_coupon_has_the_effect_that_is_answered():
+    shop = PlantedShop(Config(customers=15000, days=50), {"coupon": 3.0})
+    events = pa.concat_tables(list(shop.events(10))).to_pandas()
+    answers = shop.answers().to_pandas()
+    first, end = (shop.config.first_day + timedelta(days=int(d)) for d in shop.config.coupon[:2])
+    days = events.occurred_at.dt.date
+    buys = events[(events.event_type == "purchase") & (days >= first) & (days < end)]
+    answers["bought"] = answers.customer_id.isin(buys.customer_id)
+    given, other = (answers[answers.kind == kind] for kind in ("given", "not given"))
+    difference = given.bought.mean() - other.bought.mean()
+    error = sum(part.bought.var() / len(part) for part in (given, other)) ** 0.5
+    assert abs(difference - answers.value.mean()) < 4 * error
+    assert difference > 4 * error
+    assert (answers.value >= 0).all()
+
+
+def test_the_limit_knows_the_coupon():
+    shop = PlantedShop(Config(customers=6000, days=60), {"coupon": 4.0})
+    config, first = shop.config, int(shop.config.coupon[0])
+    drawn = [block_of_days(config, number)[0] for number in range(config.blocks)]
+    given = np.concatenate([given_coupon(config, number) for number in range(config.blocks)])
+    seen = Observed(
+        np.concatenate([d.joined for d in drawn]),
+        np.concatenate([d.sessions for d in drawn], axis=1),
+        np.concatenate([d.kinds for d in drawn], axis=1),
+    )
+    anchor = first + 2
+    bought = (seen.kinds[anchor + 1 : anchor + 4, :, PURCHASE] > 0).any(0)
+    for who, known in ((given, config), (~given, replace(config, coupon=()))):
+        chance = probabilities(known, seen, anchor, [3])[:, 0][who & (seen.joined <= anchor)]
+        came = bought[who & (seen.joined <= anchor)]
+        assert abs(came.sum() - chance.sum()) < 4 * (chance * (1 - chance)).sum() ** 0.5
 
 
 def test_amounts_are_read_and_the_usual_is_taken_otherwise():
