@@ -1,0 +1,97 @@
+"""Snapshots come back as they were written, or are refused by name."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from intent_tasks.definition import Definition
+from intent_tasks.errors import BadInput
+from intent_tasks.stores import snapshots
+
+DAY = date(2026, 6, 10)
+NEXT = DAY + timedelta(days=1)
+DEFINITION = Definition(history_days=2)
+NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
+
+
+def arrivals(*ids, at=NOON, ingested=None):
+    rows = [
+        {
+            "customer_key": f"{n:08x}".ljust(32, "0"),
+            "event_id": name,
+            "event_type": "view",
+            "occurred_at": at,
+            "ingested_at": ingested or at,
+        }
+        for n, name in enumerate(ids)
+    ]
+    return pa.Table.from_pylist(rows, snapshots.SCHEMA)
+
+
+def write(home, day, events):
+    return snapshots.write_day(home, day, events, bucket_count=2, warehouse_rows=events.num_rows)
+
+
+def read(home, day=NEXT, buckets=(0, 1)):
+    return snapshots.read(home, DEFINITION, day, buckets)
+
+
+def test_what_was_written_is_read_whole_and_per_bucket(tmp_path):
+    events = arrivals("e0", "e1", "e2", "e3")
+    write(tmp_path, DAY, events)
+    write(tmp_path, NEXT, arrivals())
+    assert read(tmp_path).equals(events)
+    parts = [read(tmp_path, buckets=[b])["event_id"].to_pylist() for b in (0, 1)]
+    assert parts == [["e0", "e2"], ["e1", "e3"]]
+    assert snapshots.days(tmp_path) == [DAY, NEXT]
+
+
+def test_writing_again_gives_the_same_digest_and_leaves_no_rubbish(tmp_path):
+    first = write(tmp_path, DAY, arrivals("e0", "e1"))
+    assert write(tmp_path, DAY, arrivals("e0", "e1")) == first
+    write(tmp_path, DAY, arrivals("e0", "e2"))
+    assert len(list(tmp_path.rglob("*.parquet"))) == 2
+
+
+def test_an_event_that_is_sent_on_two_days_counts_once(tmp_path):
+    late = NOON + timedelta(days=1)
+    write(tmp_path, DAY, arrivals("e0", "e1"))
+    write(tmp_path, NEXT, arrivals("e0", ingested=late))
+    got = read(tmp_path)
+    assert got["event_id"].to_pylist() == ["e0", "e1"]
+    assert got["ingested_at"].to_pylist() == [NOON, NOON], "the first arrival counts"
+
+
+def test_events_outside_the_days_are_not_read(tmp_path):
+    write(tmp_path, DAY, arrivals("old", at=NOON - timedelta(days=1)))
+    write(tmp_path, NEXT, arrivals("future", at=NOON + timedelta(days=2)))
+    assert read(tmp_path).num_rows == 0
+
+
+def test_a_damaged_file_is_refused_by_name(tmp_path):
+    written = write(tmp_path, DAY, arrivals("e0"))
+    write(tmp_path, NEXT, arrivals())
+    damaged = written["files"][0]["path"]
+    (path,) = tmp_path.rglob(damaged)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=damaged):
+        read(tmp_path)
+
+
+def test_a_missing_day_is_named(tmp_path):
+    write(tmp_path, DAY, arrivals("e0"))
+    with pytest.raises(BadInput, match=str(NEXT)):
+        read(tmp_path)
+
+
+def test_scores_that_are_not_those_of_the_ledger_are_refused(tmp_path):
+    scores = snapshots.SCORES.empty_table()
+    digest = snapshots.write_scores(tmp_path, DAY, 0, scores)
+    assert snapshots.read_scores(tmp_path, DAY, 0, digest).equals(scores)
+    with pytest.raises(BadInput, match="not those in the ledger"):
+        snapshots.read_scores(tmp_path, DAY, 0, "0" * 64)
+    with pytest.raises(BadInput, match="no scores of bucket 1"):
+        snapshots.read_scores(tmp_path, DAY, 1)
