@@ -40,6 +40,7 @@ lint: .venv/.tools
 
 docs: .venv/.ready
 	@.venv/bin/python docs/generate.py
+	@.venv/bin/python -m docs.generate_simulator
 
 lock: .venv/.uv
 	@for name in requirements-bootstrap requirements requirements-dev; do \

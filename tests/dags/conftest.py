@@ -44,7 +44,7 @@ def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
 
     def write(text: str) -> Path:
         script = tmp_path / "interpreter"
-        # To a shell the second line starts Python, whose path may hold a space; to Python it is text.
+        # To a shell the second line starts Python, whose path may hold a space; to Python, text.
         start = f"#!/bin/sh\n''''exec '{sys.executable}' -S \"$0\" \"$@\" # '''\n"
         script.write_text(start + textwrap.dedent(text))
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
