@@ -35,6 +35,8 @@ class Events:
         product: looked at, or the last one looked at for a search.
         quantity: pieces.
         second: since the start of the shop's first day.
+        tastes: probability of each category at the start of a session, by customer, up to the last
+            who did something; shape (customers, leaves).
     """
 
     customer: np.ndarray
@@ -43,6 +45,7 @@ class Events:
     product: np.ndarray
     quantity: np.ndarray
     second: np.ndarray
+    tastes: np.ndarray
 
 
 def spread(config: Config, stock: Stock, days: Days, rng: np.random.Generator) -> Events:
@@ -55,12 +58,13 @@ def spread(config: Config, stock: Stock, days: Days, rng: np.random.Generator) -
     order, session = _order(cell, kind, sessions, rng)
     cell, kind = cell[order], kind[order]
     owner = np.repeat(customer, sessions)
-    product = _looked_at(stock, kind, session, owner, rng)
+    tastes = _tastes(stock, int(owner.max(initial=-1)) + 1, rng)
+    product = _looked_at(stock, tastes, kind, session, owner, rng)
     quantity = 1 + rng.poisson(0.2, len(kind))
     _settle(cell, kind, product, quantity)
     second = _seconds(config, cell, session, sessions, rng)
     return Events(
-        customer[cell], kind, session, product, quantity, second + day[cell] * DAY_SECONDS
+        customer[cell], kind, session, product, quantity, second + day[cell] * DAY_SECONDS, tastes
     )
 
 
@@ -83,13 +87,22 @@ def _order(
     return order, session[order]
 
 
+def _tastes(stock: Stock, customers: int, rng: np.random.Generator) -> np.ndarray:
+    liked = rng.normal(size=(customers, DIMENSIONS)) @ stock.taste.T * TASTE
+    share = np.exp(liked - liked.max(1, keepdims=True, initial=0)) * stock.weight
+    return np.asarray(share / share.sum(1, keepdims=True))
+
+
 def _looked_at(
-    stock: Stock, kind: np.ndarray, session: np.ndarray, owner: np.ndarray, rng: np.random.Generator
+    stock: Stock,
+    tastes: np.ndarray,
+    kind: np.ndarray,
+    session: np.ndarray,
+    owner: np.ndarray,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Return the product looked at at each event: a new one, or still the one before."""
-    liked = rng.normal(size=(owner.max(initial=-1) + 1, DIMENSIONS)) @ stock.taste.T * TASTE
-    share = np.exp(liked - liked.max(1, keepdims=True, initial=0)) * stock.weight
-    running = (share / share.sum(1, keepdims=True)).cumsum(1)
+    running = tastes.cumsum(1)
     new = (kind == START) | (kind == VIEW)
     focus = _pick(running, owner, rng)[session[new]]
     other = _pick(running, owner[session[new]], rng)

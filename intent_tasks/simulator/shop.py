@@ -117,6 +117,18 @@ def block_of_days(config: Config, number: int) -> tuple[process.Days, np.random.
     return process.draw(config, joined, given_coupon(config, number), rng), rng
 
 
+def next_categories(config: Config, number: int) -> np.ndarray:
+    """Return the true distribution of the category that each customer of a block looks at next.
+
+    It is that of the first product of a session, given the customer's taste, which nobody sees.
+
+    Returns:
+        float, shape (customers, leaves), up to the block's last customer who did something.
+    """
+    days, rng = block_of_days(config, number)
+    return spread(config, stock(config), days, rng).tastes
+
+
 def _block(config: Config, words: Words, number: int) -> pa.Table:
     days, rng = block_of_days(config, number)
     events = spread(config, words.stock, days, rng)

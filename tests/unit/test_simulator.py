@@ -4,6 +4,7 @@ import errno
 from dataclasses import replace
 from datetime import date
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -13,7 +14,16 @@ from intent_tasks import tables
 from intent_tasks.cli import app
 from intent_tasks.definition import EVENT_TYPES
 from intent_tasks.errors import BadInput
-from intent_tasks.simulator import Config, catalogue, customers, digest, files, simulate, write
+from intent_tasks.simulator import (
+    Config,
+    catalogue,
+    customers,
+    digest,
+    files,
+    next_categories,
+    simulate,
+    write,
+)
 from intent_tasks.simulator.config import BLOCK
 
 SMALL = Config(customers=3 * BLOCK, days=60)
@@ -84,6 +94,21 @@ def test_customers_do_nothing_before_they_join(events):
     known = customers(SMALL).to_pandas().set_index("customer_id")
     first = events.groupby("customer_id").occurred_at.min()
     assert (first >= known.created_at[first.index]).all()
+
+
+def test_sessions_start_in_categories_as_often_as_the_true_distribution_says(events):
+    first = events.groupby("session_id").first()
+    goods = catalogue(SMALL).to_pandas().set_index("product_id").category_path
+    leaves = list(dict.fromkeys(goods))
+    seen = goods[first.product_id].value_counts().reindex(leaves, fill_value=0).to_numpy()
+    expected = np.zeros(len(leaves))
+    for block in range(SMALL.blocks):
+        tastes = next_categories(SMALL, block)
+        of_block = first.customer_id.str[1:].astype(int) - block * BLOCK
+        sessions = of_block[(of_block >= 0) & (of_block < BLOCK)].value_counts()
+        expected += sessions.to_numpy() @ tastes[sessions.index]
+    assert (abs(seen - expected) < 5 * np.sqrt(expected)).all()
+    assert abs(seen / seen.sum() - 1 / len(leaves)).max() > 0.01
 
 
 def test_it_looks_like_a_shop():
