@@ -15,8 +15,8 @@ from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.models.network import Network, probabilities
 from intent_tasks.models.training import logits_of
 
-TRIED = 8
-"""Latest events of a customer that are left out, one after the other."""
+TRIED = 6
+"""Latest events of a customer that are left out, one after the other; each costs a scoring."""
 
 
 def effects(

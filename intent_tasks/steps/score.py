@@ -1,6 +1,7 @@
 """Predict one bucket of customers with the pinned version."""
 
 import json
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
@@ -17,6 +18,8 @@ from intent_tasks.steps import Receipt
 from intent_tasks.stores import manifest, postgres, snapshots
 
 MOST_REASONS = 3
+MOST_LOOKED_AT = 8
+"""Events from which the reasons are taken, because some say the same."""
 LEAST_EFFECT = 0.02
 """Change of the log-odds below which an event is no reason."""
 
@@ -89,18 +92,28 @@ def _reasons(
     encoded: Encoded, effects: npt.NDArray[np.float32], events: pa.Table, settings: Settings
 ) -> list[list[dict[str, Any]]]:
     """Return, per customer, the events that moved the score most, strongest first."""
-    top = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :MOST_REASONS]
+    top = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :MOST_LOOKED_AT]
     rows = np.take_along_axis(encoded.rows, top, axis=1)
     moved = np.take_along_axis(effects, top, axis=1)
     named = _named_events(events, rows, settings)
     return [
-        [
+        _distinct(
             named[int(row)] | {"effect": round(float(effect), 3)}
             for row, effect in zip(customer_rows, customer_moved, strict=True)
             if row >= 0 and abs(effect) >= LEAST_EFFECT
-        ]
+        )
         for customer_rows, customer_moved in zip(rows, moved, strict=True)
     ]
+
+
+def _distinct(reasons: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first reasons, each thing once: a second view of a product tells nothing new."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for reason in reasons:
+        found.setdefault(
+            (reason["event_type"], reason["product_id"], reason["occurred_on"]), reason
+        )
+    return list(found.values())[:MOST_REASONS]
 
 
 def _named_events(
@@ -130,7 +143,8 @@ def sentence(reasons: list[dict[str, Any]]) -> str | None:
         f"{r['occurred_on']} {'raised' if r['effect'] > 0 else 'lowered'} it"
         for r in reasons
     ]
-    return "; ".join(parts).capitalize() + "." if parts else None
+    said = "; ".join(parts)
+    return said[0].upper() + said[1:] + "." if said else None  # ids keep their capitals
 
 
 def _last_channels(encoded: Encoded, events: pa.Table) -> pa.Array:
