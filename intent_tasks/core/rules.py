@@ -11,8 +11,11 @@ from intent_tasks.definition import EVENT_TYPES
 REQUIRED = ("event_id", "customer_id", "event_type", "occurred_at")
 """Columns without which an event says nothing."""
 
-LOWEST = {"price": 0, "quantity": 0, "rating": 1}
-"""Smallest value of a column that may be null."""
+RANGES = {"price": (0, 1e12), "quantity": (0, 1_000_000), "rating": (1, 5)}
+"""Smallest and largest value of a column that may be null."""
+
+MOST_EARLY_SECONDS = 86_400
+"""An event that happened more than a day after it arrived comes from a clock that is wrong."""
 
 OK = ""
 """The rule that a usable row breaks."""
@@ -55,12 +58,20 @@ def _rules(events: pa.Table) -> Iterator[tuple[str, pa.Array]]:
         yield f"{name} is missing", empty
     known = pc.is_in(_column(events, "event_type"), value_set=pa.array(EVENT_TYPES))
     yield "event_type is unknown", pc.invert(known)
-    for name, lowest in LOWEST.items():
+    for name, (lowest, highest) in RANGES.items():
         if name in events.column_names:
-            low = pc.less(_column(events, name), lowest)
-            yield f"{name} is below {lowest}", low
+            values = _column(events, name)
+            yield f"{name} is below {lowest}", pc.less(values, lowest)
+            yield f"{name} is above {highest:g}", pc.greater(values, highest)
     if "price" in events.column_names:
         yield "price is not finite", pc.invert(pc.is_finite(_column(events, "price")))
+    if "ingested_at" in events.column_names:
+        early = pc.seconds_between(_column(events, "ingested_at"), _column(events, "occurred_at"))
+        yield "occurred_at is after ingested_at", pc.greater(early, MOST_EARLY_SECONDS)
+    for name in events.column_names:
+        if pa.types.is_string(events[name].type):
+            # Postgres stores no such character; everything after it would be lost elsewhere.
+            yield f"{name} holds a NUL", pc.match_substring(_column(events, name), "\0")
     yield "event_id comes twice", _again(events)
 
 

@@ -144,6 +144,7 @@ def _frame(rows: dict[int, list[str]], header: list[str]) -> pd.DataFrame:
 
 
 def _batch(converted: pd.DataFrame, lines: pd.DataFrame, bad: list[BadRow]) -> Batch:
+    converted = _within_range(converted)
     rules = _unreadable(converted, lines)
     events = _arrow(converted)
     broken = broken_rules(events).to_pylist()
@@ -155,6 +156,15 @@ def _batch(converted: pd.DataFrame, lines: pd.DataFrame, bad: list[BadRow]) -> B
         if rule != OK
     ]
     return Batch(events.filter(good), sorted([*bad, *more], key=lambda line: line.number))
+
+
+def _within_range(converted: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns with integers that the database cannot hold as missing, not as others."""
+    for field in SCHEMA:
+        if pa.types.is_integer(field.type) and field.name in converted.columns:
+            values = pd.to_numeric(converted[field.name])
+            converted[field.name] = values.where(values.abs() < 2**31)
+    return converted
 
 
 def _unreadable(converted: pd.DataFrame, lines: pd.DataFrame) -> list[str]:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from intent_tasks.core.identity import customer_keys as keys_of
-from intent_tasks.core.rules import OK, BadRow, broken_rules
+from intent_tasks.core.rules import OK, REQUIRED, BadRow, broken_rules
 from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
@@ -93,6 +93,11 @@ def complete_snapshots(
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     with postgres.reading(settings.shop_url) as connection:
         columns = source.columns(connection)
+        if absent := [name for name in REQUIRED if name not in columns]:
+            raise Refused(
+                f"{events.fullname} lacks {', '.join(absent)}. Give the table or view the "
+                "columns in docs/tables.md that may not be null."
+            )
         with_products = sa.inspect(connection).has_table(products.name, products.schema)
     known = _known(settings, first, last)
     written: list[date] = []

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from intent_tasks.errors import BadInput, TemporaryFailure
+from intent_tasks.errors import BadInput, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.tables import runs
 
@@ -26,6 +26,8 @@ ALL_BUCKETS = -1
 
 _RECORDED = "intent_recorded"
 _TEMPORARY = (OperationalError, InterfaceError)
+_REFUSED = ("42501", "42P01", "42703")
+"""States of a missing right, table or column: they do not come back by themselves."""
 
 
 def engine(url: SecretStr) -> sa.Engine:
@@ -284,5 +286,14 @@ def arrow_session(url: SecretStr) -> Iterator[ArrowSession]:
         ):
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield ArrowSession(cursor)
-    except (Error, pa.ArrowException) as error:
+    except Error as error:
+        if error.sqlstate in _REFUSED:
+            raise Refused(
+                f"Postgres refuses to read: {str(error).strip().splitlines()[0]}. Compare the "
+                "table with docs/tables.md, and the grants of the role with its migration."
+            ) from error
+        raise temporary(error) from error
+    except OSError as error:
+        if error.errno:  # a file of ours, such as on a full disk
+            raise
         raise temporary(error) from error

@@ -1,5 +1,6 @@
 """Rows that could not be used: kept with the rule that they break, so that they can be replayed."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -9,6 +10,9 @@ import sqlalchemy as sa
 from intent_tasks.core.rules import BadRow
 from intent_tasks.stores import postgres
 from intent_tasks.tables import quarantine
+
+MOST_CHARACTERS = 8000
+"""Longer payloads are cut: one row must not fill a disk."""
 
 
 def replace(connection: sa.Connection, source: str, rows: Sequence[BadRow]) -> None:
@@ -20,7 +24,15 @@ def replace(connection: sa.Connection, source: str, rows: Sequence[BadRow]) -> N
         "row_number": pa.array([row.number for row in rows], pa.int32()),
         "row_key": pa.array([row.key for row in rows], pa.string()),
         "rule": pa.array([row.rule for row in rows], pa.string()),
-        "payload": pa.array([row.payload for row in rows], pa.string()),
+        "payload": pa.array([_storable(row.payload) for row in rows], pa.string()),
         "found_at": found_at,
     }
     postgres.copy_in(connection, quarantine, pa.table(table))
+
+
+def _storable(payload: str) -> str:
+    """Return JSON that Postgres can hold: it knows no NUL, which stays readable as text."""
+    whole = payload.replace("\\u0000", "\\\\u0000")
+    if len(whole) <= MOST_CHARACTERS:
+        return whole
+    return json.dumps({"cut_after_characters": MOST_CHARACTERS, "begins": whole[:MOST_CHARACTERS]})

@@ -85,11 +85,11 @@ def load_file(settings: Settings, path: Path, format_name: str) -> tuple[int, in
         for batch in files.read(path, format_name):
             bad.extend(batch.bad)
             yield batch.events
+        # Before the shop is committed: a load that is killed between the two is done again.
+        with postgres.changing(settings.pipeline_url, "load") as connection:
+            quarantine.replace(connection, path.name, bad)
 
     rows = load(settings, path.name, _digest(path, format_name), usable())
-    with postgres.changing(settings.pipeline_url, "load") as connection:
-        if rows:
-            quarantine.replace(connection, path.name, bad)
     return rows, len(bad)
 
 

@@ -6,12 +6,23 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from intent_tasks.errors import Refused
 from intent_tasks.tables import events
 
 
 def columns(connection: sa.Connection) -> list[str]:
-    """Return the columns that `shop.events` has; the optional ones may be absent."""
-    found = sa.inspect(connection).get_columns(events.name, schema=events.schema)
+    """Return the columns that `shop.events` has; the optional ones may be absent.
+
+    Raises:
+        Refused: there is no such table, or the role may not see it.
+    """
+    try:
+        found = sa.inspect(connection).get_columns(events.name, schema=events.schema)
+    except sa.exc.NoSuchTableError:
+        raise Refused(
+            f"There is no table or view {events.fullname}. Make one with the columns in "
+            "docs/tables.md, and let the role intent_extract read it."
+        ) from None
     return [column["name"] for column in found]
 
 

@@ -182,3 +182,58 @@ def test_the_analyst_asks_in_sql_and_is_told_what_is_wrong(settings):
     assert asked == 'a,b,c\r\n1,50 %,"x,y"\r\n'
     with pytest.raises(BadInput, match="permission denied"):
         postgres.as_csv(settings.analyst_url, "SELECT * FROM intent.erasures")
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"rating": 200}, "rating is above 5"),
+        ({"quantity": 2_000_000_000}, "quantity is above 1e+06"),
+        ({"occurred_at": NOON + timedelta(days=2), "ingested_at": NOON}, "occurred_at is after"),
+    ],
+)
+def test_an_absurd_value_is_set_aside_and_the_day_goes_on(settings, changes, rule):
+    _load(settings, [_event(0), _event(0, event_id="x", **changes)])
+    receipt = extract.run(settings, DAY)
+    assert (receipt["rows_in_snapshot"], receipt["rows_quarantined"]) == (1, 1)
+    ((_, key, said),) = _quarantined(settings)
+    assert key == "x"
+    assert said.startswith(rule)
+
+
+def test_a_missing_required_column_is_named_before_anything_is_written(settings):
+    _load(settings, [_event(0)])
+    with postgres.changing(settings.shop_owner_url, "shop") as connection:
+        connection.execute(sa.text("ALTER TABLE shop.events DROP COLUMN customer_id"))
+    with pytest.raises(Refused, match=r"shop\.events lacks customer_id"):
+        extract.run(settings, DAY)
+    assert snapshots.days(settings.home) == []
+
+
+def test_a_shop_without_events_is_told_what_to_make(settings):
+    with postgres.changing(settings.shop_owner_url, "shop") as connection:
+        connection.execute(sa.text("DROP TABLE IF EXISTS shop.events"))
+    with pytest.raises(Refused, match=r"no table or view shop\.events"):
+        extract.run(settings, DAY)
+
+
+def test_a_right_that_is_missing_is_a_refusal_and_not_tried_again(settings):
+    _load(settings, [_event(0)])
+    with postgres.changing(settings.shop_owner_url, "shop") as connection:
+        connection.execute(sa.text("REVOKE SELECT ON shop.events FROM intent_extract"))
+    with pytest.raises(Refused, match=r"Postgres refuses to read: .*permission denied"):
+        extract.run(settings, DAY)
+
+
+def test_lines_that_no_database_can_hold_are_set_aside(settings, tmp_path):
+    file = tmp_path / "events.csv"
+    header = "event_id,customer_id,event_type,occurred_at,quantity,query_text\n"
+    good = "e1,c1,search,2026-06-30T12:00:00Z,1,red shoes\n"
+    nul = "e2,c1,search,2026-06-30T12:00:00Z,1,red\0shoes\n"
+    huge = "e3,c1,cart,2026-06-30T12:00:00Z,99999999999,\n"
+    file.write_text(header + good + nul + huge)
+    assert shop.load_file(settings, file, "native") == (1, 2)
+    assert [row[2] for row in _quarantined(settings)] == [
+        "query_text holds a NUL",
+        "quantity cannot be read",
+    ]
