@@ -114,24 +114,25 @@ def airflow_alone(home: Path, retry_delay_seconds: int = 1) -> Iterator[Airflow]
         "INTENT_PYTHON": str(_stand_in(home)),
         "INTENT_RETRY_DELAY_SECONDS": str(retry_delay_seconds),
     }
+    # Only while this Airflow starts: other installations of the same test run have real steps.
     with mock.patch.object(configuration, "schedule", return_value=schedule):
         installation = Installation.prepare(home, Calendar(last_day=LAST_DAY))
         configuration.write_all(installation)
         installation.postgres.create()
         supervisor = Supervisor(installation)
         supervisor.launch()
-        try:
-            _start(installation, supervisor)
-            with _client(installation) as http:
-                secrets = installation.secrets
-                api = AirflowApi(str(http.base_url), configuration.USER, secrets.airflow)
-                for dag_id in DAGS:
-                    until(partial(api.dag_is_known, dag_id), dag_id)
-                    api.unpause(dag_id)
-                yield Airflow(api, http, home)
-                api.close()
-        finally:
-            supervisor.shutdown()
+        _start(installation, supervisor)
+    try:
+        with _client(installation) as http:
+            secrets = installation.secrets
+            api = AirflowApi(str(http.base_url), configuration.USER, secrets.airflow)
+            for dag_id in DAGS:
+                until(partial(api.dag_is_known, dag_id), dag_id)
+                api.unpause(dag_id)
+            yield Airflow(api, http, home)
+            api.close()
+    finally:
+        supervisor.shutdown()
 
 
 def _stand_in(home: Path) -> Path:

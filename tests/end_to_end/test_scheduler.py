@@ -153,7 +153,10 @@ def test_a_second_training_waits_for_the_first(airflow):
     airflow.tell("train", "sleep")
     for day in ("2026-04-01", "2026-04-02"):
         airflow.api.trigger("intent_train", f"test_{day}", {"as_of_date": day})
-    rows = until(lambda: [r for r in airflow.journal() if r[0] == "train"], "the first training")
+    rows = until(
+        lambda: [r for r in airflow.journal() if r[:2] == ("train", "2026-04-01")],
+        "the first training",
+    )
     assert airflow.api.run("intent_train", "test_2026-04-02")["state"] == "queued"
     os.kill(rows[0][3], 9)  # out of memory, say: it is retried
     assert airflow.ended("intent_train", "test_2026-04-01") == "success"
