@@ -1,7 +1,6 @@
 """Resolve the champion, verify its manifest, and pin that version for a day."""
 
 import json
-import shutil
 import tempfile
 from datetime import date
 from pathlib import Path
@@ -69,6 +68,20 @@ def _verified(settings: Settings, version: registry.Version) -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             copied = registry.download(settings, version, Path(folder))
             manifest.verify(copied, digest, key)
-            shutil.move(copied, target)
-    manifest.verify(target, digest, key)
+            _keep(copied, target)
+    facts = manifest.verify(target, digest, key)
+    if facts.get("gate") != "passed":
+        raise Refused(
+            f"Version {version.number} of {settings.model_name} carries the tag of a passed gate, "
+            "but was signed with another verdict: not served."
+        )
     return target
+
+
+def _keep(copied: Path, target: Path) -> None:
+    """Move a verified copy to its place, unless another day that is pinned just now was faster."""
+    try:
+        copied.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
