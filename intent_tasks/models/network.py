@@ -141,10 +141,13 @@ def _head(architecture: Architecture) -> keras.Model:
         name="normal",
     )
     state = layers.GRU(width, name="gru")(events, mask=mask)  # (n, D)
-    past = layers.Dense(width, activation="gelu", name="past_dense")(normal(statics))
+    known = normal(statics)
+    past = layers.Dense(width, activation="gelu", name="past_dense")(known)
     both = layers.Dropout(0.1)(layers.Concatenate()([state, past]))
     hidden = layers.Dense(width, activation="gelu", name="both")(both)
-    logits = layers.Dense(len(HORIZONS_DAYS), name="hazard")(hidden)
+    # A straight way from the past to the hazards: what is linear need not be learned by layers.
+    straight = layers.Dense(len(HORIZONS_DAYS), use_bias=False, name="straight")(known)
+    logits = layers.Add()([layers.Dense(len(HORIZONS_DAYS), name="hazard")(hidden), straight])
     return keras.Model(
         [events, mask, statics], Calibration(name="calibration")(logits), name="head"
     )
