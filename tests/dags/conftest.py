@@ -1,6 +1,8 @@
 """Airflow in a throw-away home, with the DAGs and plugins of this checkout."""
 
+import atexit
 import os
+import shutil
 import stat
 import sys
 import tempfile
@@ -25,6 +27,7 @@ logging_level = WARNING
 def _import_airflow() -> None:
     """Airflow reads where it lives when it is imported; servers of other tests must not see it."""
     home = Path(tempfile.mkdtemp(prefix="intent-airflow-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
     (home / "airflow.cfg").write_text(AIRFLOW_CFG)
     before = os.environ.copy()
     os.environ["AIRFLOW_HOME"] = str(home)

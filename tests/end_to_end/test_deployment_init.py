@@ -1,6 +1,7 @@
 """The service `init` of the deployment, against a real PostgreSQL."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ def server(tmp_path: Path) -> Iterator[postgres.Server]:
     run(server.url(), f"CREATE ROLE postgres LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
     yield server
     server.stop()
+    shutil.rmtree(folder)
 
 
 def run(url: SecretStr, statement: str) -> list[tuple]:
