@@ -156,7 +156,9 @@ def _train(
         [float(v) for v in statics.std(axis=0) + 1e-3],
     )
     built = network.build(architecture)
-    losses = training.fit(built, train.inputs, train.first, settings.seed)
+    losses = training.fit(
+        built, train.inputs, train.first, (calibrate.inputs, calibrate.first), settings.seed
+    )
     if not np.isfinite(losses).all():
         raise Refused(
             f"The loss of the network became {losses[-1]} while it was trained: nothing is kept. "

@@ -66,7 +66,7 @@ def trained():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "BATCH", 50)  # few rows: enough steps only in small batches
         patch.setattr(training, "LEARNING_RATE", 1e-2)
-        losses = training.fit(built, train, first[:half], SEED)
+        losses = training.fit(built, train, first[:half], (later, first[half:]), SEED)
     training.calibrate(built, later, first[half:])
     rates = {str(h): float((first <= n).mean()) for n, h in enumerate(HORIZONS_DAYS)}
     model = files.Model(architecture, vocabulary, built, rates, rates)
