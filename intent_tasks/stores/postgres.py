@@ -221,7 +221,7 @@ def as_csv(url: SecretStr, query: str) -> str:
     with reading(url) as connection:
         try:
             found = connection.exec_driver_sql(query.replace("%", "%%"))
-        except sa.exc.ProgrammingError as error:
+        except (sa.exc.ProgrammingError, sa.exc.DataError) as error:
             raise BadInput(f"{str(error.orig).strip()}") from None
         text = io.StringIO()
         if found.returns_rows:

@@ -12,7 +12,7 @@ import requests
 
 from intent_tasks.core.encoding import CODED, NUMERIC, STATICS
 from intent_tasks.definition import HORIZONS_DAYS
-from intent_tasks.errors import TemporaryFailure
+from intent_tasks.errors import BadInput, TemporaryFailure
 from intent_tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -86,8 +86,19 @@ def champion(settings: Settings) -> int | None:
 
 
 def promote(settings: Settings, version: int) -> None:
-    """Give a version the alias `champion`: the call that the MLflow UI makes."""
+    """Give a version the alias `champion`: the call that the MLflow UI makes.
+
+    Raises:
+        BadInput: there is no such version.
+    """
     with connected(settings) as client:
+        found = client.search_model_versions(f"name = '{settings.model_name}'")
+        known = sorted(int(each.version) for each in found)
+        if version not in known:
+            raise BadInput(
+                f"There is no version {version} of {settings.model_name}. Versions: "
+                f"{', '.join(map(str, known)) or 'none yet; run intent_train in Airflow first'}."
+            )
         client.set_registered_model_alias(settings.model_name, CHAMPION, str(version))
 
 
