@@ -1,0 +1,47 @@
+"""Which shop the demo serves is decided, and refused, before anything is begun."""
+
+from datetime import date
+
+import pytest
+
+from intent_tasks import simulator
+from intent_tasks.errors import BadInput
+from intent_tasks.local.demo import demo
+from intent_tasks.local.shop import choose_shop
+
+
+@pytest.mark.parametrize(
+    ("content", "layout", "message"),
+    [
+        (None, "retailrocket", "There is no file"),
+        ("", "retailrocket", "is empty"),
+        ("a,b\n1,2\n", "retailrocket", "lacks user_id"),
+        ("user_id,item_id,event,ts\n1,2,fly,3\n", "retailrocket", "no usable line"),
+        ("user_id,item_id,event,ts\n1,2,view,1442534400\n", "rees", "no format 'rees'"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_before_the_state_folder_is_made(
+    tmp_path, content, layout, message
+):
+    events, home = tmp_path / "events.csv", tmp_path / "state"
+    if content is not None:
+        events.write_text(content)
+    with pytest.raises(BadInput, match=message):
+        demo(home, events, layout, None)
+    assert not home.exists()
+
+
+def test_a_format_without_a_file_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="EVENTS="):
+        demo(tmp_path / "state", None, "retailrocket", None)
+
+
+def test_the_today_of_recorded_events_is_their_last_day(tmp_path):
+    events = tmp_path / "events.csv"
+    lines = ["1,2,view,1442534400", "a broken line", "1,2,transaction,1442534500"]
+    events.write_text("user_id,item_id,event,ts\n" + "\n".join(lines))
+    assert choose_shop(events, "retailrocket").last_day == date(2015, 9, 18)
+
+
+def test_the_today_of_the_simulated_shop_is_the_simulators():
+    assert choose_shop(None, None).last_day == simulator.Config().last_day
