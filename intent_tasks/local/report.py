@@ -41,12 +41,20 @@ ORDER BY probability_7d DESC, customer_id
 LIMIT 10
 """
 
+SKIPPED = """
+SELECT coalesce(sum((receipt->>'population')::int), 0) AS population,
+       coalesce(sum((receipt->>'skipped_without_consent')::int), 0) AS skipped
+FROM intent.runs
+WHERE step = 'score' AND as_of_date = :day
+"""
+
 
 def show(console: Console, installation: Installation, settings: Settings, plan: Plan) -> None:
     """Print feedback metrics, ten predictions, addresses, log-ins and what to try next."""
     console.print()
     console.print(_feedback(settings, plan))
     console.print(_predictions(settings, plan))
+    console.print(_skipped(settings, plan))
     for line in _doors(installation):
         console.print(line, highlight=False, soft_wrap=True)
 
@@ -97,6 +105,14 @@ def _predictions(settings: Settings, plan: Plan) -> Table:
             row.reason or "-",
         )
     return table
+
+
+def _skipped(settings: Settings, plan: Plan) -> str:
+    (row,) = _rows(settings, SKIPPED, day=plan.today)
+    return (
+        f"Of {row.population} active customers {row.skipped} were not predicted: they did not "
+        "agree to personalisation."
+    )
 
 
 def _doors(installation: Installation) -> list[str]:

@@ -3,13 +3,15 @@
 import hashlib
 from datetime import UTC, date, datetime
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import consent, postgres, snapshots
 from intent_tasks.tables import customer_keys, erasures, predictions, promotions
 
 _scores = sa.table(
@@ -33,12 +35,14 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         BadInput: the day is not pinned, or a bucket is not scored with the pinned version.
     """
     pin, scores = _finished(settings, as_of_date)
+    refused = consent.keys_that_say_no(settings)
+    withdrawn = _withdrawn(settings, as_of_date, scores, refused)
     with postgres.writing(settings, "publish", as_of_date) as connection:
-        digest = _digest(pin, scores, _erased_keys(connection))
+        digest = _digest(pin, scores, [*_erased_keys(connection), *withdrawn])
         published = postgres.recorded_receipt(connection, "publish", as_of_date)
         if published and published["digest"] == digest:
             return published
-        counts = _replace(connection, settings, as_of_date, pin, scores)
+        counts = _replace(connection, settings, as_of_date, pin, scores, withdrawn)
         _note_promotion(connection, as_of_date, pin)
         receipt = {
             "as_of_date": str(as_of_date),
@@ -77,14 +81,29 @@ def _finished(settings: Settings, as_of_date: date) -> tuple[Receipt, dict[int, 
     return pin, scores
 
 
+def _withdrawn(
+    settings: Settings, as_of_date: date, scores: dict[int, Receipt], refused: pa.Array
+) -> list[str]:
+    """Return who was scored and has withdrawn their consent since."""
+    found: set[str] = set()
+    for bucket, receipt in scores.items():
+        rows = snapshots.read_scores(settings.home, as_of_date, bucket, receipt["digest"])
+        found |= set(rows["customer_key"].filter(_are_in(rows, refused)).to_pylist())
+    return sorted(found)
+
+
+def _are_in(scores: pa.Table, keys: pa.Array) -> pa.ChunkedArray:
+    return pc.is_in(scores["customer_key"], value_set=keys)
+
+
 def _erased_keys(connection: sa.Connection) -> list[str]:
     query = sa.select(erasures.c.customer_key).order_by(erasures.c.customer_key)
     return list(connection.scalars(query))
 
 
-def _digest(pin: Receipt, scores: dict[int, Receipt], erased: list[str]) -> str:
+def _digest(pin: Receipt, scores: dict[int, Receipt], left_out: list[str]) -> str:
     """Return one digest of all that a day's rows are made from."""
-    parts = [f"{pin['model_version']}/{pin['run_id']}", *erased]
+    parts = [f"{pin['model_version']}/{pin['run_id']}", *left_out]
     parts += [f"{bucket}:{scores[bucket]['digest']}" for bucket in sorted(scores)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -95,24 +114,33 @@ def _replace(
     as_of_date: date,
     pin: Receipt,
     scores: dict[int, Receipt],
+    withdrawn: list[str],
 ) -> dict[str, int]:
     """Replace the day's rows; return how many were scored, left out and written."""
     connection.execute(_CREATE_SCORES)
-    scored = 0
+    scored = kept = 0
+    refused = pa.array(withdrawn, pa.string())
     for bucket, receipt in scores.items():
         rows = snapshots.read_scores(settings.home, as_of_date, bucket, receipt["digest"])
-        scored += postgres.copy_in(connection, "new_scores", rows)
+        scored += rows.num_rows
+        allowed = rows.filter(pc.invert(_are_in(rows, refused)))
+        kept += postgres.copy_in(connection, "new_scores", allowed)
     postgres.ensure_partition(connection, as_of_date)
     connection.execute(sa.delete(predictions).where(predictions.c.as_of_date == as_of_date))
     written = connection.execute(_insert(as_of_date, pin)).rowcount
     erased = _count_erased(connection)
-    if scored != written + erased:
+    if kept != written + erased:
         raise BadInput(
-            f"{scored} customers were scored for {as_of_date}, but {written} can be written and "
+            f"{kept} customers were scored for {as_of_date}, but {written} can be written and "
             f"{erased} were erased: the others have no row in intent.customer_keys. "
             f"Was INTENT_IDENTITY_KEY changed? Extract and score the day again."
         )
-    return {"scored": scored, "rows": written, "erased": erased}
+    return {
+        "scored": scored,
+        "rows": written,
+        "erased": erased,
+        "withdrawn": scored - kept,
+    }
 
 
 def _insert(as_of_date: date, pin: Receipt) -> sa.Insert:

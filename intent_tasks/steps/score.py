@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import manifest, postgres, snapshots
+from intent_tasks.stores import consent, manifest, postgres, snapshots
 
 MOST_REASONS = 3
 MOST_LOOKED_AT = 8
@@ -39,17 +39,36 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
     folder = settings.home / pin["model_path"]
     key = settings.manifest_key.get_secret_value().encode()
     manifest.verify(folder, pin["manifest_digest"], key)
-    events = snapshots.read(settings.home, settings.definition, as_of_date, [bucket])
+    everybody = snapshots.read(settings.home, settings.definition, as_of_date, [bucket])
+    events = _with_consent(settings, everybody)
     scores = _scores(settings, as_of_date, pin, events)
+    population = _population(settings, as_of_date, everybody)
+    scored = _population(settings, as_of_date, events)
     receipt = {
         "as_of_date": str(as_of_date),
-        "customers": scores.num_rows,
+        "population": population,
+        "scored": scored,
+        "skipped_without_consent": population - scored,
         "digest": snapshots.write_scores(settings.home, as_of_date, bucket, scores),
         "model_version": pin["model_version"],
     }
     with postgres.writing(settings, "score", as_of_date, bucket) as connection:
         postgres.record(connection, "score", as_of_date, receipt, bucket)
     return receipt
+
+
+def _with_consent(settings: Settings, events: pa.Table) -> pa.Table:
+    """Leave out who may not be predicted, before anything is computed about them."""
+    refused = consent.keys_that_say_no(settings)
+    return events.filter(pc.invert(pc.is_in(events["customer_key"], value_set=refused)))
+
+
+def _population(settings: Settings, as_of_date: date, events: pa.Table) -> int:
+    """Return how many customers did something in the last `population_days`."""
+    definition = settings.definition
+    first = definition.day_end(as_of_date) - timedelta(days=definition.population_days)
+    recent = pc.greater_equal(events["occurred_at"], pa.scalar(first, snapshots.INSTANT))
+    return int(pc.count_distinct(events["customer_key"].filter(recent)).as_py())
 
 
 def _scores(settings: Settings, as_of_date: date, pin: Receipt, events: pa.Table) -> pa.Table:

@@ -59,7 +59,7 @@ def score(settings, day, probability_of=lambda customer: 0.25, version=1):
         ]
         scores = pa.Table.from_pylist(rows, snapshots.SCORES)
         digest = snapshots.write_scores(settings.home, day, bucket, scores)
-        receipt = {"digest": digest, "model_version": version, "customers": len(rows)}
+        receipt = {"digest": digest, "model_version": version, "scored": len(rows)}
         with postgres.writing(settings, "score", day, bucket) as connection:
             postgres.record(connection, "score", day, receipt, bucket)
 

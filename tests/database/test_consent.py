@@ -1,0 +1,94 @@
+"""Nobody who said no is predicted, whenever they said it; of others nothing need be known."""
+
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+
+from intent_tasks.errors import BadInput, Refused
+from intent_tasks.steps import publish
+from intent_tasks.stores import consent, postgres
+from tests.database.conftest import CUSTOMERS, DAY
+
+pytestmark = pytest.mark.database
+
+COLUMNS = "consent_personalisation, consent_marketing, suppressed"
+
+
+def say(settings, customer, personalisation, marketing=None, suppressed=None):
+    """Write what a customer says; None is null."""
+    insert = sa.text(
+        f"INSERT INTO shop.customers (customer_id, {COLUMNS}) VALUES (:id, :p, :m, :s) "
+        "ON CONFLICT (customer_id) DO UPDATE SET consent_personalisation = :p, "
+        "consent_marketing = :m, suppressed = :s"
+    )
+    values = {"id": customer, "p": personalisation, "m": marketing, "s": suppressed}
+    with postgres.changing(settings.shop_owner_url, "test") as connection:
+        connection.execute(insert, values)
+
+
+def change_shop(settings, statement):
+    with postgres.changing(settings.shop_owner_url, "test") as connection:
+        connection.execute(sa.text(statement))
+
+
+def published(settings):
+    with postgres.reading(settings.analyst_url) as connection:
+        return set(connection.scalars(sa.text("SELECT customer_id FROM intent.predictions")))
+
+
+def test_only_a_yes_is_a_yes_and_null_is_a_no(small_shop):
+    for customer, said in zip("abcde", (True, False, None, True, True), strict=True):
+        say(small_shop, customer, said, suppressed={"d": True, "e": False}.get(customer))
+    said = consent.read(small_shop, "personalisation")
+    assert sorted(said.yes.to_pylist()) == ["a", "e"]
+    assert sorted(said.no.to_pylist()) == ["b", "c", "d"]
+    assert consent.read(small_shop, "marketing").yes.to_pylist() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "no"),
+    [
+        ("DROP TABLE shop.customers", []),
+        ("ALTER TABLE shop.customers DROP COLUMN consent_personalisation", ["s"]),
+        ("ALTER TABLE shop.customers DROP COLUMN suppressed", ["n"]),
+    ],
+)
+def test_what_the_shop_does_not_record_is_not_known(small_shop, change, no):
+    say(small_shop, "n", False)
+    say(small_shop, "s", True, suppressed=True)
+    change_shop(small_shop, change)
+    assert consent.read(small_shop, "personalisation").no.to_pylist() == no
+
+
+def test_a_consent_that_is_no_boolean_is_refused_by_name(small_shop):
+    change_shop(small_shop, "ALTER TABLE shop.customers ALTER COLUMN consent_marketing TYPE text")
+    with pytest.raises(Refused, match=r"shop\.customers\.consent_marketing is TEXT"):
+        consent.read(small_shop, "marketing")
+    with pytest.raises(BadInput, match="purposes: personalisation, marketing"):
+        consent.read(small_shop, "profiling")
+
+
+def test_a_consent_withdrawn_after_scoring_leaves_the_row_out_and_is_counted(scored_shop):
+    say(scored_shop, CUSTOMERS[0], False)
+    say(scored_shop, CUSTOMERS[1], True)
+    receipt = publish.run(scored_shop, DAY)
+    counts = {name: receipt[name] for name in ("scored", "rows", "erased", "withdrawn")}
+    assert counts == {"scored": 24, "rows": 23, "erased": 0, "withdrawn": 1}
+    assert published(scored_shop) == set(CUSTOMERS[1:])
+    assert publish.run(scored_shop, DAY) == receipt, "the same again"
+
+
+def test_a_consent_withdrawn_after_publishing_takes_the_row_out_when_the_day_runs_again(
+    scored_shop,
+):
+    assert publish.run(scored_shop, DAY)["withdrawn"] == 0
+    say(scored_shop, CUSTOMERS[5], None)
+    assert publish.run(scored_shop, DAY)["withdrawn"] == 1
+    assert published(scored_shop) == set(CUSTOMERS) - {CUSTOMERS[5]}
+
+
+def test_the_keys_of_those_who_say_no_are_those_of_the_snapshots(scored_shop):
+    for customer in CUSTOMERS:
+        say(scored_shop, customer, False)
+    assert publish.run(scored_shop, DAY)["withdrawn"] == len(CUSTOMERS)
+    assert consent.keys_that_say_no(scored_shop).type == pa.string()
