@@ -24,6 +24,13 @@ ROLES = ("champion", "challenger")
 BANDS = {"hot": 4.0, "warm": 1.5, "cool": 0.5, "cold": 0.0}
 """Least lift over the realised base rate of the main horizon, hottest first."""
 
+LEAST_GROUP = 10
+"""Customers below which a group is not shown: it would say something about single ones.
+
+`intent.feedback_metrics`, from which every aggregate shown to people is read, can hold no smaller
+one.
+"""
+
 FALLBACK_LEVELS = ("model", "recent", "base_rate")
 """Where a score came from: the model, the customer's last good score, or the base rate."""
 

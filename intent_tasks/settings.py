@@ -32,6 +32,10 @@ class Schedule(BaseSettings):
     """When a day is predicted, in that zone, on the morning after it."""
     weekly_cron: str = "0 4 * * 1"
     """When a new version is trained, in that zone."""
+    erase_cron: str = "0 1 * * *"
+    """When requests to be erased are worked off, in that zone."""
+    retention_cron: str = "0 5 * * *"
+    """When what is older than its limit is deleted, in that zone."""
     last_day: date | None = None
     """Last day of a shop that is a recording: nothing is scheduled after it."""
     python: str = sys.executable
@@ -81,6 +85,8 @@ class Settings(Schedule):
     """Key of the HMAC that turns customer_id into customer_key."""
     identity_key_id: str = "k1"
     """Name of that key, kept beside every customer_key."""
+    previous_identity_keys: dict[str, SecretStr] = {}
+    """Earlier keys, name → key, as JSON: for `intent rotate-key` and for older tombstones."""
     manifest_key: SecretStr
     """Key that signs the manifests of model versions."""
 

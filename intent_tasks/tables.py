@@ -17,10 +17,18 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    func,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from intent_tasks.definition import BANDS, EVENT_TYPES, FALLBACK_LEVELS, HORIZONS_DAYS, ROLES
+from intent_tasks.definition import (
+    BANDS,
+    EVENT_TYPES,
+    FALLBACK_LEVELS,
+    HORIZONS_DAYS,
+    LEAST_GROUP,
+    ROLES,
+)
 
 SHOP = "shop"
 INTENT = "intent"
@@ -178,6 +186,7 @@ feedback_metrics = Table(
     Column("buyer_count", Integer, nullable=False, comment="of them, who purchased"),
     Column("model_version", Integer, nullable=False, comment="version that predicted"),
     Column("known_until", Date, nullable=False, comment="shop day whose end this was known at"),
+    CheckConstraint(f"customer_count >= {LEAST_GROUP}", name="customer_count_is_no_small_group"),
     comment="How right the predictions were, per day, role, horizon and slice.",
 )
 
@@ -213,6 +222,60 @@ erasures = Table(
     "erasures",
     intent_metadata,
     Column("customer_key", Text, primary_key=True, comment="keyed HMAC of the erased customer"),
-    Column("erased_at", Instant, nullable=False, comment="when, UTC"),
+    Column("key_id", Text, nullable=False, comment="name of the HMAC key it was made with"),
+    Column("erased_at", Instant, nullable=False, comment="when the erasure was begun, UTC"),
+    Column("finished_at", Instant, comment="when every place was cleared, UTC; null: not yet"),
+    Column("removed", JSONB, comment="rows that were removed, by place"),
+    Column(
+        "model_versions",
+        ARRAY(Integer),
+        comment="versions whose training read events of the customer",
+    ),
     comment="Tombstones: extracts and publishing leave these customers out.",
+)
+
+erasure_requests = Table(
+    "erasure_requests",
+    intent_metadata,
+    Column("request_id", BigInteger, primary_key=True, autoincrement=True, comment="number"),
+    Column("customer_id", Text, comment="whom to erase; null once it is done"),
+    Column("requested_by", Text, comment="who asked, such as the system that forwards it"),
+    Column(
+        "requested_at",
+        Instant,
+        nullable=False,
+        server_default=func.now(),
+        comment="when it was asked for, UTC",
+    ),
+    Column("customer_key", Text, comment="keyed HMAC of the customer, once it is done"),
+    Column("done_at", Instant, comment="when the customer was erased, UTC; null: not yet"),
+    comment="Who asked to be erased: the shop inserts customer_id, intent_erase does the rest.",
+)
+
+exports = Table(
+    "exports",
+    intent_metadata,
+    Column("export_id", BigInteger, primary_key=True, autoincrement=True, comment="number"),
+    Column("as_of_date", Date, nullable=False, comment=_AS_OF),
+    Column("purpose", Text, nullable=False, comment="personalisation or marketing"),
+    Column("band", Text, comment="band that was asked for; null: all of them"),
+    Column("path", Text, nullable=False, comment="file that was written"),
+    Column("customer_count", Integer, comment="customers in the file; null: never finished"),
+    Column("without_consent_count", Integer, comment="customers left out for want of a yes"),
+    Column("exported_by", Text, nullable=False, comment="who made it"),
+    Column("exported_at", Instant, nullable=False, comment="when, UTC"),
+    Column("removed_at", Instant, comment="when retention deleted the file, UTC"),
+    comment="Lists of customers that left the database: what, when, where to, by whom.",
+)
+
+model_versions = Table(
+    "model_versions",
+    intent_metadata,
+    Column("model_version", Integer, primary_key=True, comment="version of the registered model"),
+    Column("as_of_date", Date, nullable=False, comment="shop day as of which it was trained"),
+    Column("first_day", Date, nullable=False, comment="first shop day whose events it read"),
+    Column("last_day", Date, nullable=False, comment="last shop day whose events it read"),
+    Column("snapshot_digest", Text, nullable=False, comment="digest of the snapshots it read"),
+    Column("run_id", Text, nullable=False, comment="MLflow run that trained it"),
+    comment="Which days each model version learned from.",
 )

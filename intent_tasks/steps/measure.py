@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from intent_tasks.core.metrics import Estimate, constant_metrics, metrics, resample_weights
-from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.definition import HORIZONS_DAYS, LEAST_GROUP
 from intent_tasks.errors import NothingToDo
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
@@ -29,9 +29,6 @@ METRICS = "metrics"
 
 SLICED_BY = ("band", "fallback_level", "channel")
 """Columns of the predictions whose values make slices."""
-
-LEAST_CUSTOMERS = 10
-"""Smaller slices are not shown: they would say something about single customers."""
 
 
 class _Group(NamedTuple):
@@ -152,13 +149,13 @@ def _rows(day: date, group: _Group, pin: Receipt, seed: int) -> Iterator[dict[st
 
 def _slices(rows: pa.Table) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
     """Yield the name and the members of each slice that is large enough to be shown."""
-    if rows.num_rows >= LEAST_CUSTOMERS:
+    if rows.num_rows >= LEAST_GROUP:
         yield "all", np.ones(rows.num_rows, bool)
     for column in SLICED_BY:
         values = np.asarray(rows[column].to_pylist(), object)
         for value in sorted({v for v in values if v is not None}):
             chosen = values == value
-            if chosen.sum() >= LEAST_CUSTOMERS:
+            if chosen.sum() >= LEAST_GROUP:
                 yield f"{column}={value}", chosen
 
 

@@ -137,7 +137,7 @@ def test_erased_customers_are_left_out_and_counted(settings):
     from intent_tasks.core.identity import customer_keys
 
     key = settings.identity_key.get_secret_value().encode()
-    erase = sa.text("INSERT INTO intent.erasures VALUES (:key, now())")
+    erase = sa.text("INSERT INTO intent.erasures VALUES (:key, now(), 'k1')")
     with postgres.changing(settings.pipeline_url, "test") as connection:
         connection.execute(erase, {"key": str(customer_keys(["gone"], key)[0])})
     receipt = extract.run(settings, DAY)

@@ -52,7 +52,9 @@ def test_an_erased_customer_is_left_out_also_when_the_day_is_published_again(sco
     key = customer_keys(CUSTOMERS[:1], scored_shop.identity_key.get_secret_value().encode())[0]
     with postgres.changing(scored_shop.pipeline_url, "erase") as connection:
         connection.execute(
-            sa.insert(erasures).values(customer_key=str(key), erased_at=datetime.now(UTC))
+            sa.insert(erasures).values(
+                customer_key=str(key), key_id="k1", erased_at=datetime.now(UTC)
+            )
         )
     receipt = publish.run(scored_shop, DAY)
     assert (receipt["scored"], receipt["rows"], receipt["erased"]) == (24, 23, 1)

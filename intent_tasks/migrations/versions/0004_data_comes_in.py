@@ -1,14 +1,182 @@
 """Data comes in: collected files, results of the contract, quarantine and erasure."""
 
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+Instant = sa.DateTime(timezone=True)
+
 
 def upgrade() -> None:
     """Make what is needed to collect, check, set aside and erase."""
+    _complete_tombstones()
+    _make_erasure_requests()
+    _make_exports()
+    _make_model_versions()
+    _hide_small_groups()
+    op.execute(OLD_PARTITIONS)
 
 
 def downgrade() -> None:
     """Undo it."""
+    op.execute("DROP FUNCTION intent.drop_predictions_before")
+    op.drop_constraint("customer_count_is_no_small_group", "feedback_metrics", schema="intent")
+    for table in ("model_versions", "exports", "erasure_requests"):
+        op.drop_table(table, schema="intent")
+    for column in ("model_versions", "removed", "finished_at", "key_id"):
+        op.drop_column("erasures", column, schema="intent")
+
+
+def _complete_tombstones() -> None:
+    """Add the key's name, how far the erasure is and which versions were trained before it."""
+    for column in (
+        sa.Column("key_id", sa.Text, comment="name of the HMAC key it was made with"),
+        sa.Column(
+            "finished_at", Instant, comment="when every place was cleared, UTC; null: not yet"
+        ),
+        sa.Column("removed", postgresql.JSONB, comment="rows that were removed, by place"),
+        sa.Column(
+            "model_versions",
+            sa.ARRAY(sa.Integer),
+            comment="versions whose training read events of the customer",
+        ),
+    ):
+        op.add_column("erasures", column, schema="intent")
+    op.execute(
+        "UPDATE intent.erasures "
+        "SET key_id = coalesce((SELECT max(key_id) FROM intent.customer_keys), 'k1')"
+    )
+    op.alter_column("erasures", "key_id", nullable=False, schema="intent")
+    op.alter_column(
+        "erasures",
+        "erased_at",
+        existing_comment="when, UTC",
+        comment="when the erasure was begun, UTC",
+        schema="intent",
+    )
+
+
+def _make_erasure_requests() -> None:
+    op.create_table(
+        "erasure_requests",
+        sa.Column("request_id", sa.BigInteger, autoincrement=True, comment="number"),
+        sa.Column("customer_id", sa.Text, comment="whom to erase; null once it is done"),
+        sa.Column(
+            "requested_by", sa.Text, comment="who asked, such as the system that forwards it"
+        ),
+        sa.Column(
+            "requested_at",
+            Instant,
+            nullable=False,
+            server_default=sa.func.now(),
+            comment="when it was asked for, UTC",
+        ),
+        sa.Column("customer_key", sa.Text, comment="keyed HMAC of the customer, once it is done"),
+        sa.Column("done_at", Instant, comment="when the customer was erased, UTC; null: not yet"),
+        sa.PrimaryKeyConstraint("request_id"),
+        schema="intent",
+        comment="Who asked to be erased: the shop inserts customer_id, intent_erase does the rest.",
+    )
+    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON intent.erasure_requests TO intent_pipeline")
+
+
+def _make_exports() -> None:
+    op.create_table(
+        "exports",
+        sa.Column("export_id", sa.BigInteger, autoincrement=True, comment="number"),
+        sa.Column(
+            "as_of_date",
+            sa.Date,
+            nullable=False,
+            comment="shop day at whose end the prediction was made",
+        ),
+        sa.Column("purpose", sa.Text, nullable=False, comment="personalisation or marketing"),
+        sa.Column("band", sa.Text, comment="band that was asked for; null: all of them"),
+        sa.Column("path", sa.Text, nullable=False, comment="file that was written"),
+        sa.Column(
+            "customer_count", sa.Integer, comment="customers in the file; null: never finished"
+        ),
+        sa.Column(
+            "without_consent_count", sa.Integer, comment="customers left out for want of a yes"
+        ),
+        sa.Column("exported_by", sa.Text, nullable=False, comment="who made it"),
+        sa.Column("exported_at", Instant, nullable=False, comment="when, UTC"),
+        sa.Column("removed_at", Instant, comment="when retention deleted the file, UTC"),
+        sa.PrimaryKeyConstraint("export_id"),
+        schema="intent",
+        comment="Lists of customers that left the database: what, when, where to, by whom.",
+    )
+    op.execute("GRANT SELECT, INSERT, UPDATE ON intent.exports TO intent_pipeline")
+    op.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA intent TO intent_pipeline")
+    op.execute("GRANT SELECT ON intent.exports TO intent_analyst")
+
+
+def _make_model_versions() -> None:
+    op.create_table(
+        "model_versions",
+        sa.Column("model_version", sa.Integer, comment="version of the registered model"),
+        sa.Column(
+            "as_of_date",
+            sa.Date,
+            nullable=False,
+            comment="shop day as of which it was trained",
+        ),
+        sa.Column(
+            "first_day", sa.Date, nullable=False, comment="first shop day whose events it read"
+        ),
+        sa.Column(
+            "last_day", sa.Date, nullable=False, comment="last shop day whose events it read"
+        ),
+        sa.Column(
+            "snapshot_digest",
+            sa.Text,
+            nullable=False,
+            comment="digest of the snapshots it read",
+        ),
+        sa.Column("run_id", sa.Text, nullable=False, comment="MLflow run that trained it"),
+        sa.PrimaryKeyConstraint("model_version"),
+        schema="intent",
+        comment="Which days each model version learned from.",
+    )
+    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON intent.model_versions TO intent_pipeline")
+    op.execute("GRANT SELECT ON intent.model_versions TO intent_analyst")
+
+
+def _hide_small_groups() -> None:
+    op.create_check_constraint(
+        "customer_count_is_no_small_group",
+        "feedback_metrics",
+        "customer_count >= 10",
+        schema="intent",
+    )
+
+
+OLD_PARTITIONS = """
+CREATE FUNCTION intent.drop_predictions_before(day date) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    partition record;
+    dropped integer := 0;
+BEGIN
+    FOR partition IN
+        SELECT c.relname, to_date(right(c.relname, 6), 'YYYYMM') AS month
+        FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'intent.predictions'::regclass
+    LOOP
+        IF partition.month + interval '1 month' <= day THEN
+            EXECUTE format('DROP TABLE intent.%I', partition.relname);
+            dropped := dropped + 1;
+        END IF;
+    END LOOP;
+    RETURN dropped;
+END $$;
+COMMENT ON FUNCTION intent.drop_predictions_before IS
+    'Drops the partitions of predictions that hold only days before this one.';
+REVOKE ALL ON FUNCTION intent.drop_predictions_before FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION intent.drop_predictions_before TO intent_pipeline;
+"""
