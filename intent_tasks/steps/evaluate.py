@@ -39,7 +39,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         raise BadInput(f"Run `intent step train --as-of-date {as_of_date}` first.")
     test = pq.read_table(folder / TEST)
     config = json.loads((folder / MODEL / "config.json").read_text())
-    customers = np.unique(test["customer"].to_numpy(), return_inverse=True)[1]
+    customers = np.unique(test["customer_key"].to_numpy(), return_inverse=True)[1]
     weights = resample_weights(int(customers.max()) + 1, settings.seed)
     table = dict(_measured(test, config, weights, customers))
     checks = _judge(test, config, table, weights, customers)

@@ -22,8 +22,8 @@ from intent_tasks.core.rules import OK, REQUIRED, BadRow, broken_rules
 from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres, quarantine, snapshots, source
-from intent_tasks.tables import customer_keys, erasures, events, products, runs
+from intent_tasks.stores import identity, postgres, quarantine, snapshots, source
+from intent_tasks.tables import customer_keys, events, products, runs
 
 SNAPSHOT = "snapshot"
 """Ledger rows of this name say which snapshot of a day of arrival is the true one."""
@@ -91,6 +91,7 @@ def complete_snapshots(
         so the last `recount_days` are counted again.
     """
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    identity.check_key(settings)
     with postgres.reading(settings.shop_url) as connection:
         columns = source.columns(connection)
         if absent := [name for name in REQUIRED if name not in columns]:
@@ -128,6 +129,7 @@ def _is_whole(settings: Settings, day: date, receipt: Receipt) -> bool:
         found is not None
         and found["digest"] == receipt["digest"]
         and found["bucket_count"] == settings.bucket_count
+        and found["key_id"] == settings.identity_key_id
     )
 
 
@@ -138,12 +140,15 @@ def _has_changed(warehouse: _Warehouse, day: date, last: date, known: Receipt) -
 
 def _write(settings: Settings, day: date, counted: int, rows: pa.Table) -> None:
     """Write one day: file, keys of customers, rows set aside and ledger."""
-    rules = broken_rules(rows)
-    good = rows.filter(pc.equal(rules, OK))
-    bad = _bad_rows(rows, rules)
     with postgres.writing(settings, SNAPSHOT, day) as connection:
-        kept = _without_erased(connection, _keyed(settings, good))
-        erased = good.num_rows - kept.num_rows
+        # The unusable rows of an erased customer are not set aside either.
+        left = rows.filter(
+            pc.invert(identity.are_erased(connection, settings, rows["customer_id"]))
+        )
+        erased = rows.num_rows - left.num_rows
+        rules = broken_rules(left)
+        kept = _keyed(settings, left.filter(pc.equal(rules, OK)))
+        bad = _bad_rows(left, rules)
         if counted != kept.num_rows + len(bad) + erased:
             raise TemporaryFailure(
                 f"{counted} rows arrived on {day}, but {kept.num_rows} were copied, {len(bad)} set "
@@ -152,7 +157,12 @@ def _write(settings: Settings, day: date, counted: int, rows: pa.Table) -> None:
         _write_keys(connection, settings, kept)
         quarantine.replace(connection, f"{events.fullname} {day}", bad)
         written = snapshots.write_day(
-            settings.home, day, _snapshot(kept), settings.bucket_count, counted
+            settings.home,
+            day,
+            _snapshot(kept),
+            settings.bucket_count,
+            counted,
+            settings.identity_key_id,
         )
         receipt = {
             "as_of_date": str(day),
@@ -197,11 +207,6 @@ def _keyed(settings: Settings, rows: pa.Table) -> pa.Table:
     key = settings.identity_key.get_secret_value().encode()
     keys = pa.array(keys_of(ids.dictionary.to_pylist(), key).tolist(), pa.string())
     return rows.append_column("customer_key", pc.take(keys, ids.indices))
-
-
-def _without_erased(connection: sa.Connection, rows: pa.Table) -> pa.Table:
-    erased = pa.array(list(connection.scalars(sa.select(erasures.c.customer_key))), pa.string())
-    return rows.filter(pc.invert(pc.is_in(rows["customer_key"], value_set=erased)))
 
 
 def _write_keys(connection: sa.Connection, settings: Settings, rows: pa.Table) -> None:

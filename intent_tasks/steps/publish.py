@@ -11,7 +11,7 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import consent, postgres, snapshots
+from intent_tasks.stores import consent, identity, postgres, snapshots
 from intent_tasks.tables import customer_keys, erasures, predictions, promotions
 
 _scores = sa.table(
@@ -34,6 +34,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     Raises:
         BadInput: the day is not pinned, or a bucket is not scored with the pinned version.
     """
+    identity.check_key(settings)
     pin, scores = _finished(settings, as_of_date)
     refused = consent.keys_that_say_no(settings)
     withdrawn = _withdrawn(settings, as_of_date, scores, refused)
@@ -97,8 +98,9 @@ def _are_in(scores: pa.Table, keys: pa.Array) -> pa.ChunkedArray:
 
 
 def _erased_keys(connection: sa.Connection) -> list[str]:
-    query = sa.select(erasures.c.customer_key).order_by(erasures.c.customer_key)
-    return list(connection.scalars(query))
+    """Return the keys of all tombstones; in scores only those of the present key can occur."""
+    found = identity.tombstones(connection)
+    return sorted(key for keys in found.values() for key in keys.to_pylist())
 
 
 def _digest(pin: Receipt, scores: dict[int, Receipt], left_out: list[str]) -> str:

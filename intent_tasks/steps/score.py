@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import sqlalchemy as sa
 
 from intent_tasks.core.encoding import Encoded, encode, history
 from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import consent, manifest, postgres, snapshots
+from intent_tasks.stores import consent, identity, manifest, postgres, snapshots
 
 MOST_REASONS = 3
 MOST_LOOKED_AT = 8
@@ -36,6 +37,7 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
         raise BadInput(f"Run `intent step pin --as-of-date {as_of_date}` first.")
     if bucket not in pin["buckets"]:
         raise BadInput(f"There is no bucket {bucket}; buckets: {pin['buckets']}.")
+    identity.check_key(settings)
     folder = settings.home / pin["model_path"]
     key = settings.manifest_key.get_secret_value().encode()
     manifest.verify(folder, pin["manifest_digest"], key)
@@ -43,16 +45,18 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
     events = _with_consent(settings, everybody)
     scores = _scores(settings, as_of_date, pin, events)
     population = _population(settings, as_of_date, everybody)
-    scored = _population(settings, as_of_date, events)
-    receipt = {
-        "as_of_date": str(as_of_date),
-        "population": population,
-        "scored": scored,
-        "skipped_without_consent": population - scored,
-        "digest": snapshots.write_scores(settings.home, as_of_date, bucket, scores),
-        "model_version": pin["model_version"],
-    }
+    skipped = population - _population(settings, as_of_date, events)
     with postgres.writing(settings, "score", as_of_date, bucket) as connection:
+        left = _without_erased(connection, scores)
+        erased = len(scores["customer_key"].unique()) - len(left["customer_key"].unique())
+        receipt = {
+            "as_of_date": str(as_of_date),
+            "population": population - erased,
+            "scored": len(left["customer_key"].unique()),
+            "skipped_without_consent": skipped,
+            "digest": snapshots.write_scores(settings.home, as_of_date, bucket, left),
+            "model_version": pin["model_version"],
+        }
         postgres.record(connection, "score", as_of_date, receipt, bucket)
     return receipt
 
@@ -61,6 +65,13 @@ def _with_consent(settings: Settings, events: pa.Table) -> pa.Table:
     """Leave out who may not be predicted, before anything is computed about them."""
     refused = consent.keys_that_say_no(settings)
     return events.filter(pc.invert(pc.is_in(events["customer_key"], value_set=refused)))
+
+
+def _without_erased(connection: sa.Connection, scores: pa.Table) -> pa.Table:
+    """Leave out who was erased while the scores were computed."""
+    for keys in identity.tombstones(connection).values():
+        scores = scores.filter(pc.invert(pc.is_in(scores["customer_key"], value_set=keys)))
+    return scores
 
 
 def _population(settings: Settings, as_of_date: date, events: pa.Table) -> int:

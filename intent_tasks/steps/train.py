@@ -40,11 +40,11 @@ MODEL, TEST, LOSSES = "model", "test.parquet", "losses.json"
 
 @dataclass(frozen=True)
 class _Slice:
-    """Rows of several anchors: inputs, horizon of the first purchase, and the customer."""
+    """Rows of several anchors: inputs, horizon of the first purchase, and the customer_key."""
 
     inputs: dict[str, npt.NDArray[Any]]
     first: npt.NDArray[np.int32]
-    customers: npt.NDArray[np.int32]
+    customers: npt.NDArray[Any]
 
     def purchased_within(self, horizon_days: int) -> npt.NDArray[np.bool_]:
         """Return the label of each row at a horizon, shape (n,)."""
@@ -114,7 +114,7 @@ def _slices(settings: Settings, window: Receipt) -> tuple[Vocabulary, dict[str, 
             first_purchases(everything, part.customers, day, settings.definition)
             for part, day in zip(parts, anchors, strict=True)
         ]
-        slices[name] = _slice(parts, labels)
+        slices[name] = _slice(everything.keys, parts, labels)
         _require_buyers(name, slices[name])
     return vocabulary, slices
 
@@ -125,8 +125,10 @@ def _before(events: pa.Table, settings: Settings, day: str) -> pa.Table:
     return events.filter(pa.compute.less(events["ingested_at"], pa.scalar(end, snapshots.INSTANT)))
 
 
-def _slice(parts: list[Encoded], labels: list[npt.NDArray[np.int32]]) -> _Slice:
-    customers = np.concatenate([part.customers for part in parts])
+def _slice(
+    keys: npt.NDArray[Any], parts: list[Encoded], labels: list[npt.NDArray[np.int32]]
+) -> _Slice:
+    customers = keys[np.concatenate([part.customers for part in parts])]
     return _Slice(join(parts), np.concatenate(labels), customers)
 
 
@@ -203,7 +205,7 @@ def _write_test(
     baselines: dict[str, npt.NDArray[np.floating]],
 ) -> None:
     """Keep labels and all predictions of the test slice, for the gate and the evidence."""
-    columns: dict[str, Any] = {"customer": test.customers}
+    columns: dict[str, Any] = {"customer_key": pa.array(test.customers, pa.string())}
     for n, h in enumerate(HORIZONS_DAYS):
         columns[f"purchased_{h}d"] = test.purchased_within(h)
         columns[f"network_{h}d"] = tested[:, n]

@@ -7,7 +7,7 @@ makes a snapshot exist. A file that no manifest names is rubbish of a killed run
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ SCORES = pa.schema(
 )
 """Columns of a score file; `reasons` is a JSON list."""
 
+_FOUND = pa.schema([SCHEMA.field("customer_key"), SCHEMA.field("occurred_at")])
+
 _ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
 
 
@@ -67,7 +69,12 @@ _ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event
 
 
 def write_day(
-    home: Path, day: date, events: pa.Table, bucket_count: int, warehouse_rows: int
+    home: Path,
+    day: date,
+    events: pa.Table,
+    bucket_count: int,
+    warehouse_rows: int,
+    key_id: str = "k1",
 ) -> Manifest:
     """Write the snapshot of one day and return its manifest.
 
@@ -77,6 +84,7 @@ def write_day(
         events: columns of `SCHEMA`, in any order of rows.
         bucket_count: shards of customers.
         warehouse_rows: rows the warehouse held for that day, bad ones included.
+        key_id: name of the key that the customer_keys were made with.
     """
     folder = _day_folder(home, day)
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,17 +94,74 @@ def write_day(
         _write_named_by_digest(folder, bucket, events.filter(pa.array(buckets == bucket)))
         for bucket in range(bucket_count)
     ]
-    written: Manifest = {
-        "day": str(day),
-        "rows": events.num_rows,
-        "warehouse_rows": warehouse_rows,
-        "bucket_count": bucket_count,
+    return _name(
+        folder,
+        {
+            "day": str(day),
+            "key_id": key_id,
+            "warehouse_rows": warehouse_rows,
+            "bucket_count": bucket_count,
+        },
+        files,
+    )
+
+
+def _name(folder: Path, facts: Manifest, files: list[dict[str, Any]]) -> Manifest:
+    """Replace the manifest of a day by one that names these files, and remove all others."""
+    written = facts | {
+        "rows": sum(f["rows"] for f in files),
         "files": files,
         "digest": hashlib.sha256("".join(f["digest"] for f in files).encode()).hexdigest(),
     }
     _replace(folder / "manifest.json", json.dumps(written, indent=1).encode())
     _remove_unnamed(folder, {f["path"] for f in files})
     return written
+
+
+def find(home: Path, day: date, keys: Collection[str]) -> pa.Table:
+    """Return customer_key and occurred_at of the events of some customers on a day of arrival.
+
+    Raises:
+        BadInput: there is no snapshot of that day, or a file of it is damaged.
+    """
+    (found,) = _manifests(home, [day])
+    wanted = set(buckets_of(sorted(keys), found["bucket_count"]).tolist())
+    tables = [
+        _of(_read_file(home, found, f, list(_FOUND.names)), keys)
+        for f in found["files"]
+        if f["bucket"] in wanted
+    ]
+    return pa.concat_tables([_FOUND.empty_table(), *tables])
+
+
+def without(home: Path, day: date, keys: Collection[str]) -> Manifest:
+    """Rewrite the files of a day that hold some customers without them; return the manifest.
+
+    The caller holds the lock of the day. What a killed run left in its folder is removed as well.
+
+    Raises:
+        BadInput: there is no snapshot of that day, or a file of it is damaged.
+    """
+    (found,) = _manifests(home, [day])
+    folder = _day_folder(home, day)
+    wanted = set(buckets_of(sorted(keys), found["bucket_count"]).tolist())
+    files = []
+    for file in found["files"]:
+        if file["bucket"] in wanted:
+            rows = _read_file(home, found, file)
+            kept = _of(rows, keys, others=True)
+            if kept.num_rows < rows.num_rows:
+                file = _write_named_by_digest(folder, file["bucket"], kept)
+        files.append(file)
+    for rubbish in folder.glob(".*"):
+        rubbish.unlink(missing_ok=True)
+    return _name(folder, found, files)
+
+
+def _of(events: pa.Table, keys: Collection[str], others: bool = False) -> pa.Table:
+    """Return the rows of these customers, or of all others."""
+    theirs = pc.is_in(events["customer_key"], value_set=pa.array(sorted(keys), pa.string()))
+    return events.filter(pc.invert(theirs) if others else theirs)
 
 
 def manifest(home: Path, day: date) -> Manifest | None:
@@ -201,7 +266,9 @@ def _write_named_by_digest(folder: Path, bucket: int, rows: pa.Table) -> dict[st
     return {"bucket": bucket, "path": path.name, "rows": rows.num_rows, "digest": file_digest}
 
 
-def _read_file(home: Path, day: Manifest, file: dict[str, Any]) -> pa.Table:
+def _read_file(
+    home: Path, day: Manifest, file: dict[str, Any], columns: Sequence[str] = SCHEMA.names
+) -> pa.Table:
     path = _day_folder(home, date.fromisoformat(day["day"])) / file["path"]
     try:
         content = path.read_bytes()
@@ -213,7 +280,7 @@ def _read_file(home: Path, day: Manifest, file: dict[str, Any]) -> pa.Table:
             f"If it stays so, delete {path.parent} and run "
             f"`intent step extract --as-of-date {day['day']}`."
         )
-    return pq.read_table(pa.BufferReader(content), schema=SCHEMA)
+    return pq.read_table(pa.BufferReader(content), schema=SCHEMA, columns=list(columns))
 
 
 def _remove_unnamed(folder: Path, named: set[str]) -> None:

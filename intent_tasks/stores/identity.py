@@ -1,0 +1,101 @@
+"""The keys of the identity: whether they are those of the data, and who was erased under them.
+
+Outside Postgres a customer is a keyed HMAC of their id. `intent.customer_keys` holds the pairs, all
+made with one key. The tombstones of `intent.erasures` cannot be made anew when that key changes,
+because nobody knows their ids any more: each keeps the name of its key, and ids are looked for
+under every key that has tombstones.
+"""
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from intent_tasks.core.identity import customer_keys as keys_of
+from intent_tasks.errors import Refused
+from intent_tasks.settings import Settings
+from intent_tasks.stores import postgres
+from intent_tasks.tables import customer_keys, erasures
+
+_TOMBSTONES = "intent/tombstones"
+_SHARED = sa.text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 0))")
+
+
+def keys(settings: Settings, ids: Iterable[str], key_id: str | None = None) -> pa.Array:
+    """Return the customer_key of each id, under the present key or an earlier one."""
+    secret = _keyring(settings)[key_id or settings.identity_key_id]
+    return pa.array(keys_of(list(ids), secret).tolist(), pa.string())
+
+
+def check_key(settings: Settings) -> None:
+    """Make sure that the key of the settings is the one that made the data.
+
+    With another one every customer would be a new one: no consent, no tombstone and no score would
+    be theirs.
+
+    Raises:
+        Refused: it is another one; nothing was written yet.
+    """
+    query = sa.select(customer_keys).order_by(customer_keys.c.customer_id).limit(1)
+    with postgres.reading(settings.pipeline_url) as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        return
+    if row.key_id != settings.identity_key_id:
+        raise Refused(
+            f"The data is keyed with {row.key_id!r}, but INTENT_IDENTITY_KEY_ID is "
+            f"{settings.identity_key_id!r}. Nothing was written. Put {row.key_id!r} into "
+            "INTENT_PREVIOUS_IDENTITY_KEYS and run `intent rotate-key`, or set the old key again."
+        )
+    if keys(settings, [row.customer_id])[0].as_py() != row.customer_key:
+        raise Refused(
+            f"INTENT_IDENTITY_KEY is not the key {row.key_id!r} that the data is keyed with. "
+            "Nothing was written. Set the old key again; to change it, name the new one in "
+            "INTENT_IDENTITY_KEY_ID, put the old one into INTENT_PREVIOUS_IDENTITY_KEYS and run "
+            "`intent rotate-key`."
+        )
+
+
+def tombstones(connection: sa.Connection) -> dict[str, pa.Array]:
+    """Return the erased customer_keys by the name of their key.
+
+    A new tombstone waits until the caller's transaction has ended, so that what is written in it
+    holds nobody who is being erased meanwhile.
+    """
+    connection.execute(_SHARED, {"name": _TOMBSTONES})
+    query = sa.select(erasures.c.key_id, erasures.c.customer_key)
+    found: dict[str, list[str]] = {}
+    for key_id, key in connection.execute(query.order_by(*query.selected_columns)):
+        found.setdefault(key_id, []).append(key)
+    return {key_id: pa.array(erased, pa.string()) for key_id, erased in found.items()}
+
+
+def before_new_tombstones(connection: sa.Connection) -> None:
+    """Wait for everybody who has read the tombstones, and hold off who wants to."""
+    lock = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+    connection.execute(lock, {"name": _TOMBSTONES})
+
+
+def are_erased(connection: sa.Connection, settings: Settings, ids: pa.ChunkedArray) -> pa.Array:
+    """Return which rows are of erased customers, by their customer_id; a null is of nobody.
+
+    Raises:
+        Refused: there are tombstones of a key that the settings do not know.
+    """
+    erased = tombstones(connection)
+    if unknown := sorted(erased.keys() - _keyring(settings).keys()):
+        raise Refused(
+            f"intent.erasures holds tombstones of the key {', '.join(unknown)}, which is not in "
+            "INTENT_PREVIOUS_IDENTITY_KEYS: erased customers could come back. Add it there."
+        )
+    names = pc.unique(ids).drop_null()
+    found = pa.array([False] * len(names), pa.bool_())
+    for key_id, known in erased.items():
+        found = pc.or_(found, pc.is_in(keys(settings, names.to_pylist(), key_id), value_set=known))
+    return pc.is_in(ids, value_set=names.filter(found))
+
+
+def _keyring(settings: Settings) -> dict[str, bytes]:
+    ring = settings.previous_identity_keys | {settings.identity_key_id: settings.identity_key}
+    return {name: key.get_secret_value().encode() for name, key in ring.items()}
