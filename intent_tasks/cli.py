@@ -107,8 +107,8 @@ def simulate(
     Faults and changes are planted with --plant, as often as wanted; what was planted where is
     written to answers.parquet, in the folder or in INTENT_HOME.
 
-    Plants: peak, drift, coupon, late, duplicates, refunds, bots, heavy, units, time_zone, half_day
-    and poison; `--plant help` tells what their amounts are.
+    Plants: peak, drift, sale, price_jump, inflation, mix, coupon, late, duplicates, refunds, bots,
+    heavy, units, time_zone, half_day and poison; `--plant help` tells what their amounts are.
     """
     from intent_tasks import simulator
     from intent_tasks.simulator import planted

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time
 import numpy as np
 import pyarrow as pa
 
-from intent_tasks.simulator.config import BLOCK, Config
+from intent_tasks.simulator.config import BLOCK, LEAVES_OF_ROOT, Config
 
 DIMENSIONS = 8
 """Length of the latent vectors of taste and of the image embedding."""
@@ -51,7 +51,8 @@ def stock(config: Config) -> Stock:
     rng = np.random.default_rng([config.seed, 1])
     n, leaves = config.products, config.leaves
     share = (1.0 + np.arange(n)) ** -config.tail
-    leaf = np.concatenate([np.arange(leaves), rng.integers(leaves, size=n - leaves)])
+    two = np.tile(np.arange(leaves), 2)  # so that after one product of a category comes another
+    leaf = np.concatenate([two, rng.integers(leaves, size=n - 2 * leaves)])
     order = np.argsort(leaf, kind="stable")
     leaf, share = leaf[order], share[order]
     first = np.searchsorted(leaf, np.arange(leaves + 1))
@@ -72,9 +73,18 @@ def stock(config: Config) -> Stock:
     )
 
 
+def category_weights(config: Config, sold: Stock) -> np.ndarray:
+    """Return the weight of each category on each day, shape (days, leaves)."""
+    weights = np.tile(sold.weight, (config.days, 1))
+    department = np.arange(config.leaves) // LEAVES_OF_ROOT
+    for first, end, number, factor in config.mix:
+        weights[int(first) : int(end), department == number] *= factor
+    return weights
+
+
 def category_words(leaf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the names of the root and of the end of the tree of each category."""
-    root = leaf // len(LEAVES)
+    root = leaf // LEAVES_OF_ROOT
     names = np.array([f"{ROOTS[i % len(ROOTS)]}{i // len(ROOTS) or ''}" for i in range(1000)])
     return names[root % 1000], np.asarray(LEAVES)[leaf % len(LEAVES)]
 

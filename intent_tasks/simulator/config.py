@@ -23,6 +23,8 @@ COUNTED = ("view", "view_again", "click", "search", "search_brand", "cart")
 BLOCK = 500
 """Customers that share one stream of random numbers; a constant, since it decides the rows."""
 
+LEAVES_OF_ROOT = 5
+
 Numbers = tuple[float, ...]
 
 
@@ -48,7 +50,8 @@ class Config:
         recover: daily probability sated → dormant. Chosen: a week of rest after a purchase.
         sessions: mean a day by state, of activity 1; Retailrocket has 2.0 an active day.
         counts: mean number of `COUNTED` a session holds, by state (rows); a session starts with
-            one more view. REES46: 3.4 events a session, 41 % have one.
+            one more view. REES46: 3.4 events a session, 41 % have one. Carts: three for a purchase
+            (all visitors of Retailrocket: 69,332 and 22,457).
         engagement: shape of the gamma factor of mean 1 on `counts`, drawn anew each day: the lower,
             the more sessions of one event and the more of very many (REES46: p90 8, p99 21).
         buy: probability of a purchase on a day in `ready` with a session, by type. REES46: 4.0 %
@@ -63,9 +66,19 @@ class Config:
         price_median, price_spread: of the log-normal price. REES46: p5 18, p50 154, p95 1053.
         seconds: median and log-spread between events; REES46: p10 10, p50 33, p90 115.
         changes: of the factor of weekday and season: first day, day after the last, factor; days
-            are counted from the first. None unless planted.
+            are counted from the first. None unless planted, as all that follow but the responses.
+        prices: of the price level of the whole shop: first day, day after the last, factor on the
+            first day, factor on the last day; it grows evenly between them.
+        price_response: a price level p acts on waking up, on moves to ready, and on `buy`, each
+            times p to the minus these powers. Chosen so that 1 % off for a week brings 1.5 % more
+            purchases (measured): less than the 2.6 % of a brand (mean of 1,851 price elasticities,
+            Bijmolt, van Heerde & Pieters 2005), much of it taken from other brands in the shop.
         coupon: of the half of the customers who are given one: first day, day after the last,
-            factor on `buy`. None unless planted.
+            factor on `buy`.
+        coupon_response: powers of the coupon's factor that act on the same three. Chosen: it brings
+            people back less than it closes a sale.
+        mix: of what is looked at: first day, day after the last, number of a department (root of
+            the category tree), factor on its weight.
     """
 
     seed: int = 7
@@ -87,14 +100,14 @@ class Config:
     recover: float = 0.14
     sessions: Numbers = (0.015, 0.55, 0.9, 1.1, 0.25)
     counts: tuple[Numbers, ...] = (
-        (0.2, 0.1, 0.1, 0.05, 0.0, 0.01),
-        (1.0, 0.2, 0.3, 0.25, 0.05, 0.03),
-        (1.3, 0.8, 0.4, 0.3, 0.2, 0.12),
-        (0.7, 0.9, 0.3, 0.1, 0.25, 0.35),
-        (0.4, 0.2, 0.1, 0.05, 0.0, 0.01),
+        (0.2, 0.1, 0.1, 0.05, 0.0, 0.005),
+        (1.0, 0.2, 0.3, 0.25, 0.05, 0.017),
+        (1.3, 0.8, 0.4, 0.3, 0.2, 0.065),
+        (0.7, 0.9, 0.3, 0.1, 0.25, 0.2),
+        (0.4, 0.2, 0.1, 0.05, 0.0, 0.005),
     )
     engagement: float = 0.6
-    buy: Numbers = (0.22, 0.24, 0.26, 0.28, 0.3)
+    buy: Numbers = (0.25, 0.27, 0.29, 0.31, 0.33)
     remove: float = 0.3
     review: float = 0.12
     bad_review: float = 0.25
@@ -105,7 +118,11 @@ class Config:
     price_spread: float = 1.2
     seconds: Numbers = (33.0, 0.95)
     changes: tuple[Numbers, ...] = ()
-    coupon: Numbers = ()
+    prices: tuple[Numbers, ...] = ()
+    price_response: Numbers = (0.4, 1.4, 1.4)
+    coupon: tuple[Numbers, ...] = ()
+    coupon_response: Numbers = (0.25, 0.5, 1.0)
+    mix: tuple[Numbers, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
@@ -115,6 +132,11 @@ class Config:
     def blocks(self) -> int:
         """Number of blocks of customers."""
         return -(-self.customers // BLOCK)
+
+    @property
+    def departments(self) -> int:
+        """Number of roots of the category tree, of five leaves each."""
+        return -(-self.leaves // LEAVES_OF_ROOT)
 
     @property
     def first_day(self) -> date:
@@ -132,6 +154,16 @@ class Config:
         for first, end, factor in self.changes:
             factors[int(first) : int(end)] *= factor
         return np.asarray(factors)
+
+    @property
+    def price_level(self) -> np.ndarray:
+        """Factor on all prices, shape (days,)."""
+        level, days = np.ones(self.days), np.arange(self.days)
+        for first, end, start, last in self.prices:
+            grown = np.clip((days - first) / max(end - first - 1, 1), 0, 1)
+            within = (days >= first) & (days < end)
+            level[within] *= (start ** (1 - grown) * last**grown)[within]
+        return level
 
 
 _RANGES = {
@@ -151,7 +183,11 @@ _SHAPES = {
     "counts": (len(STATES), len(COUNTED)),
     "weekdays": (7,),
     "seconds": (2,),
+    "price_response": (3,),
+    "coupon_response": (3,),
 }
+_SPANS = {"changes": 3, "prices": 4, "coupon": 3, "mix": 4}
+"""Numbers in each row of what changes from a day to another."""
 
 
 def _check(config: Config) -> None:
@@ -172,6 +208,17 @@ def _check(config: Config) -> None:
     _require(abs(sum(config.type_shares) - 1) < 1e-9, config, "type_shares", "numbers of sum 1")
     _require(max(config.buy) <= 1, config, "buy", "0 to 1")
     _require(all(sum(row) <= 1 for row in config.moves), config, "moves", "rows of sum 0 to 1")
+    _check_spans(config)
+
+
+def _check_spans(config: Config) -> None:
+    fine = all(0.01 <= level <= 100 for row in config.prices for level in row[2:])
+    _require(fine, config, "prices", "levels of 0.01 to 100")
+    fine = all(row[2] in range(config.departments) for row in config.mix)
+    _require(fine, config, "mix", f"departments 0 to {config.departments - 1}")
+    for name in _SPANS:
+        fine = all(row[0] < row[1] for row in getattr(config, name))
+        _require(fine, config, name, "a first day before the day after the last")
 
 
 def _check_numbers(config: Config, name: str) -> None:
@@ -181,10 +228,8 @@ def _check_numbers(config: Config, name: str) -> None:
         numbers = np.asarray(np.nan)
     _require(bool(np.all(np.isfinite(numbers) & (numbers >= 0))), config, name, "0 or more")
     shape = _SHAPES.get(name, numbers.shape)
-    if name == "coupon":
-        shape = (3,) if config.coupon else (0,)
-    if name == "changes":
-        shape = (len(config.changes), 3) if config.changes else (0,)
+    if name in _SPANS:
+        shape = (len(numbers), _SPANS[name]) if numbers.ndim and len(numbers) else (0,)
     _require(numbers.shape == shape, config, name, f"numbers of shape {shape}")
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intent_tasks.simulator.catalogue import DIMENSIONS, Stock
+from intent_tasks.simulator.catalogue import DIMENSIONS, Stock, category_weights
 from intent_tasks.simulator.config import Config
 from intent_tasks.simulator.process import BAD, CART, GOOD, KINDS, PURCHASE, REFUND, REMOVE, Days
 
@@ -35,8 +35,10 @@ class Events:
         product: looked at, or the last one looked at for a search.
         quantity: pieces.
         second: since the start of the shop's first day.
-        tastes: probability of each category at the start of a session, by customer, up to the last
-            who did something; shape (customers, leaves).
+        priced: day whose price level holds: of a refund, that of its purchase.
+        tastes: probability of each category at the start of a session, by period of the product
+            mix and customer, up to the last who did something; shape (periods, customers, leaves).
+        period: of each day, shape (days,).
     """
 
     customer: np.ndarray
@@ -45,7 +47,9 @@ class Events:
     product: np.ndarray
     quantity: np.ndarray
     second: np.ndarray
+    priced: np.ndarray
     tastes: np.ndarray
+    period: np.ndarray
 
 
 def spread(config: Config, stock: Stock, days: Days, rng: np.random.Generator) -> Events:
@@ -58,14 +62,13 @@ def spread(config: Config, stock: Stock, days: Days, rng: np.random.Generator) -
     order, session = _order(cell, kind, sessions, rng)
     cell, kind = cell[order], kind[order]
     owner = np.repeat(customer, sessions)
-    tastes = _tastes(stock, int(owner.max(initial=-1)) + 1, rng)
-    product = _looked_at(stock, tastes, kind, session, owner, rng)
-    quantity = 1 + rng.poisson(0.2, len(kind))
-    _settle(cell, kind, product, quantity)
-    second = _seconds(config, cell, session, sessions, rng)
-    return Events(
-        customer[cell], kind, session, product, quantity, second + day[cell] * DAY_SECONDS, tastes
-    )
+    tastes, period = _tastes(config, stock, int(owner.max(initial=-1)) + 1, rng)
+    row = period[np.repeat(day, sessions)] * tastes.shape[1] + owner
+    product = _looked_at(stock, tastes.reshape(-1, config.leaves), kind, session, row, owner, rng)
+    quantity, priced = 1 + rng.poisson(0.2, len(kind)), day[cell]
+    _settle(cell, kind, product, quantity, priced)
+    second = _seconds(config, cell, session, sessions, rng) + day[cell] * DAY_SECONDS
+    return Events(customer[cell], kind, session, product, quantity, second, priced, tastes, period)
 
 
 def _order(
@@ -87,10 +90,28 @@ def _order(
     return order, session[order]
 
 
-def _tastes(stock: Stock, customers: int, rng: np.random.Generator) -> np.ndarray:
-    liked = rng.normal(size=(customers, DIMENSIONS)) @ stock.taste.T * TASTE
-    share = np.exp(liked - liked.max(1, keepdims=True, initial=0)) * stock.weight
-    return np.asarray(share / share.sum(1, keepdims=True))
+def _tastes(
+    config: Config, stock: Stock, customers: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    weights, period = np.unique(category_weights(config, stock), axis=0, return_inverse=True)
+    taste = rng.normal(size=(customers, DIMENSIONS))
+    return np.stack([preferences(stock.taste, weight, taste) for weight in weights]), period
+
+
+def preferences(categories: np.ndarray, weight: np.ndarray, taste: np.ndarray) -> np.ndarray:
+    """Return the probability that a session is about each category.
+
+    Args:
+        categories: latent vectors, shape (leaves, dimensions).
+        weight: of each category, shape (leaves,).
+        taste: latent vectors of customers, shape (…, dimensions).
+
+    Returns:
+        float, shape (…, leaves).
+    """
+    liked = taste @ categories.T * TASTE
+    share = np.exp(liked - liked.max(-1, keepdims=True, initial=0)) * weight
+    return np.asarray(share / share.sum(-1, keepdims=True))
 
 
 def _looked_at(
@@ -98,20 +119,25 @@ def _looked_at(
     tastes: np.ndarray,
     kind: np.ndarray,
     session: np.ndarray,
+    row: np.ndarray,
     owner: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return the product looked at at each event: a new one, or still the one before."""
+    """Return the product looked at at each event: a new one, or still the one before.
+
+    Which category follows depends on taste alone (`taste.py` relies on this): when the same product
+    comes twice, the second time is of the next one of its category, so `view_again` is told apart.
+    """
     running = tastes.cumsum(1)
     new = (kind == START) | (kind == VIEW)
-    focus = _pick(running, owner, rng)[session[new]]
-    other = _pick(running, owner[session[new]], rng)
+    focus = _pick(running, row, rng)[session[new]]
+    other = _pick(running, row[session[new]], rng)
     leaf = np.where(rng.random(len(focus)) < FOCUS, focus, other)
     found = np.searchsorted(stock.popularity, leaf + rng.random(len(leaf)), side="right")
     drawn = np.minimum(found, stock.first[leaf + 1] - 1)
-    person = owner[session[new]]
+    person, first, size = owner[session[new]], stock.first[leaf], np.diff(stock.first)[leaf]
     while (same := (drawn[1:] == drawn[:-1]) & (person[1:] == person[:-1])).any():
-        drawn[1:][same] = (drawn[1:][same] + 1) % len(stock.price)  # `view_again` is told apart
+        drawn[1:][same] = (first + (drawn - first + 1) % size)[1:][same]
     return np.asarray(drawn[new.cumsum() - 1])
 
 
@@ -120,7 +146,7 @@ def _pick(running: np.ndarray, row: np.ndarray, rng: np.random.Generator) -> np.
     return np.asarray(np.minimum(drawn, running.shape[1] - 1))
 
 
-def _settle(cell: np.ndarray, kind: np.ndarray, product: np.ndarray, quantity: np.ndarray) -> None:
+def _settle(cell: np.ndarray, kind: np.ndarray, *fields: np.ndarray) -> None:
     """Let each removal and purchase be of something carted, each review and refund of the bought.
 
     Removals take the day's first carts, the purchase its last: nothing leaves twice.
@@ -132,7 +158,8 @@ def _settle(cell: np.ndarray, kind: np.ndarray, product: np.ndarray, quantity: n
     after = np.flatnonzero((kind == GOOD) | (kind == BAD) | (kind == REFUND))
     of_after = bought[np.searchsorted(bought, after) - 1] if len(bought) else after
     for to, source in ((removed, of_removed), (bought, of_bought), (after, of_after)):
-        product[to], quantity[to] = product[source], quantity[source]
+        for field in fields:
+            field[to] = field[source]
 
 
 def _seconds(

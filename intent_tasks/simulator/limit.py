@@ -26,10 +26,8 @@ from intent_tasks.simulator.process import (
     GOOD,
     PURCHASE,
     REFUND,
-    buying,
-    session_means,
-    transitions,
 )
+from intent_tasks.simulator.rates import buying, session_means, transitions
 
 NEVER = 1e-300
 """Stands for a mean of zero, so that its logarithm is finite."""

@@ -9,20 +9,11 @@ import pyarrow as pa
 
 from intent_tasks.errors import BadInput
 from intent_tasks.simulator.catalogue import given_coupon
+from intent_tasks.simulator.changes import CHANGES, Change, answers, changed
 from intent_tasks.simulator.config import BLOCK, Config
 from intent_tasks.simulator.limit import unbought
-from intent_tasks.simulator.plants import ANSWERS, PLANTS, Garden
+from intent_tasks.simulator.plants import ANSWERS, PLANTS, Garden, Plant
 from intent_tasks.simulator.shop import block_of_days, simulate
-
-CHANGES = {
-    "peak": "factor on waking up and on sessions in the week after half of the days",
-    "drift": "the same factor, in the last third of the days",
-    "coupon": "factor on buying of a random half of customers, in the week after three quarters",
-}
-"""What changes the customers themselves; the limit takes it into account."""
-
-_OF_DAYS = ("peak", "drift")
-_CHANGED, _GREATEST = 2.0, 10.0
 
 
 class PlantedShop:
@@ -38,13 +29,11 @@ class PlantedShop:
         self, config: Config, plants: Mapping[str, float], for_postgres: bool = False
     ) -> None:
         """Plant the changes of the customers; faults are planted as events are made."""
-        coupon = (*_spans(config)["coupon"], plants["coupon"]) if "coupon" in plants else ()
-        changes = (*config.changes, *_changes(config, plants))
-        self.config = replace(config, changes=changes, coupon=coupon or config.coupon)
-        self._has_coupon = bool(coupon)
+        self.config = changed(config, plants)
+        self._has_coupon = "coupon" in plants
         self._faults = {name: plants[name] for name in PLANTS if name in plants}
         self._for_postgres = for_postgres
-        self._answers = [_answer(self.config, plants, name) for name in _OF_DAYS if name in plants]
+        self._answers = answers(self.config, plants)
 
     def events(self, blocks: int = 1) -> Iterator[pa.Table]:
         """Yield the events as `simulate` does, with the faults."""
@@ -73,7 +62,7 @@ def coupon_effects(config: Config, block: int) -> list[dict[str, object]]:
     It is the difference that the coupon makes to the probability of a purchase while it is valid,
     given the customer's type and hidden intent on its first day.
     """
-    first, end = int(config.coupon[0]), int(config.coupon[1])
+    first, end = (int(day) for day in config.coupon[-1][:2])
     without = replace(config, coupon=())
     effect = unbought(without, first, end - first) - unbought(config, first, end - first)
     days, _ = block_of_days(config, block)
@@ -99,44 +88,24 @@ def parse(texts: Iterable[str]) -> dict[str, float]:
     plants = {}
     for text in texts:
         name, _, amount = text.partition("=")
-        usual, least, most = _range(name)
+        plant = _plant(name)
         try:
-            plants[name] = float(amount) if amount else usual
+            plants[name] = float(amount) if amount else plant.amount
         except ValueError:
             plants[name] = float("nan")
-        if not least <= plants[name] <= most:
-            raise BadInput(f"plant {text}: the amount may be {least:g} to {most:g}.")
+        if not plant.least <= plants[name] <= plant.most:
+            raise BadInput(f"plant {text}: the amount may be {plant.least:g} to {plant.most:g}.")
     return plants
 
 
 def described() -> str:
     """Return all plants, one a line, with their usual amount and its meaning."""
-    lines = [f"{name}={_CHANGED:g}: {meaning}" for name, meaning in CHANGES.items()]
-    lines += [f"{name}={plant.amount:g}: {plant.meaning}" for name, plant in PLANTS.items()]
-    return "\n".join(lines)
+    plants: dict[str, Change | Plant] = {**CHANGES, **PLANTS}
+    return "\n".join(f"{name}={plant.amount:g}: {plant.meaning}" for name, plant in plants.items())
 
 
-def _range(name: str) -> tuple[float, float, float]:
-    if name in CHANGES:
-        return _CHANGED, 0, _GREATEST
-    if name not in PLANTS:
+def _plant(name: str) -> Change | Plant:
+    plant = CHANGES.get(name) or PLANTS.get(name)
+    if plant is None:
         raise BadInput(f"plant {name!r} is not known; there are:\n{described()}")
-    return PLANTS[name].amount, PLANTS[name].least, PLANTS[name].most
-
-
-def _spans(config: Config) -> dict[str, tuple[int, int]]:
-    half, third, late = config.days // 2, config.days * 2 // 3, config.days * 3 // 4
-    return {
-        "peak": (half, half + 7),
-        "drift": (third, config.days * 100),
-        "coupon": (late, late + 7),
-    }
-
-
-def _changes(config: Config, plants: Mapping[str, float]) -> list[tuple[float, ...]]:
-    return [(*_spans(config)[name], plants[name]) for name in _OF_DAYS if name in plants]
-
-
-def _answer(config: Config, plants: Mapping[str, float], name: str) -> dict[str, object]:
-    day = config.first_day + timedelta(days=_spans(config)[name][0])
-    return {"plant": name, "day": day, "value": plants[name]}
+    return plant

@@ -205,4 +205,4 @@ PLANTS = {
     "half_day": Plant(_half_day, 0.5, 0, 1, "share of events lost on the day at three quarters"),
     "poison": Plant(_poison, 1, 1, 1, "rows of each kind that cannot be used"),
 }
-"""What can be planted into finished events; `peak` and `drift` change the config instead."""
+"""What can be planted into finished events; `changes` holds those of the shop itself."""

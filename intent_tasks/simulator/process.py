@@ -6,7 +6,7 @@ device, words) is drawn without looking at the state, so the numbers hold all th
 it: `limit.py` relies on this.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,9 +16,9 @@ from intent_tasks.simulator.config import (
     DORMANT,
     READY,
     SATED,
-    STATES,
     Config,
 )
+from intent_tasks.simulator.rates import buying, session_means, transitions
 
 KINDS = (*COUNTED, "remove", "purchase", "review_good", "review_bad", "refund")
 """Kinds of events that are counted, beyond the view that starts a session."""
@@ -45,40 +45,6 @@ class Days:
     kinds: np.ndarray
 
 
-def transitions(config: Config) -> np.ndarray:
-    """Return daily probabilities of the next state when nothing ends an intent.
-
-    Returns:
-        float, shape (days, types, from, to): from day d to day d + 1.
-    """
-    wake = config.wake * np.multiply.outer(config.day_factors, config.type_activity)
-    chain = np.zeros((*wake.shape, len(STATES), len(STATES)))
-    chain[..., DORMANT, BROWSING] = np.minimum(wake, 1)
-    chain[..., BROWSING : READY + 1, : READY + 1] = config.moves
-    chain[..., SATED, DORMANT] = config.recover
-    stay = 1 - chain.sum(-1)
-    return np.asarray(chain + stay[..., None] * np.eye(len(STATES)))
-
-
-def session_means(config: Config) -> np.ndarray:
-    """Return the mean number of sessions, shape (days, types, states)."""
-    scale = np.multiply.outer(config.day_factors, np.sqrt(config.type_activity))
-    return np.asarray(np.multiply.outer(scale, config.sessions))
-
-
-def buying(config: Config) -> np.ndarray:
-    """Return the probability of a purchase when ready and there, of customers with the coupon.
-
-    Returns:
-        float, shape (days, types).
-    """
-    chances = np.tile(np.asarray(config.buy, float), (config.days, 1))
-    if config.coupon:
-        first, end, factor = config.coupon
-        chances[int(first) : int(end)] *= factor
-    return np.asarray(np.minimum(chances, 1))
-
-
 def draw(config: Config, joined: np.ndarray, given: np.ndarray, rng: np.random.Generator) -> Days:
     """Draw the days of a block of customers.
 
@@ -93,16 +59,18 @@ def draw(config: Config, joined: np.ndarray, given: np.ndarray, rng: np.random.G
     states = np.full((config.days, n), DORMANT, np.int8)
     sessions = np.zeros((config.days, n), np.int32)
     kinds = np.zeros((config.days, n, len(KINDS)), np.int32)
-    cumulated, means = transitions(config).cumsum(-1), session_means(config)
-    with_coupon, without = buying(config), np.asarray(config.buy)
+    either = (replace(config, coupon=()), config)  # without the coupon, with it
+    cumulated = np.stack([transitions(shop).cumsum(-1) for shop in either])
+    chances, means = np.stack([buying(shop) for shop in either]), session_means(config)
+    coupon = given.astype(int)
     state = np.where(joined > 0, BROWSING, DORMANT)  # who joins does so to look at something
     for day in range(config.days):
         here = joined <= day
         states[day] = np.where(here, state, DORMANT)
         sessions[day] = rng.poisson(means[day, types, state]) * here
-        buy = np.where(given, with_coupon[day, types], without[types])
+        buy = chances[coupon, day, types]
         kinds[day] = _kinds(config, buy, state, sessions[day], rng)
-        after = (rng.random(n)[:, None] > cumulated[day, types, state]).sum(-1)
+        after = (rng.random(n)[:, None] > cumulated[coupon, day, types, state]).sum(-1)
         state = np.where(here, _ended(kinds[day], np.minimum(after, SATED)), state)
     return Days(types, joined, states, sessions, kinds)
 

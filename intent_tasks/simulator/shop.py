@@ -24,7 +24,7 @@ from intent_tasks.simulator.config import BLOCK, Config
 from intent_tasks.simulator.events import Events, spread
 from intent_tasks.simulator.process import KINDS
 
-VERSION = 1
+VERSION = 2
 """Of the process: raised when the same config gives other rows."""
 
 DEVICES, _DEVICE_SHARES = ("mobile", "desktop", "tablet"), (0.58, 0.36, 0.06)
@@ -117,16 +117,18 @@ def block_of_days(config: Config, number: int) -> tuple[process.Days, np.random.
     return process.draw(config, joined, given_coupon(config, number), rng), rng
 
 
-def next_categories(config: Config, number: int) -> np.ndarray:
+def next_categories(config: Config, number: int, day: int) -> np.ndarray:
     """Return the true distribution of the category that each customer of a block looks at next.
 
-    It is that of the first product of a session, given the customer's taste, which nobody sees.
+    It is that of the first product of a session on that day, counted from the shop's first, given
+    the customer's taste, which nobody sees; `taste.py` tells it given what is seen.
 
     Returns:
         float, shape (customers, leaves), up to the block's last customer who did something.
     """
     days, rng = block_of_days(config, number)
-    return spread(config, stock(config), days, rng).tastes
+    events = spread(config, stock(config), days, rng)
+    return np.asarray(events.tastes[events.period[day]])
 
 
 def _block(config: Config, words: Words, number: int) -> pa.Table:
@@ -139,7 +141,7 @@ def _block(config: Config, words: Words, number: int) -> pa.Table:
             "customer_id": pc.binary_join_element_wise("c", customer, ""),
             "session_id": _joined("s", customer, _session_places(events), 5),
             "event_type": pc.take(pa.array(_TYPES), pa.array(events.kind)),
-            **_subject(words, events, rng),
+            **_subject(config, words, events, rng),
             **_visit(events, rng),
             **_times(config, events, rng),
         }
@@ -165,7 +167,9 @@ def _session_places(events: Events) -> np.ndarray:
     return np.asarray(events.session - events.session[first])
 
 
-def _subject(words: Words, events: Events, rng: np.random.Generator) -> dict[str, pa.Array]:
+def _subject(
+    config: Config, words: Words, events: Events, rng: np.random.Generator
+) -> dict[str, pa.Array]:
     kind = np.asarray(_TYPES)[events.kind]
     leaf, brand = words.stock.leaf[events.product], words.stock.brand[events.product]
     named = np.where(events.kind == KINDS.index("search_brand"), brand, len(BRANDS))
@@ -175,11 +179,11 @@ def _subject(words: Words, events: Events, rng: np.random.Generator) -> dict[str
     searched, reviewed = kind == "search", kind == "review"
     priced = ~searched & ~reviewed
     pieces = np.isin(kind, ("cart", "remove", "purchase", "refund"))
-    price = pa.array(words.stock.price[events.product], mask=~priced)
+    price = (words.stock.price[events.product] * config.price_level[events.priced]).round(2)
     return {
         "product_id": words.products.take(_where(events.product, ~searched)),
         "quantity": pa.array(events.quantity.astype(np.int32), mask=~pieces),
-        "price": price,
+        "price": pa.array(price, mask=~priced),
         "currency": pa.array(["EUR"]).take(_where(np.zeros(len(kind), int), priced)),
         "query_text": words.searches.take(_where(leaf * (len(BRANDS) + 1) + named, searched)),
         "review_text": words.reviews.take(_where(leaf * 6 + template, reviewed)),

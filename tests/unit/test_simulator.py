@@ -103,7 +103,7 @@ def test_sessions_start_in_categories_as_often_as_the_true_distribution_says(eve
     seen = goods[first.product_id].value_counts().reindex(leaves, fill_value=0).to_numpy()
     expected = np.zeros(len(leaves))
     for block in range(SMALL.blocks):
-        tastes = next_categories(SMALL, block)
+        tastes = next_categories(SMALL, block, SMALL.days - 1)
         of_block = first.customer_id.str[1:].astype(int) - block * BLOCK
         sessions = of_block[(of_block >= 0) & (of_block < BLOCK)].value_counts()
         expected += sessions.to_numpy() @ tastes[sessions.index]
@@ -134,6 +134,13 @@ def test_it_looks_like_a_shop():
         ("wake", 1.5),
         ("refund", -0.1),
         ("changes", ((1, 2),)),
+        ("changes", ((5, 5, 2.0),)),
+        ("prices", ((1, 5, 0.0, 1.0),)),
+        ("prices", ((1, 5, 1.0),)),
+        ("price_response", (1.0,)),
+        ("coupon", (1, 5, 2.0)),
+        ("coupon", ((1, 5, -2.0),)),
+        ("mix", ((1, 5, 8, 2.0),)),
         ("moves", ((0.9, 0.9, 0, 0),) * 3),
         ("buy", (2.0,) * 5),
         ("type_shares", (0.5, 0.5, 0.5, 0.5, 0.5)),

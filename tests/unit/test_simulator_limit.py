@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from intent_tasks.simulator import Config, customers, process, simulate
+from intent_tasks.simulator import Config, customers, rates, simulate
 from intent_tasks.simulator.config import BROWSING, DORMANT, READY, SATED
 from intent_tasks.simulator.limit import probabilities
 from intent_tasks.simulator.observed import Observed, observe
@@ -27,7 +27,19 @@ TINY = Config(
     bad_review=0.5,
     refund=0.3,
     known_before=0.5,
+    prices=((1, 3, 0.6, 0.9), (3, 100, 1.5, 1.5)),
+    price_response=(0.5, 1.0, 0.8),
+    coupon=((2, 5, 1.6),),
+    coupon_response=(0.3, 0.7, 1.0),
 )
+LEVELS = (1.0, 0.6, 0.9, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5)
+"""Of prices on each day of `TINY` and after."""
+
+
+def factor(config: Config, day: int, of: int) -> float:
+    """Return the factor of price level and coupon on waking up, moves to ready, or buying."""
+    given = 1.6 if 2 <= day < 5 else 1.0
+    return LEVELS[day] ** -config.price_response[of] * given ** config.coupon_response[of]
 
 
 def poisson(count: int, mean: float) -> float:
@@ -53,7 +65,7 @@ def day_likelihood(config: Config, day: int, kind: int, state: int, sessions: in
     bought, good, bad, refunded = (counts[k] for k in (PURCHASE, GOOD, BAD, REFUND))
     held = [int(counts[k]) - int(bought) * (k == CART) for k in range(len(config.counts[state]))]
     likely *= negative_multinomial(held, [r * sessions for r in config.counts[state]], config)
-    buy = config.buy[kind] if state == READY else 0.0
+    buy = min(config.buy[kind] * factor(config, day, 2), 1) if state == READY else 0.0
     review, refund = (config.review, config.refund) if state == SATED else (0.0, 0.0)
     likely *= buy if bought else 1 - buy
     likely *= review * (1 - config.bad_review) if good else 1.0
@@ -76,13 +88,15 @@ def step(config: Config, day: int, kind: int, state: int, ended: int | None) -> 
         return np.eye(5)[ended]
     chances = np.zeros(5)
     if state == DORMANT:
-        chances[BROWSING] = min(
-            config.wake * config.day_factors[day] * config.type_activity[kind], 1
-        )
+        wake = config.wake * config.day_factors[day] * config.type_activity[kind]
+        chances[BROWSING] = min(wake * factor(config, day, 0), 1)
     elif state == SATED:
         chances[DORMANT] = config.recover
     else:
         chances[:4] = config.moves[state - 1]
+        if state != READY:
+            room = 1 - chances[:READY].sum()
+            chances[READY] = min(chances[READY] * factor(config, day, 1), room)
     chances[state] += 1 - chances.sum()
     return chances
 
@@ -113,7 +127,9 @@ def will_buy(config: Config, day: int, kind: int, state: int, horizon: int) -> f
         return 0.0
     mean = config.day_factors[day] * config.type_activity[kind] ** 0.5 * config.sessions[state]
     visit = 1 - math.exp(-mean)
-    buy = visit * config.buy[kind] if state == READY else 0.0
+    buy = 0.0
+    if state == READY:
+        buy = visit * min(config.buy[kind] * factor(config, day, 2), 1)
     outcomes = {None: 1.0}
     if state == SATED:
         good = config.review * (1 - config.bad_review) * (1 - config.refund) * visit
@@ -148,9 +164,13 @@ def test_the_filter_equals_the_sum_over_all_hidden_paths_after(kind):
     np.testing.assert_allclose(exact, expected, rtol=1e-10, atol=1e-12)
 
 
-@pytest.fixture(scope="module")
-def shop() -> tuple[Config, Observed]:
-    config = Config(customers=8000, days=75)
+SALE = ((50, 62, 0.7, 0.7), (62, 66, 1.0, 1.6), (66, 100, 1.6, 1.6))
+"""Cheap up to the day after the anchor, then dearer and dearer."""
+
+
+@pytest.fixture(scope="module", params=[(), SALE], ids=["even prices", "sale and inflation"])
+def shop(request) -> tuple[Config, Observed]:
+    config = Config(customers=8000, days=75, prices=request.param)
     drawn = [block_of_days(config, number)[0] for number in range(16)]
     return config, Observed(
         np.concatenate([d.joined for d in drawn]),
@@ -208,4 +228,4 @@ def test_a_horizon_may_reach_beyond_the_last_day(shop):
     config, seen = shop
     last = probabilities(config, seen, config.days - 1, [1, 14])
     assert (last[:, 1] > last[:, 0]).all()
-    assert process.transitions(config).shape[0] == config.days
+    assert rates.transitions(config).shape[0] == config.days

@@ -14,10 +14,11 @@ from intent_tasks.cli import app
 from intent_tasks.core.rules import broken_rules
 from intent_tasks.errors import BadInput
 from intent_tasks.simulator import Config, PlantedShop, simulate, write
-from intent_tasks.simulator.catalogue import given_coupon
+from intent_tasks.simulator.catalogue import ROOTS, catalogue, given_coupon
+from intent_tasks.simulator.changes import CHANGES
 from intent_tasks.simulator.limit import probabilities
 from intent_tasks.simulator.observed import Observed
-from intent_tasks.simulator.planted import CHANGES, parse
+from intent_tasks.simulator.planted import parse
 from intent_tasks.simulator.plants import PLANTS
 from intent_tasks.simulator.poison import KINDS, NOT_IN_POSTGRES
 from intent_tasks.simulator.process import PURCHASE
@@ -39,7 +40,7 @@ def planted(**plants: float) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 @pytest.fixture
 def all_plants() -> dict[str, float]:
-    return {name: plant.amount for name, plant in PLANTS.items()} | {"heavy": 50.0}
+    return {name: plant.amount for name, plant in (PLANTS | CHANGES).items()} | {"heavy": 50.0}
 
 
 def test_the_same_seed_plants_the_same_whatever_the_chunking(all_plants):
@@ -138,6 +139,65 @@ def test_poison_breaks_rules_and_good_rows_do_not():
     assert all(i.startswith("poison-") for i in ids if "-00000" not in i)
 
 
+def days_of(events: pd.DataFrame, config: Config) -> np.ndarray:
+    return (events.occurred_at - pd.Timestamp(config.first_day, tz="UTC")).dt.days.to_numpy()
+
+
+@pytest.mark.parametrize(("name", "level"), [("sale", 0.7), ("price_jump", 1.5), ("inflation", 2)])
+def test_prices_move_from_the_answered_day_on_and_customers_with_them(name, level):
+    config = Config(customers=4000, days=64)
+    shop = PlantedShop(config, {name: level})
+    events = pa.concat_tables(list(shop.events(8))).to_pandas()
+    answer = shop.answers().to_pylist()
+    assert [(row["plant"], row["value"]) for row in answer] == [(name, level)]
+    listed = catalogue(config).to_pandas().set_index("product_id").price
+    # A refund pays back what was paid, at the level of the day of the purchase.
+    priced = events[events.price.notna() & (events.event_type != "refund")]
+    found = priced.price.to_numpy() / listed[priced.product_id].to_numpy()
+    first = (answer[0]["day"] - config.first_day).days
+    day = days_of(priced, config) - first
+    grown = np.clip(day / (config.days - first - 1), 0, 1) if name == "inflation" else day >= 0
+    expected = np.where(day >= 7 if name == "sale" else False, 1.0, float(level) ** grown)
+    np.testing.assert_allclose(found, expected, rtol=0.011)
+    plain = pa.concat_tables(list(simulate(config, 8))).to_pandas()
+    end = first + 7 if name == "sale" else config.days
+    bought, usual = (
+        ((e.event_type == "purchase") & (first < days_of(e, config)) & (days_of(e, config) < end))
+        for e in (events, plain)
+    )
+    assert bought.sum() > 1.2 * usual.sum() if level < 1 else bought.sum() < 0.8 * usual.sum()
+
+
+def test_a_refund_pays_back_what_was_paid():
+    config = Config(customers=2000, days=40, prices=((10, 40, 1.0, 4.0),))
+    events = pa.concat_tables(simulate(config)).to_pandas()
+    paid = events[events.event_type.isin(["purchase", "refund"])]
+    previous = paid.groupby("customer_id").price.shift()
+    refunds = paid.event_type == "refund"
+    assert refunds.sum() > 10
+    np.testing.assert_array_equal(paid.price[refunds], previous[refunds])
+
+
+def test_the_product_mix_shifts_on_the_answered_day_and_nothing_else_does():
+    shop = PlantedShop(SMALL, {"mix": 6.0})
+    events = pa.concat_tables(list(shop.events())).to_pandas()
+    plain = pa.concat_tables(simulate(SMALL)).to_pandas()
+    answer = shop.answers().to_pylist()[0]
+    assert answer["value"] == 6
+    department = catalogue(SMALL).to_pandas().set_index("product_id").category_path.str.split(".")
+    first = shop.config.mix[0][0]
+    shares = []
+    for rows in (events, plain):
+        views = rows[rows.event_type == "view"]
+        of_first = department.str[0][views.product_id].to_numpy() == ROOTS[0]
+        days = days_of(views, SMALL)
+        shares.append([of_first[days < first].mean(), of_first[days >= first].mean()])
+    assert shares[0][0] == shares[1][0]
+    assert shares[0][1] > 2 * shares[1][1]
+    same = ["event_id", "event_type", "occurred_at", "customer_id", "session_id"]
+    pd.testing.assert_frame_equal(events[same], plain[same])
+
+
 @pytest.mark.parametrize(("name", "share"), [("peak", 0.5), ("drift", 2 / 3)])
 def test_customers_change_on_the_answered_day(name, share):
     shop = PlantedShop(SMALL, {name: 3.0})
@@ -155,7 +215,7 @@ def test_the_coupon_has_the_effect_that_is_answered():
     shop = PlantedShop(Config(customers=15000, days=50), {"coupon": 3.0})
     events = pa.concat_tables(list(shop.events(10))).to_pandas()
     answers = shop.answers().to_pandas()
-    first, end = (shop.config.first_day + timedelta(days=int(d)) for d in shop.config.coupon[:2])
+    first, end = (shop.config.first_day + timedelta(days=int(d)) for d in shop.config.coupon[0][:2])
     days = events.occurred_at.dt.date
     buys = events[(events.event_type == "purchase") & (days >= first) & (days < end)]
     answers["bought"] = answers.customer_id.isin(buys.customer_id)
@@ -169,7 +229,7 @@ def test_the_coupon_has_the_effect_that_is_answered():
 
 def test_the_limit_knows_the_coupon():
     shop = PlantedShop(Config(customers=6000, days=60), {"coupon": 4.0})
-    config, first = shop.config, int(shop.config.coupon[0])
+    config, first = shop.config, int(shop.config.coupon[0][0])
     drawn = [block_of_days(config, number)[0] for number in range(config.blocks)]
     given = np.concatenate([given_coupon(config, number) for number in range(config.blocks)])
     seen = Observed(
