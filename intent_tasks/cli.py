@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from intent_tasks.commands import privacy
 from intent_tasks.errors import BadInput, IntentError, TemporaryFailure
 from intent_tasks.lifeline import end_when_closed
 from intent_tasks.settings import load_settings, state_folder
@@ -22,6 +23,7 @@ app = typer.Typer(
     help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
 )
 
+app.add_typer(privacy.app)
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 

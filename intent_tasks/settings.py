@@ -102,6 +102,8 @@ class Settings(Schedule):
     """Days before as_of_date that an extract counts again, for transactions that commit late."""
     empty_day: Literal["stop", "skip"] = "stop"
     """A day without events is a broken load (stop, exit 78) or a closed shop (skip, exit 99)."""
+    retention_days: dict[str, int] = {}
+    """Other limits than those in docs/privacy.md, place → days, as JSON: {"exports": 7}."""
     training_days: int = 60
     """Days of anchors that training learns from."""
     model_size: str = "nano"

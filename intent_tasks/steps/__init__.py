@@ -30,6 +30,7 @@ STEPS = {
     "train": "train the sequence model and the baselines on a window",
     "evaluate": "measure the trained model and the baselines on later days, and judge the gate",
     "register": "register the evaluated model in MLflow as challenger",
+    "erase": "erase the customers whose requests to be erased are open",
     "mature": "write the outcomes that are known by the end of a day",
     "measure": "compute the feedback metrics of all days matured by a day",
 }

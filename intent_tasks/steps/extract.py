@@ -25,9 +25,6 @@ from intent_tasks.steps import Receipt
 from intent_tasks.stores import identity, postgres, quarantine, snapshots, source
 from intent_tasks.tables import customer_keys, events, products, runs
 
-SNAPSHOT = "snapshot"
-"""Ledger rows of this name say which snapshot of a day of arrival is the true one."""
-
 
 @dataclass
 class _Warehouse:
@@ -71,7 +68,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     first = settings.definition.first_history_day(as_of_date)
     written, repaired = complete_snapshots(settings, first, as_of_date)
     with postgres.writing(settings, "extract", as_of_date) as connection:
-        day = postgres.recorded_receipt(connection, SNAPSHOT, as_of_date)
+        day = postgres.recorded_receipt(connection, snapshots.STEP, as_of_date)
         if day is None:
             raise TemporaryFailure(f"The snapshot of {as_of_date} vanished; run the day again.")
         if day["rows_in_warehouse"] == 0:
@@ -116,7 +113,7 @@ def complete_snapshots(
 def _known(settings: Settings, first: date, last: date) -> dict[date, Receipt]:
     """Return the ledger's receipts of days whose snapshot is whole and of the present buckets."""
     query = sa.select(runs.c.as_of_date, runs.c.receipt).where(
-        runs.c.step == SNAPSHOT, runs.c.as_of_date.between(first, last)
+        runs.c.step == snapshots.STEP, runs.c.as_of_date.between(first, last)
     )
     with postgres.reading(settings.pipeline_url) as connection:
         ledger: dict[date, Receipt] = dict(connection.execute(query).all())
@@ -140,7 +137,7 @@ def _has_changed(warehouse: _Warehouse, day: date, last: date, known: Receipt) -
 
 def _write(settings: Settings, day: date, counted: int, rows: pa.Table) -> None:
     """Write one day: file, keys of customers, rows set aside and ledger."""
-    with postgres.writing(settings, SNAPSHOT, day) as connection:
+    with postgres.writing(settings, snapshots.STEP, day) as connection:
         # The unusable rows of an erased customer are not set aside either.
         left = rows.filter(
             pc.invert(identity.are_erased(connection, settings, rows["customer_id"]))
@@ -172,7 +169,7 @@ def _write(settings: Settings, day: date, counted: int, rows: pa.Table) -> None:
             "rows_erased": erased,
             "digest": written["digest"],
         }
-        postgres.record(connection, SNAPSHOT, day, receipt)
+        postgres.record(connection, snapshots.STEP, day, receipt)
 
 
 def _typed(columns: Iterable[sa.ColumnElement[Any]]) -> list[sa.ColumnElement[Any]]:

@@ -6,6 +6,8 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
@@ -13,6 +15,7 @@ from intent_tasks.steps import Receipt
 from intent_tasks.steps.evaluate import EVIDENCE, MEASURED
 from intent_tasks.steps.train import LOSSES, MODEL, digest_of, folder_of
 from intent_tasks.stores import manifest, postgres, registry
+from intent_tasks.tables import model_versions
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -38,8 +41,23 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "gate": evaluated["gate"],
     }
     with postgres.writing(settings, "register", as_of_date) as connection:
+        _note_days(connection, as_of_date, version)
         postgres.record(connection, "register", as_of_date, receipt)
     return receipt
+
+
+def _note_days(connection: sa.Connection, as_of_date: date, version: registry.Version) -> None:
+    """Write down which days the version learned from, so that an erasure can name the version."""
+    window = postgres.recorded_receipt(connection, "window", as_of_date) or {}
+    insert = postgresql.insert(model_versions).values(
+        model_version=version.number,
+        as_of_date=as_of_date,
+        first_day=date.fromisoformat(window["first_day"]),
+        last_day=date.fromisoformat(window["last_day"]),
+        snapshot_digest=window["snapshot_digest"],
+        run_id=version.run_id,
+    )
+    connection.execute(insert.on_conflict_do_nothing())
 
 
 def _register(

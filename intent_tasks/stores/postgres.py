@@ -164,6 +164,22 @@ def record(
     connection.info.setdefault(_RECORDED, {})[step, as_of_date, bucket] = finished_at
 
 
+def amend(
+    connection: sa.Connection,
+    step: str,
+    as_of_date: date,
+    receipt: Receipt,
+    bucket: int = ALL_BUCKETS,
+) -> None:
+    """Replace the receipt of a step that is done, in the transaction that changed what it counts.
+
+    When it was finished stays as it is: the step did not run again.
+    """
+    connection.execute(
+        sa.update(runs).where(_is_run(step, as_of_date, bucket)).values(receipt=receipt)
+    )
+
+
 def recorded_receipt(
     connection: sa.Connection, step: str, as_of_date: date, bucket: int = ALL_BUCKETS
 ) -> Receipt | None:

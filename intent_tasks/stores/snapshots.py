@@ -22,6 +22,9 @@ from intent_tasks.errors import BadInput
 
 Manifest = dict[str, Any]
 
+STEP = "snapshot"
+"""Ledger rows of this name say which snapshot of a day of arrival is the true one."""
+
 INSTANT = pa.timestamp("us", tz="UTC")
 
 SCHEMA = pa.schema(
@@ -113,7 +116,7 @@ def _name(folder: Path, facts: Manifest, files: list[dict[str, Any]]) -> Manifes
         "files": files,
         "digest": hashlib.sha256("".join(f["digest"] for f in files).encode()).hexdigest(),
     }
-    _replace(folder / "manifest.json", json.dumps(written, indent=1).encode())
+    replace(folder / "manifest.json", json.dumps(written, indent=1).encode())
     _remove_unnamed(folder, {f["path"] for f in files})
     return written
 
@@ -156,6 +159,13 @@ def without(home: Path, day: date, keys: Collection[str]) -> Manifest:
     for rubbish in folder.glob(".*"):
         rubbish.unlink(missing_ok=True)
     return _name(folder, found, files)
+
+
+def has_rubbish(home: Path, day: date) -> bool:
+    """Return whether a killed run left files in the folder of a day that no manifest names."""
+    found = manifest(home, day)
+    named = {"manifest.json", *(f["path"] for f in found["files"])} if found else set()
+    return any(path.name not in named for path in _day_folder(home, day).iterdir())
 
 
 def _of(events: pa.Table, keys: Collection[str], others: bool = False) -> pa.Table:
@@ -262,7 +272,7 @@ def _write_named_by_digest(folder: Path, bucket: int, rows: pa.Table) -> dict[st
     file_digest = hashlib.sha256(content).hexdigest()
     path = folder / f"bucket={bucket:03d}.{file_digest[:12]}.parquet"
     if not path.exists():
-        _replace(path, content)
+        replace(path, content)
     return {"bucket": bucket, "path": path.name, "rows": rows.num_rows, "digest": file_digest}
 
 
@@ -298,7 +308,7 @@ def write_scores(home: Path, as_of_date: date, bucket: int, scores: pa.Table) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     order = [("customer_key", "ascending"), ("role", "ascending")]
     content = _parquet(scores.select(SCORES.names).cast(SCORES).sort_by(order))
-    _replace(path, content)
+    replace(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -323,6 +333,12 @@ def read_scores(
     return pq.read_table(pa.BufferReader(content), schema=SCORES)
 
 
+def scored(home: Path) -> list[tuple[date, int]]:
+    """Return day and bucket of every file of scores."""
+    names = [(path.parent.name, path.stem) for path in home.glob("scores/day=*/bucket=*.parquet")]
+    return sorted((date.fromisoformat(day[4:]), int(bucket[7:])) for day, bucket in names)
+
+
 def _score_file(home: Path, as_of_date: date, bucket: int) -> Path:
     return home / "scores" / f"day={as_of_date}" / f"bucket={bucket:03d}.parquet"
 
@@ -336,7 +352,7 @@ def _parquet(rows: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees all of it or what was there before."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(content)

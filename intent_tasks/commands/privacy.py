@@ -1,0 +1,73 @@
+"""Erase a customer, list customers for people, change the identity key, delete what is old."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from intent_tasks.errors import BadInput
+from intent_tasks.settings import load_settings
+
+if TYPE_CHECKING:
+    from intent_tasks.stores.erasure import Erased
+
+app = typer.Typer()
+
+
+@app.command()
+def erase(
+    customer: Annotated[str | None, typer.Argument(help="the shop's id of the customer")] = None,
+    file: Annotated[Path | None, typer.Option(help="file of ids, one a line")] = None,
+    even_if_unknown: Annotated[
+        bool, typer.Option(help="leave a tombstone also of who is not in the data yet")
+    ] = False,
+) -> None:
+    """Remove customers from every place, leave a tombstone, name the model versions they taught."""
+    from intent_tasks.stores import erasure
+
+    ids = _ids(customer, file)
+    settings = load_settings()
+    known = erasure.known(settings, ids)
+    unknown = [name for name in ids if name not in known]
+    if unknown and not even_if_unknown:
+        raise BadInput(
+            f"{len(unknown)} of {len(ids)} customers are not known here, first {unknown[0]!r}: "
+            "nothing was erased. Check the id, or add --even-if-unknown: what may still be set "
+            "aside of them is removed, and a tombstone keeps them out from now on."
+        )
+    for one in erasure.erase(settings, ids, lambda text: typer.echo(f"… {text}", err=True)):
+        typer.echo(_said(one))
+
+
+def _ids(customer: str | None, file: Path | None) -> list[str]:
+    if (customer is None) == (file is None):
+        raise BadInput("Name one customer, or a file of them with --file.")
+    named = [customer or ""] if file is None else _lines(file)
+    ids = list(dict.fromkeys(name for name in named if name.strip()))
+    if not ids:
+        raise BadInput(f"{file} holds no id." if file else "The customer id is empty.")
+    if broken := [name for name in ids if "\0" in name]:
+        raise BadInput(f"{broken[0]!r} holds a NUL, which no id in Postgres can.")
+    if file is not None and len(ids) < len(named):
+        typer.echo(f"{len(named) - len(ids)} lines are empty or name a customer again.", err=True)
+    return ids
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{file} is not UTF-8 text with one id a line.") from None
+
+
+def _said(one: "Erased") -> str:
+    parts = [f"{rows} of {place}" for place, rows in one.removed.items()]
+    said = f"{one.customer_id}: removed {', '.join(parts) or 'nothing'}"
+    if not one.known:
+        said += "; nobody here by that id, a tombstone is left"
+    if one.erased_before:
+        said += f"; erased before, on {one.erased_before:%Y-%m-%d}"
+    versions = ", ".join(map(str, one.model_versions)) or "none"
+    return f"{said}. Model versions trained with them: {versions}."

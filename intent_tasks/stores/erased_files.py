@@ -1,0 +1,145 @@
+"""Remove customers from files: snapshots, scores, what training kept, and exported lists."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from intent_tasks.errors import BadInput
+from intent_tasks.settings import Settings
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.erased_rows import ARRIVALS, People, Removed, restate
+from intent_tasks.tables import exports
+
+
+def clear_snapshots(settings: Settings, people: People, found: Mapping[date, pa.Table]) -> Removed:
+    """Rewrite the snapshot files that hold the customers.
+
+    Args:
+        settings: of this installation.
+        people: whom to remove.
+        found: day of arrival → their events, as `snapshots.find` returns them.
+    """
+    removed: Removed = Counter()
+    for day, rows in found.items():
+        with postgres.writing(settings, snapshots.STEP, day) as connection:
+            before = snapshots.manifest(settings.home, day) or {}
+            after = snapshots.without(settings.home, day, people)
+            gone = before["rows"] - after["rows"]
+            changes = {"rows_in_snapshot": -gone, "rows_erased": gone}
+            digests = (before["digest"], after["digest"])
+            restate(connection, ARRIVALS, day, changes, digests=digests)
+        removed.update(("snapshots", key) for key in rows["customer_key"].to_pylist())
+    return removed
+
+
+def clear_scores(settings: Settings, people: People) -> Removed:
+    """Rewrite the score files that hold the customers, and the receipts that know them."""
+    removed: Removed = Counter()
+    for day, bucket in snapshots.scored(settings.home):
+        with postgres.writing(settings, "score", day, bucket) as connection:
+            scores = snapshots.read_scores(settings.home, day, bucket)
+            theirs = _are(scores, "customer_key", people)
+            left = scores.filter(pc.invert(theirs))
+            if left.num_rows == scores.num_rows:
+                continue
+            before = snapshots.write_scores(settings.home, day, bucket, scores)
+            after = snapshots.write_scores(settings.home, day, bucket, left)
+            gone = scores["customer_key"].filter(theirs)
+            changes = dict.fromkeys(("population", "scored"), -len(gone.unique()))
+            restate(connection, ("score",), day, changes, bucket, (before, after))
+            removed.update(("scores", key) for key in gone.to_pylist())
+    return removed
+
+
+def clear_training(settings: Settings, people: People) -> Removed:
+    """Rewrite the files of training runs that hold the customers.
+
+    A run that is not registered yet can then not be registered any more: it is trained again.
+    """
+    removed: Removed = Counter()
+    for path in sorted(settings.home.glob("training/**/*.parquet")):
+        removed += _clear_file(path, "training", people)
+    return removed
+
+
+def clear_exports(settings: Settings, people: People) -> Removed:
+    """Rewrite the exported lists that hold the customers, wherever the ledger says they are."""
+    removed: Removed = Counter()
+    with postgres.changing(settings.pipeline_url, "export") as connection:
+        known = set(connection.scalars(sa.select(exports.c.path)))
+        files = [p for p in settings.home.glob("exports/**/*") if p.is_file()]
+        for path in sorted({*files, *(Path(name) for name in known)}):
+            gone = _clear_file(path, "exports", people)
+            if gone:
+                removed += gone
+                connection.execute(
+                    sa.update(exports)
+                    .where(exports.c.path == str(path))
+                    .values(customer_count=exports.c.customer_count - gone.total())
+                )
+    return removed
+
+
+def _clear_file(path: Path, place: str, people: People) -> Removed:
+    if not path.is_file():
+        return Counter()  # deleted since, by retention or by a person
+    gone = _clear_csv(path, people) if path.suffix == ".csv" else _clear_parquet(path, people)
+    return Counter({(place, key): n for key, n in gone.items()})
+
+
+def _clear_parquet(path: Path, people: People) -> Counter[str]:
+    try:
+        rows = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid):
+        raise BadInput(
+            f"{path} is no Parquet file that can be read: whether it holds the customer is not "
+            "known. Mend or delete it, and erase again."
+        ) from None
+    keys = {customer_id: key for key, customer_id in people.items()} | {key: key for key in people}
+    column = next((n for n in ("customer_key", "customer_id") if n in rows.column_names), None)
+    if column is None:
+        return Counter()
+    theirs = _are(rows, column, keys)
+    gone = rows[column].filter(theirs).to_pylist()
+    if gone:
+        sink = pa.BufferOutputStream()
+        pq.write_table(rows.filter(pc.invert(theirs)), sink, compression="zstd")
+        snapshots.replace(path, bytes(sink.getvalue()))
+    return Counter(keys[name] for name in gone)
+
+
+def _clear_csv(path: Path, people: People) -> Counter[str]:
+    keys = {customer_id: key for key, customer_id in people.items()}
+    gone: Counter[str] = Counter()
+    with path.open(newline="", encoding="utf-8") as file:
+        kept = io.StringIO(newline="")
+        writer = csv.writer(kept)
+        writer.writerows(_others(csv.reader(file), keys, gone))
+    if gone:
+        snapshots.replace(path, kept.getvalue().encode())
+    return gone
+
+
+def _others(
+    rows: Iterator[list[str]], keys: Mapping[str, str], gone: Counter[str]
+) -> Iterator[list[str]]:
+    header = next(rows, [])
+    yield header
+    place = header.index("customer_id") if "customer_id" in header else None
+    for row in rows:
+        if place is not None and row and row[place] in keys:
+            gone[keys[row[place]]] += 1
+        else:
+            yield row
+
+
+def _are(rows: pa.Table, column: str, people: Mapping[str, str]) -> pa.ChunkedArray:
+    return pc.is_in(rows[column].cast(pa.string()), value_set=pa.array(list(people), pa.string()))

@@ -1,0 +1,132 @@
+"""Remove customers from tables: those of schema `intent`, and of a shop that we filled."""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping
+from datetime import date
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from intent_tasks.settings import Settings
+from intent_tasks.stores import places, postgres, snapshots, source
+from intent_tasks.tables import events, predictions, quarantine
+
+People = dict[str, str]
+"""customer_key → customer_id."""
+
+Removed = Counter[tuple[str, str]]
+"""(place, customer_key) → rows that were removed."""
+
+
+def are(table: sa.Table, people: People) -> sa.ColumnElement[bool]:
+    """Select the rows of customers: by customer_key where the table has it, else by id."""
+    if "customer_key" in table.c:
+        return table.c.customer_key.in_(list(people))
+    return table.c.customer_id.in_(list(people.values()))
+
+
+def clear_intent(settings: Settings, people: People) -> Removed:
+    """Clear the tables of schema `intent`, the pair of id and key last, in one transaction."""
+    removed: Removed = Counter()
+    with postgres.changing(settings.pipeline_url, "erase") as connection:
+        for place in places.TABLES:
+            clear = _clear_quarantine if place.table is quarantine else _clear_table
+            gone = clear(connection, place.table, people)
+            removed += Counter({(place.table.fullname, key): n for key, n in gone.items()})
+    return removed
+
+
+def _clear_table(connection: sa.Connection, table: sa.Table, people: People) -> Counter[str]:
+    keys = {customer_id: key for key, customer_id in people.items()}
+    day = table.c.as_of_date if table is predictions else sa.null()
+    query = sa.delete(table).where(are(table, people)).returning(table.c.customer_id, day)
+    rows = connection.execute(query).all()
+    published = Counter(row[1] for row in rows if row[1] is not None)
+    for on, count in published.items():
+        restate(connection, ("publish",), on, {"rows": -count, "erased": count})
+    return Counter(keys[row.customer_id] for row in rows)
+
+
+def _clear_quarantine(connection: sa.Connection, table: sa.Table, people: People) -> Counter[str]:
+    """Delete the rows set aside in whose payload a customer is named, whatever its shape is."""
+    gone: Counter[str] = Counter()
+    ids = set(people.values())
+    keys = {customer_id: key for key, customer_id in people.items()}
+    query = sa.select(table.c.source, table.c.row_number, table.c.payload)
+    for source_name, number, payload in connection.execute(query).all():
+        named = ids & {str(value) for value in payload.values()} or _cut(payload, ids)
+        if not named:
+            continue
+        gone[keys[min(named)]] += 1
+        row = (table.c.source == source_name) & (table.c.row_number == number)
+        connection.execute(sa.delete(table).where(row))
+        prefix = f"{events.fullname} "
+        if source_name.startswith(prefix):
+            day = date.fromisoformat(source_name.removeprefix(prefix))
+            restate(connection, ARRIVALS, day, {"rows_quarantined": -1, "rows_erased": 1})
+    return gone
+
+
+def _cut(payload: Mapping[str, object], ids: Collection[str]) -> set[str]:
+    """Return whom a payload that was cut names, between quotation marks."""
+    begins = str(payload.get("begins", ""))
+    return {name for name in ids if json.dumps(name) in begins} if begins else set()
+
+
+def clear_shop(settings: Settings, people: People) -> Removed:
+    """Clear the shop's tables where this installation filled them; else they are the shop's."""
+    removed: Removed = Counter()
+    if settings.shop_owner_url is None:
+        return removed
+    keys = {customer_id: key for key, customer_id in people.items()}
+    arrived: Counter[date] = Counter()
+    with postgres.changing(settings.shop_owner_url, "shop") as connection:
+        for table in places.OWNED_SHOP_TABLES:
+            if not sa.inspect(connection).has_table(table.name, table.schema):
+                continue
+            with_time = table is events
+            when = source.arrived_at(source.columns(connection)) if with_time else sa.null()
+            query = sa.delete(table).where(are(table, people)).returning(table.c.customer_id, when)
+            for customer_id, at in connection.execute(query):
+                removed[table.fullname, keys[customer_id]] += 1
+                if at is not None:
+                    arrived[at.astimezone(ZoneInfo(settings.time_zone)).date()] += 1
+    for day, rows in sorted(arrived.items()):
+        with postgres.writing(settings, snapshots.STEP, day) as connection:
+            changes = {"rows_in_warehouse": -rows, "rows_erased": -rows}
+            restate(connection, ARRIVALS, day, changes)
+    return removed
+
+
+ARRIVALS = (snapshots.STEP, "extract")
+"""Steps whose receipts count what arrived on a day."""
+
+
+def restate(
+    connection: sa.Connection,
+    steps: tuple[str, ...],
+    day: date,
+    changes: Mapping[str, int],
+    bucket: int = postgres.ALL_BUCKETS,
+    digests: tuple[str, str] | None = None,
+) -> None:
+    """Change counts in receipts of the ledger, so that nothing takes the day for a broken one.
+
+    Args:
+        connection: an open transaction, which holds the lock of the day.
+        steps: whose receipts are changed, as far as there are some.
+        day: shop day of the receipts.
+        changes: count → by how much it changes.
+        bucket: bucket of the receipts.
+        digests: of the file before and after; a receipt that knows another file is left alone,
+            because a killed run wrote it, and the next one repairs it.
+    """
+    for step in steps:
+        receipt = postgres.recorded_receipt(connection, step, day, bucket)
+        if receipt is None or (digests and receipt["digest"] != digests[0]):
+            continue
+        new = {name: receipt.get(name, 0) + change for name, change in changes.items()}
+        if digests:
+            new["digest"] = digests[1]
+        postgres.amend(connection, step, day, receipt | new, bucket)

@@ -1,0 +1,195 @@
+"""Remove customers from every place of the register, and leave a tombstone that keeps them out.
+
+The tombstone comes first, in a transaction of its own, with the model versions that learned from
+the customer; then every place is cleared; the pair of id and key goes last. An erasure that was
+killed is done again from the start, and finds what is left.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
+
+from intent_tasks.settings import Settings
+from intent_tasks.stores import erased_files, erased_rows, identity, postgres, snapshots
+from intent_tasks.stores.erased_rows import People, Removed, are
+from intent_tasks.tables import customer_keys, erasure_requests, erasures, model_versions
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What became of one customer.
+
+    Args:
+        customer_id: who.
+        known: whether anything of them was found, now or by an earlier erasure.
+        erased_before: when they were erased before; None: never.
+        removed: place → rows removed now.
+        model_versions: versions whose training read their events.
+    """
+
+    customer_id: str
+    known: bool
+    erased_before: datetime | None
+    removed: dict[str, int]
+    model_versions: list[int]
+
+
+def known(settings: Settings, ids: Iterable[str]) -> set[str]:
+    """Return which of the ids are in the data, or have a tombstone."""
+    people = _people(settings, ids)
+    with postgres.reading(settings.pipeline_url) as connection:
+        found = set(
+            connection.scalars(
+                sa.select(customer_keys.c.customer_id).where(are(customer_keys, people))
+            )
+        )
+        buried = connection.scalars(sa.select(erasures.c.customer_key).where(are(erasures, people)))
+        return found | {people[key] for key in buried}
+
+
+def erase(
+    settings: Settings, ids: Iterable[str], say: Callable[[str], object] = len
+) -> list[Erased]:
+    """Remove customers from every place of the register.
+
+    Args:
+        settings: of this installation.
+        ids: the shop's ids, each once; a customer nobody knows gets a tombstone as well.
+        say: told each place before it is cleared.
+
+    Returns:
+        What was removed, in the order of the ids.
+
+    Raises:
+        Refused: the identity key is not that of the data.
+        BadInput: a file that may hold the customers is damaged; what to do with it.
+    """
+    identity.check_key(settings)
+    people = _people(settings, ids)
+    if not people:
+        return []
+    known_before = known(settings, people.values())
+    before = _bury(settings, people)
+    say("looking through the snapshots")
+    found = _find(settings, people)
+    _note_versions(settings, found)
+    removed: Removed = Counter()
+    for place, clear in (
+        ("snapshots", partial(erased_files.clear_snapshots, found=found)),
+        ("scores", erased_files.clear_scores),
+        ("training", erased_files.clear_training),
+        ("exports", erased_files.clear_exports),
+        ("schema shop", erased_rows.clear_shop),
+        ("schema intent", erased_rows.clear_intent),
+    ):
+        say(f"clearing {place}")
+        removed += clear(settings, people)
+    versions = _finish(settings, people, removed)
+    return [
+        Erased(
+            customer_id,
+            customer_id in known_before or any(owner == key for _, owner in removed),
+            before.get(key),
+            {place: n for (place, owner), n in sorted(removed.items()) if owner == key},
+            versions.get(key, []),
+        )
+        for key, customer_id in people.items()
+    ]
+
+
+def _people(settings: Settings, ids: Iterable[str]) -> People:
+    named = list(ids)
+    return dict(zip(identity.keys(settings, named).to_pylist(), named, strict=True))
+
+
+def _bury(settings: Settings, people: People) -> dict[str, datetime]:
+    """Leave the tombstones; return when those were left that were there."""
+    with postgres.changing(settings.pipeline_url, "erase") as connection:
+        identity.before_new_tombstones(connection)
+        query = sa.select(erasures.c.customer_key, erasures.c.erased_at)
+        before = dict(connection.execute(query.where(are(erasures, people))).all())
+        now = datetime.now(UTC)
+        rows = [
+            {"customer_key": key, "key_id": settings.identity_key_id, "erased_at": now}
+            for key in people
+            if key not in before
+        ]
+        if rows:
+            connection.execute(postgresql.insert(erasures), rows)
+    return before
+
+
+# ── Snapshots and the versions that were trained from them ────────────────────────────────────────
+
+
+def _find(settings: Settings, people: People) -> dict[date, pa.Table]:
+    """Return customer_key and occurred_at of their events, by day of arrival."""
+    found = {
+        day: snapshots.find(settings.home, day, people) for day in snapshots.days(settings.home)
+    }
+    return {
+        day: rows
+        for day, rows in found.items()
+        if rows.num_rows or snapshots.has_rubbish(settings.home, day)
+    }
+
+
+def _note_versions(settings: Settings, found: Mapping[date, pa.Table]) -> None:
+    """Add to the tombstones the versions whose training read an event of the customer."""
+    seen = [
+        (key, day, at)
+        for day, rows in found.items()
+        for key, at in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True)
+    ]
+    definition = settings.definition
+    with postgres.changing(settings.pipeline_url, "erase") as connection:
+        for version in connection.execute(sa.select(model_versions)):
+            first, last = version.first_day, version.last_day
+            start, end = definition.day_start(first), definition.day_end(last)
+            learned_from = {
+                key for key, day, at in seen if first <= day <= last and start <= at < end
+            }
+            for key in learned_from:
+                _add_version(connection, key, version.model_version)
+
+
+def _add_version(connection: sa.Connection, key: str, version: int) -> None:
+    known_versions = sa.func.coalesce(erasures.c.model_versions, sa.cast([], sa.ARRAY(sa.Integer)))
+    connection.execute(
+        sa.update(erasures)
+        .where(
+            erasures.c.customer_key == key,
+            sa.literal(version) != sa.all_(known_versions),
+        )
+        .values(model_versions=sa.func.array_append(known_versions, version))
+    )
+
+
+def _finish(settings: Settings, people: People, removed: Removed) -> dict[str, list[int]]:
+    """Write down what was removed; return the versions that learned from each customer."""
+    now = datetime.now(UTC)
+    with postgres.changing(settings.pipeline_url, "erase") as connection:
+        for key, customer_id in people.items():
+            counts = {place: n for (place, owner), n in sorted(removed.items()) if owner == key}
+            before = sa.func.coalesce(erasures.c.removed, sa.cast({}, JSONB))
+            connection.execute(
+                sa.update(erasures)
+                .where(erasures.c.customer_key == key)
+                # Counts of an earlier erasure stay; a place that is cleared again says it anew.
+                .values(finished_at=now, removed=before.op("||")(sa.cast(counts, JSONB)))
+            )
+            connection.execute(
+                sa.update(erasure_requests)
+                .where(erasure_requests.c.customer_id == customer_id)
+                .values(customer_id=None, customer_key=key, done_at=now)
+            )
+        query = sa.select(erasures.c.customer_key, erasures.c.model_versions)
+        rows = connection.execute(query.where(are(erasures, people)))
+        return {key: sorted(versions or []) for key, versions in rows}

@@ -1,0 +1,224 @@
+"""An erased customer is in no table and no file, stays out, and nothing else changes."""
+
+import json
+from datetime import timedelta
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+from intent_tasks.errors import BadInput, NothingToDo
+from intent_tasks.steps import erase, extract, mature, publish
+from intent_tasks.stores import erasure, identity, places, postgres, snapshots
+from tests.database.conftest import CUSTOMERS, DAY, add, event, pin, score
+
+pytestmark = pytest.mark.database
+
+GONE = CUSTOMERS[3]
+NEXT = DAY + timedelta(days=2)
+
+
+def run_sql(settings, statement, **values):
+    with postgres.changing(settings.pipeline_url, "test") as connection:
+        found = connection.execute(sa.text(statement), values)
+        return [tuple(row) for row in found] if found.returns_rows else []
+
+
+@pytest.fixture
+def lived_in(small_shop):
+    """A shop in which GONE is in every place that the register names."""
+    small_shop = small_shop.model_copy(update={"history_days": 4})
+    add(small_shop, [event("odd", GONE, DAY, kind="fly"), event("buys", GONE, DAY, "purchase")])
+    for day in (DAY, NEXT):
+        extract.run(small_shop, day)
+        pin(small_shop, day)
+        score(small_shop, day)
+        publish.run(small_shop, day)
+    mature.run(small_shop, NEXT)
+    with postgres.changing(small_shop.shop_owner_url, "test") as connection:
+        connection.execute(sa.text("INSERT INTO shop.customers VALUES (:id)"), {"id": GONE})
+    keys = identity.keys(small_shop, CUSTOMERS).to_pylist()
+    folder = small_shop.home / "training" / "2026-06-01"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"customer_key": keys}), folder / "test.parquet")
+    lists = small_shop.home / "exports"
+    lists.mkdir()
+    pq.write_table(pa.table({"customer_id": CUSTOMERS}), lists / "a.parquet")
+    (lists / "b.csv").write_text("customer_id,band\n" + "".join(f"{c},hot\n" for c in CUSTOMERS))
+    return small_shop
+
+
+def hits(settings, customer=GONE):
+    """Return where the id or the key of a customer still is, tombstones left out."""
+    needles = [customer, identity.keys(settings, [customer])[0].as_py()]
+    found = []
+    with postgres.engine(settings.migrator_url).connect() as connection:
+        tables = sa.text(
+            "SELECT c.oid::regclass::text FROM pg_class c WHERE relkind = 'r' "
+            "AND relnamespace IN ('intent'::regnamespace)"
+        )
+        for table in connection.scalars(tables).all():
+            rows = connection.scalars(sa.text(f"SELECT t::text FROM {table} t")).all()
+            kept = table in {place.table.fullname for place in places.TOMBSTONES}
+            if not kept and any(needle in row for needle in needles for row in rows):
+                found.append(table)
+    with postgres.reading(settings.shop_owner_url) as connection:
+        for table in ("events", "customers"):
+            rows = connection.scalars(sa.text(f"SELECT t::text FROM shop.{table} t"))
+            if any(needle in row for row in rows for needle in needles):
+                found.append(f"shop.{table}")
+    for path in settings.home.rglob("*"):
+        if path.is_file() and any(needle in content_of(path) for needle in needles):
+            found.append(str(path.relative_to(settings.home).parts[0]))
+    return sorted(set(found))
+
+
+def content_of(path):
+    """Return what a file says, unpacked."""
+    if path.suffix == ".parquet":
+        return json.dumps(pq.read_table(path).to_pylist(), default=str)
+    return path.read_bytes().decode("utf-8", "replace")
+
+
+def test_the_search_of_this_test_finds_the_customer_in_every_place_of_the_register(lived_in):
+    expected = {place.table.fullname for place in places.TABLES} - {"intent.predictions"}
+    expected |= {folder.name for folder in places.FOLDERS}
+    expected |= {"intent.predictions_202606", "shop.events", "shop.customers"}
+    assert set(hits(lived_in)) == expected
+
+
+def test_an_erased_customer_is_nowhere_and_everybody_else_is_as_before(lived_in):
+    others = hits(lived_in, CUSTOMERS[4])
+    (erased,) = erasure.erase(lived_in, [GONE])
+    assert hits(lived_in) == []
+    assert hits(lived_in, CUSTOMERS[4]) == others
+    assert erased.known
+    assert erased.removed == {
+        "exports": 2,
+        "intent.customer_keys": 1,
+        "intent.outcomes": 1,
+        "intent.predictions": 2,
+        "intent.quarantine": 1,
+        "scores": 2,
+        "shop.customers": 1,
+        "shop.events": 22,
+        "snapshots": 4,
+        "training": 1,
+    }
+    ((finished, removed),) = run_sql(
+        lived_in, "SELECT finished_at IS NOT NULL, removed FROM intent.erasures"
+    )
+    assert (finished, removed) == (True, erased.removed)
+
+
+def test_nothing_is_repaired_after_an_erasure_and_a_clean_copy_gives_the_same_bytes(lived_in):
+    erasure.erase(lived_in, [GONE])
+    receipt = extract.run(lived_in, NEXT)
+    assert (receipt["days_written"], receipt["days_repaired"]) == (0, 0)
+    assert receipt["rows_in_warehouse"] == receipt["rows_in_snapshot"] == 23
+    before = snapshots.manifest(lived_in.home, DAY)
+    run_sql(lived_in, "DELETE FROM intent.runs WHERE step = 'snapshot'")
+    extract.run(lived_in, NEXT)
+    assert snapshots.manifest(lived_in.home, DAY)["digest"] == before["digest"]
+
+
+def test_where_the_shop_is_not_ours_its_tables_stay_and_the_counts_still_add_up(lived_in):
+    foreign = lived_in.model_copy(update={"shop_owner_url": None})
+    erasure.erase(foreign, [GONE])
+    assert hits(lived_in) == ["shop.customers", "shop.events"]
+    receipt = extract.run(foreign, NEXT)
+    assert (receipt["days_written"], receipt["days_repaired"]) == (0, 0)
+    ((counts,),) = run_sql(
+        lived_in,
+        "SELECT receipt FROM intent.runs WHERE step = 'snapshot' AND as_of_date = '2026-06-10'",
+    )
+    names = ("rows_in_warehouse", "rows_in_snapshot", "rows_quarantined", "rows_erased")
+    assert [counts[name] for name in names] == [26, 23, 0, 3]
+    run_sql(lived_in, "DELETE FROM intent.runs WHERE step = 'snapshot'")
+    assert extract.run(foreign, NEXT)["rows_erased"] == 1, "the tombstone is honoured"
+    assert hits(lived_in) == ["shop.customers", "shop.events"]
+
+
+def test_a_day_that_is_published_again_does_not_bring_the_customer_back(lived_in):
+    erasure.erase(lived_in, [GONE])
+    for day in (DAY, NEXT):
+        assert publish.run(lived_in, day)["rows"] == 23
+    mature.run(lived_in, NEXT)
+    assert hits(lived_in) == []
+
+
+@pytest.mark.parametrize("place", ["erased_files.clear_scores", "erased_rows.clear_intent"])
+def test_an_erasure_that_was_killed_is_finished_by_running_it_again(lived_in, monkeypatch, place):
+    from intent_tasks.stores import erased_files, erased_rows
+
+    module, name = place.split(".")
+    holder = {"erased_files": erased_files, "erased_rows": erased_rows}[module]
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(holder, name, killed)
+        with pytest.raises(KeyboardInterrupt):
+            erasure.erase(lived_in, [GONE])
+    assert hits(lived_in) != []
+    assert run_sql(lived_in, "SELECT finished_at FROM intent.erasures") == [(None,)]
+    (again,) = erasure.erase(lived_in, [GONE])
+    assert again.known
+    assert hits(lived_in) == []
+
+
+def test_what_a_killed_run_left_in_a_folder_of_snapshots_goes_too(lived_in):
+    (folder,) = lived_in.home.glob(f"snapshots/day={DAY}")
+    for name in ("bucket=000.0123456789ab.parquet", ".bucket=000.0123456789ab.parquet.77"):
+        (folder / name).write_text(GONE)
+    erasure.erase(lived_in, [CUSTOMERS[5]])
+    assert len(list(folder.iterdir())) == lived_in.bucket_count + 1
+
+
+def test_the_versions_that_learned_from_a_customer_are_named_exactly(lived_in):
+    late = CUSTOMERS[7]
+    run_sql(lived_in, "DELETE FROM intent.erasures")
+    add(lived_in, [event("late", "newcomer", NEXT)])
+    extract.run(lived_in, NEXT)
+    versions = {
+        1: (DAY, DAY),
+        2: (DAY - timedelta(days=9), DAY - timedelta(days=1)),
+        3: (DAY, NEXT),
+    }
+    for number, (first, last) in versions.items():
+        run_sql(
+            lived_in,
+            "INSERT INTO intent.model_versions VALUES (:v, :last, :first, :last, 'digest', 'run')",
+            v=number, first=first, last=last,
+        )  # fmt: skip
+    found = {e.customer_id: e.model_versions for e in erasure.erase(lived_in, [late, "newcomer"])}
+    assert found == {late: [1, 3], "newcomer": [3]}
+    assert erasure.erase(lived_in, [late])[0].model_versions == [1, 3], "remembered"
+
+
+def test_requests_of_the_shop_are_worked_off_once_and_forget_the_id(lived_in):
+    run_sql(
+        lived_in,
+        "INSERT INTO intent.erasure_requests (customer_id, requested_by) "
+        "VALUES (:id, 'portal'), (:id, 'portal'), ('nobody', 'portal'), ('', 'portal')",
+        id=GONE,
+    )
+    receipt = erase.run(lived_in, NEXT)
+    assert {k: receipt[k] for k in ("customers", "unknown", "erased_before")} == {
+        "customers": 2, "unknown": 1, "erased_before": 0,
+    }  # fmt: skip
+    assert hits(lived_in) == []
+    open_ones = run_sql(
+        lived_in, "SELECT customer_id FROM intent.erasure_requests WHERE done_at IS NULL"
+    )
+    assert open_ones == [("",)]
+    with pytest.raises(NothingToDo, match="No request"):
+        erase.run(lived_in, NEXT)
+
+
+def test_an_export_that_cannot_be_read_is_named(lived_in):
+    (lived_in.home / "exports" / "c.parquet").write_text("no parquet")
+    with pytest.raises(BadInput, match=r"c\.parquet is no Parquet file"):
+        erasure.erase(lived_in, [GONE])

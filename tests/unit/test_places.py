@@ -1,0 +1,67 @@
+"""The erasure register names every place that can hold a customer, or says why another does not."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from intent_tasks.errors import BadInput
+from intent_tasks.settings import Settings
+from intent_tasks.stores import places
+from intent_tasks.tables import intent_metadata, shop_metadata
+
+CODE = Path(__file__).parents[2] / "intent_tasks"
+REGISTERED = {place.table for place in (*places.TABLES, *places.TOMBSTONES)}
+OF_CUSTOMERS = re.compile(r"customer_(id|key)s?|payload")
+
+
+def tables_of_customers(metadata):
+    """Return the tables with a column that names a customer or holds a row as it was."""
+    tables = metadata.tables.values()
+    return {t for t in tables if any(OF_CUSTOMERS.fullmatch(column.name) for column in t.columns)}
+
+
+def test_every_table_with_a_column_of_customers_is_in_the_register():
+    assert tables_of_customers(intent_metadata) == REGISTERED
+    assert tables_of_customers(shop_metadata) == set(places.OWNED_SHOP_TABLES)
+
+
+def test_every_folder_that_the_code_writes_is_in_the_register_or_declared_empty_of_customers():
+    written = re.compile(r'home / "([^"/]+)')
+    found = {
+        name
+        for path in CODE.rglob("*.py")
+        for name in written.findall(path.read_text(encoding="utf-8"))
+    }
+    known = {folder.name for folder in places.FOLDERS} | places.WITHOUT_CUSTOMERS.keys()
+    assert found, "the pattern finds something"
+    assert found - known == set()
+
+
+def _settings(**changes):
+    url = SecretStr("postgresql://nowhere/shop")
+    names = ("shop_url", "pipeline_url", "analyst_url", "migrator_url", "identity_key")
+    given = dict.fromkeys(names, url) | {"manifest_key": url, "home": Path(), "mlflow_url": "x"}
+    return Settings(**given | changes, _env_file=None)
+
+
+def test_a_limit_can_be_changed_by_the_name_of_its_place():
+    settings = _settings(retention_days={"exports": 7})
+    by_name = {place.name: places.keep_days(settings, place) for place in places.FOLDERS}
+    assert by_name == {"snapshots": 400, "scores": 30, "training": 400, "exports": 7}
+    places.check_limits(settings)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"export": 7}, "names export; places with a limit: .*exports"),
+        ({"customer_keys": 7}, "names customer_keys"),
+        ({"scores": 0}, "scores must be at least 1 day"),
+        ({"snapshots": 100}, "keeps snapshots 100 days, but 210 are read"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_named(limits, said):
+    with pytest.raises(BadInput, match=said):
+        places.check_limits(_settings(retention_days=limits))
