@@ -4,13 +4,13 @@ import errno
 import json
 import os
 import sys
-from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from intent_tasks.commands import privacy
+from intent_tasks.commands.arguments import day as _day
 from intent_tasks.errors import BadInput, IntentError, TemporaryFailure
 from intent_tasks.lifeline import end_when_closed
 from intent_tasks.settings import load_settings, state_folder
@@ -31,13 +31,6 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 @app.callback()
 def _commands() -> None:
     """Keep `step` a command of its own."""
-
-
-def _day(text: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a date has no zone
-    except ValueError:
-        raise BadInput(f"{text!r} is not a day; write it as YYYY-MM-DD.") from None
 
 
 def _options(text: str) -> dict[str, Any]:

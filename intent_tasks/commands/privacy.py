@@ -1,10 +1,12 @@
 """Erase a customer, list customers for people, change the identity key, delete what is old."""
 
+import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from intent_tasks.commands.arguments import day
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import load_settings
 
@@ -37,6 +39,27 @@ def erase(
         )
     for one in erasure.erase(settings, ids, lambda text: typer.echo(f"… {text}", err=True)):
         typer.echo(_said(one))
+
+
+@app.command()
+def export(
+    as_of_date: Annotated[str, typer.Option(help="shop day of the predictions, YYYY-MM-DD")],
+    purpose: Annotated[str, typer.Option(help="personalisation or marketing")],
+    to: Annotated[
+        Path, typer.Option(help="new .csv or .parquet; by default in INTENT_HOME/exports")
+    ],
+    band: Annotated[str | None, typer.Option(help="hot, warm, cool or cold; else all")] = None,
+    by: Annotated[str | None, typer.Option(help="who it is for; by default the account")] = None,
+) -> None:
+    """Write a list of predicted customers who agree to a purpose, and remember the file."""
+    from intent_tasks.stores import exporting
+
+    wanted = exporting.List(day(as_of_date), purpose, band, to, by or getpass.getuser())
+    made = exporting.export(load_settings(), wanted)
+    typer.echo(
+        f"{made.customers} customers in {made.path}; {made.without_consent} were left out because "
+        f"they do not agree to {purpose}."
+    )
 
 
 def _ids(customer: str | None, file: Path | None) -> list[str]:

@@ -25,10 +25,14 @@ PURPOSES = ("personalisation", "marketing")
 
 
 class Consent(NamedTuple):
-    """The customer_ids that say yes and those that say no; of all others nothing is known."""
+    """The customer_ids that say yes and those that say no; of all others nothing is known.
+
+    `is_recorded` says whether the shop has the column of the purpose at all.
+    """
 
     yes: pa.Array
     no: pa.Array
+    is_recorded: bool
 
 
 def read(settings: Settings, purpose: str) -> Consent:
@@ -43,7 +47,7 @@ def read(settings: Settings, purpose: str) -> Consent:
     name = f"consent_{purpose}"
     known = _known_columns(settings, (name, "suppressed"))
     if not known:
-        return Consent(pa.array([], pa.string()), pa.array([], pa.string()))
+        return Consent(pa.array([], pa.string()), pa.array([], pa.string()), False)
     suppressed = customers.c.suppressed if "suppressed" in known else sa.false()
     said = customers.c[name] if name in known else sa.null()
     query = sa.select(
@@ -55,7 +59,8 @@ def read(settings: Settings, purpose: str) -> Consent:
     with postgres.arrow(settings.shop_url, query) as reader:
         rows = reader.read_all().combine_chunks()
     ids, yes = rows["customer_id"], rows["yes"]
-    return Consent(_ids(ids.filter(yes)), _ids(ids.filter(pa.compute.invert(yes))))
+    no = pa.compute.invert(yes)
+    return Consent(_ids(ids.filter(yes)), _ids(ids.filter(no)), name in known)
 
 
 def keys_that_say_no(settings: Settings) -> pa.Array:

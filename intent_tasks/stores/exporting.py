@@ -1,0 +1,152 @@
+"""Lists of customers for people: who agreed to the purpose, in a file that the ledger remembers."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+import sqlalchemy as sa
+
+from intent_tasks.definition import BANDS, HORIZONS_DAYS
+from intent_tasks.errors import BadInput, Refused
+from intent_tasks.settings import Settings
+from intent_tasks.stores import consent, identity, postgres, snapshots
+from intent_tasks.tables import customers, exports, predictions
+
+KINDS = (".csv", ".parquet")
+
+COLUMNS = (
+    "as_of_date",
+    "customer_id",
+    *(f"probability_{h}d" for h in HORIZONS_DAYS),
+    "band",
+    "reason",
+    "model_version",
+)
+"""Of `intent.predictions`: what a person needs to work with a list."""
+
+
+@dataclass(frozen=True)
+class List:
+    """Which list is wanted.
+
+    Args:
+        as_of_date: shop day of the predictions.
+        purpose: what the customers must have agreed to.
+        band: only these; None: all.
+        to: file that does not exist yet; a relative name lands in INTENT_HOME/exports.
+        by: who makes it.
+    """
+
+    as_of_date: date
+    purpose: str
+    band: str | None
+    to: Path
+    by: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """The file that was written, and how many customers are and are not in it."""
+
+    path: Path
+    customers: int
+    without_consent: int
+
+
+def export(settings: Settings, wanted: List) -> Made:
+    """Write a list of the customers that the champion predicted and that agree right now.
+
+    The ledger knows of the file before it exists, so that an erasure finds it whatever happens.
+
+    Raises:
+        BadInput: the band, the file or the day cannot be; what can.
+        Refused: the shop does not record the consent, so nobody may be on a list.
+    """
+    identity.check_key(settings)
+    path = _path(settings, wanted)
+    said = consent.read(settings, wanted.purpose)
+    if not said.is_recorded:
+        raise Refused(
+            f"{customers.fullname} has no column consent_{wanted.purpose}: who agreed is not "
+            "known, so nobody may be on a list. Add the column, true for a yes."
+        )
+    export_id = _announce(settings, wanted, path)
+    # The lock that an erasure takes for the exports: it sees this file whole, or before it is made.
+    with postgres.changing(settings.pipeline_url, "export") as connection:
+        rows = _rows(connection, settings, wanted)
+        agreed = rows.filter(pc.is_in(rows["customer_id"], value_set=said.yes))
+        made = Made(path, agreed.num_rows, rows.num_rows - agreed.num_rows)
+        _write(path, agreed)
+        connection.execute(
+            sa.update(exports)
+            .where(exports.c.export_id == export_id)
+            .values(customer_count=made.customers, without_consent_count=made.without_consent)
+        )
+    return made
+
+
+def _path(settings: Settings, wanted: List) -> Path:
+    if wanted.band is not None and wanted.band not in BANDS:
+        raise BadInput(f"There is no band {wanted.band!r}; bands: {', '.join(BANDS)}.")
+    path = (settings.home / "exports" / wanted.to).resolve()
+    if path.suffix not in KINDS:
+        raise BadInput(f"{wanted.to} is neither .csv nor .parquet.")
+    if path.exists():
+        raise BadInput(f"{path} is there already; name a new file.")
+    if not wanted.to.is_absolute():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        raise BadInput(f"There is no folder {path.parent}; make it, or name a file without one.")
+    return path
+
+
+def _announce(settings: Settings, wanted: List, path: Path) -> int:
+    values = {
+        "as_of_date": wanted.as_of_date,
+        "purpose": wanted.purpose,
+        "band": wanted.band,
+        "path": str(path),
+        "exported_by": wanted.by,
+        "exported_at": datetime.now(UTC),
+    }
+    with postgres.changing(settings.pipeline_url, "export") as connection:
+        _require_day(connection, wanted.as_of_date)
+        insert = sa.insert(exports).values(values).returning(exports.c.export_id)
+        return int(connection.execute(insert).scalar_one())
+
+
+def _require_day(connection: sa.Connection, day: date) -> None:
+    newest = sa.select(sa.func.max(predictions.c.as_of_date))
+    if connection.scalar(newest.where(predictions.c.as_of_date == day)) is None:
+        known = connection.scalar(newest)
+        raise BadInput(
+            f"Nothing is predicted for {day}. "
+            + (f"The newest predicted day is {known}." if known else "No day is predicted yet.")
+        )
+
+
+def _rows(connection: sa.Connection, settings: Settings, wanted: List) -> pa.Table:
+    """Return the champion's predictions of customers who are not erased, likeliest first."""
+    query = sa.select(*(predictions.c[name] for name in COLUMNS)).where(
+        predictions.c.as_of_date == wanted.as_of_date, predictions.c.role == "champion"
+    )
+    if wanted.band is not None:
+        query = query.where(predictions.c.band == wanted.band)
+    query = query.order_by(predictions.c.probability_7d.desc(), predictions.c.customer_id)
+    with postgres.arrow(settings.pipeline_url, query) as reader:
+        rows = reader.read_all()
+    gone = identity.are_erased(connection, settings, rows["customer_id"])
+    return rows.filter(pc.invert(gone))
+
+
+def _write(path: Path, rows: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    if path.suffix == ".csv":
+        pa.csv.write_csv(rows, sink)
+    else:
+        pa.parquet.write_table(rows, sink)
+    snapshots.replace(path, bytes(sink.getvalue()))

@@ -1,0 +1,109 @@
+"""A list holds who agrees at that moment, and nobody who was erased; the ledger knows the file."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+from intent_tasks.errors import BadInput, Refused
+from intent_tasks.steps import publish
+from intent_tasks.stores import erasure, exporting, postgres
+from tests.database.conftest import CUSTOMERS, DAY, score
+from tests.database.test_consent import change_shop, say
+
+pytestmark = pytest.mark.database
+
+YES, NO, NULL, SUPPRESSED = CUSTOMERS[:4]
+
+
+@pytest.fixture
+def published(scored_shop):
+    """A published day with four kinds of customers; of the others there is no row."""
+    score(scored_shop, DAY, lambda customer: 0.9 if customer in CUSTOMERS[:2] else 0.1)
+    publish.run(scored_shop, DAY)
+    say(scored_shop, YES, None, marketing=True)
+    say(scored_shop, NO, None, marketing=False)
+    say(scored_shop, NULL, True)
+    say(scored_shop, SUPPRESSED, True, marketing=True, suppressed=True)
+    return scored_shop
+
+
+def wanted(to="list.csv", purpose="marketing", band=None, day=DAY):
+    return exporting.List(day, purpose, band, Path(to), "an analyst")
+
+
+def ledger(settings):
+    query = sa.text(
+        "SELECT purpose, band, path, customer_count, without_consent_count, exported_by "
+        "FROM intent.exports ORDER BY export_id"
+    )
+    with postgres.reading(settings.analyst_url) as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_only_who_says_yes_at_that_moment_is_on_a_list(published):
+    made = exporting.export(published, wanted())
+    path = published.home / "exports" / "list.csv"
+    assert (made.path, made.customers, made.without_consent) == (path, 1, 23)
+    header, row = path.read_text().splitlines()
+    assert header.replace('"', "").startswith("as_of_date,customer_id,probability_1d")
+    assert YES in row
+    assert ledger(published) == [("marketing", None, str(path), 1, 23, "an analyst")]
+    say(published, YES, None, marketing=False)
+    assert exporting.export(published, wanted("later.csv")).customers == 0
+
+
+def test_a_list_of_a_band_as_parquet(published):
+    for customer in CUSTOMERS:
+        say(published, customer, True, marketing=True)
+    made = exporting.export(published, wanted("hot.parquet", "personalisation", "hot"))
+    assert pq.read_table(made.path)["customer_id"].to_pylist() == CUSTOMERS[:2]
+
+
+def test_an_erased_customer_is_taken_out_of_the_file_and_comes_on_no_other(published, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    made = exporting.export(published, wanted(str(elsewhere / "list.csv")))
+    assert YES in made.path.read_text()
+    assert erasure.erase(published, [YES])[0].removed["exports"] == 1
+    assert YES not in made.path.read_text()
+    assert [row[3] for row in ledger(published)] == [0]
+    assert exporting.export(published, wanted("next.csv")).customers == 0
+
+
+def test_a_file_that_was_never_finished_is_in_the_ledger(published, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporting, "_write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        exporting.export(published, wanted())
+    assert [row[3] for row in ledger(published)] == [None]
+
+
+IMPOSSIBLE = (
+    ({"to": "list.xlsx"}, "neither .csv nor .parquet"),
+    ({"to": "/no/such/folder/list.csv"}, "no folder /no/such/folder"),
+    ({"band": "boiling"}, "bands: hot, warm, cool, cold"),
+    ({"purpose": "profiling"}, "purposes: personalisation, marketing"),
+    ({"day": DAY + timedelta(days=1)}, "The newest predicted day is 2026-06-10"),
+)
+
+
+def test_what_cannot_be_listed_is_named_and_nothing_is_written(published):
+    for changes, said in IMPOSSIBLE:
+        with pytest.raises(BadInput, match=said):
+            exporting.export(published, wanted(**changes))
+    assert ledger(published) == []
+    assert list(published.home.glob("exports/**/*.*")) == []
+    exporting.export(published, wanted())
+    with pytest.raises(BadInput, match="is there already"):
+        exporting.export(published, wanted())
+
+
+def test_without_a_record_of_consent_nobody_is_on_a_list(published):
+    change_shop(published, "ALTER TABLE shop.customers DROP COLUMN consent_marketing")
+    with pytest.raises(Refused, match="no column consent_marketing"):
+        exporting.export(published, wanted())
