@@ -174,7 +174,7 @@ def test_a_file_is_loaded_and_its_bad_lines_are_set_aside(settings, tmp_path):
     path = tmp_path / "events.csv"
     path.write_text("user_id,item_id,event,ts\n1,2,view,1782820800\n1,2,fly,1782820800\n")
     assert shop.load_file(settings, path, "retailrocket") == (1, 1)
-    assert _quarantined(settings) == [("events.csv", None, "event_type is unknown")]
+    assert _quarantined(settings) == [("events.csv", "events.csv-3", "event_type is unknown")]
 
 
 def test_the_analyst_asks_in_sql_and_is_told_what_is_wrong(settings):

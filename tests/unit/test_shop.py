@@ -14,8 +14,8 @@ from intent_tasks.local.shop import choose_shop
     ("content", "layout", "message"),
     [
         (None, "retailrocket", "There is no file"),
-        ("", "retailrocket", "is empty"),
-        ("a,b\n1,2\n", "retailrocket", "lacks user_id"),
+        ("", "retailrocket", "no usable line"),
+        ("a,b\n1,2\n", "retailrocket", "or it lacks user_id"),
         ("user_id,item_id,event,ts\n1,2,fly,3\n", "retailrocket", "no usable line"),
         ("user_id,item_id,event,ts\n1,2,view,1442534400\n", "rees", "no format 'rees'"),
     ],

@@ -1,0 +1,233 @@
+"""Turn rows of a source into events: columns filled, rows that cannot be used told apart."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intent_tasks.core.rules import OK, BadRow, broken_rules
+from intent_tasks.formats import values
+from intent_tasks.formats.blocks import Rows
+from intent_tasks.formats.mapping import POSITION, Shape
+
+SCHEMA = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("customer_id", pa.string()),
+        ("session_id", pa.string()),
+        ("event_type", pa.string()),
+        ("product_id", pa.string()),
+        ("quantity", pa.int32()),
+        ("price", pa.float64()),
+        ("currency", pa.string()),
+        ("query_text", pa.string()),
+        ("review_text", pa.string()),
+        ("rating", pa.int32()),
+        ("channel", pa.string()),
+        ("device", pa.string()),
+        ("occurred_at", values.INSTANT),
+        ("ingested_at", values.INSTANT),
+    ]
+)
+"""Columns of `shop.events` in Arrow's types."""
+
+PRODUCTS = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("category_path", pa.string()),
+        ("brand", pa.string()),
+        ("price", pa.float64()),
+        ("title", pa.string()),
+        ("description", pa.string()),
+    ]
+)
+"""Columns of `shop.products` that the rows of a source can tell."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What some rows of a source say.
+
+    Args:
+        events: the usable ones, columns of `SCHEMA`.
+        products: what they tell about products, columns of `PRODUCTS`; one row a product.
+        bad: the rows that cannot be used, in their order.
+        repeated: how many usable events had the id of an earlier one of the batch: left out.
+        ignored: how many rows are, as the format says, no events of a customer.
+        last: number of the last row.
+    """
+
+    events: pa.Table
+    products: pa.Table
+    bad: list[BadRow]
+    repeated: int
+    ignored: int
+    last: int
+
+
+def convert(rows: Rows, shape: Shape, file_id: str) -> Batch:
+    """Return the rows as events.
+
+    Args:
+        rows: of one file.
+        shape: how they are laid out.
+        file_id: what event ids begin with where the source has none.
+    """
+    table, numbers, parts = _spread(rows.table, rows.numbers, shape.each)
+    events, rules = _events(table, shape)
+    events = _with_ids(events, numbers, parts, shape, file_id)
+    ignored = _ignored(events, shape)
+    rules = _first_rule(rules, broken_rules(events))
+    again = pc.equal(rules, AGAIN)
+    good = pc.equal(rules, OK)
+    bad = _bad(table, numbers, rules, pc.invert(pc.or_(pc.or_(good, again), ignored)), events)
+    keep = pc.and_(good, pc.invert(ignored))
+    return Batch(
+        events.filter(keep),
+        _products(table, shape, keep),
+        sorted([*rows.bad, *bad], key=lambda row: row.number),
+        int(pc.sum(pc.and_(again, pc.invert(ignored))).as_py() or 0),
+        int(pc.sum(ignored).as_py() or 0),
+        max([*(row.number for row in rows.bad), *numbers[-1:].to_pylist()], default=0),
+    )
+
+
+AGAIN = "event_id comes twice"
+"""The rule of `core.rules` that does not make a row bad here: logs are delivered at least once."""
+
+
+def _spread(
+    table: pa.Table, numbers: pa.Array, each: str | None
+) -> tuple[pa.Table, pa.Array, pa.Array | None]:
+    """Return a row for each element of a list, and the place of each in its list.
+
+    The list is replaced by its element; a row whose list is empty stays as it is.
+    """
+    lists = values.field(table, each) if each else None
+    if lists is None or not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
+        return table, numbers, None
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    parents = np.repeat(np.arange(len(lengths)), np.maximum(lengths, 1))
+    starts = np.concatenate([[0], np.cumsum(np.maximum(lengths, 1))[:-1]])
+    places = np.arange(len(parents)) - np.repeat(starts, np.maximum(lengths, 1))
+    flat = np.full(len(parents), -1)
+    flat[lengths[parents] > 0] = np.arange(int(lengths.sum()))
+    indices = pa.array(flat, pa.int64(), mask=flat < 0)
+    elements = pc.take(pc.list_flatten(lists), indices)
+    spread = table.take(pa.array(parents))
+    name = str(each)
+    if name in spread.column_names:
+        spread = spread.drop_columns([name])
+    return spread.append_column(name, elements), numbers.take(pa.array(parents)), pa.array(places)
+
+
+def _events(table: pa.Table, shape: Shape) -> tuple[pa.Table, pa.Array]:
+    """Return all columns, and per row the first one that is there and cannot be read."""
+    rules = pa.array([OK] * table.num_rows, pa.string())
+    columns: dict[str, pa.Array] = {}
+    for field in SCHEMA:
+        value = shape.events.get(field.name)
+        if value is None:
+            columns[field.name] = pa.nulls(table.num_rows, field.type)
+            continue
+        column = values.fill(table, value, field.type)
+        columns[field.name] = column.values
+        if value.others == "keep":
+            lost = pc.and_(pc.is_null(column.values), pc.is_valid(column.given))
+            rules = _first_rule(rules, pc.if_else(lost, f"{field.name} cannot be read", OK))
+        if undecodable := _undecodable(table, value.fields):
+            rules = _first_rule(rules, pc.if_else(undecodable[0], f"{field.name} is no UTF-8", OK))
+    return pa.table(columns, schema=SCHEMA), rules
+
+
+def _undecodable(table: pa.Table, names: tuple[str, ...]) -> list[pa.Array]:
+    """Return where a column of bytes holds no text; empty where all of it does."""
+    for name in names:
+        if name in table.column_names and pa.types.is_binary(table[name].type):
+            array = values.field(table, name)
+            lost = pc.and_(pc.is_valid(array), pc.is_null(values.decoded(array)))
+            if pc.any(lost).as_py():
+                return [lost]
+    return []
+
+
+def _first_rule(first: pa.Array, second: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(first, OK), second, first)
+
+
+def _with_ids(
+    events: pa.Table, numbers: pa.Array, parts: pa.Array | None, shape: Shape, file_id: str
+) -> pa.Table:
+    """Return the events with an id each: the source's, or file and row; and the place in a list."""
+    if POSITION in shape.events:
+        ids = events[POSITION].combine_chunks()
+    else:
+        ids = pc.binary_join_element_wise(file_id, numbers.cast(pa.string()), "-")
+    if parts is not None:
+        # The first keeps the id, so that events without a list have the id of the source.
+        later = pc.binary_join_element_wise(ids, parts.cast(pa.string()), "/")
+        ids = pc.if_else(pc.greater(parts, 0), later, ids)
+    return events.set_column(0, SCHEMA.field(0), ids)
+
+
+def _ignored(events: pa.Table, shape: Shape) -> pa.Array:
+    if shape.events["event_type"].others != "ignore":
+        return pa.array([False] * events.num_rows, pa.bool_())
+    return pc.is_null(events["event_type"].combine_chunks())
+
+
+def _products(table: pa.Table, shape: Shape, keep: pa.Array) -> pa.Table:
+    """Return the last that was told of each product."""
+    if not shape.products:
+        return PRODUCTS.empty_table()
+    columns = {
+        field.name: values.fill(table, shape.products[field.name], field.type).values
+        if field.name in shape.products
+        else pa.nulls(table.num_rows, field.type)
+        for field in PRODUCTS
+    }
+    told = pa.table(columns, schema=PRODUCTS).filter(
+        pc.and_(keep, pc.is_valid(columns["product_id"]))
+    )
+    facts = [(name, "last", _LAST) for name in PRODUCTS.names[1:]]
+    grouped = told.group_by("product_id", use_threads=False).aggregate(facts)
+    return grouped.rename_columns(
+        [name.removesuffix("_last") for name in grouped.column_names]
+    ).select(PRODUCTS.names)
+
+
+_LAST = pc.ScalarAggregateOptions(skip_nulls=True)
+
+
+def _bad(
+    table: pa.Table, numbers: pa.Array, rules: pa.Array, wanted: pa.Array, events: pa.Table
+) -> list[BadRow]:
+    """Return the rows to set aside; one that stands for several events only once."""
+    found: dict[int, BadRow] = {}
+    if not pc.any(wanted).as_py():
+        return []
+    rows = table.filter(wanted).to_pylist()
+    keys = events["event_id"].filter(wanted).to_pylist()
+    for number, rule, row, key in zip(
+        numbers.filter(wanted).to_pylist(),
+        rules.filter(wanted).to_pylist(),
+        rows,
+        keys,
+        strict=True,
+    ):
+        found.setdefault(number, BadRow(number, rule, json.dumps(_plain(row), default=str), key))
+    return list(found.values())
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any field of any source
+    """Return a field as JSON can hold it."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    return value if isinstance(value, str | int | bool | None) else str(value)

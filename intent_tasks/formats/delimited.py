@@ -1,0 +1,139 @@
+"""Read delimited text, such as CSV; a line with too many or too few fields is set aside."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+import pyarrow.csv
+
+from intent_tasks.core.rules import BadRow
+from intent_tasks.errors import BadInput
+from intent_tasks.formats import blocks
+from intent_tasks.formats.blocks import Rows
+from intent_tasks.formats.mapping import Format, Shape
+
+
+def read(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
+    """Read the lines of a file, with the first shape of the format that its first line fits.
+
+    Raises:
+        BadInput: the first line fits none, or is no text.
+    """
+    begun = stream.read(blocks.BLOCK_BYTES)
+    if not begun:
+        return
+    shape, header = _shape(_first_line(begun, path), path, layout)
+    bad: list[BadRow] = []
+    number = 1 if shape.header else 2
+    for batch in _batches(_Again(begun, stream), path, shape, header, bad):
+        numbers, now = _numbered(number, batch.num_rows, bad)
+        number = max([number - 1, *numbers[-1:], *(row.number for row in now)]) + 1
+        yield shape, Rows(pa.Table.from_batches([batch]), pa.array(numbers, pa.int64()), now)
+    if bad:
+        empty = pa.table({name: pa.array([], pa.binary()) for name in header})
+        yield shape, Rows(empty, pa.array([], pa.int64()), bad)
+
+
+def _batches(
+    stream: "_Again", path: str, shape: Shape, header: list[str], bad: list[BadRow]
+) -> Iterator[pa.RecordBatch]:
+    """Read all columns as bytes, so that one line that is no UTF-8 does not cost the block."""
+
+    def set_aside(row: pa.csv.InvalidRow) -> str:
+        rule = f"{row.actual_columns} fields instead of {row.expected_columns}"
+        bad.append(BadRow(row.number, rule, json.dumps(row.text)))
+        return "skip"
+
+    yield from pa.csv.open_csv(
+        stream,
+        read_options=pa.csv.ReadOptions(
+            block_size=blocks.BLOCK_BYTES,
+            use_threads=False,  # numbers of lines are known only without
+            column_names=header if shape.header else None,
+        ),
+        parse_options=pa.csv.ParseOptions(
+            delimiter=_delimiter(path, shape),
+            newlines_in_values=True,
+            invalid_row_handler=set_aside,
+        ),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(header, pa.binary()),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+            null_values=[""],
+        ),
+    )
+
+
+def _numbered(start: int, count: int, bad: list[BadRow]) -> tuple[list[int], list[BadRow]]:
+    """Return the numbers of `count` good lines from `start`, and the bad lines before the last.
+
+    The reader looks ahead: `bad` keeps those that come later.
+    """
+    skipped = {row.number for row in bad}
+    candidates = range(start, start + count + len(skipped))
+    numbers = [n for n in candidates if n not in skipped] if skipped else list(candidates)
+    numbers = numbers[:count]
+    last = numbers[-1] if numbers else candidates.stop
+    now = [row for row in bad if row.number <= last]
+    bad[:] = [row for row in bad if row.number > last]
+    return numbers, now
+
+
+def _first_line(data: bytes, path: str) -> str:
+    try:
+        return data.split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not a CSV file in UTF-8: {error}.") from None
+
+
+def _delimiter(path: str, shape: Shape) -> str:
+    return "\t" if ".tsv" in PurePosixPath(path).suffixes else shape.delimiter
+
+
+def _shape(line: str, path: str, layout: Format) -> tuple[Shape, list[str]]:
+    """Return the first shape that the first line fits, and the names of the columns."""
+    problems = []
+    for shape in layout.shapes:
+        fields = _fields(line, _delimiter(path, shape))
+        if shape.header:
+            if len(fields) == len(shape.header):
+                return shape, list(shape.header)
+            problems.append(f"has {len(fields)} columns instead of {len(shape.header)}")
+        elif missing := shape.missing(tuple(fields)):
+            problems.append(f"lacks {', '.join(missing)}")
+        else:
+            return shape, fields
+    raise other_format(path, problems, _fields(line, _delimiter(path, layout.shapes[0])))
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line], delimiter=delimiter), [])
+
+
+def other_format(path: str, problems: list[str], names: Iterable[str]) -> BadInput:
+    """Return what to say of a file that has none of a format's shapes."""
+    return BadInput(
+        f"{path} is not in this format: it {'; or it '.join(problems)}. "
+        f"Its columns: {', '.join(names)[:200]}."
+    )
+
+
+class _Again:
+    """A stream whose beginning was read already."""
+
+    closed = False
+
+    def __init__(self, begun: bytes, rest: pa.NativeFile) -> None:
+        self._begun, self._rest = begun, rest
+
+    def read(self, size: int = -1) -> bytes:
+        if self._begun:
+            part, self._begun = self._begun[:size], self._begun[size:] if size >= 0 else b""
+            return part
+        return bytes(self._rest.read(None if size < 0 else size))
+
+    def close(self) -> None:
+        self.closed = True

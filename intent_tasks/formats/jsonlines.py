@@ -1,0 +1,126 @@
+"""Read a block of JSON lines into the fields that a format looks at.
+
+Arrow reads the block at once when every field has one type. Otherwise (a number here and a text
+there, a line that is broken) the block is read line by line, and what cannot be used set aside.
+"""
+
+import io
+import json
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json
+
+from intent_tasks.core.rules import BadRow
+from intent_tasks.formats.blocks import Rows
+from intent_tasks.formats.mapping import Shape, Value
+
+SAMPLE_LINES = 50
+
+Tree = dict[str, Any]
+"""Fields by name: a tree for what is inside, a list of one tree for a list, None for a value."""
+
+PAIRS: list[Tree] = [
+    {
+        "key": None,
+        "value": dict.fromkeys(("string_value", "int_value", "float_value", "double_value")),
+    }
+]
+"""A list of keys and values, as BigQuery exports the parameters of an event."""
+
+
+def parse(block: bytes, shape: Shape, first_number: int) -> Rows:
+    """Return the rows of whole lines, numbered from `first_number`."""
+    tree = _tree(shape)
+    if b"\n\n" not in block and not block.startswith(b"\n"):
+        try:
+            table = _at_once(block, tree)
+            numbers = pa.array(range(first_number, first_number + table.num_rows), pa.int64())
+            if table.num_rows == block.count(b"\n") + (not block.endswith(b"\n")):
+                return Rows(table, numbers, [])
+        except (pa.ArrowException, ValueError):
+            pass  # it is said below which line it was
+    return _by_line(block, tree, first_number)
+
+
+def _at_once(block: bytes, tree: Tree) -> pa.Table:
+    lines = islice(io.BytesIO(block), SAMPLE_LINES)
+    samples = [json.loads(line) for line in lines]
+    schema = pa.schema([(name, _type(tree[name], [s.get(name) for s in samples])) for name in tree])
+    return pa.json.read_json(
+        io.BytesIO(block),
+        read_options=pa.json.ReadOptions(use_threads=False, block_size=len(block) + 1),
+        parse_options=pa.json.ParseOptions(
+            explicit_schema=schema, unexpected_field_behavior="ignore"
+        ),
+    )
+
+
+def _type(tree: Any, samples: list[Any]) -> pa.DataType:  # noqa: ANN401 - a Tree, a list or None
+    """Return the type of a field that holds such values."""
+    present = [sample for sample in samples if sample is not None]
+    if isinstance(tree, dict):
+        inner = {name: [s.get(name) for s in present] for name in tree}
+        return pa.struct([(name, _type(tree[name], inner[name])) for name in tree])
+    if isinstance(tree, list):
+        return pa.list_(_type(tree[0], [element for sample in present for element in sample]))
+    for python, arrow in ((bool, pa.bool_()), (int, pa.int64()), (int | float, pa.float64())):
+        if present and all(isinstance(sample, python) for sample in present):
+            return arrow
+    return pa.string()
+
+
+def _by_line(block: bytes, tree: Tree, first_number: int) -> Rows:
+    found: list[Tree] = []
+    numbers: list[int] = []
+    bad: list[BadRow] = []
+    for number, line in enumerate(block.splitlines(), first_number):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:  # also bytes that are no UTF-8
+            row = None
+        if isinstance(row, dict):
+            found.append({name: _pruned(row.get(name), tree[name]) for name in tree})
+            numbers.append(number)
+        else:
+            text = line.decode(errors="backslashreplace")
+            bad.append(BadRow(number, "the line is no JSON object", json.dumps(text)))
+    schema = pa.schema([(name, _type(tree[name], [])) for name in tree])
+    return Rows(pa.Table.from_pylist(found, schema), pa.array(numbers, pa.int64()), bad)
+
+
+def _pruned(value: Any, tree: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return the part of a value that the tree names, all of it as text."""
+    if value is None:
+        return None
+    if isinstance(tree, dict):
+        return (
+            {n: _pruned(value.get(n), tree[n]) for n in tree} if isinstance(value, dict) else None
+        )
+    if isinstance(tree, list):
+        elements = value if isinstance(value, list) else [value]
+        return [_pruned(element, tree[0]) for element in elements]
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _tree(shape: Shape) -> Tree:
+    """Return the fields that a shape reads."""
+    tree: Tree = {}
+    for value in shape.values:
+        for name in value.fields:
+            _plant(tree, name, value, shape.each)
+    return tree
+
+
+def _plant(tree: Tree, name: str, value: Value, each: str | None) -> None:
+    leaf: Any = (
+        PAIRS if value.key else [None] if value.join is not None and not value.fields[1:] else None
+    )
+    parts = name.split(".")
+    for depth, part in enumerate(parts[:-1], 1):
+        inside = tree.setdefault(part, [{}] if ".".join(parts[:depth]) == each else {})
+        tree = inside[0] if isinstance(inside, list) else inside
+    tree.setdefault(parts[-1], leaf)

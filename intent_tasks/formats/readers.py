@@ -1,0 +1,111 @@
+"""Read the rows of one open file, block by block: delimited text, JSON lines or Parquet.
+
+A row that is no row of such a file is set aside with its number; a file that is none is refused.
+"""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from intent_tasks.errors import BadInput
+from intent_tasks.formats import blocks, delimited, jsonlines
+from intent_tasks.formats.blocks import Rows
+from intent_tasks.formats.mapping import Format, Shape
+
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+
+KINDS = {
+    ".csv": "text", ".tsv": "text", ".txt": "text", ".dat": "text",
+    ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet",
+}  # fmt: skip
+"""How a file is read, by the end of its name."""
+
+
+def kind_of(path: str) -> tuple[str | None, str | None]:
+    """Return how a file is read (None: it is no file of events) and how it is compressed."""
+    suffixes = [suffix.lower() for suffix in PurePosixPath(path).suffixes]
+    compression = COMPRESSIONS.get(suffixes[-1]) if suffixes else None
+    if compression:
+        suffixes = suffixes[:-1]
+    return (KINDS.get(suffixes[-1]) if suffixes else None), compression
+
+
+def read(file: BinaryIO, path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
+    """Read the rows of an open file, with the shape of the format that it has.
+
+    Raises:
+        BadInput: it cannot be read as what it is called, or has none of the format's shapes.
+    """
+    kind, compression = kind_of(path)
+    readers = {"json": _json, "parquet": _parquet, "text": delimited.read}
+    try:
+        yield from readers[kind or "text"](unpacked(file, compression), path, layout)
+    except (pa.ArrowException, EOFError, OSError) as error:
+        raise unreadable(path, error) from None
+
+
+def unpacked(file: BinaryIO, compression: str | None) -> pa.NativeFile:
+    """Return the file as Arrow reads it, decompressed."""
+    source = pa.PythonFile(file, mode="r")
+    return pa.CompressedInputStream(source, compression) if compression else source
+
+
+def unreadable(path: str, error: Exception) -> BadInput:
+    """Return what to say of a file whose bytes are broken."""
+    kind, compression = kind_of(path)
+    said = str(error).splitlines()[0]
+    if "straddl" in said or "try to increase block size" in said:
+        return BadInput(
+            f"{path} has a line longer than {blocks.BLOCK_BYTES >> 20} MiB, or a quotation mark "
+            "that is never closed. Mend that line."
+        )
+    if "Truncated" in said or "EOF" in said:
+        said = f"{said} (was it still being written?)"
+    called = " ".join(filter(None, (compression, kind if kind == "parquet" else None))) or "text"
+    return BadInput(f"{path} cannot be read as {called}: {said}. Write the file again.")
+
+
+def _json(stream: pa.NativeFile, _path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
+    shape = layout.shapes[0]
+    number, rest = 1, b""
+    while True:
+        data = stream.read(blocks.BLOCK_BYTES)
+        block, rest = _whole_lines(rest + data, last=not data)
+        if block:
+            rows = jsonlines.parse(block, shape, number)
+            number += block.count(b"\n") + (not block.endswith(b"\n"))
+            yield shape, rows
+        if not data:
+            return
+        if len(rest) > blocks.BLOCK_BYTES:
+            raise pa.ArrowInvalid("straddling object")
+
+
+def _whole_lines(data: bytes, *, last: bool) -> tuple[bytes, bytes]:
+    end = len(data) if last else data.rfind(b"\n") + 1
+    return data[:end], data[end:]
+
+
+def _parquet(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
+    file = pq.ParquetFile(stream)
+    names = tuple(file.schema_arrow.names)
+    problems = []
+    for shape in layout.shapes:
+        if missing := shape.missing(names):
+            problems.append(f"lacks {', '.join(missing)}")
+            continue
+        wanted = {
+            part for value in shape.values for f in value.fields for part in (f, f.split(".")[0])
+        }
+        number = 1
+        for batch in file.iter_batches(
+            blocks.BLOCK_ROWS, columns=[n for n in names if n in wanted]
+        ):
+            numbers = pa.array(range(number, number + batch.num_rows), pa.int64())
+            number += batch.num_rows
+            yield shape, Rows(pa.Table.from_batches([batch]), numbers, [])
+        return
+    raise delimited.other_format(path, problems, names)

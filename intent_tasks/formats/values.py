@@ -1,0 +1,240 @@
+"""Fill the columns of events from the fields of a source, whole columns at a time.
+
+A value that is there and cannot be read as what it should be becomes null; who calls sees it by
+comparing the column with its text.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import reduce
+from typing import NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intent_tasks.formats.mapping import Value
+
+INSTANT = pa.timestamp("us", tz="UTC")
+
+_UNITS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
+_LATEST_SECONDS = 32_503_680_000
+"""The year 3000: a number beyond it is in another unit."""
+
+_ZONED = r"[T ]\d\d:?\d\d.*(Z|UTC|[+-]\d\d(:?\d\d)?)$"
+
+
+class Column(NamedTuple):
+    """A filled column, shape (n,), and the text it was read from (null where there was none)."""
+
+    values: pa.Array
+    given: pa.Array
+
+
+def fill(rows: pa.Table, value: Value, kind: pa.DataType) -> Column:
+    """Return a column of that type (text, number or instant), as a format says."""
+    if value.constant is not None:
+        values = pa.array([value.constant] * rows.num_rows, pa.string()).cast(kind)
+        return Column(values, values.cast(pa.string()))
+    if value.time:
+        return _times(rows, value)
+    text = _text_of(rows, value)
+    if pa.types.is_string(kind):
+        return Column(_translated(text, value), text)
+    return Column(_numbers(text, value, kind), text)
+
+
+def _text_of(rows: pa.Table, value: Value) -> pa.Array:
+    texts = [as_text(array, value) for array in _arrays(rows, value)]
+    if value.join is not None and len(texts) > 1:
+        # Arrow loses a row in which all texts are null; the empty text in front keeps it.
+        joined = pc.binary_join_element_wise("", *texts, value.join, null_handling="skip")
+        return _not_empty(pc.utf8_slice_codeunits(joined, len(value.join)))
+    return reduce(pc.coalesce, texts) if texts else pa.nulls(rows.num_rows, pa.string())
+
+
+def _arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
+    found = (field(rows, name) for name in value.fields)
+    return [_of_key(a, value.key) if value.key else a for a in found if a is not None]
+
+
+def field(rows: pa.Table, name: str) -> pa.Array | None:
+    """Return a field, also one inside others (`user.id`); None: there is no such field."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        if (outer := ".".join(parts[:end])) in rows.column_names:
+            return _inside(_whole(rows[outer]), parts[end:])
+    return None
+
+
+def _inside(array: pa.Array, path: list[str]) -> pa.Array | None:
+    for part in path:
+        if not pa.types.is_struct(array.type) or array.type.get_field_index(part) < 0:
+            return None
+        array = pc.struct_field(array, part)
+    return array
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _of_key(pairs: pa.Array, key: str) -> pa.Array:
+    """Return, per row, the value of a key in a list of key-value pairs, as text."""
+    parents, flat = pc.list_parent_indices(pairs), pc.list_flatten(pairs)
+    wanted = pc.fill_null(pc.equal(as_text(pc.struct_field(flat, "key")), key), False)
+    parents, flat = parents.filter(wanted), flat.filter(wanted)
+    holder = pc.struct_field(flat, "value")
+    kinds = [holder.type.field(n).name for n in range(holder.type.num_fields)]
+    texts = [as_text(pc.struct_field(holder, kind)) for kind in kinds]
+    text = reduce(pc.coalesce, texts) if texts else pa.nulls(len(flat), pa.string())
+    return pc.take(text, pc.index_in(pa.array(range(len(pairs)), parents.type), parents))
+
+
+def as_text(array: pa.Array, value: Value | None = None) -> pa.Array:
+    """Return the values as text; an empty text, and bytes that are no UTF-8, count as none."""
+    if pa.types.is_dictionary(array.type):
+        array = pc.cast(array, array.type.value_type)
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        joiner = value.join if value is not None and value.join is not None else ","
+        text = pc.binary_join(array.cast(pa.list_(pa.string())), joiner)
+    elif pa.types.is_struct(array.type):
+        text = pa.nulls(len(array), pa.string())
+    elif pa.types.is_floating(array.type):
+        text = _text_of_numbers(array)
+    elif pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
+        text = decoded(array)
+    else:
+        text = array.cast(pa.string())
+    if value is not None and value.whole:
+        text = pc.replace_substring_regex(text, r"^(-?\d+)\.0+$", r"\1")
+    return _not_empty(text)
+
+
+def decoded(array: pa.Array) -> pa.Array:
+    """Return bytes as text; those that are no UTF-8 become null."""
+    try:
+        return array.cast(pa.string())
+    except pa.ArrowInvalid:
+        return pa.array([_utf8(text) for text in array.to_pylist()], pa.string())
+
+
+def _utf8(text: bytes | None) -> str | None:
+    try:
+        return None if text is None else text.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _text_of_numbers(array: pa.Array) -> pa.Array:
+    """Return ids that a frame with gaps had turned into 17850.0 as 17850."""
+    try:
+        return array.cast(pa.int64()).cast(pa.string())
+    except pa.ArrowInvalid:
+        return array.cast(pa.string())
+
+
+def _not_empty(text: pa.Array) -> pa.Array:
+    empty = pc.equal(text, "")
+    return pc.if_else(pc.fill_null(empty, False), None, text) if pc.any(empty).as_py() else text
+
+
+def _translated(text: pa.Array, value: Value) -> pa.Array:
+    if not value.map and not value.patterns:
+        return text
+    known = pa.array(list(value.map), pa.string())
+    meant = pc.take(
+        pa.array(list(value.map.values()), pa.string()), pc.index_in(text, value_set=known)
+    )
+    for pattern, stands_for in value.patterns.items():
+        fits = pc.fill_null(pc.match_substring_regex(text, pattern), False)
+        meant = pc.coalesce(meant, pc.if_else(fits, stands_for, pa.scalar(None, pa.string())))
+    return meant if value.others == "ignore" else pc.coalesce(meant, text)
+
+
+def _numbers(text: pa.Array, value: Value, kind: pa.DataType) -> pa.Array:
+    numbers = _floats(text)
+    if value.absolute:
+        numbers = pc.abs(numbers)
+    if not pa.types.is_integer(kind):
+        return numbers.cast(kind)
+    fits = pc.fill_null(pc.less(pc.abs(numbers), 2**31), False)
+    return pc.if_else(fits, numbers, None).cast(kind, safe=False)
+
+
+def _floats(text: pa.Array) -> pa.Array:
+    try:
+        return text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        found = pd.to_numeric(text.to_pandas(), errors="coerce")
+        return pa.array(found.to_numpy(float, na_value=float("nan")), from_pandas=True)
+
+
+def _times(rows: pa.Table, value: Value) -> Column:
+    columns = [_time(array, value) for array in _arrays(rows, value)]
+    if not columns:
+        nothing = pa.nulls(rows.num_rows)
+        return Column(nothing.cast(INSTANT), nothing.cast(pa.string()))
+    read, given = zip(*columns, strict=True)
+    return Column(reduce(pc.coalesce, read), reduce(pc.coalesce, given))
+
+
+def _time(array: pa.Array, value: Value) -> Column:
+    if pa.types.is_timestamp(array.type) or pa.types.is_date(array.type):
+        return Column(_instants(array, value.zone), array.cast(pa.string()))
+    text = as_text(array)
+    return Column(_first(lambda way: _read_time(text, way, value.zone), value.time), text)
+
+
+def _first(read: Callable[[str], pa.Array], ways: Iterable[str]) -> pa.Array:
+    found: pa.Array | None = None
+    for way in ways:
+        found = read(way) if found is None else pc.coalesce(found, read(way))
+        if found.null_count == 0:
+            break
+    return found
+
+
+def _read_time(text: pa.Array, way: str, zone: str) -> pa.Array:
+    if way in _UNITS:
+        numbers = _floats(text)
+        limit = _LATEST_SECONDS * 1e6 / _UNITS[way]
+        fits = pc.fill_null(pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, limit)), False)
+        micros = pc.multiply(pc.if_else(fits, numbers, None), float(_UNITS[way]))
+        return pc.round(micros).cast(pa.int64()).cast(INSTANT)
+    if way != "iso":
+        found = pc.strptime(text, format=way, unit="us", error_is_null=True)
+        return _instants(found, zone)
+    try:
+        bare = pc.utf8_rtrim(text, characters=" UTCZ") if zone == "UTC" else text
+        return _instants(bare.cast(pa.timestamp("us")), zone)
+    except pa.ArrowInvalid:
+        return _slow_iso(text, zone)
+
+
+def _slow_iso(text: pa.Array, zone: str) -> pa.Array:
+    """Read times some of which name a zone or cannot be read."""
+    zoned = pc.fill_null(pc.match_substring_regex(text, _ZONED), False)
+    named = _by_pandas(pc.if_else(zoned, text, None)).cast(INSTANT)
+    bare = _by_pandas(pc.if_else(zoned, None, text)).cast(pa.timestamp("us"))
+    return pc.coalesce(named, _instants(bare, zone))
+
+
+def _by_pandas(text: pa.Array) -> pa.Array:
+    plain = pc.replace_substring_regex(text, r" ?UTC$", "Z")
+    times = pd.to_datetime(plain.to_pandas(), utc=True, format="ISO8601", errors="coerce")
+    return pa.array(times.dt.tz_convert(None).to_numpy(), from_pandas=True).cast(
+        pa.timestamp("us"), safe=False
+    )
+
+
+def _instants(array: pa.Array, zone: str) -> pa.Array:
+    if pa.types.is_date(array.type):
+        array = array.cast(pa.timestamp("us"))
+    if array.type.tz is not None:
+        return array.cast(INSTANT, safe=False)
+    array = array.cast(pa.timestamp("us"), safe=False)
+    if zone == "UTC":
+        return array.cast(INSTANT)
+    # An hour that comes twice or never, when clocks are changed, is taken as the earlier one.
+    local = pc.assume_timezone(array, zone, ambiguous="earliest", nonexistent="earliest")
+    return local.cast(INSTANT)
