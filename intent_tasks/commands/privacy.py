@@ -62,6 +62,20 @@ def export(
     )
 
 
+@app.command()
+def retain(
+    as_of_date: Annotated[str, typer.Option(help="shop day, YYYY-MM-DD, that limits count from")],
+    dry_run: Annotated[bool, typer.Option(help="only say what would be deleted")] = False,
+) -> None:
+    """Delete what is older than the limit of its place, as the DAG intent_retention does."""
+    from intent_tasks.steps import retain
+
+    receipt = retain.run(load_settings(), day(as_of_date), dry_run)
+    verb = "would be deleted" if dry_run else "deleted"
+    for place, count in receipt["removed"].items():
+        typer.echo(f"{place}: {count} {verb}")
+
+
 def _ids(customer: str | None, file: Path | None) -> list[str]:
     if (customer is None) == (file is None):
         raise BadInput("Name one customer, or a file of them with --file.")

@@ -31,6 +31,7 @@ STEPS = {
     "evaluate": "measure the trained model and the baselines on later days, and judge the gate",
     "register": "register the evaluated model in MLflow as challenger",
     "erase": "erase the customers whose requests to be erased are open",
+    "retain": "delete what is older than the limit of its place",
     "mature": "write the outcomes that are known by the end of a day",
     "measure": "compute the feedback metrics of all days matured by a day",
 }

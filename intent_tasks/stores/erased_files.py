@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import postgres, snapshot_customers, snapshots
 from intent_tasks.stores.erased_rows import ARRIVALS, People, Removed, restate
 from intent_tasks.tables import exports
 
@@ -25,13 +25,13 @@ def clear_snapshots(settings: Settings, people: People, found: Mapping[date, pa.
     Args:
         settings: of this installation.
         people: whom to remove.
-        found: day of arrival → their events, as `snapshots.find` returns them.
+        found: day of arrival → their events, as `snapshot_customers.find` returns them.
     """
     removed: Removed = Counter()
     for day, rows in found.items():
         with postgres.writing(settings, snapshots.STEP, day) as connection:
             before = snapshots.manifest(settings.home, day) or {}
-            after = snapshots.without(settings.home, day, people)
+            after = snapshot_customers.without(settings.home, day, people)
             gone = before["rows"] - after["rows"]
             changes = {"rows_in_snapshot": -gone, "rows_erased": gone}
             digests = (before["digest"], after["digest"])

@@ -17,7 +17,14 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
 from intent_tasks.settings import Settings
-from intent_tasks.stores import erased_files, erased_rows, identity, postgres, snapshots
+from intent_tasks.stores import (
+    erased_files,
+    erased_rows,
+    identity,
+    postgres,
+    snapshot_customers,
+    snapshots,
+)
 from intent_tasks.stores.erased_rows import People, Removed, are
 from intent_tasks.tables import customer_keys, erasure_requests, erasures, model_versions
 
@@ -131,13 +138,12 @@ def _bury(settings: Settings, people: People) -> dict[str, datetime]:
 
 def _find(settings: Settings, people: People) -> dict[date, pa.Table]:
     """Return customer_key and occurred_at of their events, by day of arrival."""
-    found = {
-        day: snapshots.find(settings.home, day, people) for day in snapshots.days(settings.home)
-    }
+    home = settings.home
+    found = {day: snapshot_customers.find(home, day, people) for day in snapshots.days(home)}
     return {
         day: rows
         for day, rows in found.items()
-        if rows.num_rows or snapshots.has_rubbish(settings.home, day)
+        if rows.num_rows or snapshot_customers.has_rubbish(home, day)
     }
 
 

@@ -7,7 +7,7 @@ makes a snapshot exist. A file that no manifest names is rubbish of a killed run
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,6 @@ SCORES = pa.schema(
 )
 """Columns of a score file; `reasons` is a JSON list."""
 
-_FOUND = pa.schema([SCHEMA.field("customer_key"), SCHEMA.field("occurred_at")])
-
 _ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
 
 
@@ -89,15 +87,15 @@ def write_day(
         warehouse_rows: rows the warehouse held for that day, bad ones included.
         key_id: name of the key that the customer_keys were made with.
     """
-    folder = _day_folder(home, day)
+    folder = day_folder(home, day)
     folder.mkdir(parents=True, exist_ok=True)
     events = events.select(SCHEMA.names).cast(SCHEMA).sort_by(_ORDER)
     buckets = buckets_of(events["customer_key"].to_pylist(), bucket_count)
     files = [
-        _write_named_by_digest(folder, bucket, events.filter(pa.array(buckets == bucket)))
+        write_file(folder, bucket, events.filter(pa.array(buckets == bucket)))
         for bucket in range(bucket_count)
     ]
-    return _name(
+    return name_files(
         folder,
         {
             "day": str(day),
@@ -109,7 +107,7 @@ def write_day(
     )
 
 
-def _name(folder: Path, facts: Manifest, files: list[dict[str, Any]]) -> Manifest:
+def name_files(folder: Path, facts: Manifest, files: list[dict[str, Any]]) -> Manifest:
     """Replace the manifest of a day by one that names these files, and remove all others."""
     written = facts | {
         "rows": sum(f["rows"] for f in files),
@@ -121,63 +119,10 @@ def _name(folder: Path, facts: Manifest, files: list[dict[str, Any]]) -> Manifes
     return written
 
 
-def find(home: Path, day: date, keys: Collection[str]) -> pa.Table:
-    """Return customer_key and occurred_at of the events of some customers on a day of arrival.
-
-    Raises:
-        BadInput: there is no snapshot of that day, or a file of it is damaged.
-    """
-    (found,) = _manifests(home, [day])
-    wanted = set(buckets_of(sorted(keys), found["bucket_count"]).tolist())
-    tables = [
-        _of(_read_file(home, found, f, list(_FOUND.names)), keys)
-        for f in found["files"]
-        if f["bucket"] in wanted
-    ]
-    return pa.concat_tables([_FOUND.empty_table(), *tables])
-
-
-def without(home: Path, day: date, keys: Collection[str]) -> Manifest:
-    """Rewrite the files of a day that hold some customers without them; return the manifest.
-
-    The caller holds the lock of the day. What a killed run left in its folder is removed as well.
-
-    Raises:
-        BadInput: there is no snapshot of that day, or a file of it is damaged.
-    """
-    (found,) = _manifests(home, [day])
-    folder = _day_folder(home, day)
-    wanted = set(buckets_of(sorted(keys), found["bucket_count"]).tolist())
-    files = []
-    for file in found["files"]:
-        if file["bucket"] in wanted:
-            rows = _read_file(home, found, file)
-            kept = _of(rows, keys, others=True)
-            if kept.num_rows < rows.num_rows:
-                file = _write_named_by_digest(folder, file["bucket"], kept)
-        files.append(file)
-    for rubbish in folder.glob(".*"):
-        rubbish.unlink(missing_ok=True)
-    return _name(folder, found, files)
-
-
-def has_rubbish(home: Path, day: date) -> bool:
-    """Return whether a killed run left files in the folder of a day that no manifest names."""
-    found = manifest(home, day)
-    named = {"manifest.json", *(f["path"] for f in found["files"])} if found else set()
-    return any(path.name not in named for path in _day_folder(home, day).iterdir())
-
-
-def _of(events: pa.Table, keys: Collection[str], others: bool = False) -> pa.Table:
-    """Return the rows of these customers, or of all others."""
-    theirs = pc.is_in(events["customer_key"], value_set=pa.array(sorted(keys), pa.string()))
-    return events.filter(pc.invert(theirs) if others else theirs)
-
-
 def manifest(home: Path, day: date) -> Manifest | None:
     """Return the manifest of a day, or None when there is no snapshot of it."""
     try:
-        found: Manifest = json.loads((_day_folder(home, day) / "manifest.json").read_bytes())
+        found: Manifest = json.loads((day_folder(home, day) / "manifest.json").read_bytes())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     return found
@@ -195,7 +140,7 @@ def digest(home: Path, wanted: Iterable[date]) -> str:
     Raises:
         BadInput: a day has no snapshot.
     """
-    digests = [m["digest"] for m in _manifests(home, sorted(wanted))]
+    digests = [m["digest"] for m in manifests(home, sorted(wanted))]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
@@ -222,10 +167,10 @@ def read(
         BadInput: the snapshot of a day is missing or damaged.
     """
     first = first_day or definition.first_history_day(as_of_date)
-    manifests = _manifests(home, _days_between(first, as_of_date))
+    days_known = manifests(home, _days_between(first, as_of_date))
     wanted = set(buckets)
     tables = [
-        _read_file(home, m, f) for m in manifests for f in m["files"] if f["bucket"] in wanted
+        read_file(home, m, f) for m in days_known for f in m["files"] if f["bucket"] in wanted
     ]
     known = pa.concat_tables([SCHEMA.empty_table(), *tables])
     start, end = definition.day_start(first), definition.day_end(as_of_date)
@@ -247,7 +192,12 @@ def _each_event_once(events: pa.Table) -> pa.Table:
     return events.filter(pa.concat_arrays([pa.array([True]), pc.invert(again)]))
 
 
-def _manifests(home: Path, wanted: Sequence[date]) -> list[Manifest]:
+def manifests(home: Path, wanted: Sequence[date]) -> list[Manifest]:
+    """Return the manifests of days.
+
+    Raises:
+        BadInput: a day has no snapshot.
+    """
     found = {day: manifest(home, day) for day in wanted}
     missing = [str(day) for day, m in found.items() if m is None]
     if missing:
@@ -263,11 +213,13 @@ def _days_between(first: date, last: date) -> list[date]:
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
-def _day_folder(home: Path, day: date) -> Path:
+def day_folder(home: Path, day: date) -> Path:
+    """Return where the snapshot of a day is."""
     return home / "snapshots" / f"day={day}"
 
 
-def _write_named_by_digest(folder: Path, bucket: int, rows: pa.Table) -> dict[str, Any]:
+def write_file(folder: Path, bucket: int, rows: pa.Table) -> dict[str, Any]:
+    """Write the sorted events of one bucket and return what the manifest says of the file."""
     content = _parquet(rows)
     file_digest = hashlib.sha256(content).hexdigest()
     path = folder / f"bucket={bucket:03d}.{file_digest[:12]}.parquet"
@@ -276,10 +228,15 @@ def _write_named_by_digest(folder: Path, bucket: int, rows: pa.Table) -> dict[st
     return {"bucket": bucket, "path": path.name, "rows": rows.num_rows, "digest": file_digest}
 
 
-def _read_file(
+def read_file(
     home: Path, day: Manifest, file: dict[str, Any], columns: Sequence[str] = SCHEMA.names
 ) -> pa.Table:
-    path = _day_folder(home, date.fromisoformat(day["day"])) / file["path"]
+    """Return the events of one file of a day, in its order of rows.
+
+    Raises:
+        BadInput: it is missing or damaged.
+    """
+    path = day_folder(home, date.fromisoformat(day["day"])) / file["path"]
     try:
         content = path.read_bytes()
     except FileNotFoundError:

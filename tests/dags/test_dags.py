@@ -11,6 +11,8 @@ from benchmarks.dag_parsing import FORBIDDEN, SECONDS_ALLOWED, parse
 
 ROOT = Path(__file__).parents[2]
 
+DAG_IDS = ("intent_daily", "intent_train", "intent_feedback", "intent_erase", "intent_retention")
+
 
 @pytest.fixture(scope="module")
 def dags():
@@ -23,8 +25,8 @@ def edges(dag):
     return {(up, task.task_id) for task in dag.tasks for up in task.upstream_task_ids}
 
 
-def test_the_three_dags_load(dags):
-    assert set(dags) == {"intent_daily", "intent_train", "intent_feedback"}
+def test_the_dags_load(dags):
+    assert set(dags) == set(DAG_IDS)
 
 
 def test_a_day_is_extracted_and_validated_beside_pin_then_scored_and_published(dags):
@@ -53,12 +55,17 @@ def test_feedback_follows_publication(dags):
     assert condition == outlet
 
 
-def test_trainings_and_feedbacks_do_not_overlap(dags):
-    assert dags["intent_train"].max_active_runs == 1
-    assert dags["intent_feedback"].max_active_runs == 1
+@pytest.mark.parametrize(("dag_id", "step"), [("erase", "erase"), ("retention", "retain")])
+def test_erasing_and_deleting_are_one_step_each(dags, dag_id, step):
+    assert list(dags[f"intent_{dag_id}"].task_dict) == [step]
 
 
-@pytest.mark.parametrize("dag_id", ["intent_daily", "intent_train", "intent_feedback"])
+@pytest.mark.parametrize("dag_id", DAG_IDS[1:])
+def test_runs_other_than_of_days_do_not_overlap(dags, dag_id):
+    assert dags[dag_id].max_active_runs == 1
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
 def test_every_dag(dags, dag_id):
     dag = dags[dag_id]
     assert dag.catchup is False
@@ -71,7 +78,7 @@ def test_every_dag(dags, dag_id):
         assert task.execution_timeout is not None
 
 
-@pytest.mark.parametrize("dag_id", ["intent_daily", "intent_train", "intent_feedback"])
+@pytest.mark.parametrize("dag_id", DAG_IDS)
 def test_the_scheduler_reads_back_what_was_parsed(dags, dag_id):
     data = DagSerialization.to_dict(dags[dag_id])
     assert DagSerialization.to_dict(dags[dag_id]) == data, "the same DAG, the same bytes"
@@ -86,7 +93,7 @@ def test_a_param_that_is_no_day_is_refused_when_the_run_is_triggered(dags, value
 
 def test_parsing_is_quick_and_imports_nothing_heavy():
     parsed = parse()
-    assert set(parsed["seconds"]) == {"intent_daily.py", "intent_train.py", "intent_feedback.py"}
+    assert set(parsed["seconds"]) == {f"{dag_id}.py" for dag_id in DAG_IDS}
     assert parsed["imported"] == [], f"none of {FORBIDDEN} belongs in a DAG file"
     assert max(parsed["seconds"].values()) < SECONDS_ALLOWED, parsed["seconds"]
 

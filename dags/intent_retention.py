@@ -1,0 +1,50 @@
+"""Delete what is older than its limit.
+
+**What it does.** `retain` drops the months of predictions, and deletes the outcomes, rows set
+aside, snapshots, scores, training files and exported lists that are older than the limit of their
+place (docs/privacy.md; INTENT_RETENTION_DAYS changes it), then the pairs of id and key of customers
+of whom nothing is left. Metrics, receipts, promotions and tombstones stay.
+
+**When.** Every morning (INTENT_RETENTION_CRON), after the day was predicted. A recording is not
+trimmed by itself: trigger the DAG.
+
+**Which day.** Limits count back from one shop day: the day before a scheduled run, or the Param
+`as_of_date` (YYYY-MM-DD). What would go: `intent retain --as-of-date D --dry-run`.
+
+**What a retry does.** The same again: what is deleted already is not there any more. A temporary
+failure is retried three times, after 30 to 60 s, 1 to 2 min and 2 to 4 min. A refusal (a limit that
+cannot be) is not: the task says what to do.
+
+**How to resume.** Mend the cause and clear the task, or wait for the next morning. What was deleted
+can be had again only from the warehouse: an extract of an old day copies its snapshots anew.
+
+**Overlap.** One run at a time.
+
+Settings: INTENT_RETENTION_CRON, INTENT_RETENTION_DAYS, INTENT_TIME_ZONE, INTENT_LAST_DAY,
+INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
+"""
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG, CronTriggerTimetable
+from intent_days import day_of_run, day_param
+from intent_step import Step, defaults
+
+from intent_tasks.settings import Schedule
+
+schedule = Schedule()
+every_morning = CronTriggerTimetable(schedule.retention_cron, timezone=schedule.time_zone)
+
+with DAG(
+    "intent_retention",
+    description="Delete what is older than its limit.",
+    doc_md=__doc__,
+    schedule=None if schedule.last_day else every_morning,
+    start_date=datetime(2000, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args=defaults(schedule) | {"as_of_date": day_of_run},
+    params={"as_of_date": day_param()},
+    tags=["intent"],
+) as dag:
+    Step(task_id="retain")

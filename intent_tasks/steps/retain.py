@@ -1,0 +1,23 @@
+"""Delete what is older than the limit of its place."""
+
+from datetime import date
+
+from intent_tasks.settings import Settings
+from intent_tasks.steps import Receipt
+from intent_tasks.stores import postgres, retention
+
+
+def run(settings: Settings, as_of_date: date, dry_run: bool = False) -> Receipt:
+    """Delete, or with `dry_run` only count, what is past its limit at the end of a day.
+
+    Raises:
+        BadInput: a limit in INTENT_RETENTION_DAYS cannot be.
+    """
+    if dry_run:
+        counts = retention.old(settings, as_of_date)
+        return {"as_of_date": str(as_of_date), "dry_run": True, "removed": counts}
+    counts = retention.delete_old(settings, as_of_date)
+    receipt = {"as_of_date": str(as_of_date), "dry_run": False, "removed": counts}
+    with postgres.writing(settings, "retain", as_of_date) as connection:
+        postgres.record(connection, "retain", as_of_date, receipt)
+    return receipt
