@@ -89,6 +89,12 @@ def category_words(leaf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return names[root % 1000], np.asarray(LEAVES)[leaf % len(LEAVES)]
 
 
+def category_paths(leaves: int) -> list[str]:
+    """Return the path of each category, such as `home.sets`."""
+    pairs = zip(*category_words(np.arange(leaves)), strict=True)
+    return [f"{root}.{end}" for root, end in pairs]
+
+
 def catalogue(config: Config) -> pa.Table:
     """Return the products, columns of `shop.products`."""
     sold = stock(config)

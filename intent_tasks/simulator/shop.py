@@ -121,7 +121,7 @@ def next_categories(config: Config, number: int, day: int) -> np.ndarray:
     """Return the true distribution of the category that each customer of a block looks at next.
 
     It is that of the first product of a session on that day, counted from the shop's first, given
-    the customer's taste, which nobody sees; `taste.py` tells it given what is seen.
+    the customer's taste, which nobody sees; `taste` tells it given what is seen.
 
     Returns:
         float, shape (customers, leaves), up to the block's last customer who did something.
