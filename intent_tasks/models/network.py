@@ -1,12 +1,19 @@
 """The network: a customer's last events and past in, hazards of a purchase out.
 
+Events become vectors, the vectors of a day are added up to a step, an encoder reads the steps, and
+what it says is joined with the hand-made features of the whole past. A day is what is added up,
+because the day is what people plan in, and because a past of hundreds of events is tens of days.
+
 The hazard of an interval is the probability of a first purchase in it, given none before. The
 probabilities of 1, 3, 7 and 14 days come from one curve and cannot contradict each other.
-Source: Gensheimer & Narasimhan 2019, "A scalable discrete-time survival model for neural networks".
+Sources: Gensheimer & Narasimhan 2019, "A scalable discrete-time survival model for neural
+networks"; Zaheer et al. 2017, "Deep sets".
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,17 +24,29 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import keras
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
-from intent_tasks.core.encoding import CODED, NUMERIC, STATICS
+from intent_tasks.core.encoding import NUMERIC, STEP
+from intent_tasks.core.features import STATICS
+from intent_tasks.core.vocabulary import CODED, COLUMNS
 from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.models.encoders import ENCODERS
+from intent_tasks.models.sizes import Size
 
-SIZES = {"nano": (24, 32), "small": (48, 64), "base": (64, 128)}
-"""Name → events read one by one (L), width of all layers (D)."""
-
-EMBEDDING = {"event_type": 8, "product_id": 16, "category_path": 12, "channel": 4}
+EMBEDDING = {
+    "event_type": 8,
+    "product_id": 8,
+    "category_root": 4,
+    "category_path": 8,
+    "brand": 4,
+    "channel": 4,
+    "device": 4,
+    "words": 8,
+}
+"""Width of the vectors of codes."""
 THREADS = 2
 """Fixed, because sums in another order are other sums."""
+DROPOUT = 0.1
 
 
 @dataclass(frozen=True)
@@ -35,23 +54,62 @@ class Architecture:
     """All that is needed to build the network again.
 
     Args:
-        length: L, events read one by one.
-        width: D, width of the layers.
+        encoder: name of the encoder.
+        size: events and steps that are read, width and depth.
         vocabulary_sizes: codes of each coded column.
         static_means: of each static feature, shape (len(STATICS),).
         static_deviations: the same.
     """
 
-    length: int
-    width: int
+    encoder: str
+    size: Size
     vocabulary_sizes: dict[str, int]
     static_means: list[float]
     static_deviations: list[float]
-    encoder: str = "gru"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
         return asdict(self)
+
+    @classmethod
+    def of_json(cls, config: dict[str, Any]) -> "Architecture":
+        """Return what `as_json` wrote."""
+        return cls(**{**config, "size": Size(**config["size"])})
+
+
+@keras.saving.register_keras_serializable("intent")
+class Words(layers.Layer):  # type: ignore[misc]
+    """The sum of the vectors of the words of each event: a bag of words."""
+
+    def __init__(self, codes: int, width: int, **kwargs: Any) -> None:  # noqa: ANN401
+        """Make the table of vectors."""
+        super().__init__(**kwargs)
+        self.table = layers.Embedding(codes, width, name="table")
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Make the weights."""
+        self.table.build(shape)
+
+    def call(self, codes: Any) -> Any:  # noqa: ANN401 - tensors
+        """Return shape (n, L, width) from codes of shape (n, L, words)."""
+        known = ops.cast(ops.not_equal(codes, 0), self.compute_dtype)
+        return ops.einsum("nlkw,nlk->nlw", self.table(codes), known)
+
+
+@keras.saving.register_keras_serializable("intent")
+class DaySums(layers.Layer):  # type: ignore[misc]
+    """Add up the vectors of the events of each step, as they are and bent by a logarithm."""
+
+    def call(self, vectors: Any, place: Any, steps: Any) -> Any:  # noqa: ANN401 - tensors
+        """Return shape (n, S, 2 width) from vectors (n, L, width) and the step of each (n, L)."""
+        places = ops.arange(ops.shape(steps)[1], dtype="int32")
+        belongs = ops.cast(place[:, :, None] == places, vectors.dtype)  # (n, L, S)
+        sums = ops.einsum("nls,nlw->nsw", belongs, vectors)
+        return ops.concatenate([ops.log1p(sums), sums / FEW], -1)
+
+
+FEW = 8.0
+"""Events of a usual day, so that their sum is near 1."""
 
 
 @keras.saving.register_keras_serializable("intent")
@@ -77,13 +135,26 @@ class Network:
 
     Args:
         embed: inputs → vectors of the events, shape (n, L, D).
-        head: vectors, mask and statics → logits of the hazards, shape (n, horizons).
+        head: vectors, place, steps and statics → logits of the hazards, shape (n, horizons).
         whole: inputs → logits.
     """
 
     embed: keras.Model
     head: keras.Model
     whole: keras.Model
+
+    @cached_property
+    def predictors(self) -> dict[bool, Any]:
+        """The network as a function, compiled by XLA and not."""
+        return {
+            jit: tf.function(self.whole, jit_compile=jit, reduce_retracing=not jit)
+            for jit in (False, True)
+        }
+
+    def predict(self, jit: bool) -> Callable[[Any], npt.NDArray[np.float32]]:
+        """Return the function from inputs to logits, shape (n, horizons)."""
+        predictor = self.predictors[jit]
+        return lambda inputs: np.asarray(predictor(inputs, training=False))
 
     @property
     def calibration(self) -> Calibration:
@@ -102,54 +173,59 @@ def deterministic(seed: int) -> None:
 
 def build(architecture: Architecture) -> Network:
     """Build the network with fresh weights."""
-    inputs = _inputs(architecture)
+    inputs = _inputs()
     embed = _embed(architecture, inputs)
     head = _head(architecture)
-    mask = layers.Lambda(lambda codes: keras.ops.not_equal(codes, 0), name="mask")
-    logits = head([embed(inputs), mask(inputs["event_type"]), inputs["statics"]])
+    logits = head([embed(inputs), inputs["place"], inputs["steps"], inputs["statics"]])
     return Network(embed, head, keras.Model(inputs, logits, name="intent"))
 
 
-def _inputs(architecture: Architecture) -> dict[str, Any]:
-    length = architecture.length
+def _inputs() -> dict[str, Any]:
     return {
-        **{name: keras.Input((length,), dtype="int32", name=name) for name in CODED},
-        "numeric": keras.Input((length, len(NUMERIC)), name="numeric"),
+        "codes": keras.Input((None, len(CODED)), dtype="int32", name="codes"),
+        "numeric": keras.Input((None, len(NUMERIC)), name="numeric"),
+        "place": keras.Input((None,), dtype="int32", name="place"),
+        "steps": keras.Input((None, len(STEP)), name="steps"),
         "statics": keras.Input((len(STATICS),), name="statics"),
     }
 
 
 def _embed(architecture: Architecture, inputs: dict[str, Any]) -> keras.Model:
-    sizes = architecture.vocabulary_sizes
+    sizes, codes = architecture.vocabulary_sizes, inputs["codes"]
     vectors = [
-        layers.Embedding(sizes[name], EMBEDDING[name], name=f"embed_{name}")(inputs[name])
-        for name in CODED
+        layers.Embedding(sizes[name], EMBEDDING[name], name=f"embed_{name}")(codes[:, :, n])
+        for n, name in enumerate(("event_type", *COLUMNS))
     ]
-    joined = layers.Concatenate()([*vectors, inputs["numeric"]])  # (n, L, sum of widths)
-    events = layers.Dense(architecture.width, activation="gelu", name="event")(joined)
+    words = Words(sizes["words"], EMBEDDING["words"], name="words")(codes[:, :, 1 + len(COLUMNS) :])
+    joined = layers.Concatenate()([*vectors, words, inputs["numeric"]])  # (n, L, sum of widths)
+    # Not below zero, so that sums only grow and their logarithm exists.
+    events = layers.Dense(architecture.size.width, activation="relu", name="event")(joined)
     return keras.Model(inputs, events, name="embed")
 
 
 def _head(architecture: Architecture) -> keras.Model:
-    width, length = architecture.width, architecture.length
-    events = keras.Input((length, width), name="events")
-    mask = keras.Input((length,), dtype="bool", name="known")
+    width, depth = architecture.size.width, architecture.size.depth
+    events = keras.Input((None, width), name="events")
+    place = keras.Input((None,), dtype="int32", name="place_of_event")
+    steps = keras.Input((None, len(STEP)), name="steps_of_past")
     statics = keras.Input((len(STATICS),), name="past")
-    normal = layers.Normalization(
+    days = layers.Concatenate()([DaySums(name="day_sums")(events, place, steps), steps])
+    days = layers.Dense(width, activation="gelu", name="step")(days)
+    mask = steps[:, :, 0] > 0
+    state = ENCODERS[architecture.encoder].encode(days, mask, width, depth)  # (n, D)
+    known = layers.Normalization(
         mean=np.array(architecture.static_means),
         variance=np.array(architecture.static_deviations) ** 2,
-        name="normal",
-    )
-    state = layers.GRU(width, name="gru")(events, mask=mask)  # (n, D)
-    known = normal(statics)
+        name="normal_past",
+    )(statics)
     past = layers.Dense(width, activation="gelu", name="past_dense")(known)
-    both = layers.Dropout(0.1)(layers.Concatenate()([state, past]))
+    both = layers.Dropout(DROPOUT)(layers.Concatenate()([state, past]))
     hidden = layers.Dense(width, activation="gelu", name="both")(both)
     # A straight way from the past to the hazards: what is linear need not be learned by layers.
     straight = layers.Dense(len(HORIZONS_DAYS), use_bias=False, name="straight")(known)
     logits = layers.Add()([layers.Dense(len(HORIZONS_DAYS), name="hazard")(hidden), straight])
     return keras.Model(
-        [events, mask, statics], Calibration(name="calibration")(logits), name="head"
+        [events, place, steps, statics], Calibration(name="calibration")(logits), name="head"
     )
 
 

@@ -1,71 +1,299 @@
-"""Fit the network, then its calibration on a later slice of time."""
+"""Fit the network on rows that are read bit by bit, then its calibration on a later slice."""
 
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 from scipy.optimize import minimize
 
+from intent_tasks.core.encoding import NUMERIC, STEP, Encoded
+from intent_tasks.core.features import STATICS
+from intent_tasks.core.slices import Rows
+from intent_tasks.core.vocabulary import CODED
 from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.errors import Refused
+from intent_tasks.models import checkpoint
+from intent_tasks.models.batches import BATCH, batches
 from intent_tasks.models.network import Network, hazard_loss
+from intent_tasks.models.sizes import Size
 
-BATCH = 512
-LEARNING_RATE = 2e-3
-EPOCHS, STEPS = 8, 300
+LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 1e-2
+EPOCHS, STEPS = 6, 600
 """Most passes over the training slice, more where it is small, so that they are as many steps as
 this; the step size falls to zero over all of them."""
-PATIENCE = 2
-"""Passes without a gain on a later slice after which the best weights are taken: days repeat their
+ROUND_STEPS = 600
+"""Least steps between two looks at the later slice, unless a pass is over before."""
+PATIENCE = 3
+"""Looks at the later slice without a gain after which the best weights are taken: days repeat their
 customers, and a network that goes on learns those by heart."""
+JIT_ROWS = 60_000
+"""Rows from which compiling the network by XLA, once for each shape, costs less than it saves."""
 
-Inputs = dict[str, npt.NDArray[Any]]
+
+Source = Callable[[int, int], Iterator[Rows]]
+"""Gives the parts of a slice in the order of a pass: number of the pass, parts to leave out."""
+
+
+@dataclass
+class Progress:
+    """Where training is: all that goes on after a kill.
+
+    Args:
+        epoch: number of the pass.
+        parts: parts of the pass that are done.
+        best: least loss on the later slice.
+        without_gain: looks since then.
+        curve: what each look saw.
+    """
+
+    epoch: int = 0
+    parts: int = 0
+    steps: int = 0
+    best: float = float("inf")
+    without_gain: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long training lasts.
+
+    Args:
+        rows: of the training slice.
+        seed: of the order of the rows.
+        learning_rate: at the start.
+        jit: compile by XLA; None: when there are enough rows.
+    """
+
+    rows: int
+    seed: int
+    learning_rate: float = LEARNING_RATE
+    weight_decay: float = WEIGHT_DECAY
+    batch: int = BATCH
+    jit: bool | None = None
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of a pass, about: parts end with a batch that is not full."""
+        return max(1, -(-self.rows // self.batch))
+
+    @property
+    def epochs(self) -> int:
+        """Most passes."""
+        return max(EPOCHS, STEPS // self.epoch_steps)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether XLA compiles the steps."""
+        return self.rows >= JIT_ROWS if self.jit is None else self.jit
 
 
 def fit(
     network: Network,
-    inputs: Inputs,
-    first: npt.NDArray[np.int32],
-    later: tuple[Inputs, npt.NDArray[np.int32]],
-    seed: int,
-) -> list[float]:
+    size: Size,
+    train: Source,
+    later: Source,
+    plan: Plan,
+    folder: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[dict[str, float]]:
     """Fit the weights, and keep those that say most of a later slice of time.
 
-    Returns the mean loss of each epoch on the training slice.
+    Returns what was seen of each look: step, losses, learning rate, rows a second, memory.
 
     Args:
         network: built, with fresh weights; changed in place.
-        inputs: arrays of the training slice.
-        first: horizon of the first purchase of each row, shape (n,).
-        later: inputs and first purchases of days after a gap.
-        seed: of the order of the rows.
+        size: most events and steps that are read.
+        train: the training slice.
+        later: days after a gap.
+        plan: how long it lasts.
+        folder: keeps a checkpoint, from which the same call goes on after a kill.
+        say: told a line after each look.
+
+    Raises:
+        Refused: the loss is no number any more.
     """
-    count = len(first)
-    order = np.random.default_rng(seed).permutation(count)
-    batches = max(1, -(-count // BATCH))
-    epochs = max(EPOCHS, STEPS // batches)
-    optimizer = keras.optimizers.AdamW(
-        keras.optimizers.schedules.CosineDecay(LEARNING_RATE, batches * epochs), weight_decay=1e-2
+    schedule = keras.optimizers.schedules.CosineDecay(
+        plan.learning_rate, plan.epoch_steps * plan.epochs
     )
-    network.whole.compile(optimizer=optimizer, loss=hazard_loss)
-    mixed = {name: values[order] for name, values in inputs.items()}
-    stop = keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True)
-    fitted = network.whole.fit(
-        mixed,
-        first[order],
-        batch_size=BATCH,
-        epochs=epochs,
-        validation_data=later,
-        validation_batch_size=4 * BATCH,
-        callbacks=[stop],
-        verbose=0,
-    )
-    return [float(loss) for loss in fitted.history["loss"]]
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=plan.weight_decay, clipnorm=1.0)
+    optimizer.build(network.whole.trainable_variables)
+    variables = [*network.whole.variables, *optimizer.variables]
+    progress, best = Progress(), network.whole.get_weights()
+    if folder is not None and (kept := checkpoint.load(folder, variables)) is not None:
+        progress, best = Progress(**kept.progress), kept.best
+        say(f"goes on after step {progress.steps}")
+    step = _step(network, optimizer, plan.compiled)
+    for losses, seconds in _rounds(train, progress, plan, size, step):
+        progress.curve.append(_seen(network, size, later, progress, plan, losses, seconds))
+        say(_line(progress.curve[-1], plan))
+        if progress.curve[-1]["later_loss"] < progress.best - 1e-5:
+            progress.best, progress.without_gain = progress.curve[-1]["later_loss"], 0
+            best = network.whole.get_weights()
+        else:
+            progress.without_gain += 1
+        if folder is not None:
+            checkpoint.save(folder, variables, best, asdict(progress))
+        if progress.without_gain >= PATIENCE:
+            break
+    network.whole.set_weights(best)
+    return progress.curve
 
 
-def calibrate(network: Network, inputs: Inputs, first: npt.NDArray[np.int32]) -> None:
-    """Fit scale and shift of the logits on a later slice; the rest of the network stays."""
-    logits = logits_of(network, inputs).astype(np.float64)
+def _rounds(
+    train: Source, progress: Progress, plan: Plan, size: Size, step: Callable[..., Any]
+) -> Iterator[tuple[list[Any], float]]:
+    """Train; yield losses and seconds since the last look when it is time for the next."""
+    losses: list[Any] = []
+    begun = time.monotonic()
+    while progress.epoch < plan.epochs:
+        for rows in train(progress.epoch, progress.parts):
+            rng = np.random.default_rng([plan.seed, progress.epoch, progress.parts])
+            for inputs, first, weight in _fed(rows, size, plan.batch, rng):
+                losses.append(step(inputs, first, weight))
+            progress.parts += 1
+            if len(losses) >= ROUND_STEPS:
+                progress.steps += len(losses)
+                yield losses, time.monotonic() - begun
+                losses, begun = [], time.monotonic()
+        progress.epoch, progress.parts = progress.epoch + 1, 0
+        if losses:
+            progress.steps += len(losses)
+            yield losses, time.monotonic() - begun
+            losses, begun = [], time.monotonic()
+
+
+def _fed(rows: Rows, size: Size, batch: int, rng: np.random.Generator | None) -> tf.data.Dataset:
+    """Return batches of inputs, labels and weights, made while the ones before are learned."""
+
+    def made() -> Iterator[tuple[dict[str, Any], npt.NDArray[Any], npt.NDArray[Any]]]:
+        for chosen, count, inputs in batches(rows.encoded, size, batch, rng):
+            weight = (np.arange(batch) < count).astype(np.float32)
+            yield inputs, rows.first[chosen], weight
+
+    one = tf.TensorSpec((batch,), tf.int32), tf.TensorSpec((batch,), tf.float32)
+    signature = (_signature(batch), *one)
+    return tf.data.Dataset.from_generator(made, output_signature=signature).prefetch(AHEAD)
+
+
+AHEAD = 4
+"""Batches that are made before they are needed."""
+
+
+def _signature(batch: int) -> dict[str, tf.TensorSpec]:
+    return {
+        "codes": tf.TensorSpec((batch, None, len(CODED)), tf.int32),
+        "numeric": tf.TensorSpec((batch, None, len(NUMERIC)), tf.float32),
+        "place": tf.TensorSpec((batch, None), tf.int32),
+        "steps": tf.TensorSpec((batch, None, len(STEP)), tf.float32),
+        "statics": tf.TensorSpec((batch, len(STATICS)), tf.float32),
+    }
+
+
+def _step(network: Network, optimizer: keras.optimizers.Optimizer, jit: bool) -> Callable[..., Any]:
+    """Return the function that learns from one batch and returns its loss."""
+    weights = network.whole.trainable_variables
+
+    def step(inputs: Any, first: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
+        with tf.GradientTape() as tape:
+            logits = network.whole(inputs, training=True)
+            loss = tf.reduce_sum(hazard_loss(first, logits) * weight) / tf.reduce_sum(weight)
+        # Dense: finding out which few rows of a table were read costs more than a table of zeros.
+        gradients = [tf.convert_to_tensor(each) for each in tape.gradient(loss, weights)]
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        return loss
+
+    return tf.function(step, jit_compile=jit, reduce_retracing=not jit)
+
+
+def _seen(
+    network: Network,
+    size: Size,
+    later: Source,
+    progress: Progress,
+    plan: Plan,
+    losses: list[Any],
+    seconds: float,
+) -> dict[str, float]:
+    loss = float(np.mean([float(value) for value in losses]))
+    if not np.isfinite(loss):
+        raise Refused(
+            f"The loss of the network became {loss} after {progress.steps} steps: nothing is kept. "
+            "Look for absurd prices or times in the events of the window."
+        )
+    total = plan.epoch_steps * plan.epochs
+    return {
+        "step": progress.steps,
+        "loss": loss,
+        "later_loss": loss_of(network, size, later, plan.compiled),
+        "learning_rate": plan.learning_rate
+        * 0.5
+        * (1 + np.cos(np.pi * min(1.0, progress.steps / total))),
+        "rows_per_second": len(losses) * plan.batch / max(seconds, 1e-9),
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def _line(seen: dict[str, float], plan: Plan) -> str:
+    total = plan.epoch_steps * plan.epochs
+    return (
+        f"step {seen['step']} of at most {total}: loss {seen['loss']:.4f}, on later days "
+        f"{seen['later_loss']:.4f}; {seen['rows_per_second']:.0f} rows a second"
+    )
+
+
+def loss_of(network: Network, size: Size, slice_: Source, jit: bool = False) -> float:
+    """Return the mean loss of a slice."""
+    total, count = 0.0, 0
+    for rows in slice_(0, 0):
+        logits = logits_of(network, size, rows.encoded, jit)
+        total += float(tf.reduce_sum(hazard_loss(rows.first, logits)))
+        count += len(rows.first)
+    return total / max(count, 1)
+
+
+def logits_of(
+    network: Network, size: Size, encoded: Encoded, jit: bool | None = None
+) -> npt.NDArray[np.float32]:
+    """Return the logits of the hazards, shape (n, horizons).
+
+    Args:
+        network: trained.
+        size: most events and steps that are read.
+        encoded: n rows.
+        jit: compile by XLA; None: when there are enough rows.
+    """
+    count = len(encoded.customers)
+    logits = np.empty((count, len(HORIZONS_DAYS)), np.float32)
+    predict = network.predict(count >= JIT_ROWS if jit is None else jit)
+    for chosen, real, inputs in batches(encoded, size, PREDICTED):
+        logits[chosen[:real]] = predict(inputs)[:real]
+    return logits
+
+
+PREDICTED = 1024
+"""Rows that are predicted at once."""
+
+
+def calibrate(
+    network: Network, logits: npt.NDArray[np.floating], first: npt.NDArray[np.int32]
+) -> None:
+    """Fit scale and shift of the logits on a later slice; the rest of the network stays.
+
+    Args:
+        network: trained, with the calibration that changes nothing.
+        logits: of the later slice, shape (n, horizons).
+        first: horizon of the first purchase of each row, shape (n,).
+    """
+    logits = logits.astype(np.float64)
     intervals = np.arange(len(HORIZONS_DAYS))[None, :]
     happened = intervals == first[:, None]
     at_risk = intervals <= first[:, None]
@@ -78,10 +306,3 @@ def calibrate(network: Network, inputs: Inputs, first: npt.NDArray[np.int32]) ->
 
     found = minimize(loss, np.zeros(1 + logits.shape[1]), method="L-BFGS-B").x
     network.calibration.set_weights([np.exp(found[:1]), found[1:]])
-
-
-def logits_of(network: Network, inputs: Inputs) -> npt.NDArray[np.float32]:
-    """Return the logits of the hazards, shape (n, horizons)."""
-    if len(inputs["statics"]) == 0:
-        return np.empty((0, len(HORIZONS_DAYS)), np.float32)
-    return np.asarray(network.whole.predict(inputs, batch_size=2048, verbose=0), np.float32)

@@ -1,0 +1,176 @@
+"""Slices of time as rows to learn from, read bucket by bucket so that memory does not grow."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intent_tasks.core.anchors import first_purchases
+from intent_tasks.core.encoding import Encoded, encode, join
+from intent_tasks.core.features import STATICS
+from intent_tasks.core.history import history
+from intent_tasks.core.vocabulary import Counts, Vocabulary
+from intent_tasks.definition import HORIZONS_DAYS, Definition
+from intent_tasks.errors import Refused
+
+PARTS = ("train", "calibrate", "test")
+"""Slices, in the order of time."""
+
+LEAST_BUYERS = 30
+"""Purchases in a slice below which nothing can be learned or told; the one place that says so."""
+
+KEPT_BYTES = 600_000_000
+"""What may stay in memory between passes; a larger shop is read again in each."""
+
+
+class Rows(NamedTuple):
+    """Encoded rows, and the horizon of the first purchase of each, shape (n,)."""
+
+    encoded: Encoded
+    first: npt.NDArray[np.int32]
+
+    def purchased_within(self, horizon_days: int) -> npt.NDArray[np.bool_]:
+        """Return the label of each row at a horizon, shape (n,)."""
+        return np.asarray(self.first <= HORIZONS_DAYS.index(horizon_days))
+
+
+@dataclass
+class Survey:
+    """What is known of the slices before anything is learned.
+
+    Args:
+        rows: of each part.
+        buyers: rows of each part with a purchase within the longest horizon.
+        events: known events of all rows of all parts: nothing can be read when there are none.
+        total: sum of the statics of the training rows, shape (len(STATICS),).
+        squares: sum of their squares.
+    """
+
+    rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 0))
+    buyers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 0))
+    total: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(STATICS)))
+    squares: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(STATICS)))
+
+    def add(self, part: str, rows: Rows) -> None:
+        """Count the rows of a bucket."""
+        self.rows[part] += len(rows.first)
+        self.buyers[part] += int(rows.purchased_within(max(HORIZONS_DAYS)).sum())
+        if part == "train":
+            statics = rows.encoded.statics.astype(np.float64)
+            self.total += statics.sum(axis=0)
+            self.squares += (statics**2).sum(axis=0)
+
+    def moments(self) -> tuple[list[float], list[float]]:
+        """Return mean and deviation of each static feature of the training rows."""
+        mean = self.total / max(self.rows["train"], 1)
+        variance = np.maximum(self.squares / max(self.rows["train"], 1) - mean**2, 0)
+        return mean.tolist(), (np.sqrt(variance) + 1e-3).tolist()
+
+    def require_buyers(self) -> None:
+        """Raise Refused when a part cannot teach or tell anything."""
+        for part in PARTS:
+            rows, buyers = self.rows[part], self.buyers[part]
+            if rows == 0:
+                raise Refused(
+                    f"Nobody did anything before the days to {part}: all histories are empty. "
+                    "Load more history, or raise INTENT_POPULATION_DAYS."
+                )
+            if min(buyers, rows - buyers) < LEAST_BUYERS:
+                raise Refused(
+                    f"Of {rows} customers on the days to {part}, {buyers} purchase afterwards; "
+                    f"{LEAST_BUYERS} who do and as many who do not are needed. "
+                    "Train later, or raise INTENT_TRAINING_DAYS."
+                )
+
+
+@dataclass
+class Slices:
+    """The slices of a window.
+
+    Args:
+        read: bucket → events, as `snapshots.read` returns them.
+        buckets: how many there are.
+        split: part → its anchors.
+        definition: population, history and time zone.
+        seed: of the order of buckets.
+    """
+
+    read: Callable[[int], pa.Table]
+    buckets: int
+    split: Mapping[str, Sequence[date]]
+    definition: Definition
+    seed: int
+    vocabulary: Vocabulary = field(default_factory=dict)
+    _kept: dict[Any, Any] = field(default_factory=dict)
+    _free: int = KEPT_BYTES
+
+    def learn_vocabulary(self) -> Vocabulary:
+        """Learn and return the vocabulary of what had arrived by the last day to train on."""
+        end = self.definition.day_end(self.split["train"][-1])
+        counts = Counts.empty()
+        for bucket in range(self.buckets):
+            table = self._table(bucket)
+            counts.add(table.filter(pc.less(table["ingested_at"], pa.scalar(end))))
+        self.vocabulary = counts.vocabulary()
+        return self.vocabulary
+
+    def survey(self, seen: Callable[[str, Rows], None] = lambda *_: None) -> Survey:
+        """Look at all rows once; `seen` is given each part of each bucket."""
+        survey = Survey()
+        for bucket in range(self.buckets):
+            for part, rows in self._bucket(bucket).items():
+                survey.add(part, rows)
+                seen(part, rows)
+        return survey
+
+    def source(self, part: str) -> Callable[[int, int], Iterator[Rows]]:
+        """Return what gives the buckets of a part: in another order in each pass to train."""
+
+        def rows(epoch: int, skipped: int) -> Iterator[Rows]:
+            order = np.arange(self.buckets)
+            if part == "train":
+                order = np.random.default_rng([self.seed, epoch]).permutation(self.buckets)
+            for bucket in order[skipped:]:
+                yield self._bucket(int(bucket), (part,))[part]
+
+        return rows
+
+    def _table(self, bucket: int) -> pa.Table:
+        return self._keep(("table", bucket), lambda: self.read(bucket), lambda table: table.nbytes)
+
+    def _bucket(self, bucket: int, parts: Sequence[str] = PARTS) -> dict[str, Rows]:
+        found = self._kept.get(("rows", bucket))
+        if found is not None:
+            return found
+        made = self._rows(bucket, parts)
+        if len(parts) == len(PARTS):
+            self._keep(
+                ("rows", bucket), lambda: made, lambda m: sum(r.encoded.nbytes for r in m.values())
+            )
+        return made
+
+    def _rows(self, bucket: int, parts: Sequence[str]) -> dict[str, Rows]:
+        everything = history(self._table(bucket), self.vocabulary, self.definition.time_zone)
+        rows = {}
+        for part in parts:
+            encoded = [encode(everything, self.definition, day) for day in self.split[part]]
+            first = [
+                first_purchases(everything, one.customers, day, self.definition)
+                for one, day in zip(encoded, self.split[part], strict=True)
+            ]
+            rows[part] = Rows(join(encoded), np.concatenate(first))
+        return rows
+
+    def _keep(self, key: Any, make: Callable[[], Any], size: Callable[[Any], int]) -> Any:  # noqa: ANN401
+        if key not in self._kept:
+            made = make()
+            if size(made) > self._free:
+                return made
+            self._free -= size(made)
+            self._kept[key] = made
+        return self._kept[key]

@@ -1,0 +1,154 @@
+"""Values as codes: frequent ones have a code of their own, others share one by their hash.
+
+PAD is nothing, UNKNOWN is null, absent or, where no hash is kept, rare. Words of texts are hashed
+only, because a text is a bag of words and a new word must cost nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intent_tasks.definition import EVENT_TYPES
+
+PAD, UNKNOWN = 0, 1
+FIRST_CODE = 2
+LEAST_COUNT = 5
+"""A value that was seen less often has no code of its own."""
+WORDS = 4
+"""First words of a text that are read."""
+WORD_CODES = 1024
+"""Hashes of words."""
+
+
+class Column(NamedTuple):
+    """How the values of a column become codes.
+
+    Args:
+        source: column of a snapshot.
+        most: frequent values that get a code of their own.
+        hashes: codes that the other values share; 0: they are UNKNOWN.
+    """
+
+    source: str
+    most: int
+    hashes: int = 0
+
+
+COLUMNS = {
+    "product_id": Column("product_id", 2000, 256),
+    "category_root": Column("category_path", 100),
+    "category_path": Column("category_path", 300, 64),
+    "brand": Column("brand", 200, 64),
+    "channel": Column("channel", 30),
+    "device": Column("device", 30),
+}
+"""Name of the codes → how they are made; the type of an event has the same code everywhere."""
+
+CODED = ("event_type", *COLUMNS, *(f"word_{n}" for n in range(WORDS)))
+"""Columns of codes of an event, in this order."""
+
+TEXTS = ("query_text", "review_text")
+"""Texts of an event; it has one at most."""
+
+Vocabulary = dict[str, dict[str, int]]
+Ints = npt.NDArray[np.int32]
+
+
+def event_code(event_type: str) -> int:
+    """Return the code of an event type; these are the same in every vocabulary."""
+    return FIRST_CODE + EVENT_TYPES.index(event_type)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often each value was seen, over any number of tables."""
+
+    of: dict[str, Counter[str]]
+
+    @classmethod
+    def empty(cls) -> "Counts":
+        """Return the counts of nothing."""
+        return cls({name: Counter() for name in COLUMNS})
+
+    def add(self, events: pa.Table) -> None:
+        """Count the values of more events."""
+        for name in COLUMNS:
+            for found in pc.value_counts(_values(events, name).drop_null()).to_pylist():
+                self.of[name][found["values"]] += found["counts"]
+
+    def vocabulary(self) -> Vocabulary:
+        """Return the codes of the values that are frequent enough, most frequent first."""
+        codes = {"event_type": {name: event_code(name) for name in EVENT_TYPES}}
+        for name, column in COLUMNS.items():
+            counted = self.of[name].items()
+            frequent = sorted((-count, value) for value, count in counted if count >= LEAST_COUNT)
+            kept = frequent[: column.most]
+            codes[name] = {value: FIRST_CODE + n for n, (_, value) in enumerate(kept)}
+        return codes
+
+
+def learn_vocabulary(tables: Iterable[pa.Table]) -> Vocabulary:
+    """Return the codes of the values of some tables of events, which are looked at one by one."""
+    counts = Counts.empty()
+    for table in tables:
+        counts.add(table)
+    return counts.vocabulary()
+
+
+def vocabulary_sizes(vocabulary: Vocabulary) -> dict[str, int]:
+    """Return how many codes each column has, PAD and UNKNOWN among them."""
+    sizes = {name: FIRST_CODE + len(codes) for name, codes in vocabulary.items()}
+    return {n: size + COLUMNS[n].hashes if n in COLUMNS else size for n, size in sizes.items()} | {
+        "words": FIRST_CODE + WORD_CODES
+    }
+
+
+def codes_of(events: pa.Table, vocabulary: Vocabulary) -> Ints:
+    """Return the codes of events, shape (n, len(CODED))."""
+    types = _codes(events["event_type"], vocabulary["event_type"], 0)
+    columns = [
+        _codes(_values(events, name), vocabulary[name], column.hashes)
+        for name, column in COLUMNS.items()
+    ]
+    return np.column_stack([types, *columns, _words(events)]).astype(np.int32)
+
+
+def _values(events: pa.Table, name: str) -> pa.ChunkedArray:
+    values = events[COLUMNS[name].source]
+    if name == "category_root":
+        return pc.replace_substring_regex(values, r"[./>|].*$", "")
+    return values
+
+
+def _codes(values: pa.ChunkedArray, known: dict[str, int], hashes: int) -> Ints:
+    """Return the codes of values, shape (n,): each different value is looked up once."""
+    found = values.combine_chunks().dictionary_encode()
+    names = found.dictionary.to_pylist()
+    shared = FIRST_CODE + len(known) + _hashed(names, hashes) if hashes else [UNKNOWN] * len(names)
+    table = [known.get(name, other) for name, other in zip(names, shared, strict=True)]
+    places = pc.fill_null(found.indices, len(names)).to_numpy()
+    return np.array([*table, UNKNOWN], np.int32)[places]
+
+
+def _words(events: pa.Table) -> Ints:
+    """Return the codes of the first words of the text of each event, shape (n, WORDS)."""
+    text = pc.coalesce(*(events[name] for name in TEXTS)).combine_chunks().dictionary_encode()
+    texts = text.dictionary.to_pylist()
+    table = np.full((len(texts) + 1, WORDS), PAD, np.int32)
+    for row, said in zip(table, texts, strict=False):
+        words = said.lower().split()[:WORDS]
+        row[: len(words)] = FIRST_CODE + _hashed(words, WORD_CODES)
+    return np.asarray(table[pc.fill_null(text.indices, len(texts)).to_numpy()])
+
+
+def _hashed(values: list[str], hashes: int) -> npt.NDArray[Any]:
+    """Return the hash of each value, from 0 to `hashes` - 1; the same on every machine."""
+    hashed = pd.util.hash_array(np.array(values, dtype=object), categorize=False)
+    return (hashed % np.uint64(hashes)).astype(np.int32)

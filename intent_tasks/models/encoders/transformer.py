@@ -1,0 +1,77 @@
+"""Causal self-attention with rotary positions, normalised before each layer.
+
+Sources: Vaswani et al. 2017, "Attention is all you need"; Xiong et al. 2020, "On layer
+normalization in the transformer architecture"; Su et al. 2021, "RoFormer".
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+HEAD_WIDTH = 32
+"""Width of one head; a narrower network has one head."""
+WIDER = 4
+"""How much wider the layer between two attentions is."""
+
+
+@keras.saving.register_keras_serializable("intent")
+class RotaryAttention(layers.Layer):  # type: ignore[misc]
+    """Each step looks back at itself and the steps before it; turned by how far apart they are."""
+
+    def __init__(self, width: int, **kwargs: Any) -> None:  # noqa: ANN401 - of any Keras layer
+        """Make the projections; `width` is divided among the heads."""
+        super().__init__(**kwargs)
+        self.heads = max(1, width // HEAD_WIDTH)
+        self.projections = layers.Dense(3 * width, use_bias=False, name="queries_keys_values")
+        self.result = layers.Dense(width, use_bias=False, name="result")
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Make the weights."""
+        self.projections.build(shape)
+        self.result.build(shape)
+
+    def call(self, steps: Any, mask: Any) -> Any:  # noqa: ANN401 - tensors
+        """Return what each step heard, shape (n, S, width)."""
+        length, width = ops.shape(steps)[1], steps.shape[-1]
+        parts = ops.reshape(
+            self.projections(steps), (-1, length, 3, self.heads, width // self.heads)
+        )
+        queries, keys = _turned(parts[:, :, 0]), _turned(parts[:, :, 1])
+        places = ops.arange(length)
+        # A step always sees itself, so that padding has something to look at.
+        seen = (places[:, None] >= places[None]) & mask[:, None, :] | (
+            places[:, None] == places[None]
+        )
+        heard = ops.dot_product_attention(queries, keys, parts[:, :, 2], mask=seen[:, None])
+        return self.result(ops.reshape(heard, (-1, length, width)))
+
+
+def _turned(vectors: Any) -> Any:  # noqa: ANN401 - tensors
+    """Rotate pairs of coordinates by an angle that grows with the place, shape kept."""
+    half = vectors.shape[-1] // 2
+    speed = (10_000.0 ** (-np.arange(half) / half)).astype(np.float32)
+    angle = ops.cast(ops.arange(ops.shape(vectors)[1]), "float32")[:, None] * speed
+    sine = ops.cast(ops.sin(angle), vectors.dtype)[None, :, None]
+    cosine = ops.cast(ops.cos(angle), vectors.dtype)[None, :, None]
+    left, right = vectors[..., :half], vectors[..., half:]
+    return ops.concatenate([left * cosine - right * sine, left * sine + right * cosine], -1)
+
+
+def encode(steps: Any, mask: Any, width: int, depth: int) -> Any:  # noqa: ANN401 - tensors
+    """Return one vector each, shape (n, width)."""
+    for n in range(depth):
+        normal = layers.LayerNormalization(name=f"before_attention_{n}")(steps)
+        steps = steps + RotaryAttention(width, name=f"attention_{n}")(normal, mask)
+        normal = layers.LayerNormalization(name=f"before_dense_{n}")(steps)
+        wide = layers.Dense(WIDER * width, activation="gelu", name=f"wide_{n}")(normal)
+        steps = steps + layers.Dense(width, name=f"narrow_{n}")(wide)
+    return layers.LayerNormalization(name="normal")(steps)[:, -1]
+
+
+def parameter_count(width: int, depth: int) -> int:
+    """Return how many numbers are learned."""
+    attention = 4 * width * width + 2 * width
+    dense = 2 * WIDER * width * width + WIDER * width + width + 2 * width
+    return depth * (attention + dense) + 2 * width
