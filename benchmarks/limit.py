@@ -16,8 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-from intent_tasks.core.encoding import encode, history, learn_vocabulary
+from intent_tasks.core.encoding import encode
+from intent_tasks.core.history import history
 from intent_tasks.core.identity import customer_keys
+from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import MAIN_HORIZON_DAYS, Definition
 from intent_tasks.errors import BadInput
 from intent_tasks.models import baselines
@@ -62,11 +64,11 @@ class Shop:
         events = pa.concat_tables(simulate(config))
         self.people = customers(config)
         self.seen = observe(config, events, self.people)
-        goods = catalogue(config).select(["product_id", "category_path"])
+        goods = catalogue(config).select(["product_id", "category_path", "brand"])
         named = events.join(goods, "product_id").rename_columns({"customer_id": "customer_key"})
         order = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
         table = named.sort_by(order)
-        self.history = history(table, learn_vocabulary(table))
+        self.history = history(table, learn_vocabulary([table]), "UTC")
         ids = self.people["customer_id"].to_pylist()
         place = {name: number for number, name in enumerate(ids)}
         self.place = np.array([place[key] for key in self.history.keys])
@@ -74,7 +76,7 @@ class Shop:
     def anchor(self, day: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return customers, statics, counts of kinds in windows, and whether they purchased."""
         date = self.config.first_day + timedelta(days=day)
-        encoded = encode(self.history, Definition(), date, 1)
+        encoded = encode(self.history, Definition(), date)
         who = self.place[encoded.customers]
         told = np.concatenate([self.seen.sessions[..., None], self.seen.kinds], axis=-1)[:, who]
         counts = [np.log1p(told[max(day - w + 1, 0) : day + 1].sum(0)) for w in WINDOWS]

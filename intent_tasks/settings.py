@@ -106,8 +106,10 @@ class Settings(Schedule):
     """Other limits than those in docs/privacy.md, place → days, as JSON: {"exports": 7}."""
     training_days: int = 60
     """Days of anchors that training learns from."""
+    model_encoder: str = "gru"
+    """What reads the past: `mlp`, `cnn`, `gru` or `transformer`; see docs/model.md."""
     model_size: str = "nano"
-    """Size of the network."""
+    """Size of the network, `nano` to `xl`; see docs/model.md."""
     seed: int = 20260101
     """Start of every random choice."""
 

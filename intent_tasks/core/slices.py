@@ -144,7 +144,7 @@ class Slices:
         return self._keep(("table", bucket), lambda: self.read(bucket), lambda table: table.nbytes)
 
     def _bucket(self, bucket: int, parts: Sequence[str] = PARTS) -> dict[str, Rows]:
-        found = self._kept.get(("rows", bucket))
+        found: dict[str, Rows] | None = self._kept.get(("rows", bucket))
         if found is not None:
             return found
         made = self._rows(bucket, parts)

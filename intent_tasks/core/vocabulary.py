@@ -134,7 +134,7 @@ def _codes(values: pa.ChunkedArray, known: dict[str, int], hashes: int) -> Ints:
     shared = FIRST_CODE + len(known) + _hashed(names, hashes) if hashes else [UNKNOWN] * len(names)
     table = [known.get(name, other) for name, other in zip(names, shared, strict=True)]
     places = pc.fill_null(found.indices, len(names)).to_numpy()
-    return np.array([*table, UNKNOWN], np.int32)[places]
+    return np.asarray(np.array([*table, UNKNOWN], np.int32)[places])
 
 
 def _words(events: pa.Table) -> Ints:
@@ -151,4 +151,4 @@ def _words(events: pa.Table) -> Ints:
 def _hashed(values: list[str], hashes: int) -> npt.NDArray[Any]:
     """Return the hash of each value, from 0 to `hashes` - 1; the same on every machine."""
     hashed = pd.util.hash_array(np.array(values, dtype=object), categorize=False)
-    return (hashed % np.uint64(hashes)).astype(np.int32)
+    return np.asarray(hashed % np.uint64(hashes), np.int32)

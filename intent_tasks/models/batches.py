@@ -25,12 +25,12 @@ class Batch(NamedTuple):
 
     Args:
         chosen: which of the encoded, shape (rows,); too few are filled up with the first of them.
-        count: how many are meant.
+        real: how many of them are meant.
         inputs: of the network.
     """
 
     chosen: npt.NDArray[np.int64]
-    count: int
+    real: int
     inputs: Arrays
 
 

@@ -24,10 +24,11 @@ def save(
 ) -> None:
     """Write a checkpoint in one rename, so that a kill leaves the one before."""
     arrays = {f"v{n:04d}": np.asarray(variable.value) for n, variable in enumerate(variables)}
+    arrays["progress"] = np.array(json.dumps(progress))
     arrays |= {f"b{n:04d}": values for n, values in enumerate(best)}
     temporary = folder / f".{FILE}"
     with temporary.open("wb") as file:
-        np.savez(file, progress=json.dumps(progress), **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
     temporary.replace(folder / FILE)
 
 

@@ -3,10 +3,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from intent_tasks.core.encoding import Vocabulary
+from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
+from intent_tasks.errors import BadInput
 from intent_tasks.models.network import Architecture, Network, build
 
 CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "weights.npz"
@@ -45,14 +47,39 @@ def save(folder: Path, model: Model) -> None:
 
 
 def load(folder: Path) -> Model:
-    """Build the network by our own code and give it the weights of the files."""
+    """Build the network by our own code and give it the weights of the files.
+
+    Raises:
+        BadInput: weights, vocabulary and architecture are not of one model.
+    """
     config = json.loads((folder / CONFIG).read_text())
-    architecture = Architecture(**config["architecture"])
+    vocabulary = json.loads((folder / VOCABULARY).read_text())
+    architecture = _architecture(folder, config["architecture"])
+    if vocabulary_sizes(vocabulary) != architecture.vocabulary_sizes:
+        raise BadInput(
+            f"The vocabulary in {folder} is of another data set than the network beside it. "
+            "Restore the files of one version, or train anew."
+        )
     network = build(architecture)
     with np.load(folder / WEIGHTS, allow_pickle=False) as weights:
-        network.whole.set_weights([weights[name] for name in sorted(weights.files)])
-    vocabulary = json.loads((folder / VOCABULARY).read_text())
+        values = [weights[name] for name in sorted(weights.files)]
+    if [v.shape for v in values] != [w.shape for w in network.whole.get_weights()]:
+        raise BadInput(
+            f"The weights in {folder} are of another architecture than its {CONFIG} says. "
+            "Restore the files of one version, or train anew."
+        )
+    network.whole.set_weights(values)
     return Model(architecture, vocabulary, network, config["base_rates"], config["thresholds"])
+
+
+def _architecture(folder: Path, config: dict[str, Any]) -> Architecture:
+    try:
+        return Architecture.of_json(config)
+    except (KeyError, TypeError) as error:
+        raise BadInput(
+            f"{folder / CONFIG} was written by another release: {error}. Train a version with this "
+            "one and promote it."
+        ) from None
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -47,6 +47,9 @@ EMBEDDING = {
 THREADS = 2
 """Fixed, because sums in another order are other sums."""
 DROPOUT = 0.1
+FORGOTTEN = 0.25
+"""Share of rows that are learned without hand-made features: so the encoder learns to do without
+them, and the events can be asked for reasons."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,24 @@ FEW = 8.0
 
 
 @keras.saving.register_keras_serializable("intent")
+class Forget(layers.Layer):  # type: ignore[misc]
+    """While learning, put zeros in place of all features of some rows."""
+
+    def __init__(self, rate: float, **kwargs: Any) -> None:  # noqa: ANN401 - of any Keras layer
+        """Set the share of rows."""
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.seeds = keras.random.SeedGenerator()
+
+    def call(self, features: Any, training: bool = False) -> Any:  # noqa: ANN401 - tensors
+        """Return the features, same shape."""
+        if not training:
+            return features
+        drawn = keras.random.uniform((ops.shape(features)[0], 1), seed=self.seeds)
+        return features * ops.cast(drawn >= self.rate, features.dtype)
+
+
+@keras.saving.register_keras_serializable("intent")
 class Calibration(layers.Layer):  # type: ignore[misc]
     """Stretch and shift logits, by weights that are fitted on a later slice of time."""
 
@@ -131,17 +152,21 @@ class Calibration(layers.Layer):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Network:
-    """The network in two halves, so that events can be asked what they did to a score.
+    """The network in parts, so that events can be asked what they did to a score.
 
     Args:
         embed: inputs → vectors of the events, shape (n, L, D).
-        head: vectors, place, steps and statics → logits of the hazards, shape (n, horizons).
+        read: vectors, place and steps → what the encoder says, shape (n, D).
+        decide: that and statics → logits of the hazards, shape (n, horizons).
         whole: inputs → logits.
+        size: most events and steps that it reads.
     """
 
     embed: keras.Model
-    head: keras.Model
+    read: keras.Model
+    decide: keras.Model
     whole: keras.Model
+    size: Size
 
     @cached_property
     def predictors(self) -> dict[bool, Any]:
@@ -157,9 +182,14 @@ class Network:
         return lambda inputs: np.asarray(predictor(inputs, training=False))
 
     @property
+    def usual_statics(self) -> npt.NDArray[np.float32]:
+        """Mean of the hand-made features over the rows that were learned."""
+        return np.asarray(self.decide.get_layer("normal_past").mean, np.float32)
+
+    @property
     def calibration(self) -> Calibration:
         """The last layer."""
-        found: Calibration = self.head.get_layer("calibration")
+        found: Calibration = self.decide.get_layer("calibration")
         return found
 
 
@@ -175,9 +205,12 @@ def build(architecture: Architecture) -> Network:
     """Build the network with fresh weights."""
     inputs = _inputs()
     embed = _embed(architecture, inputs)
-    head = _head(architecture)
-    logits = head([embed(inputs), inputs["place"], inputs["steps"], inputs["statics"]])
-    return Network(embed, head, keras.Model(inputs, logits, name="intent"))
+    read, decide = _read(architecture), _decide(architecture)
+    state = read([embed(inputs), inputs["place"], inputs["steps"]])
+    logits = decide([state, inputs["statics"]])
+    return Network(
+        embed, read, decide, keras.Model(inputs, logits, name="intent"), architecture.size
+    )
 
 
 def _inputs() -> dict[str, Any]:
@@ -203,30 +236,35 @@ def _embed(architecture: Architecture, inputs: dict[str, Any]) -> keras.Model:
     return keras.Model(inputs, events, name="embed")
 
 
-def _head(architecture: Architecture) -> keras.Model:
+def _read(architecture: Architecture) -> keras.Model:
     width, depth = architecture.size.width, architecture.size.depth
     events = keras.Input((None, width), name="events")
     place = keras.Input((None,), dtype="int32", name="place_of_event")
     steps = keras.Input((None, len(STEP)), name="steps_of_past")
-    statics = keras.Input((len(STATICS),), name="past")
     days = layers.Concatenate()([DaySums(name="day_sums")(events, place, steps), steps])
     days = layers.Dense(width, activation="gelu", name="step")(days)
     mask = steps[:, :, 0] > 0
     state = ENCODERS[architecture.encoder].encode(days, mask, width, depth)  # (n, D)
+    return keras.Model([events, place, steps], state, name="read")
+
+
+def _decide(architecture: Architecture) -> keras.Model:
+    width = architecture.size.width
+    state = keras.Input((width,), name="state")
+    statics = keras.Input((len(STATICS),), name="past")
     known = layers.Normalization(
         mean=np.array(architecture.static_means),
         variance=np.array(architecture.static_deviations) ** 2,
         name="normal_past",
     )(statics)
+    known = Forget(FORGOTTEN, name="forget")(known)
     past = layers.Dense(width, activation="gelu", name="past_dense")(known)
     both = layers.Dropout(DROPOUT)(layers.Concatenate()([state, past]))
     hidden = layers.Dense(width, activation="gelu", name="both")(both)
     # A straight way from the past to the hazards: what is linear need not be learned by layers.
     straight = layers.Dense(len(HORIZONS_DAYS), use_bias=False, name="straight")(known)
     logits = layers.Add()([layers.Dense(len(HORIZONS_DAYS), name="hazard")(hidden), straight])
-    return keras.Model(
-        [events, place, steps, statics], Calibration(name="calibration")(logits), name="head"
-    )
+    return keras.Model([state, statics], Calibration(name="calibration")(logits), name="decide")
 
 
 def probabilities(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

@@ -24,7 +24,8 @@ class Size:
 
     def encoder_parameters(self, encoder: str) -> int:
         """Return how many numbers the encoder learns."""
-        return ENCODERS[encoder].parameter_count(self.width, self.depth)
+        count: int = ENCODERS[encoder].parameter_count(self.width, self.depth)
+        return count
 
     def encoder_flops(self, encoder: str) -> float:
         """Return the floating-point operations to encode one longest past; training takes three."""

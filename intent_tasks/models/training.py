@@ -98,7 +98,6 @@ class Plan:
 
 def fit(
     network: Network,
-    size: Size,
     train: Source,
     later: Source,
     plan: Plan,
@@ -111,7 +110,6 @@ def fit(
 
     Args:
         network: built, with fresh weights; changed in place.
-        size: most events and steps that are read.
         train: the training slice.
         later: days after a gap.
         plan: how long it lasts.
@@ -132,8 +130,8 @@ def fit(
         progress, best = Progress(**kept.progress), kept.best
         say(f"goes on after step {progress.steps}")
     step = _step(network, optimizer, plan.compiled)
-    for losses, seconds in _rounds(train, progress, plan, size, step):
-        progress.curve.append(_seen(network, size, later, progress, plan, losses, seconds))
+    for losses, seconds in _rounds(train, progress, plan, network.size, step):
+        progress.curve.append(_seen(network, later, progress, plan, losses, seconds))
         say(_line(progress.curve[-1], plan))
         if progress.curve[-1]["later_loss"] < progress.best - 1e-5:
             progress.best, progress.without_gain = progress.curve[-1]["later_loss"], 0
@@ -159,6 +157,8 @@ def _rounds(
             rng = np.random.default_rng([plan.seed, progress.epoch, progress.parts])
             for inputs, first, weight in _fed(rows, size, plan.batch, rng):
                 losses.append(step(inputs, first, weight))
+                if len(losses) % CHECKED == 1:
+                    _require_number(float(losses[-1]), progress.steps + len(losses))
             progress.parts += 1
             if len(losses) >= ROUND_STEPS:
                 progress.steps += len(losses)
@@ -184,6 +184,8 @@ def _fed(rows: Rows, size: Size, batch: int, rng: np.random.Generator | None) ->
     return tf.data.Dataset.from_generator(made, output_signature=signature).prefetch(AHEAD)
 
 
+CHECKED = 50
+"""Steps after which it is looked whether the loss is still a number."""
 AHEAD = 4
 """Batches that are made before they are needed."""
 
@@ -211,12 +213,12 @@ def _step(network: Network, optimizer: keras.optimizers.Optimizer, jit: bool) ->
         optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return loss
 
-    return tf.function(step, jit_compile=jit, reduce_retracing=not jit)
+    function: Callable[..., Any] = tf.function(step, jit_compile=jit, reduce_retracing=not jit)
+    return function
 
 
 def _seen(
     network: Network,
-    size: Size,
     later: Source,
     progress: Progress,
     plan: Plan,
@@ -224,22 +226,26 @@ def _seen(
     seconds: float,
 ) -> dict[str, float]:
     loss = float(np.mean([float(value) for value in losses]))
-    if not np.isfinite(loss):
-        raise Refused(
-            f"The loss of the network became {loss} after {progress.steps} steps: nothing is kept. "
-            "Look for absurd prices or times in the events of the window."
-        )
+    _require_number(loss, progress.steps)
     total = plan.epoch_steps * plan.epochs
     return {
         "step": progress.steps,
         "loss": loss,
-        "later_loss": loss_of(network, size, later, plan.compiled),
+        "later_loss": loss_of(network, later, plan.compiled),
         "learning_rate": plan.learning_rate
         * 0.5
         * (1 + np.cos(np.pi * min(1.0, progress.steps / total))),
         "rows_per_second": len(losses) * plan.batch / max(seconds, 1e-9),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def _require_number(loss: float, steps: int) -> None:
+    if not np.isfinite(loss):
+        raise Refused(
+            f"The loss of the network became {loss} after {steps} steps: nothing is kept. "
+            "Look for absurd prices or times in the events of the window."
+        )
 
 
 def _line(seen: dict[str, float], plan: Plan) -> str:
@@ -250,31 +256,30 @@ def _line(seen: dict[str, float], plan: Plan) -> str:
     )
 
 
-def loss_of(network: Network, size: Size, slice_: Source, jit: bool = False) -> float:
+def loss_of(network: Network, slice_: Source, jit: bool = False) -> float:
     """Return the mean loss of a slice."""
     total, count = 0.0, 0
     for rows in slice_(0, 0):
-        logits = logits_of(network, size, rows.encoded, jit)
+        logits = logits_of(network, rows.encoded, jit)
         total += float(tf.reduce_sum(hazard_loss(rows.first, logits)))
         count += len(rows.first)
     return total / max(count, 1)
 
 
 def logits_of(
-    network: Network, size: Size, encoded: Encoded, jit: bool | None = None
+    network: Network, encoded: Encoded, jit: bool | None = None
 ) -> npt.NDArray[np.float32]:
     """Return the logits of the hazards, shape (n, horizons).
 
     Args:
         network: trained.
-        size: most events and steps that are read.
         encoded: n rows.
         jit: compile by XLA; None: when there are enough rows.
     """
     count = len(encoded.customers)
     logits = np.empty((count, len(HORIZONS_DAYS)), np.float32)
     predict = network.predict(count >= JIT_ROWS if jit is None else jit)
-    for chosen, real, inputs in batches(encoded, size, PREDICTED):
+    for chosen, real, inputs in batches(encoded, network.size, PREDICTED):
         logits[chosen[:real]] = predict(inputs)[:real]
     return logits
 

@@ -79,9 +79,14 @@ def _register(
         signed,
         folder / EVIDENCE,
         trained_from,
-        params=facts | {"seed": settings.seed, "model_size": settings.model_size},
+        params=facts
+        | {
+            "seed": settings.seed,
+            "model_encoder": settings.model_encoder,
+            "model_size": settings.model_size,
+        },
         metrics=_metrics(folder),
-        losses=json.loads((folder / LOSSES).read_text()),
+        curve=json.loads((folder / LOSSES).read_text()),
         tags={
             registry.GATE: evaluated["gate"],
             registry.MANIFEST_DIGEST: digest,

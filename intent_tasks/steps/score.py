@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.core.encoding import Encoded, encode, history
+from intent_tasks.core.encoding import Encoded, encode
+from intent_tasks.core.history import history
 from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
@@ -19,8 +20,6 @@ from intent_tasks.steps import Receipt
 from intent_tasks.stores import consent, identity, manifest, postgres, snapshots
 
 MOST_REASONS = 3
-MOST_LOOKED_AT = 8
-"""Events from which the reasons are taken, because some say the same."""
 LEAST_EFFECT = 0.02
 """Change of the log-odds below which an event is no reason."""
 
@@ -83,18 +82,16 @@ def _population(settings: Settings, as_of_date: date, events: pa.Table) -> int:
 
 
 def _scores(settings: Settings, as_of_date: date, pin: Receipt, events: pa.Table) -> pa.Table:
-    from intent_tasks.models import files, network, reasons, training
+    from intent_tasks.models import files, network, reasons
 
     network.deterministic(settings.seed)
     model = files.load(settings.home / pin["model_path"])
-    everything = history(events, model.vocabulary)
-    encoded = encode(everything, settings.definition, as_of_date, model.architecture.length)
-    predicted = network.probabilities(training.logits_of(model.network, encoded.inputs()))
+    everything = history(events, model.vocabulary, settings.time_zone)
+    encoded = encode(everything, settings.definition, as_of_date)
+    found = reasons.explain(model.network, encoded)
+    predicted = network.probabilities(found.logits)
+    explained = _reasons(found.rows, found.effects, events, settings)
     base_rate = pin["base_rates"][str(MAIN_HORIZON_DAYS)]
-    effects = reasons.effects(
-        model.network, everything, settings.definition, as_of_date, encoded, base_rate
-    )
-    explained = _reasons(encoded, effects, events, settings)
     main = predicted[:, HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)]
     count = len(encoded.customers)
     return pa.table(
@@ -119,12 +116,12 @@ def bands(probabilities: npt.NDArray[np.floating], base_rate: float) -> list[str
 
 
 def _reasons(
-    encoded: Encoded, effects: npt.NDArray[np.float32], events: pa.Table, settings: Settings
+    rows: npt.NDArray[np.int64],
+    moved: npt.NDArray[np.float32],
+    events: pa.Table,
+    settings: Settings,
 ) -> list[list[dict[str, Any]]]:
     """Return, per customer, the events that moved the score most, strongest first."""
-    top = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :MOST_LOOKED_AT]
-    rows = np.take_along_axis(encoded.rows, top, axis=1)
-    moved = np.take_along_axis(effects, top, axis=1)
     named = _named_events(events, rows, settings)
     return [
         _distinct(
@@ -178,5 +175,5 @@ def sentence(reasons: list[dict[str, Any]]) -> str | None:
 
 
 def _last_channels(encoded: Encoded, events: pa.Table) -> pa.Array:
-    last = pa.array(encoded.rows[:, -1], pa.int64())
+    last = pa.array(encoded.events.row[encoded.place[encoded.event_end[1:] - 1]], pa.int64())
     return events["channel"].take(last).combine_chunks()

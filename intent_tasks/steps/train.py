@@ -3,52 +3,50 @@
 import hashlib
 import json
 import shutil
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from intent_tasks.core.anchors import first_purchases
-from intent_tasks.core.encoding import (
-    Encoded,
-    Vocabulary,
-    encode,
-    history,
-    join,
-    learn_vocabulary,
-    vocabulary_sizes,
-)
 from intent_tasks.core.metrics import best_threshold
+from intent_tasks.core.slices import PARTS, Rows, Slices, Survey
+from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
-from intent_tasks.errors import BadInput, Refused
+from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, snapshots
 
-LEAST_BUYERS = 30
-"""Purchases in a slice below which nothing can be learned or told."""
+if TYPE_CHECKING:
+    from intent_tasks.models.sizes import Size
 
-PARTS = ("train", "calibrate", "test")
-MODEL, TEST, LOSSES = "model", "test.parquet", "losses.json"
+MODEL, TEST, LOSSES, CHECKPOINT = "model", "test.parquet", "losses.json", "checkpoint"
 
 
-@dataclass(frozen=True)
-class _Slice:
-    """Rows of several anchors: inputs, horizon of the first purchase, and the customer_key."""
+@dataclass
+class _Part:
+    """Features, labels and customers of a slice, for the baselines and the table of predictions."""
 
-    inputs: dict[str, npt.NDArray[Any]]
-    first: npt.NDArray[np.int32]
-    customers: npt.NDArray[Any]
+    statics: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    first: list[npt.NDArray[np.int32]] = field(default_factory=list)
+    customers: list[npt.NDArray[Any]] = field(default_factory=list)
+
+    def add(self, rows: Rows) -> None:
+        """Keep the rows of a bucket."""
+        self.statics.append(rows.encoded.statics)
+        self.first.append(rows.first)
+        self.customers.append(rows.encoded.events.keys[rows.encoded.customers])
 
     def purchased_within(self, horizon_days: int) -> npt.NDArray[np.bool_]:
         """Return the label of each row at a horizon, shape (n,)."""
-        return np.asarray(self.first <= HORIZONS_DAYS.index(horizon_days))
+        return np.concatenate(self.first) <= HORIZONS_DAYS.index(horizon_days)
 
 
 def folder_of(settings: Settings, as_of_date: date) -> Path:
@@ -57,21 +55,30 @@ def folder_of(settings: Settings, as_of_date: date) -> Path:
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
-    """Train on the window of `as_of_date`.
+    """Train on the window of `as_of_date`; after a kill it goes on from the last checkpoint.
 
     Raises:
-        BadInput: there is no window.
-        Refused: too few customers purchased.
+        BadInput: there is no window, or the settings name no network.
+        Refused: too few customers purchased, or the loss became no number.
     """
     window = postgres.receipt_of(settings, "window", as_of_date)
     if window is None:
         raise BadInput(f"Run `intent step window --as-of-date {as_of_date}` first.")
     begun = time.monotonic()
-    vocabulary, slices = _slices(settings, window)
+    from intent_tasks.models.sizes import size_of
+
+    size = size_of(settings.model_size, settings.model_encoder)
+    slices = slices_of(settings, window)
+    parts = {name: _Part() for name in PARTS}
+    slices.learn_vocabulary()
+    survey = slices.survey(lambda name, rows: parts[name].add(rows))
+    survey.require_buyers()
     temporary = folder_of(settings, as_of_date).with_suffix(".part")
-    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(temporary / MODEL, ignore_errors=True)
     (temporary / MODEL).mkdir(parents=True)
-    losses = _train(settings, vocabulary, slices, temporary)
+    (temporary / CHECKPOINT).mkdir(exist_ok=True)
+    curve = _train(settings, size, slices, survey, parts, temporary)
+    shutil.rmtree(temporary / CHECKPOINT)
     target = folder_of(settings, as_of_date)
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
@@ -79,9 +86,9 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "as_of_date": str(as_of_date),
         "path": str(target.relative_to(settings.home)),
         "digest": digest_of(target),
-        "rows": {name: len(part.first) for name, part in slices.items()},
-        "buyers": {name: int(part.purchased_within(14).sum()) for name, part in slices.items()},
-        "epochs": len(losses),
+        "rows": survey.rows,
+        "buyers": survey.buyers,
+        "steps": curve[-1]["step"],
         "seconds": round(time.monotonic() - begun, 1),
     }
     with postgres.writing(settings, "train", as_of_date) as connection:
@@ -97,80 +104,50 @@ def digest_of(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _slices(settings: Settings, window: Receipt) -> tuple[Vocabulary, dict[str, _Slice]]:
-    from intent_tasks.models.network import SIZES
-
+def slices_of(settings: Settings, window: Receipt) -> Slices:
+    """Return the slices of a window, which read the snapshots bucket by bucket."""
     first, last = (date.fromisoformat(window[name]) for name in ("first_day", "last_day"))
-    buckets = range(settings.bucket_count)
-    events = snapshots.read(settings.home, settings.definition, last, buckets, first)
-    vocabulary = learn_vocabulary(_before(events, settings, window["split"]["train"][-1]))
-    everything = history(events, vocabulary)
-    length = SIZES[settings.model_size][0]
-    slices = {}
-    for name in PARTS:
-        anchors = [date.fromisoformat(day) for day in window["split"][name]]
-        parts = [encode(everything, settings.definition, day, length) for day in anchors]
-        labels = [
-            first_purchases(everything, part.customers, day, settings.definition)
-            for part, day in zip(parts, anchors, strict=True)
-        ]
-        slices[name] = _slice(everything.keys, parts, labels)
-        _require_buyers(name, slices[name])
-    return vocabulary, slices
 
+    def read(bucket: int) -> pa.Table:
+        return snapshots.read(settings.home, settings.definition, last, [bucket], first)
 
-def _before(events: pa.Table, settings: Settings, day: str) -> pa.Table:
-    """Return what had arrived by a day, so that the vocabulary knows nothing of later."""
-    end = settings.definition.day_end(date.fromisoformat(day))
-    return events.filter(pa.compute.less(events["ingested_at"], pa.scalar(end, snapshots.INSTANT)))
-
-
-def _slice(
-    keys: npt.NDArray[Any], parts: list[Encoded], labels: list[npt.NDArray[np.int32]]
-) -> _Slice:
-    customers = keys[np.concatenate([part.customers for part in parts])]
-    return _Slice(join(parts), np.concatenate(labels), customers)
-
-
-def _require_buyers(name: str, part: _Slice) -> None:
-    buyers = int(part.purchased_within(max(HORIZONS_DAYS)).sum())
-    if buyers < LEAST_BUYERS:
-        raise Refused(
-            f"Only {buyers} purchases follow the days to {name}; {LEAST_BUYERS} are needed. "
-            "Train later, or raise INTENT_TRAINING_DAYS."
-        )
+    split = {name: [date.fromisoformat(day) for day in window["split"][name]] for name in PARTS}
+    return Slices(read, settings.bucket_count, split, settings.definition, settings.seed)
 
 
 def _train(
-    settings: Settings, vocabulary: Vocabulary, slices: dict[str, _Slice], folder: Path
-) -> list[float]:
+    settings: Settings,
+    size: "Size",
+    slices: Slices,
+    survey: Survey,
+    parts: dict[str, _Part],
+    folder: Path,
+) -> list[dict[str, float]]:
     from intent_tasks.models import files, network, training
 
     network.deterministic(settings.seed)
-    train, calibrate, test = (slices[name] for name in PARTS)
-    length, width = network.SIZES[settings.model_size]
-    statics = train.inputs["statics"]
-    architecture = network.Architecture(
-        length,
-        width,
-        vocabulary_sizes(vocabulary),
-        [float(v) for v in statics.mean(axis=0)],
-        [float(v) for v in statics.std(axis=0) + 1e-3],
-    )
+    sizes = vocabulary_sizes(slices.vocabulary)
+    architecture = network.Architecture(settings.model_encoder, size, sizes, *survey.moments())
     built = network.build(architecture)
-    losses = training.fit(
-        built, train.inputs, train.first, (calibrate.inputs, calibrate.first), settings.seed
+    curve = training.fit(
+        built,
+        slices.source("train"),
+        slices.source("calibrate"),
+        training.Plan(survey.rows["train"], settings.seed),
+        folder / CHECKPOINT,
+        _say,
     )
-    if not np.isfinite(losses).all():
-        raise Refused(
-            f"The loss of the network became {losses[-1]} while it was trained: nothing is kept. "
-            "Look for absurd prices or times in the events of the window."
-        )
-    training.calibrate(built, calibrate.inputs, calibrate.first)
-    calibrated = network.probabilities(training.logits_of(built, calibrate.inputs))
+
+    def logits(part: str) -> npt.NDArray[np.float32]:
+        found = slices.source(part)(0, 0)
+        return np.concatenate([training.logits_of(built, r.encoded) for r in found])
+
+    raw, calibrate = logits("calibrate"), parts["calibrate"]
+    training.calibrate(built, raw, np.concatenate(calibrate.first))
+    calibrated = network.probabilities(logits("calibrate"))
     model = files.Model(
         architecture,
-        vocabulary,
+        slices.vocabulary,
         built,
         {str(h): float(calibrate.purchased_within(h).mean()) for h in HORIZONS_DAYS},
         {
@@ -179,18 +156,22 @@ def _train(
         },
     )
     files.save(folder / MODEL, model)
-    tested = network.probabilities(training.logits_of(built, test.inputs))
-    _write_test(folder / TEST, test, tested, _baselines(settings, train, test))
-    (folder / LOSSES).write_text(json.dumps(losses))
-    return losses
+    tested = network.probabilities(logits("test"))
+    _write_test(folder / TEST, parts["test"], tested, _baselines(settings, parts))
+    (folder / LOSSES).write_text(json.dumps(curve))
+    return curve
 
 
-def _baselines(
-    settings: Settings, train: _Slice, test: _Slice
-) -> dict[str, npt.NDArray[np.floating]]:
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _baselines(settings: Settings, parts: dict[str, _Part]) -> dict[str, npt.NDArray[np.floating]]:
     from intent_tasks.models import baselines
 
-    features, asked = train.inputs["statics"], test.inputs["statics"]
+    train, test = parts["train"], parts["test"]
+    features, asked = np.concatenate(train.statics), np.concatenate(test.statics)
     outcomes = train.purchased_within(MAIN_HORIZON_DAYS)
     return {
         "logistic": baselines.logistic(features, outcomes, asked),
@@ -200,12 +181,14 @@ def _baselines(
 
 def _write_test(
     path: Path,
-    test: _Slice,
+    test: _Part,
     tested: npt.NDArray[np.float64],
     baselines: dict[str, npt.NDArray[np.floating]],
 ) -> None:
     """Keep labels and all predictions of the test slice, for the gate and the evidence."""
-    columns: dict[str, Any] = {"customer_key": pa.array(test.customers, pa.string())}
+    columns: dict[str, Any] = {
+        "customer_key": pa.array(np.concatenate(test.customers), pa.string())
+    }
     for n, h in enumerate(HORIZONS_DAYS):
         columns[f"purchased_{h}d"] = test.purchased_within(h)
         columns[f"network_{h}d"] = tested[:, n]

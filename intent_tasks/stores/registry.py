@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import requests
 
-from intent_tasks.core.encoding import CODED, NUMERIC, STATICS
+from intent_tasks.core.encoding import NUMERIC, STEP
+from intent_tasks.core.features import STATICS
+from intent_tasks.core.vocabulary import CODED
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput, TemporaryFailure
 from intent_tasks.settings import Settings
@@ -135,7 +137,7 @@ def register(
     trained_from: str,
     params: Mapping[str, object],
     metrics: Mapping[str, float],
-    losses: list[float],
+    curve: list[dict[str, float]],
     tags: Mapping[str, str],
 ) -> Version:
     """Log a training run and register it as a new version, which becomes challenger.
@@ -147,7 +149,7 @@ def register(
         trained_from: digest that tells this training from others.
         params: what it was trained with.
         metrics: name → value.
-        losses: mean loss of each epoch.
+        curve: what was seen at each step while it learned, each as name → value.
         tags: of the version.
     """
     from mlflow.entities import Metric, Param
@@ -161,9 +163,14 @@ def register(
         )
         run = client.create_run(place, tags={TRAINED_FROM: trained_from}).info.run_id
         values = [Metric(name, value, 0, 0) for name, value in metrics.items()]
-        curve = [Metric("loss", value, 0, epoch) for epoch, value in enumerate(losses)]
+        seen = [
+            Metric(name, value, 0, int(look["step"]))
+            for look in curve
+            for name, value in look.items()
+            if name != "step"
+        ]
         client.log_batch(
-            run, values + curve, [Param(name, str(value)) for name, value in params.items()]
+            run, values + seen, [Param(name, str(value)) for name, value in params.items()]
         )
         client.log_artifacts(run, str(folder), ARTIFACTS)
         client.log_artifact(run, str(evidence))
@@ -177,12 +184,14 @@ def write_signature(folder: Path) -> None:
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
-    width = {name: np.dtype(np.int32) for name in CODED}
+    whole, real = np.dtype(np.int32), np.dtype(np.float32)
     inputs: list[ColSpec | TensorSpec] = [
-        TensorSpec(kind, (-1, -1), name) for name, kind in width.items()
+        TensorSpec(whole, (-1, -1, len(CODED)), "codes"),
+        TensorSpec(real, (-1, -1, len(NUMERIC)), "numeric"),
+        TensorSpec(whole, (-1, -1), "place"),
+        TensorSpec(real, (-1, -1, len(STEP)), "steps"),
+        TensorSpec(real, (-1, len(STATICS)), "statics"),
     ]
-    inputs.append(TensorSpec(np.dtype(np.float32), (-1, -1, len(NUMERIC)), "numeric"))
-    inputs.append(TensorSpec(np.dtype(np.float32), (-1, len(STATICS)), "statics"))
     outputs: list[ColSpec | TensorSpec] = [
         TensorSpec(np.dtype(np.float64), (-1, len(HORIZONS_DAYS)), "probabilities")
     ]

@@ -7,12 +7,15 @@ import pyarrow as pa
 import pytest
 
 from intent_tasks.core.anchors import NEVER, first_purchases, split_days
-from intent_tasks.core.encoding import (
+from intent_tasks.core.encoding import NUMERIC, PADDING, STEP, encode, join
+from intent_tasks.core.history import history
+from intent_tasks.core.vocabulary import (
+    CODED,
+    COLUMNS,
+    FIRST_CODE,
     PAD,
     UNKNOWN,
-    encode,
     event_code,
-    history,
     learn_vocabulary,
 )
 from intent_tasks.definition import HORIZONS_DAYS, Definition
@@ -21,7 +24,7 @@ from intent_tasks.stores.snapshots import SCHEMA
 ANCHOR = date(2026, 6, 10)
 DEFINITION = Definition(time_zone="Europe/Berlin")
 END = DEFINITION.day_end(ANCHOR)
-LENGTH = 4
+LENGTH, STEPS = 4, 3
 
 
 def event(customer="a", hours_before=1.0, **changes):
@@ -37,21 +40,35 @@ def table(rows):
     return pa.Table.from_pylist(numbered, SCHEMA).sort_by(order)
 
 
-VOCABULARY = learn_vocabulary(table([event()] * 5 + [event(product_id="rare")]))
+VOCABULARY = learn_vocabulary([table([event()] * 5 + [event(product_id="rare", channel="rare")])])
 PAST = [event(hours_before=h) for h in (1, 5, 30)] + [
     event("b", 2, event_type="cart", product_id="rare", price=None, category_path=None)
 ]
 
 
 def read(rows):
-    known = history(table(rows), VOCABULARY)
-    return known, encode(known, DEFINITION, ANCHOR, LENGTH)
+    known = history(table(rows), VOCABULARY, DEFINITION.time_zone)
+    return known, encode(known, DEFINITION, ANCHOR)
 
 
 def arrays(rows, customer="a"):
     known, encoded = read(rows)
     (row,) = np.flatnonzero(known.keys[encoded.customers] == customer)
-    return {name: values[row] for name, values in encoded.inputs().items()}
+    batch = encoded.batch(np.array([row]), LENGTH, STEPS)
+    return {name: values[0] for name, values in batch.items()}
+
+
+def codes(rows, column, customer="a"):
+    return list(arrays(rows, customer)["codes"][:, CODED.index(column)])
+
+
+def numbers(rows, name):
+    got = arrays(rows)
+    return list(
+        got["steps"][:, STEP.index(name)]
+        if name in STEP
+        else got["numeric"][:, NUMERIC.index(name)]
+    )
 
 
 def assert_same(left, right):
@@ -76,7 +93,7 @@ def test_nothing_of_the_future_is_read(future):
 
 def test_the_last_moment_before_the_anchor_is_read():
     last = event(hours_before=1e-3, event_type="purchase")
-    assert arrays([*PAST, last])["event_type"][-1] == event_code("purchase")
+    assert codes([*PAST, last], "event_type")[-1] == event_code("purchase")
 
 
 def test_a_customer_is_read_the_same_alone_and_among_others():
@@ -85,20 +102,74 @@ def test_a_customer_is_read_the_same_alone_and_among_others():
 
 
 def test_the_latest_events_come_last_and_padding_before_the_first():
-    got = arrays([event(hours_before=h, event_type=k) for h, k in ((9, "view"), (1, "cart"))])
-    assert list(got["event_type"]) == [PAD, PAD, event_code("view"), event_code("cart")]
+    two = [event(hours_before=h, event_type=k) for h, k in ((9, "view"), (1, "cart"))]
+    assert codes(two, "event_type") == [PAD, PAD, event_code("view"), event_code("cart")]
+    got = arrays(two)
     assert not got["numeric"][:2].any()
+    assert list(got["place"]) == [PADDING, PADDING, STEPS - 1, STEPS - 1]
     many = [event(hours_before=h, event_type="view") for h in range(2, 9)]
     newest = event(hours_before=1, event_type="search")
-    assert arrays([*many, newest])["event_type"][-1] == event_code("search")
+    assert codes([*many, newest], "event_type")[-1] == event_code("search")
 
 
-def test_rare_missing_and_unseen_values_are_unknown():
-    got = arrays(PAST, "b")
-    assert got["product_id"][-1] == UNKNOWN, "seen once"
-    assert got["category_path"][-1] == UNKNOWN, "null"
-    assert arrays([event(product_id="never seen")])["product_id"][-1] == UNKNOWN
-    assert got["event_type"][-1] == event_code("cart")
+def test_events_of_a_day_are_one_step_and_days_without_events_are_gaps():
+    rows = [event(hours_before=h) for h in (1, 2, 24 * 3 + 1, 24 * 8 + 1)]
+    assert list(arrays(rows)["place"]) == [0, 1, 2, 2]
+    assert numbers(rows, "present") == [1, 1, 1]
+    gaps = np.exp(4 * np.array(numbers(rows, "days_to_next_log")))
+    np.testing.assert_allclose(gaps, [5, 3, 1], rtol=1e-5)
+    gaps = np.exp(4 * np.array(numbers(rows, "days_to_previous_log")))
+    np.testing.assert_allclose(gaps[1:], [5, 3], rtol=1e-5)
+
+
+def test_events_of_steps_that_are_not_read_are_padding():
+    rows = [event(hours_before=24 * n + 1) for n in range(4)]
+    got = arrays(rows)
+    assert list(got["place"]) == [PADDING, 0, 1, 2]
+    assert not got["codes"][0].any()
+
+
+def test_a_day_is_a_day_of_the_shop():
+    before, after = (event(hours_before=24 - h) for h in (-0.5, 0.5))
+    assert list(arrays([before, after])["place"])[-2:] == [1, 2]
+    assert list(arrays([after, event()])["place"])[-2:] == [2, 2]
+
+
+def test_a_view_of_the_product_viewed_just_before_is_told():
+    rows = [event(hours_before=4), event(hours_before=3), event(hours_before=2, product_id="x")]
+    rows += [event(hours_before=1, event_type="cart", product_id="x")]
+    assert numbers(rows, "again") == [0, 1, 0, 0]
+
+
+def test_rare_missing_and_unseen_values_share_codes():
+    assert codes(PAST, "product_id", "b")[-1] >= FIRST_CODE + len(VOCABULARY["product_id"])
+    assert codes(PAST, "category_path", "b")[-1] == UNKNOWN, "null"
+    assert codes([event(channel="rare")], "channel")[-1] == UNKNOWN, "seen once, and not hashed"
+    assert codes([event(device=None)], "device")[-1] == UNKNOWN, "absent"
+    unseen = codes([event(product_id="never seen")], "product_id")[-1]
+    own = FIRST_CODE + len(VOCABULARY["product_id"])
+    assert own <= unseen < own + COLUMNS["product_id"].hashes
+    assert codes(PAST, "event_type", "b")[-1] == event_code("cart")
+
+
+def test_words_are_hashed_in_any_case_and_nothing_is_said_by_no_text():
+    said = arrays([event(query_text="Red shoes")])["codes"][-1, CODED.index("word_0") :]
+    again = arrays([event(review_text="RED SHOES")])["codes"][-1, CODED.index("word_0") :]
+    assert list(said) == list(again)
+    assert (said[:2] >= FIRST_CODE).all()
+    assert not said[2:].any()
+    assert not arrays([event()])["codes"][-1, CODED.index("word_0") :].any()
+
+
+def test_anchors_joined_are_read_as_they_are_alone():
+    known = history(table(PAST), VOCABULARY, DEFINITION.time_zone)
+    one, two = (encode(known, DEFINITION, ANCHOR - timedelta(days=n)) for n in (0, 1))
+    both = join([one, two])
+    assert len(two.customers) > 0
+    chosen = np.arange(len(two.customers))
+    assert_same(
+        both.batch(chosen + len(one.customers), LENGTH, STEPS), two.batch(chosen, LENGTH, STEPS)
+    )
 
 
 def test_the_population_is_whoever_did_something_lately():
@@ -109,7 +180,8 @@ def test_the_population_is_whoever_did_something_lately():
 
 def test_nobody_is_no_error():
     _, encoded = read([event("old", 24 * 31)])
-    assert encoded.inputs()["event_type"].shape == (0, LENGTH)
+    assert len(encoded.customers) == 0
+    assert encoded.statics.shape[0] == 0
 
 
 def bought_in(*days_after):

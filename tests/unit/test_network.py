@@ -1,5 +1,6 @@
 """A small network on a shop where carts tell purchases: trained, kept, loaded, explained."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from types import SimpleNamespace
 
@@ -9,22 +10,22 @@ import pytest
 from scipy.special import logit
 
 from intent_tasks.core.anchors import first_purchases
-from intent_tasks.core.encoding import (
-    STATICS,
-    encode,
-    event_code,
-    history,
-    learn_vocabulary,
-    vocabulary_sizes,
-)
+from intent_tasks.core.encoding import encode
+from intent_tasks.core.history import history
+from intent_tasks.core.slices import Rows
+from intent_tasks.core.vocabulary import event_code, learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
-from intent_tasks.models import files, network, reasons, training
+from intent_tasks.errors import BadInput, Refused
+from intent_tasks.models import checkpoint, files, network, reasons, training
+from intent_tasks.models.encoders import ENCODERS
+from intent_tasks.models.sizes import SIZES, Size, size_of
 from intent_tasks.stores.snapshots import SCHEMA
 
 ANCHOR = date(2026, 6, 10)
 DEFINITION = Definition()
 END = DEFINITION.day_end(ANCHOR)
-LENGTH, CUSTOMERS, SEED = 12, 2500, 7
+CUSTOMERS, SEED = 2500, 7
+SIZE = Size(16, 8, 16, 1)
 MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
 
 
@@ -46,46 +47,54 @@ def simulated() -> pa.Table:
     return pa.Table.from_pylist(rows, SCHEMA).sort_by(order)
 
 
+def rows_of(events, vocabulary):
+    everything = history(events, vocabulary, "UTC")
+    encoded = encode(everything, DEFINITION, ANCHOR)
+    return Rows(encoded, first_purchases(everything, encoded.customers, ANCHOR, DEFINITION))
+
+
+def architecture_of(vocabulary, statics, encoder="gru", size=SIZE):
+    means, deviations = statics.mean(axis=0), statics.std(axis=0) + 1e-3
+    sizes = vocabulary_sizes(vocabulary)
+    return network.Architecture(encoder, size, sizes, means.tolist(), deviations.tolist())
+
+
 @pytest.fixture(scope="module")
 def trained():
     """A model with all that it was trained from; the first half trains, the second calibrates."""
     network.deterministic(SEED)
     events = simulated()
-    vocabulary = learn_vocabulary(events)
-    everything = history(events, vocabulary)
-    encoded = encode(everything, DEFINITION, ANCHOR, LENGTH)
-    first = first_purchases(everything, encoded.customers, ANCHOR, DEFINITION)
-    half = CUSTOMERS // 2
-    train = {name: values[:half] for name, values in encoded.inputs().items()}
-    later = {name: values[half:] for name, values in encoded.inputs().items()}
-    means, deviations = train["statics"].mean(axis=0), train["statics"].std(axis=0) + 1e-3
-    architecture = network.Architecture(
-        LENGTH, 16, vocabulary_sizes(vocabulary), means.tolist(), deviations.tolist()
-    )
+    vocabulary = learn_vocabulary([events])
+    early = pa.array([key < f"c{CUSTOMERS // 2:05d}" for key in events["customer_key"].to_pylist()])
+    train = rows_of(events.filter(early), vocabulary)
+    later = rows_of(events.filter(pa.compute.invert(early)), vocabulary)
+    architecture = architecture_of(vocabulary, train.encoded.statics)
     built = network.build(architecture)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "BATCH", 50)  # few rows: enough steps only in small batches
-        patch.setattr(training, "LEARNING_RATE", 1e-2)
-        losses = training.fit(built, train, first[:half], (later, first[half:]), SEED)
-    training.calibrate(built, later, first[half:])
-    rates = {str(h): float((first <= n).mean()) for n, h in enumerate(HORIZONS_DAYS)}
+    plan = training.Plan(len(train.first), SEED, learning_rate=1e-2, batch=50)
+    curve = training.fit(built, source(train), source(later), plan)
+    raw = training.logits_of(built, later.encoded)
+    training.calibrate(built, raw, later.first)
+    rates = {str(h): float((later.first <= n).mean()) for n, h in enumerate(HORIZONS_DAYS)}
     model = files.Model(architecture, vocabulary, built, rates, rates)
     return SimpleNamespace(
-        model=model, encoded=encoded, everything=everything, events=events, first=first,
-        losses=losses, later=later, later_first=first[half:],
-    )  # fmt: skip
+        model=model, train=train, later=later, events=events, curve=curve, vocabulary=vocabulary
+    )
 
 
-def scores(model, inputs):
-    return network.probabilities(training.logits_of(model.network, inputs))
+def source(*parts):
+    return lambda epoch, skipped: iter(parts[skipped:])
+
+
+def scores(model, rows):
+    return network.probabilities(training.logits_of(model.network, rows.encoded))
 
 
 def test_training_lowers_the_loss(trained):
-    assert trained.losses[-1] < trained.losses[0]
+    assert trained.curve[-1]["loss"] < trained.curve[0]["loss"]
 
 
 def test_probabilities_rise_with_the_horizon(trained):
-    got = scores(trained.model, trained.encoded.inputs())
+    got = scores(trained.model, trained.train)
     assert (np.diff(got, axis=1) >= 0).all()
     assert (got > 0).all()
     assert (got < 1).all()
@@ -93,7 +102,7 @@ def test_probabilities_rise_with_the_horizon(trained):
 
 def test_the_network_finds_who_wants_something(trained):
     got = scores(trained.model, trained.later)[:, MAIN]
-    bought = trained.later_first <= MAIN
+    bought = trained.later.first <= MAIN
     assert got[bought].mean() > 2 * got[~bought].mean()
 
 
@@ -101,15 +110,14 @@ def test_calibration_brings_the_mean_to_what_came_true(trained):
     shifted = trained.model.network.calibration.get_weights()[1]
     assert np.abs(shifted).max() > 0, "calibration changed nothing"
     got = scores(trained.model, trained.later).mean(axis=0)
-    rates = [(trained.later_first <= n).mean() for n in range(len(HORIZONS_DAYS))]
+    rates = [(trained.later.first <= n).mean() for n in range(len(HORIZONS_DAYS))]
     np.testing.assert_allclose(got, rates, atol=0.01)
 
 
 def test_a_kept_model_scores_the_same(trained, tmp_path):
     files.save(tmp_path, trained.model)
-    inputs = trained.encoded.inputs()
-    expected = scores(trained.model, inputs)
-    loaded = [scores(files.load(tmp_path), inputs) for _ in range(2)]
+    expected = scores(trained.model, trained.train)
+    loaded = [scores(files.load(tmp_path), trained.train) for _ in range(2)]
     assert np.abs(loaded[0] - expected).max() <= 1e-6
     assert loaded[0].tobytes() == loaded[1].tobytes()
     kept = files.load(tmp_path)
@@ -118,52 +126,141 @@ def test_a_kept_model_scores_the_same(trained, tmp_path):
 
 
 def test_nobody_gets_no_score(trained):
-    nobody = {name: values[:0] for name, values in trained.encoded.inputs().items()}
+    nobody = rows_of(trained.events.slice(0, 0), trained.vocabulary)
     assert scores(trained.model, nobody).shape == (0, len(HORIZONS_DAYS))
-    assert nobody["statics"].shape == (0, len(STATICS))
+    assert reasons.explain(trained.model.network, nobody.encoded).rows.shape == (0, reasons.MOST)
+
+
+def test_a_row_scores_the_same_in_any_batch(trained):
+    many = training.logits_of(trained.model.network, trained.train.encoded)
+    some = trained.train.encoded.batch(np.array([3]), SIZE.events, SIZE.steps)
+    alone = np.asarray(trained.model.network.whole(some))
+    assert np.abs(alone - many[3]).max() <= 1e-5
+
+
+def test_reasons_come_with_the_same_scores(trained):
+    found = reasons.explain(trained.model.network, trained.train.encoded)
+    expected = training.logits_of(trained.model.network, trained.train.encoded)
+    assert np.abs(found.logits - expected).max() <= 1e-5
 
 
 def test_taking_named_events_away_moves_a_score_more_than_taking_others(trained):
-    encoded, everything = trained.encoded, trained.everything
-    moved = np.abs(
-        reasons.effects(
-            trained.model.network,
-            everything,
-            DEFINITION,
-            ANCHOR,
-            encoded,
-            trained.model.base_rates[str(MAIN_HORIZON_DAYS)],
-        )
-    )
-    several = (encoded.rows >= 0).sum(axis=1) > 3
-    named = encoded.rows[np.arange(len(moved)), moved.argmax(axis=1)]
-    other = _random_rows(encoded.rows)
-    far = _distance(trained, several, everything.without(named))
-    near = _distance(trained, several, everything.without(other))
+    encoded = trained.train.encoded
+    found = reasons.explain(trained.model.network, encoded)
+    several = encoded.event_count > 3
+    everyone = np.arange(len(several))
+    rng = np.random.default_rng(SEED)
+    own = [row[row >= 0] for row in encoded.rows(everyone, SIZE.events)]
+    far = _distance(trained, several, found.rows[:, 0])
+    near = _distance(trained, several, np.array([rng.choice(rows) for rows in own]))
     assert far > 1.5 * near, f"named events move the log-odds by {far:.2f}, random ones {near:.2f}"
 
 
 def test_carts_raise_a_score(trained):
-    encoded = trained.encoded
-    base_rate = trained.model.base_rates[str(MAIN_HORIZON_DAYS)]
-    moved = reasons.effects(
-        trained.model.network, trained.everything, DEFINITION, ANCHOR, encoded, base_rate
-    )
-    cart = encoded.codes["event_type"] == event_code("cart")
-    assert not moved[encoded.rows < 0].any(), "padding is no reason"
-    assert (moved[cart] > 0).mean() > 0.9
+    encoded = trained.train.encoded
+    found = reasons.explain(trained.model.network, encoded)
+    there = found.rows >= 0
+    assert not found.effects[~there].any(), "padding is no reason"
+    types = encoded.events.codes["event_type"][np.where(there, found.rows, 0)]
+    cart = there & (types == event_code("cart"))
+    assert cart.sum() > 100
+    assert (found.effects[cart] > 0).mean() > 0.9
 
 
-def _random_rows(rows):
-    """Return one event of each customer."""
-    rng = np.random.default_rng(SEED)
-    return np.array([rng.choice(own[own >= 0]) for own in rows])
-
-
-def _distance(trained, several, fewer):
-    """Return by how much the log-odds move on average when only some events are known."""
-    everyone = scores(trained.model, trained.encoded.inputs())[:, MAIN]
-    left = encode(fewer, DEFINITION, ANCHOR, LENGTH)
-    kept = np.isin(left.customers, trained.encoded.customers[several])
-    without = scores(trained.model, left.inputs())[kept, MAIN]
+def _distance(trained, several, rows):
+    """Return by how much the log-odds move on average when some events are not known."""
+    encoded = trained.train.encoded
+    everyone = scores(trained.model, trained.train)[:, MAIN]
+    left = encode(encoded.events.without(rows), DEFINITION, ANCHOR)
+    kept = np.isin(left.customers, encoded.customers[several])
+    without = network.probabilities(training.logits_of(trained.model.network, left))[kept, MAIN]
     return np.abs(logit(everyone[several]) - logit(without)).mean()
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_an_encoder_reads_no_padding_and_costs_what_the_table_says(trained, encoder):
+    size = Size(16, 8, 32, 2)
+    statics = trained.train.encoded.statics
+    built = network.build(architecture_of(trained.vocabulary, statics, encoder, size))
+    chosen = np.flatnonzero(trained.train.encoded.event_count <= 4)[:8]
+    short = trained.train.encoded.batch(chosen, 4, 4)
+    long = trained.train.encoded.batch(chosen, 16, 8)
+    np.testing.assert_allclose(built.whole(short), built.whole(long), atol=1e-5)
+    mlp = network.build(architecture_of(trained.vocabulary, statics, "mlp", size))
+    more = built.whole.count_params() - mlp.whole.count_params()
+    assert more == size.encoder_parameters(encoder) - size.encoder_parameters("mlp")
+
+
+def test_what_cannot_be_built_is_refused_by_name():
+    with pytest.raises(BadInput, match="INTENT_MODEL_ENCODER=lstm; allowed: mlp"):
+        size_of("nano", "lstm")
+    with pytest.raises(BadInput, match="INTENT_MODEL_SIZE=huge; allowed: nano"):
+        size_of("huge", "gru")
+    assert SIZES["xl"].encoder_parameters("gru") > 1e9
+    assert SIZES["xl"].encoder_parameters("transformer") > 1e9
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(trained, tmp_path):
+    """Four parts in two passes; the first try dies in the second pass."""
+    rows = rows_of(trained.events.slice(0, 3000), trained.vocabulary)
+
+    def fitted(folder, source_):
+        network.deterministic(SEED)
+        built = network.build(architecture_of(trained.vocabulary, rows.encoded.statics))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training, "EPOCHS", 2)
+            patch.setattr(training, "STEPS", 1)
+            patch.setattr(training, "ROUND_STEPS", 1)
+            plan = training.Plan(2 * len(rows.first), 1, batch=128)
+            training.fit(built, source_, source(rows), plan, folder)
+        return built.whole.get_weights()
+
+    def dying(epoch, skipped):
+        yield from [rows] * (2 - skipped) if epoch == 0 else [rows]
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    whole = fitted(None, source(rows, rows))
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path, dying)
+    assert (tmp_path / checkpoint.FILE).exists()
+    gone_on = fitted(tmp_path, source(rows, rows))
+    for left, right in zip(whole, gone_on, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(trained, tmp_path):
+    statics = trained.train.encoded.statics
+    variables = trained.model.network.whole.variables
+    checkpoint.save(tmp_path, variables, [], {})
+    other = network.build(architecture_of(trained.vocabulary, statics, size=Size(16, 8, 24, 1)))
+    with pytest.raises(BadInput, match="another architecture"):
+        checkpoint.load(tmp_path, other.whole.variables)
+
+
+def test_files_that_do_not_belong_together_are_refused(trained, tmp_path):
+    files.save(tmp_path, trained.model)
+    vocabulary = tmp_path / files.VOCABULARY
+    kept = vocabulary.read_text()
+    vocabulary.write_text(kept.replace('"p7":', '"p7x": 99, "p7":'))
+    with pytest.raises(BadInput, match="is of another data set"):
+        files.load(tmp_path)
+    vocabulary.write_text(kept)
+    config = tmp_path / files.CONFIG
+    config.write_text(config.read_text().replace('"width": 16', '"width": 24'))
+    with pytest.raises(BadInput, match="another architecture"):
+        files.load(tmp_path)
+    config.write_text(config.read_text().replace('"encoder"', '"decoder"'))
+    with pytest.raises(BadInput, match="another release"):
+        files.load(tmp_path)
+
+
+def test_a_loss_that_is_no_number_ends_training(trained):
+    rows = trained.train
+    built = network.build(architecture_of(trained.vocabulary, rows.encoded.statics))
+    broken = rows.encoded.statics.copy()
+    broken[5] = np.nan
+    bad = Rows(replace(rows.encoded, statics=broken), rows.first)
+    plan = training.Plan(len(rows.first), 1)
+    with pytest.raises(Refused, match="loss of the network became nan"):
+        training.fit(built, source(bad), source(rows), plan)
