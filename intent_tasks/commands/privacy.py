@@ -76,6 +76,22 @@ def retain(
         typer.echo(f"{place}: {count} {verb}")
 
 
+@app.command(name="rotate-key")
+def rotate_key() -> None:
+    """Key everything anew after INTENT_IDENTITY_KEY and INTENT_IDENTITY_KEY_ID were changed.
+
+    The old key goes to INTENT_PREVIOUS_IDENTITY_KEYS, and stays there as long as there are
+    tombstones of it. Pause the DAGs meanwhile; killed, it goes on when it is run again.
+    """
+    from intent_tasks.stores import rotation
+
+    done = rotation.rotate(load_settings(), lambda text: typer.echo(f"… {text}", err=True))
+    typer.echo(
+        f"{done['customers']} customers, {done['days']} snapshots and {done['files']} files of "
+        "training have new keys. Scores of days that are not published are computed again."
+    )
+
+
 def _ids(customer: str | None, file: Path | None) -> list[str]:
     if (customer is None) == (file is None):
         raise BadInput("Name one customer, or a file of them with --file.")

@@ -50,15 +50,12 @@ class Erased:
 
 def known(settings: Settings, ids: Iterable[str]) -> set[str]:
     """Return which of the ids are in the data, or have a tombstone."""
-    people = _people(settings, ids)
+    named = pa.chunked_array([pa.array(list(ids), pa.string())])
+    query = sa.select(customer_keys.c.customer_id)
     with postgres.reading(settings.pipeline_url) as connection:
-        found = set(
-            connection.scalars(
-                sa.select(customer_keys.c.customer_id).where(are(customer_keys, people))
-            )
-        )
-        buried = connection.scalars(sa.select(erasures.c.customer_key).where(are(erasures, people)))
-        return found | {people[key] for key in buried}
+        gone = identity.are_erased(connection, settings, named)
+        here = connection.scalars(query.where(customer_keys.c.customer_id.in_(named.to_pylist())))
+        return {*here, *named.filter(gone).to_pylist()}
 
 
 def erase(

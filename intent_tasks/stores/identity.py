@@ -7,6 +7,7 @@ under every key that has tombstones.
 """
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,18 +29,22 @@ def keys(settings: Settings, ids: Iterable[str], key_id: str | None = None) -> p
     return pa.array(keys_of(list(ids), secret).tolist(), pa.string())
 
 
-def check_key(settings: Settings) -> None:
+def check_key(settings: Settings, connection: sa.Connection | None = None) -> None:
     """Make sure that the key of the settings is the one that made the data.
 
     With another one every customer would be a new one: no consent, no tombstone and no score would
     be theirs.
 
+    Args:
+        settings: of this installation.
+        connection: a transaction that has read the tombstones: a rotation then waits for its end.
+
     Raises:
         Refused: it is another one; nothing was written yet.
     """
     query = sa.select(customer_keys).order_by(customer_keys.c.customer_id).limit(1)
-    with postgres.reading(settings.pipeline_url) as connection:
-        row = connection.execute(query).one_or_none()
+    with nullcontext(connection) if connection else postgres.reading(settings.pipeline_url) as c:
+        row = c.execute(query).one_or_none()
     if row is None:
         return
     if row.key_id != settings.identity_key_id:

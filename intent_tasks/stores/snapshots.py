@@ -261,7 +261,7 @@ def _remove_unnamed(folder: Path, named: set[str]) -> None:
 
 def write_scores(home: Path, as_of_date: date, bucket: int, scores: pa.Table) -> str:
     """Write the scores of one bucket and day (columns of `SCORES`) and return their digest."""
-    path = _score_file(home, as_of_date, bucket)
+    path = score_file(home, as_of_date, bucket)
     path.parent.mkdir(parents=True, exist_ok=True)
     order = [("customer_key", "ascending"), ("role", "ascending")]
     content = _parquet(scores.select(SCORES.names).cast(SCORES).sort_by(order))
@@ -277,7 +277,7 @@ def read_scores(
     Raises:
         BadInput: there are none, or they are not those with the expected digest.
     """
-    path = _score_file(home, as_of_date, bucket)
+    path = score_file(home, as_of_date, bucket)
     again = f"Run `intent step score --as-of-date {as_of_date} --bucket {bucket}`."
     try:
         content = path.read_bytes()
@@ -296,7 +296,8 @@ def scored(home: Path) -> list[tuple[date, int]]:
     return sorted((date.fromisoformat(day[4:]), int(bucket[7:])) for day, bucket in names)
 
 
-def _score_file(home: Path, as_of_date: date, bucket: int) -> Path:
+def score_file(home: Path, as_of_date: date, bucket: int) -> Path:
+    """Return where the scores of one bucket and day are."""
     return home / "scores" / f"day={as_of_date}" / f"bucket={bucket:03d}.parquet"
 
 

@@ -1,0 +1,147 @@
+"""Give every customer the key that a new secret makes, everywhere but in tombstones.
+
+Files come first, each day under its lock; `intent.customer_keys` is changed last, in one
+transaction. Until then every step refuses to work with the new key, and a rotation that was killed
+goes on where it was: a file says which key it is under.
+"""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from intent_tasks.errors import Refused
+from intent_tasks.settings import Settings
+from intent_tasks.stores import identity, places, postgres, snapshots
+from intent_tasks.stores.erased_rows import ARRIVALS, restate
+from intent_tasks.tables import customer_keys
+
+
+def rotate(settings: Settings, say: Callable[[str], object] = len) -> dict[str, int]:
+    """Rewrite keys and files under the present key.
+
+    Scores are deleted: those of published days are in the predictions, others are computed again.
+
+    Returns:
+        How many customers, snapshots of days and files were rewritten.
+
+    Raises:
+        Refused: the earlier key is not in the settings, or is not the one that made the data.
+    """
+    pairs = _pairs(settings)
+    say(f"{pairs.num_rows} customers get a key of {settings.identity_key_id!r}")
+    days = 0
+    for day in snapshots.days(settings.home):
+        days += _rewrite_day(settings, day, pairs, say)
+    with postgres.changing(settings.pipeline_url, "rotate"):
+        files = sum(_rewrite(path, pairs) for path in settings.home.glob("training/**/*.parquet"))
+        for day, bucket in snapshots.scored(settings.home):
+            with postgres.writing(settings, "score", day, bucket):
+                snapshots.score_file(settings.home, day, bucket).unlink(missing_ok=True)
+    say("changing the keys in Postgres")
+    return {"customers": _rewrite_tables(settings, pairs), "days": days, "files": files}
+
+
+def _pairs(settings: Settings) -> pa.Table:
+    """Return the old and the new key of everybody, columns `old` and `new`.
+
+    Where the tables are rewritten already, `old` is made anew, so that files can still follow.
+    """
+    query = sa.select(customer_keys.c.customer_id, customer_keys.c.customer_key)
+    of_key = sa.select(customer_keys.c.key_id).distinct()
+    with postgres.reading(settings.pipeline_url) as connection:
+        names = set(connection.scalars(of_key)) - {settings.identity_key_id}
+        rows = connection.execute(query).all()
+    earlier = sorted(names or settings.previous_identity_keys)
+    if missing := [name for name in earlier if name not in settings.previous_identity_keys]:
+        raise Refused(
+            f"The data is keyed with {', '.join(missing)}, which is not in "
+            "INTENT_PREVIOUS_IDENTITY_KEYS. Nothing was changed. Add it there, as JSON."
+        )
+    ids = [row.customer_id for row in rows]
+    new = identity.keys(settings, ids)
+    made = (
+        pa.concat_tables(
+            pa.table({"old": identity.keys(settings, ids, name), "new": new}) for name in earlier
+        )
+        if earlier
+        else pa.table({"old": new, "new": new})
+    )
+    if names and rows and rows[0].customer_key not in made["old"].to_pylist():
+        raise Refused(
+            f"The key {', '.join(sorted(names))} in INTENT_PREVIOUS_IDENTITY_KEYS is not the one "
+            "that the data is keyed with. Nothing was changed. Set the right one."
+        )
+    return made
+
+
+def _rewrite_day(
+    settings: Settings, day: date, pairs: pa.Table, say: Callable[[str], object]
+) -> bool:
+    with postgres.writing(settings, snapshots.STEP, day) as connection:
+        before = snapshots.manifest(settings.home, day)
+        if before is None or before["key_id"] == settings.identity_key_id:
+            return False
+        say(f"rewriting the snapshot of {day}")
+        tables = [snapshots.read_file(settings.home, before, file) for file in before["files"]]
+        events = _with_new_keys(pa.concat_tables(tables), pairs)
+        if events["customer_key"].null_count:
+            raise Refused(
+                f"The snapshot of {day} holds customers without a row in intent.customer_keys: "
+                f"delete its folder in {settings.home / 'snapshots'}, and rotate again; the next "
+                "extract copies the day anew."
+            )
+        after = snapshots.write_day(
+            settings.home,
+            day,
+            events,
+            before["bucket_count"],
+            before["warehouse_rows"],
+            settings.identity_key_id,
+        )
+        restate(connection, ARRIVALS, day, {}, digests=(before["digest"], after["digest"]))
+    return True
+
+
+def _with_new_keys(rows: pa.Table, pairs: pa.Table) -> pa.Table:
+    """Return the rows with the new key where theirs is an old one; null where it is neither."""
+    places_of_old = pc.index_in(rows["customer_key"], value_set=pairs["old"].combine_chunks())
+    new = pc.take(pairs["new"], places_of_old)
+    is_new = pc.is_in(rows["customer_key"], value_set=pairs["new"].combine_chunks())
+    keys = pc.if_else(is_new, rows["customer_key"], new)
+    return rows.set_column(rows.column_names.index("customer_key"), "customer_key", keys)
+
+
+def _rewrite(path: Path, pairs: pa.Table) -> bool:
+    rows = pq.read_table(path)
+    if "customer_key" not in rows.column_names:
+        return False
+    sink = pa.BufferOutputStream()
+    pq.write_table(_with_new_keys(rows, pairs), sink, compression="zstd")
+    snapshots.replace(path, bytes(sink.getvalue()))
+    return True
+
+
+def _rewrite_tables(settings: Settings, pairs: pa.Table) -> int:
+    """Change the keys of all tables of the register in one transaction; return how many pairs."""
+    tables = [place.table for place in places.TABLES if "customer_key" in place.table.c]
+    pair = sa.table("new_keys", sa.column("old", sa.Text), sa.column("new", sa.Text))
+    changed = 0
+    with postgres.changing(settings.pipeline_url, "rotate") as connection:
+        identity.before_new_tombstones(connection)  # extracts wait, and then see the new key
+        connection.exec_driver_sql("CREATE TEMPORARY TABLE new_keys (old text, new text)")
+        postgres.copy_in(connection, "new_keys", pairs)
+        connection.exec_driver_sql("ANALYZE new_keys")
+        for table in tables:
+            values: dict[str, sa.ColumnElement[str]] = {"customer_key": pair.c.new}
+            if "key_id" in table.c:
+                values["key_id"] = sa.literal(settings.identity_key_id)
+            old = sa.and_(table.c.customer_key == pair.c.old, pair.c.old != pair.c.new)
+            rows = connection.execute(sa.update(table).where(old).values(values)).rowcount
+            changed += rows if table is customer_keys else 0
+        connection.exec_driver_sql("DROP TABLE new_keys")
+    return changed
