@@ -1,6 +1,8 @@
 """The checks that a model version must pass before a person may promote it."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +11,22 @@ from intent_tasks.core.metrics import Estimate, log_losses, paired_difference
 
 MOST_CALIBRATION_ERROR = 0.05
 """Largest mean distance between a predicted probability and how often it comes true."""
+MOST_RELATIVE_CALIBRATION_ERROR = 0.5
+"""The same as a share of the base rate: where few purchase, 0.05 would forgive everything."""
+LEAST_CALIBRATION_ERROR = 0.01
+"""Not asked for less: so much is noise of the days that are tested."""
+LEAST_LOSS = 0.5
+"""Share of the best baseline's log loss below which a candidate has seen the answer: all read the
+same past, and no way of reading it halves what is unknown."""
+LEAST_BUYERS = 30
+"""Purchases, and others, in a slice below which it is not judged."""
+SLICE_WIDTH = 1.5
+"""A slice is worse when it is so by this many half intervals: of ten slices one is by chance."""
+
+NAMES = {"logistic": "logistic regression", "lightgbm": "LightGBM"}
 
 Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -22,33 +38,42 @@ class Check:
     said: str
 
 
-def judge(
-    network: Floats,
-    lightgbm: Floats,
-    base_rate: float,
-    outcomes: npt.NDArray[np.bool_],
-    calibration_error: float,
-    weights: Floats,
-    customers: npt.NDArray[np.integer],
-) -> list[Check]:
-    """Judge predictions of the main horizon on days after training.
+@dataclass(frozen=True)
+class Tested:
+    """Days after training, n rows at the main horizon.
 
     Args:
-        network: probabilities of the candidate, shape (n,).
-        lightgbm: of boosted trees on the same rows, shape (n,).
-        base_rate: share of purchases known before these days.
         outcomes: whether it came true, shape (n,).
-        calibration_error: of the candidate.
+        baselines: name → probabilities, shape (n,).
+        base_rate: share of purchases known before these days.
         weights: from `metrics.resample_weights`.
         customers: row → column of `weights`, shape (n,).
+        slices: what rows are told apart by → the value of each row, shape (n,).
     """
-    finite = bool(np.isfinite(network).all() and len(network) > 0)
-    if not finite:
-        return [Check("finite", False, "a probability is not a number, or there is none")]
-    losses = log_losses(network, outcomes)
-    constant = log_losses(np.full(len(network), base_rate), outcomes)
-    over_base = paired_difference(losses, constant, weights, customers)
-    over_trees = paired_difference(losses, log_losses(lightgbm, outcomes), weights, customers)
+
+    outcomes: Bools
+    baselines: Mapping[str, Floats]
+    base_rate: float
+    weights: Floats
+    customers: npt.NDArray[np.integer]
+    slices: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    def gain(self, losses: Floats, other: Floats, chosen: Bools | None = None) -> Estimate:
+        """Return by how much `losses` are lower, of the rows that are chosen."""
+        rows = slice(None) if chosen is None else chosen
+        return paired_difference(losses[rows], other[rows], self.weights, self.customers[rows])
+
+
+def judge(network: Floats, tested: Tested, calibration_error: float) -> list[Check]:
+    """Judge the probabilities of a candidate, shape (n,), and their calibration error."""
+    told = len(network) > 0 and bool(np.isfinite(network).all())
+    if not told or network.min() < 0 or network.max() > 1:
+        said = "a probability is not a number from 0 to 1, or there is none"
+        return [Check("finite", False, said)]
+    losses = log_losses(network, tested.outcomes)
+    constant = log_losses(np.full(len(network), tested.base_rate), tested.outcomes)
+    others = {name: log_losses(p, tested.outcomes) for name, p in tested.baselines.items()}
+    over_base = tested.gain(losses, constant)
     return [
         Check("finite", True, "every probability is a number"),
         Check(
@@ -56,17 +81,51 @@ def judge(
             over_base.low > 0,
             f"log loss lower by {_shown(over_base)}; the interval must be above 0",
         ),
-        Check(
-            "calibrated",
-            calibration_error <= MOST_CALIBRATION_ERROR,
-            f"calibration error {calibration_error:.4f}; at most {MOST_CALIBRATION_ERROR}",
-        ),
-        Check(
-            "not worse than LightGBM",
-            over_trees.high >= 0,
-            f"log loss lower by {_shown(over_trees)}; the interval must not be below 0",
-        ),
+        _calibrated(calibration_error, tested.base_rate),
+        *_not_worse(losses, others, tested),
+        _believable(losses, others, constant),
+        *_slices(losses, others, tested),
     ]
+
+
+def _calibrated(error: float, base_rate: float) -> Check:
+    relative = max(MOST_RELATIVE_CALIBRATION_ERROR * base_rate, LEAST_CALIBRATION_ERROR)
+    most = min(MOST_CALIBRATION_ERROR, relative)
+    said = f"calibration error {error:.4f}; at most {most:.4f} where {base_rate:.1%} purchase"
+    return Check("calibrated", bool(error <= most), said)
+
+
+def _not_worse(losses: Floats, others: Mapping[str, Floats], tested: Tested) -> Iterator[Check]:
+    for name, other in others.items():
+        gain = tested.gain(losses, other)
+        said = f"log loss lower by {_shown(gain)}; the interval must not be below 0"
+        yield Check(f"not worse than {NAMES[name]}", gain.high >= 0, said)
+
+
+def _believable(losses: Floats, others: Mapping[str, Floats], constant: Floats) -> Check:
+    best = min(float(other.mean()) for other in [*others.values(), constant])
+    share = float(losses.mean()) / best
+    said = f"log loss {share:.2f} of the best baseline's; below {LEAST_LOSS} it has seen the answer"
+    return Check("not too good to be true", share >= LEAST_LOSS, said)
+
+
+def _slices(losses: Floats, others: Mapping[str, Floats], tested: Tested) -> Iterator[Check]:
+    """Yield one check for each way of telling rows apart: no part may pay for the whole."""
+    if "lightgbm" not in others:
+        return
+    for name, values in tested.slices.items():
+        worse, looked_at = [], 0
+        for value in np.unique(values):
+            chosen = values == value
+            buyers = int(tested.outcomes[chosen].sum())
+            if min(buyers, int(chosen.sum()) - buyers) < LEAST_BUYERS:
+                continue
+            looked_at += 1
+            gain = tested.gain(losses, others["lightgbm"], chosen)
+            if gain.value + SLICE_WIDTH * (gain.high - gain.value) < 0:
+                worse.append(f"{value}: {_shown(gain)}")
+        said = f"worse than LightGBM in {'; '.join(worse) or 'none'} of {looked_at} slices"
+        yield Check(f"no worse slice by {name}", not worse, said)
 
 
 def _shown(gain: Estimate) -> str:

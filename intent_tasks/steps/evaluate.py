@@ -24,6 +24,8 @@ from intent_tasks.stores import postgres
 Weights = npt.NDArray[np.floating]
 Customers = npt.NDArray[np.integer]
 
+SLICE = "slice_"
+"""Before the names of columns that rows are told apart by."""
 MEASURED, EVIDENCE = "metrics.json", "evidence.html"
 
 
@@ -84,15 +86,20 @@ def _judge(
     customers: Customers,
 ) -> list[gate.Check]:
     h = MAIN_HORIZON_DAYS
-    return gate.judge(
-        test[f"network_{h}d"].to_numpy(),
-        test[f"lightgbm_{h}d"].to_numpy(),
-        config["base_rates"][str(h)],
+    tested = gate.Tested(
         test[f"purchased_{h}d"].to_numpy(),
-        table[f"network_{h}d"]["calibration_error"].value,
+        {name: test[f"{name}_{h}d"].to_numpy() for name in gate.NAMES},
+        config["base_rates"][str(h)],
         weights,
         customers,
+        {
+            name.removeprefix(SLICE): test[name].to_numpy()
+            for name in test.column_names
+            if name.startswith(SLICE)
+        },
     )
+    calibration_error = table[f"network_{h}d"]["calibration_error"].value
+    return gate.judge(test[f"network_{h}d"].to_numpy(), tested, calibration_error)
 
 
 def _write(
