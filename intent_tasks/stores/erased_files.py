@@ -44,19 +44,29 @@ def clear_scores(settings: Settings, people: People) -> Removed:
     """Rewrite the score files that hold the customers, and the receipts that know them."""
     removed: Removed = Counter()
     for day, bucket in snapshots.scored(settings.home):
-        with postgres.writing(settings, "score", day, bucket) as connection:
-            scores = snapshots.read_scores(settings.home, day, bucket)
-            theirs = _are(scores, "customer_key", people)
-            left = scores.filter(pc.invert(theirs))
-            if left.num_rows == scores.num_rows:
-                continue
-            before = snapshots.write_scores(settings.home, day, bucket, scores)
-            after = snapshots.write_scores(settings.home, day, bucket, left)
-            gone = scores["customer_key"].filter(theirs)
-            changes = dict.fromkeys(("population", "scored"), -len(gone.unique()))
-            restate(connection, ("score",), day, changes, bucket, (before, after))
-            removed.update(("scores", key) for key in gone.to_pylist())
+        # Most files hold none of them: those are not worth a transaction.
+        if _are_there(snapshots.score_file(settings.home, day, bucket), people):
+            gone = _clear_scores(settings, day, bucket, people)
+            removed.update(("scores", key) for key in gone)
     return removed
+
+
+def _are_there(path: Path, people: People) -> bool:
+    keys = pq.read_table(path, columns=["customer_key"])
+    return bool(pc.any(_are(keys, "customer_key", people)).as_py())
+
+
+def _clear_scores(settings: Settings, day: date, bucket: int, people: People) -> list[str]:
+    with postgres.writing(settings, "score", day, bucket) as connection:
+        scores = snapshots.read_scores(settings.home, day, bucket)
+        theirs = _are(scores, "customer_key", people)
+        gone: list[str] = scores["customer_key"].filter(theirs).to_pylist()
+        before = snapshots.write_scores(settings.home, day, bucket, scores)
+        left = scores.filter(pc.invert(theirs))
+        after = snapshots.write_scores(settings.home, day, bucket, left)
+        changes = dict.fromkeys(("population", "scored"), -len(set(gone)))
+        restate(connection, ("score",), day, changes, bucket, (before, after))
+    return gone
 
 
 def clear_training(settings: Settings, people: People) -> Removed:

@@ -92,8 +92,9 @@ def clear_shop(settings: Settings, people: People) -> Removed:
                 removed[table.fullname, keys[customer_id]] += 1
                 if at is not None:
                     arrived[at.astimezone(ZoneInfo(settings.time_zone)).date()] += 1
-    for day, rows in sorted(arrived.items()):
-        with postgres.writing(settings, snapshots.STEP, day) as connection:
+    with postgres.changing(settings.pipeline_url, "erase") as connection:
+        for day, rows in sorted(arrived.items()):
+            postgres.lock(connection, snapshots.STEP, day)
             changes = {"rows_in_warehouse": -rows, "rows_erased": -rows}
             restate(connection, ARRIVALS, day, changes)
     return removed

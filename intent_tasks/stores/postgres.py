@@ -87,7 +87,7 @@ def writing(
     try:
         with engine(settings.pipeline_url).connect() as connection:
             connection.info[_RECORDED] = recorded
-            _lock(connection, step, as_of_date, bucket)
+            lock(connection, step, as_of_date, bucket)
             yield connection
             connection.commit()
     except _TEMPORARY as error:
@@ -115,7 +115,11 @@ def ensure_partition(connection: sa.Connection, as_of_date: date) -> None:
     connection.execute(sa.text("SELECT intent.ensure_partition(:day)"), {"day": as_of_date})
 
 
-def _lock(connection: sa.Connection, step: str, as_of_date: date, bucket: int) -> None:
+def lock(connection: sa.Connection, step: str, as_of_date: date, bucket: int = ALL_BUCKETS) -> None:
+    """Hold off every other run of the same work until the transaction ends.
+
+    Who takes several takes them in the order of the days.
+    """
     _lock_named(connection, f"intent/{step}/{as_of_date}/{bucket}")
 
 
@@ -136,7 +140,7 @@ def _committed(
     try:
         with engine(settings.pipeline_url).connect() as connection:
             # Whoever still holds the lock may be our own transaction, about to commit.
-            _lock(connection, step, as_of_date, bucket)
+            lock(connection, step, as_of_date, bucket)
             key, finished_at = next(iter(recorded.items()))
             query = sa.select(runs.c.finished_at).where(_is_run(*key))
             return connection.execute(query).scalar() == finished_at

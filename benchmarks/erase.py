@@ -1,0 +1,211 @@
+"""How long the erasure of one customer takes in a long history, and whether anything is left.
+
+A simulated shop of ten million events is loaded, copied to snapshots, and predicted for fourteen
+days (scores, predictions and outcomes of everybody, made up; what they say is of no matter here).
+Then single customers are erased, one after the other, and a hundred at once. Limit: one pass over
+the files and tables that must be looked at, which is reading them once.
+
+Command: `python -m benchmarks.erase [CUSTOMERS]`; 86,000 customers are 10 million events, about ten
+minutes and 6 GB of disk that are given back. It prints seconds, places, and what a search for the
+id and the key finds in all tables and files before and after: the search before is the control.
+"""
+
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from intent_tasks import simulator
+from intent_tasks.core.identity import buckets_of
+from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.local import databases, ports
+from intent_tasks.local.postgres import Server
+from intent_tasks.settings import Settings
+from intent_tasks.steps import extract
+from intent_tasks.stores import erasure, identity, migrate, postgres, shop, snapshots
+
+LAST_DAY, DAYS, PREDICTED_DAYS, LONE, TOGETHER = date(2026, 6, 30), 120, 14, 7, 100
+
+PREDICT = """
+INSERT INTO intent.predictions (as_of_date, customer_id, role, probability_1d, probability_3d,
+    probability_7d, probability_14d, band, reason, fallback_level, model_version, run_id, scored_at)
+SELECT :day, customer_id, 'champion', 0.1, 0.2, 0.3, 0.4, 'cool', 'View of p1 raised it.', 'model',
+    1, 'run', :day
+FROM intent.customer_keys
+"""
+
+OUTCOMES = """
+INSERT INTO intent.outcomes
+SELECT :day, customer_id, h, false, 0, :day FROM intent.customer_keys, unnest(ARRAY[1, 3, 7, 14]) h
+"""
+
+
+def main(customers: int) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="intent-erase-"))
+    folder.chmod(0o755)
+    admin = SecretStr(secrets.token_urlsafe(12))
+    server = Server(folder / "postgres", ports.free_ports(1)[0], admin)
+    (folder / "postgres").mkdir(mode=0o755)
+    try:
+        server.start()
+        databases.create(server, {role: role for role in databases.ROLES})
+        settings = settings_of(server, folder / "home")
+        live_in(settings, customers)
+        measure(settings)
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def settings_of(server: Server, home: Path) -> Settings:
+    home.mkdir()
+    roles = ("pipeline", "analyst", "migrator", "shop_owner")
+    urls = {f"{r}_url": server.url(databases.SHOP, f"intent_{r}", f"intent_{r}") for r in roles}
+    return Settings(
+        **urls,
+        shop_url=server.url(databases.SHOP, "intent_extract", "intent_extract"),
+        home=home,
+        mlflow_url="http://127.0.0.1:9",
+        identity_key=SecretStr("identity key of the benchmark"),
+        manifest_key=SecretStr("manifest key of the benchmark"),
+        history_days=DAYS,
+        _env_file=None,
+    )
+
+
+def live_in(settings: Settings, customers: int) -> None:
+    """Load the shop, copy it to snapshots and predict everybody on the last days."""
+    migrate.migrate(settings)
+    start = time.perf_counter()
+    config = simulator.Config(customers=customers, days=DAYS, last_day=LAST_DAY)
+    made = simulator.PlantedShop(config, {}, for_postgres=True)
+    known = simulator.customers(config)
+    rows = shop.load(settings, "shop", "d", made.events(), simulator.catalogue(config), known)
+    print(f"{rows:,} events loaded after {time.perf_counter() - start:.0f} s", flush=True)
+    extract.run(settings, LAST_DAY)
+    print(f"copied to snapshots after {time.perf_counter() - start:.0f} s", flush=True)
+    with postgres.reading(settings.pipeline_url) as connection:
+        query = sa.text("SELECT customer_key FROM intent.customer_keys")
+        keys = connection.scalars(query).all()
+    place = buckets_of(keys, settings.bucket_count)
+    for n in range(PREDICTED_DAYS):
+        day = LAST_DAY - timedelta(days=n)
+        with postgres.changing(settings.pipeline_url, "predict") as connection:
+            postgres.ensure_partition(connection, day)
+            connection.execute(sa.text(PREDICT), {"day": day})
+            connection.execute(sa.text(OUTCOMES), {"day": day})
+        for bucket in range(settings.bucket_count):
+            of_bucket = [key for key, b in zip(keys, place, strict=True) if b == bucket]
+            snapshots.write_scores(settings.home, day, bucket, scores(of_bucket))
+    with postgres.engine(settings.migrator_url).connect() as connection:
+        connection.execute(sa.text("ANALYZE intent.predictions, intent.outcomes"))
+        connection.commit()
+    print(f"predicted after {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def scores(keys: list[str]) -> pa.Table:
+    count = len(keys)
+    texts = {"role": "champion", "band": "cool", "reason": "View.", "fallback_level": "model"}
+    columns = {name: pa.array([text] * count) for name, text in texts.items()}
+    columns |= {f"probability_{h}d": pa.array([0.1] * count) for h in HORIZONS_DAYS}
+    nothing = pa.nulls(count, pa.string())
+    return pa.table({"customer_key": keys, "reasons": nothing, "channel": nothing} | columns)
+
+
+class Clock:
+    """How long each part of an erasure took."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, float] = {}
+        self.say("before")
+
+    def say(self, part: str) -> None:
+        """End the part before, and begin one."""
+        now = time.perf_counter()
+        if self.parts:
+            last = list(self.parts)[-1]
+            self.parts[last] = now - self.parts[last]
+        self.parts[part] = now
+
+    def __str__(self) -> str:
+        return ", ".join(f"{part} {took:.2f} s" for part, took in list(self.parts.items())[:-1])
+
+
+def measure(settings: Settings) -> None:
+    with postgres.reading(settings.pipeline_url) as connection:
+        query = sa.text("SELECT customer_id FROM intent.customer_keys ORDER BY customer_key")
+        ids = connection.scalars(query).all()
+    lone, together = ids[:LONE], ids[LONE : LONE + TOGETHER]
+    print("search before, one customer:", search(settings, lone[:1]), flush=True)
+    took = []
+    for customer in lone:
+        start = time.perf_counter()
+        clock = Clock()
+        (erased,) = erasure.erase(settings, [customer], clock.say)
+        took.append(time.perf_counter() - start)
+        clock.say("")
+        print("       ", clock)
+        print(f"{took[-1]:6.2f} s  {sum(erased.removed.values()):5} rows  {erased.removed}")
+    start = time.perf_counter()
+    erasure.erase(settings, together)
+    print(f"{TOGETHER} customers at once: {time.perf_counter() - start:.2f} s")
+    print("search after, all of them:", search(settings, [*lone, *together]))
+    print(
+        f"one customer: {sorted(took)[len(took) // 2]:.2f} s median of {len(took)}, "
+        f"{min(took):.2f} to {max(took):.2f}"
+    )
+    receipt = extract.run(settings, LAST_DAY)
+    print(f"days the next extract repaired: {receipt['days_written'] + receipt['days_repaired']}")
+
+
+def search(settings: Settings, ids: list[str]) -> dict[str, int]:
+    """Return how many rows of tables and how many bytes of files hold an id or a key."""
+    needles = {*ids, *identity.keys(settings, ids).to_pylist()}
+    return {"rows": rows_with(settings, needles), "bytes": bytes_with(settings.home, needles)}
+
+
+def rows_with(settings: Settings, needles: set[str]) -> int:
+    """Count rows of all tables in which a value, or a word of a longer one, is a needle.
+
+    Tombstones are left out: they hold the key so that the customer is not collected again.
+    """
+    tables = sa.text(
+        "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
+        "WHERE relkind = 'r' AND nspname = :schema AND relname <> 'erasures'"
+    )
+    found = 0
+    pattern = r"\y(" + "|".join(sorted(needles)) + r")\y"
+    for schema, url in (("intent", settings.migrator_url), ("shop", settings.shop_owner_url)):
+        with postgres.engine(url).connect() as connection:
+            for table in connection.scalars(tables, {"schema": schema}).all():
+                query = sa.text(f"SELECT count(*) FROM {table} AS t WHERE t::text ~ :pattern")
+                found += connection.execute(query, {"pattern": pattern}).scalar_one()
+    return found
+
+
+def bytes_with(home: Path, needles: set[str]) -> int:
+    """Return the size of the needles found in the files, Parquet unpacked."""
+    found = 0
+    for path in (p for p in home.rglob("*") if p.is_file()):
+        if path.suffix != ".parquet":
+            content = path.read_bytes()
+            found += sum(content.count(needle.encode()) * len(needle) for needle in needles)
+            continue
+        for column in pq.read_table(path).columns:
+            if pa.types.is_string(column.type):
+                hits = column.filter(pc.is_in(column, value_set=pa.array(sorted(needles))))
+                found += pc.sum(pc.binary_length(hits)).as_py() or 0
+    return found
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 86_000)
