@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from intent_tasks.commands import privacy
+from intent_tasks.commands import collect, privacy
 from intent_tasks.commands.arguments import day as _day
 from intent_tasks.errors import BadInput, IntentError, TemporaryFailure
 from intent_tasks.lifeline import end_when_closed
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 
 app.add_typer(privacy.app)
+app.add_typer(collect.app)
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
@@ -67,22 +68,6 @@ def migrate() -> None:
     from intent_tasks.stores.migrate import migrate
 
     migrate(load_settings())
-
-
-@app.command()
-def load(
-    events: Annotated[Path, typer.Argument(help="file of recorded events")],
-    layout: Annotated[str, typer.Option("--format", help="how it is written")] = "native",
-) -> None:
-    """Load recorded events into schema `shop`, once."""
-    from intent_tasks.stores import shop
-
-    rows, set_aside = shop.load_file(load_settings(), events, layout)
-    typer.echo(
-        f"{rows} events loaded, {set_aside} lines set aside in intent.quarantine."
-        if rows
-        else f"{events.name} was loaded before; nothing is changed."
-    )
 
 
 @app.command()

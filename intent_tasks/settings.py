@@ -36,6 +36,12 @@ class Schedule(BaseSettings):
     """When requests to be erased are worked off, in that zone."""
     retention_cron: str = "0 5 * * *"
     """When what is older than its limit is deleted, in that zone."""
+    collect_url: str = ""
+    """Folder or object-store prefix whose new files of events are collected; empty: none."""
+    collect_format: str = ""
+    """How those files are written: a format's name, or the path of a .toml file of your own."""
+    collect_cron: str = "30 1 * * *"
+    """When they are collected, in that zone: before the day is predicted."""
     last_day: date | None = None
     """Last day of a shop that is a recording: nothing is scheduled after it."""
     python: str = sys.executable
@@ -68,7 +74,9 @@ class Settings(Schedule):
     """SQLAlchemy URL that owns schema `intent` (role intent_migrator)."""
 
     shop_owner_url: SecretStr | None = None
-    """URL that may create and fill schema `shop`: only where the shop is simulated or loaded."""
+    """URL that may create and fill schema `shop`: only where it is simulated or collected."""
+    collect_options: SecretStr = SecretStr("{}")
+    """What fsspec needs to open INTENT_COLLECT_URL, as JSON: {"key": "…", "secret": "…"}."""
 
     mlflow_url: str
     """Address of the MLflow server."""

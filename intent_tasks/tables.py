@@ -204,6 +204,29 @@ promotions = Table(
     comment="Each time the pipeline found the alias champion on another version.",
 )
 
+collected_files = Table(
+    "collected_files",
+    intent_metadata,
+    Column("path", Text, primary_key=True, comment="whole address of the file"),
+    Column("source", Text, nullable=False, comment="folder or prefix that was collected"),
+    Column("format", Text, nullable=False, comment="how it is written"),
+    Column("size_bytes", BigInteger, nullable=False, comment="size as it is stored"),
+    Column("version", Text, nullable=False, comment="ETag or time of change; empty: not known"),
+    Column("digest", Text, nullable=False, comment="SHA-256 of the content, decompressed"),
+    Column("state", Text, nullable=False, comment="loading, loaded, or copy of a loaded file"),
+    Column("blocks_done", Integer, nullable=False, comment="blocks that are committed"),
+    Column("last_row", BigInteger, nullable=False, comment="number of the last row of them"),
+    Column("rows_loaded", BigInteger, nullable=False, comment="events that are in shop.events"),
+    Column("rows_repeated", BigInteger, nullable=False, comment="events whose event_id was there"),
+    Column("rows_ignored", BigInteger, nullable=False, comment="rows that tell of no event"),
+    Column("rows_quarantined", BigInteger, nullable=False, comment="rows that were set aside"),
+    Column("started_at", Instant, nullable=False, comment="when it was begun, UTC"),
+    Column("changed_at", Instant, nullable=False, comment="when its last block was committed, UTC"),
+    _one_of("state", ("loading", "loaded", "copy")),
+    Index("collected_files_digest", "digest"),
+    comment="Ledger of collected files: each is loaded once, block by block.",
+)
+
 quarantine = Table(
     "quarantine",
     intent_metadata,

@@ -21,6 +21,7 @@ Receipt = dict[str, Any]
 RECEIPT_BYTES = 4096
 
 STEPS = {
+    "collect": "load the new files of events at INTENT_COLLECT_URL into schema shop",
     "extract": "copy the events ingested on a day, and all missing days before it, to snapshots",
     "validate": "check the events ingested on a day against the contract",
     "pin": "resolve the champion, verify its manifest and pin that version for a day",

@@ -18,6 +18,11 @@ MOST_CHARACTERS = 8000
 def replace(connection: sa.Connection, source: str, rows: Sequence[BadRow]) -> None:
     """Replace what is set aside of one source, in the caller's transaction."""
     connection.execute(sa.delete(quarantine).where(quarantine.c.source == source))
+    add(connection, source, rows)
+
+
+def add(connection: sa.Connection, source: str, rows: Sequence[BadRow]) -> None:
+    """Set rows of a source aside beside those that are, in the caller's transaction."""
     found_at = pa.array([datetime.now(UTC)] * len(rows), pa.timestamp("us", tz="UTC"))
     table = {
         "source": pa.array([source] * len(rows), pa.string()),

@@ -1,18 +1,29 @@
-"""Fill schema `shop` where the shop is simulated or recorded: once, whole or not at all."""
+"""Fill schema `shop` with a simulated shop: once, whole or not at all."""
 
-import hashlib
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
 import pyarrow as pa
 import sqlalchemy as sa
+from pydantic import SecretStr
 
-from intent_tasks.core.rules import BadRow
-from intent_tasks.errors import BadInput, Refused
-from intent_tasks.formats import files
+from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, quarantine
+from intent_tasks.stores import postgres
 from intent_tasks.tables import SHOP, customers, events, products, shop_metadata
+
+
+def owner_url(settings: Settings) -> SecretStr:
+    """Return the URL that may fill the shop.
+
+    Raises:
+        Refused: this installation has none.
+    """
+    if settings.shop_owner_url is None:
+        raise Refused(
+            "INTENT_SHOP_OWNER_URL is not set: this installation may only read the shop. Set it to "
+            "the URL of the role intent_shop_owner to fill schema `shop` from here."
+        )
+    return settings.shop_owner_url
 
 
 def load(
@@ -39,10 +50,8 @@ def load(
     Raises:
         Refused: another shop is loaded here, or this installation may not load one.
     """
-    if settings.shop_owner_url is None:
-        raise Refused("INTENT_SHOP_OWNER_URL is not set: only a simulated shop can be loaded.")
     mark = f"Loaded: {name}, digest {digest}"
-    with postgres.changing(settings.shop_owner_url, "shop") as connection:
+    with postgres.changing(owner_url(settings), "shop") as connection:
         loaded = connection.scalar(sa.text(f"SELECT obj_description('{SHOP}'::regnamespace)"))
         if loaded == mark:
             return 0
@@ -67,35 +76,3 @@ def _mark(connection: sa.Connection, mark: str) -> None:
     )
     connection.exec_driver_sql(f"COMMENT ON SCHEMA {SHOP} IS {comment}")
     connection.exec_driver_sql("ANALYZE shop.events")
-
-
-def load_file(settings: Settings, path: Path, format_name: str) -> tuple[int, int]:
-    """Load a file of recorded events; its unusable lines go to quarantine.
-
-    Returns:
-        Events loaded (0 when they were there already) and lines set aside.
-
-    Raises:
-        BadInput: the file cannot be used.
-        Refused: another shop is loaded here.
-    """
-    bad: list[BadRow] = []
-
-    def usable() -> Iterator[pa.Table]:
-        for batch in files.read(path, format_name):
-            bad.extend(batch.bad)
-            yield batch.events
-        # Before the shop is committed: a load that is killed between the two is done again.
-        with postgres.changing(settings.pipeline_url, "load") as connection:
-            quarantine.replace(connection, path.name, bad)
-
-    rows = load(settings, path.name, _digest(path, format_name), usable())
-    return rows, len(bad)
-
-
-def _digest(path: Path, format_name: str) -> str:
-    try:
-        with path.open("rb") as file:
-            return f"{format_name}:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None

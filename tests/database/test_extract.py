@@ -170,13 +170,6 @@ def test_a_load_that_fails_leaves_nothing(settings):
         assert sa.inspect(connection).get_table_names("shop") == []
 
 
-def test_a_file_is_loaded_and_its_bad_lines_are_set_aside(settings, tmp_path):
-    path = tmp_path / "events.csv"
-    path.write_text("user_id,item_id,event,ts\n1,2,view,1782820800\n1,2,fly,1782820800\n")
-    assert shop.load_file(settings, path, "retailrocket") == (1, 1)
-    assert _quarantined(settings) == [("events.csv", "events.csv-3", "event_type is unknown")]
-
-
 def test_the_analyst_asks_in_sql_and_is_told_what_is_wrong(settings):
     asked = postgres.as_csv(settings.analyst_url, "SELECT 1 AS a, '50 %' AS b, 'x,y' AS c")
     assert asked == 'a,b,c\r\n1,50 %,"x,y"\r\n'
@@ -223,17 +216,3 @@ def test_a_right_that_is_missing_is_a_refusal_and_not_tried_again(settings):
         connection.execute(sa.text("REVOKE SELECT ON shop.events FROM intent_extract"))
     with pytest.raises(Refused, match=r"Postgres refuses to read: .*permission denied"):
         extract.run(settings, DAY)
-
-
-def test_lines_that_no_database_can_hold_are_set_aside(settings, tmp_path):
-    file = tmp_path / "events.csv"
-    header = "event_id,customer_id,event_type,occurred_at,quantity,query_text\n"
-    good = "e1,c1,search,2026-06-30T12:00:00Z,1,red shoes\n"
-    nul = "e2,c1,search,2026-06-30T12:00:00Z,1,red\0shoes\n"
-    huge = "e3,c1,cart,2026-06-30T12:00:00Z,99999999999,\n"
-    file.write_text(header + good + nul + huge)
-    assert shop.load_file(settings, file, "native") == (1, 2)
-    assert {row[2] for row in _quarantined(settings)} == {
-        "query_text holds a NUL",
-        "quantity cannot be read",
-    }

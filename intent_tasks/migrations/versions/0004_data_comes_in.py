@@ -20,10 +20,14 @@ def upgrade() -> None:
     _make_model_versions()
     _hide_small_groups()
     op.execute(OLD_PARTITIONS)
+    _make_collected_files()
 
 
 def downgrade() -> None:
     """Undo it."""
+    op.drop_table("collected_files", schema="intent")
+    op.execute("REVOKE ALL ON intent.quarantine FROM intent_shop_owner")
+    op.execute("REVOKE ALL ON SCHEMA intent FROM intent_shop_owner")
     op.execute("DROP FUNCTION intent.drop_predictions_before")
     op.drop_constraint("customer_count_is_no_small_group", "feedback_metrics", schema="intent")
     for table in ("model_versions", "exports", "erasure_requests"):
@@ -154,6 +158,50 @@ def _hide_small_groups() -> None:
         "customer_count >= 10",
         schema="intent",
     )
+
+
+def _make_collected_files() -> None:
+    counts = {
+        "blocks_done": (sa.Integer, "blocks that are committed"),
+        "last_row": (sa.BigInteger, "number of the last row of them"),
+        "rows_loaded": (sa.BigInteger, "events that are in shop.events"),
+        "rows_repeated": (sa.BigInteger, "events whose event_id was there"),
+        "rows_ignored": (sa.BigInteger, "rows that tell of no event"),
+        "rows_quarantined": (sa.BigInteger, "rows that were set aside"),
+    }
+    texts = {
+        "path": "whole address of the file",
+        "source": "folder or prefix that was collected",
+        "format": "how it is written",
+        "version": "ETag or time of change; empty: not known",
+        "digest": "SHA-256 of the content, decompressed",
+        "state": "loading, loaded, or copy of a loaded file",
+    }
+    op.create_table(
+        "collected_files",
+        *(sa.Column(name, sa.Text, nullable=False, comment=said) for name, said in texts.items()),
+        sa.Column("size_bytes", sa.BigInteger, nullable=False, comment="size as it is stored"),
+        *(sa.Column(n, kind, nullable=False, comment=said) for n, (kind, said) in counts.items()),
+        sa.Column("started_at", Instant, nullable=False, comment="when it was begun, UTC"),
+        sa.Column(
+            "changed_at",
+            Instant,
+            nullable=False,
+            comment="when its last block was committed, UTC",
+        ),
+        sa.PrimaryKeyConstraint("path"),
+        sa.CheckConstraint("state IN ('loading', 'loaded', 'copy')", name="state_known"),
+        schema="intent",
+        comment="Ledger of collected files: each is loaded once, block by block.",
+    )
+    op.create_index("collected_files_digest", "collected_files", ["digest"], schema="intent")
+    # Events, ledger and rows set aside are one transaction, so one role writes all three: the
+    # owner of the shop. It gains two tables of ours, and the pipeline still only reads the shop.
+    op.execute("GRANT USAGE ON SCHEMA intent TO intent_shop_owner")
+    op.execute("GRANT SELECT, INSERT, UPDATE ON intent.collected_files TO intent_shop_owner")
+    op.execute("GRANT SELECT, INSERT, DELETE ON intent.quarantine TO intent_shop_owner")
+    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON intent.collected_files TO intent_pipeline")
+    op.execute("GRANT SELECT ON intent.collected_files TO intent_analyst")
 
 
 OLD_PARTITIONS = """

@@ -1,0 +1,264 @@
+"""Land new files of events in schema `shop`: each once, block by block.
+
+A block is one transaction: its events, what they tell about products, the rows set aside and how
+far the file is now. A run that was killed goes on at the next block; nothing is loaded twice.
+"""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from intent_tasks.core.rules import BadRow
+from intent_tasks.errors import BadInput, NothingToDo, Refused
+from intent_tasks.formats import files, mapping
+from intent_tasks.settings import Settings
+from intent_tasks.steps import Receipt
+from intent_tasks.stores import collected, folders, landing, postgres, quarantine, shop
+
+SAY_EVERY_SECONDS = 10
+MOST_NAMED = 5
+"""Files that cannot be used and are named in the message at the end."""
+
+Say = Callable[[str], None]
+T = TypeVar("T")
+
+
+@dataclass
+class Totals:
+    """What one call of `collect` did."""
+
+    files: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+    def said(self) -> str:
+        """Return it as a sentence."""
+        rows = self.rows
+        return (
+            f"{self.files['loaded']} files collected, {self.files['known']} known before: "
+            f"{rows['loaded']:,} events loaded, {rows['repeated']:,} were there already, "
+            f"{rows['ignored']:,} rows tell of no event, {rows['quarantined']:,} set aside in "
+            "intent.quarantine."
+        )
+
+
+def run(settings: Settings, as_of_date: date) -> Receipt:
+    """Collect what is new at INTENT_COLLECT_URL.
+
+    Raises:
+        NothingToDo: no such place is set.
+        Refused: files cannot be used; the others were collected.
+    """
+    if not settings.collect_url:
+        raise NothingToDo("INTENT_COLLECT_URL is not set: the shop fills its tables itself.")
+    if not settings.collect_format:
+        raise BadInput(
+            f"INTENT_COLLECT_FORMAT is not set. Formats: {', '.join(mapping.names())}, or a .toml "
+            "file of your own."
+        )
+    totals = collect(settings, settings.collect_url, settings.collect_format, _to_log)
+    receipt: Receipt = {
+        "as_of_date": str(as_of_date),
+        **{f"files_{name}": totals.files[name] for name in ("loaded", "known", "ignored")},
+        **{f"rows_{n}": totals.rows[n] for n in ("loaded", "repeated", "ignored", "quarantined")},
+    }
+    with postgres.writing(settings, "collect", as_of_date) as connection:
+        postgres.record(connection, "collect", as_of_date, receipt)
+    return receipt
+
+
+def _to_log(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def collect(
+    settings: Settings, url: str, format_name: str, say: Say, *, alone: bool = False
+) -> Totals:
+    """Load the files at and below a URL that are not loaded yet.
+
+    A file that cannot be used does not keep the others from being loaded.
+
+    Args:
+        settings: of this installation.
+        url: folder, object-store prefix or file, as fsspec reads it.
+        format_name: a format that comes with the product, or the path of a .toml file.
+        say: gets a line about every file and, in long ones, every few seconds.
+        alone: refuse when other files are loaded already: one file is the whole shop.
+
+    Raises:
+        BadInput: there is no such place, format or file of events.
+        Refused: files cannot be used or have changed, or the shop cannot be filled.
+        TemporaryFailure: the database gave up; the same call goes on where it was.
+    """
+    layout = mapping.load(format_name)
+    owner = shop.owner_url(settings)
+    found, ignored = folders.find(url, settings.collect_options.get_secret_value())
+    with postgres.changing(owner, "collect") as connection:
+        if alone:
+            _require_alone(connection, found[0].url)
+        landing.prepare(connection)
+    totals = Totals(Counter({"ignored": ignored}))
+    for place, file in enumerate(found, 1):
+        work = _Work(settings, file, url, layout, format_name, say, f"{place}/{len(found)}")
+        try:
+            totals.files[work.load(totals.rows)] += 1
+        except Refused as error:
+            say(f"{work.label} refused: {error}")
+            totals.problems.append(str(error))
+    if totals.rows["loaded"]:
+        with postgres.changing(owner, "collect") as connection:
+            landing.analyze(connection)
+    _require_all(totals, len(found))
+    return totals
+
+
+def _require_alone(connection: sa.Connection, url: str) -> None:
+    if others := collected.others(connection, url):
+        raise Refused(
+            f"Another shop is loaded here ({', '.join(others)}). Remove it with `make clean`, or "
+            "set INTENT_HOME to another folder for another shop. To add files to it, use "
+            "`intent collect`."
+        )
+
+
+def _require_all(totals: Totals, count: int) -> None:
+    problems = totals.problems
+    if not problems:
+        return
+    if count == 1:
+        raise BadInput(problems[0])
+    more = f" And {len(problems) - MOST_NAMED} more." if len(problems) > MOST_NAMED else ""
+    raise BadInput(
+        f"{len(problems)} of {count} files cannot be used; the others are collected. "
+        + " ".join(problems[:MOST_NAMED])
+        + more
+    )
+
+
+@dataclass
+class _Work:
+    """One file on its way into the shop."""
+
+    settings: Settings
+    file: folders.File
+    source: str
+    layout: mapping.Format
+    format_name: str
+    say: Say
+    place: str
+
+    @property
+    def label(self) -> str:
+        return f"[{self.place}] {self.file.url}:"
+
+    def load(self, rows: Counter[str]) -> str:
+        """Load what is not loaded yet, and return what became of the file."""
+        with self._changing() as connection:
+            known = collected.progress_of(connection, self.file.url)
+        if known and known.state != collected.LOADING and known.is_of(self.file):
+            return "known"
+        digest = self.file.digest()
+        progress = self._claim(digest)
+        if progress is None:
+            return "known"
+        if progress.state == collected.COPY:
+            return "copied"
+        self._load(progress, rows)
+        return "loaded"
+
+    def _changing(self) -> AbstractContextManager[sa.Connection]:
+        return postgres.changing(shop.owner_url(self.settings), "collect")
+
+    def _claim(self, digest: str) -> collected.Progress | None:
+        """Write into the ledger that the file is being loaded; None: there is nothing to load."""
+        with self._changing() as connection:
+            known = collected.progress_of(connection, self.file.url)
+            if known and known.digest == digest:
+                collected.touch(connection, self.file)
+                return known if known.state == collected.LOADING else None
+            if known and known.state == collected.LOADED and known.rows_loaded:
+                raise collected.changed(self.file.url, known)
+            if known:  # broken off in a file that was broken: from the beginning, as if never begun
+                landing.forget(connection, known.digest[:ID_CHARACTERS])
+            original = collected.original_of(connection, self.file.url, digest)
+            state = collected.COPY if original else collected.LOADING
+            if original:
+                self.say(f"{self.label} has the content of {original}; it is not loaded again.")
+            return collected.begin(
+                connection, self.file, self.source, self.format_name, digest, state
+            )
+
+    def _load(self, progress: collected.Progress, rows: Counter[str]) -> None:
+        begun = said = time.monotonic()
+        with self.file.opened() as opened:
+            blocks = files.batches(
+                opened,
+                self.file.path,
+                self.layout,
+                progress.digest[:ID_CHARACTERS],
+                progress.last_row,
+            )
+            for batch in _ahead(blocks):
+                self._require_usable(progress, batch)
+                before, progress = progress, self._load_block(progress, batch)
+                for name in ("loaded", "repeated", "ignored", "quarantined"):
+                    field_name = f"rows_{name}"
+                    rows[name] += getattr(progress, field_name) - getattr(before, field_name)
+                if time.monotonic() - said > SAY_EVERY_SECONDS:
+                    said = time.monotonic()
+                    self.say(f"{self.label} {progress.last_row:,} rows")
+        with self._changing() as connection:
+            done = progress._replace(state=collected.LOADED)
+            collected.advance(connection, self.file.url, progress, done)
+        seconds = time.monotonic() - begun
+        self.say(f"{self.label} {progress.last_row:,} rows in {seconds:.1f} s")
+
+    def _load_block(self, before: collected.Progress, batch: files.Batch) -> collected.Progress:
+        with self._changing() as connection:
+            added = landing.append(connection, batch.events, expect_known=before.rows_repeated > 0)
+            landing.add_products(connection, batch.products)
+            quarantine.add(connection, self.file.url, batch.bad)
+            after = before._replace(
+                blocks_done=before.blocks_done + 1,
+                last_row=batch.last,
+                rows_loaded=before.rows_loaded + added,
+                rows_repeated=before.rows_repeated + batch.repeated + batch.events.num_rows - added,
+                rows_ignored=before.rows_ignored + batch.ignored,
+                rows_quarantined=before.rows_quarantined + len(batch.bad),
+            )
+            collected.advance(connection, self.file.url, before, after)
+        return after
+
+    def _require_usable(self, progress: collected.Progress, batch: files.Batch) -> None:
+        """Refuse a file of whose first block nothing can be used: it is in another format."""
+        used = batch.events.num_rows + batch.repeated + batch.ignored
+        if progress.blocks_done == 0 and used == 0:
+            raise BadInput(
+                f"{self.file.url} has no usable line: not one of its first {len(batch.bad)} is in "
+                f"format {self.format_name}; most often {_most_often(batch.bad)}."
+            )
+
+
+ID_CHARACTERS = 12
+"""Characters of the digest that event ids begin with where the source has none."""
+
+
+def _most_often(bad: list[BadRow]) -> str:
+    return Counter(row.rule for row in bad).most_common(1)[0][0]
+
+
+def _ahead(blocks: Iterator[T]) -> Iterator[T]:
+    """Yield the blocks, reading the next one while the last one is written."""
+    with ThreadPoolExecutor(1) as reader:
+        upcoming = reader.submit(next, blocks, None)
+        while (block := upcoming.result()) is not None:
+            upcoming = reader.submit(next, blocks, None)
+            yield block

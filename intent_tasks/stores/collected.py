@@ -1,0 +1,117 @@
+"""Ledger of collected files: how far each is loaded, in the transaction that loads it."""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from intent_tasks.errors import Refused, TemporaryFailure
+from intent_tasks.stores.folders import File
+from intent_tasks.tables import collected_files, quarantine
+
+LOADING, LOADED, COPY = "loading", "loaded", "copy"
+
+
+class Progress(NamedTuple):
+    """How far a file is loaded."""
+
+    state: str
+    digest: str
+    size_bytes: int
+    version: str
+    blocks_done: int
+    last_row: int
+    rows_loaded: int
+    rows_repeated: int
+    rows_ignored: int
+    rows_quarantined: int
+
+    def is_of(self, file: File) -> bool:
+        """Tell whether the store says that the file is still the one that was read."""
+        return bool(file.version) and (self.size_bytes, self.version) == (
+            file.size_bytes,
+            file.version,
+        )
+
+
+_PROGRESS = [collected_files.c[name] for name in Progress._fields]
+
+
+def progress_of(connection: sa.Connection, url: str) -> Progress | None:
+    """Return how far a file is loaded; None: it was never begun."""
+    row = connection.execute(
+        sa.select(*_PROGRESS).where(collected_files.c.path == url)
+    ).one_or_none()
+    return None if row is None else Progress(*row)
+
+
+def others(connection: sa.Connection, url: str) -> list[str]:
+    """Return files other than this one of which something was loaded."""
+    is_other = sa.and_(collected_files.c.path != url, collected_files.c.rows_loaded > 0)
+    return list(connection.scalars(sa.select(collected_files.c.path).where(is_other).limit(3)))
+
+
+def original_of(connection: sa.Connection, url: str, digest: str) -> str | None:
+    """Return a file of another name that is loaded and has the same content."""
+    query = sa.select(collected_files.c.path).where(
+        collected_files.c.digest == digest,
+        collected_files.c.path != url,
+        collected_files.c.state == LOADED,
+        collected_files.c.rows_loaded > 0,
+    )
+    return connection.scalars(query.order_by("path").limit(1)).first()
+
+
+def begin(
+    connection: sa.Connection, file: File, source: str, layout: str, digest: str, state: str
+) -> Progress:
+    """Write the first row of a file, in place of one that counts nothing any more."""
+    now = datetime.now(UTC)
+    connection.execute(sa.delete(quarantine).where(quarantine.c.source == file.url))
+    values: dict[str, Any] = {
+        "source": source, "format": layout, "size_bytes": file.size_bytes,
+        "version": file.version, "digest": digest, "state": state, "blocks_done": 0,
+        "last_row": 0, "rows_loaded": 0, "rows_repeated": 0, "rows_ignored": 0,
+        "rows_quarantined": 0, "started_at": now, "changed_at": now,
+    }  # fmt: skip
+    insert = postgresql.insert(collected_files).values(path=file.url, **values)
+    connection.execute(insert.on_conflict_do_update(index_elements=["path"], set_=values))
+    return Progress(**{name: values[name] for name in Progress._fields})
+
+
+def advance(connection: sa.Connection, url: str, before: Progress, after: Progress) -> None:
+    """Write how far a file is now, if it still is where this run left it.
+
+    Raises:
+        TemporaryFailure: another run loads the file at the same time.
+    """
+    moved = connection.execute(
+        sa.update(collected_files)
+        .where(
+            collected_files.c.path == url,
+            collected_files.c.digest == before.digest,
+            collected_files.c.blocks_done == before.blocks_done,
+            collected_files.c.state == LOADING,
+        )
+        .values(**after._asdict(), changed_at=datetime.now(UTC))
+    )
+    if moved.rowcount != 1:
+        raise TemporaryFailure(f"Another run collects {url}. Try again when it has ended.")
+
+
+def touch(connection: sa.Connection, file: File) -> None:
+    """Note that the content of a file is the known one under a new time of change."""
+    connection.execute(
+        sa.update(collected_files)
+        .where(collected_files.c.path == file.url)
+        .values(version=file.version, size_bytes=file.size_bytes)
+    )
+
+
+def changed(url: str, known: Progress) -> Refused:
+    """Return what to say of a file whose content is another one than what was loaded of it."""
+    return Refused(
+        f"{url} changed after {known.rows_loaded} events of it were loaded: nothing more is taken "
+        "from it. Restore it, and write new events to a file of another name."
+    )

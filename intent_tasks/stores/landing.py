@@ -1,0 +1,150 @@
+"""Land collected events in the shop's tables: each event_id once.
+
+The owner of the shop writes, also into the ledger and the quarantine: events, ledger and rows set
+aside are one transaction, and the role that predicts still only reads the shop.
+"""
+
+from contextlib import suppress
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+from psycopg2.errors import UniqueViolation
+from sqlalchemy.dialects import postgresql
+
+from intent_tasks.core.rules import REQUIRED
+from intent_tasks.errors import Refused
+from intent_tasks.stores import postgres, source
+from intent_tasks.tables import SHOP, events, products, shop_metadata
+
+COLLECTED = "Collected from files: intent.collected_files"
+"""Comment of a schema whose tables were made for collected events."""
+
+EVENT_ID_INDEX = "events_event_id"
+
+
+def prepare(connection: sa.Connection) -> None:
+    """Make the shop's tables where it has none of its own, and see that an event_id is unique.
+
+    Raises:
+        Refused: a simulated shop is here, `shop.events` is a view, lacks a column, holds an
+            event_id twice, or belongs to somebody else.
+    """
+    inspector = sa.inspect(connection)
+    if events.name in inspector.get_view_names(SHOP):
+        raise Refused(
+            f"{events.fullname} is a view: the shop fills it itself, and there is nothing to "
+            "collect. `intent check-source` tells whether it has all that is needed."
+        )
+    mark = connection.scalar(sa.text(f"SELECT obj_description('{SHOP}'::regnamespace)"))
+    if mark and mark.startswith("Loaded:"):
+        raise Refused(
+            f"Another shop is loaded here ({mark}). Remove it with `make clean`, or set "
+            "INTENT_HOME to another folder for another shop."
+        )
+    if not inspector.has_table(events.name, SHOP):
+        shop_metadata.create_all(connection)
+        connection.exec_driver_sql(f"COMMENT ON SCHEMA {SHOP} IS '{COLLECTED}'")
+    if absent := [name for name in REQUIRED if name not in source.columns(connection)]:
+        raise Refused(f"{events.fullname} lacks {', '.join(absent)}. See docs/tables.md.")
+    if not _has_unique_ids(connection):
+        _make_ids_unique(connection)
+
+
+def _has_unique_ids(connection: sa.Connection) -> bool:
+    inspector = sa.inspect(connection)
+    indexes = inspector.get_indexes(events.name, SHOP)
+    unique = [index["column_names"] for index in indexes if index["unique"]]
+    key = inspector.get_pk_constraint(events.name, SHOP)["constrained_columns"]
+    return ["event_id"] in unique or key == ["event_id"]
+
+
+def _make_ids_unique(connection: sa.Connection) -> None:
+    statement = f"CREATE UNIQUE INDEX {EVENT_ID_INDEX} ON {events.fullname} (event_id)"
+    try:
+        connection.exec_driver_sql(statement)
+    except sa.exc.IntegrityError as error:
+        raise Refused(
+            f"{events.fullname} holds an event_id twice ({_detail(error)}), so it cannot be told "
+            "which events were collected. Remove the second ones."
+        ) from None
+    except sa.exc.ProgrammingError as error:
+        raise Refused(
+            f"{events.fullname} needs a unique index on event_id, which the role of "
+            f"INTENT_SHOP_OWNER_URL may not make: {_detail(error)}. Let the owner of the table "
+            f"run: {statement}"
+        ) from None
+
+
+def _detail(error: sa.exc.DBAPIError) -> str:
+    lines = str(error.orig).strip().splitlines()
+    return lines[-1].removeprefix("DETAIL:").strip()
+
+
+def append(connection: sa.Connection, batch: pa.Table, *, expect_known: bool) -> int:
+    """Add the events whose event_id is not there yet, in the caller's transaction.
+
+    Plain COPY is tried first: most blocks hold only new events. One that does not is rolled back to
+    where it began, and done again without the ids that are there.
+
+    Args:
+        connection: an open transaction of the shop's owner.
+        batch: events, each event_id once, columns of `shop.events`.
+        expect_known: some were there in the block before: look first.
+
+    Returns:
+        Events added.
+    """
+    batch = batch.select([c for c in batch.column_names if c in _columns(connection)])
+    if not expect_known:
+        with suppress(UniqueViolation), connection.begin_nested():
+            return postgres.copy_in(connection, events, batch)
+    there = sa.select(events.c.event_id).where(
+        events.c.event_id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Text)))
+    )
+    ids = batch["event_id"].combine_chunks()
+    known = pa.array(connection.scalars(there, {"ids": ids.to_pylist()}).all(), pa.string())
+    return postgres.copy_in(
+        connection, events, batch.filter(pc.invert(pc.is_in(ids, value_set=known)))
+    )
+
+
+def _columns(connection: sa.Connection) -> list[str]:
+    found: list[str] = connection.info.setdefault("shop.events", source.columns(connection))
+    return found
+
+
+def add_products(connection: sa.Connection, told: pa.Table) -> None:
+    """Add products, or what is new about those that are there, in the caller's transaction.
+
+    A shop that keeps `shop.products` itself knows better: nothing is changed there.
+    """
+    mark = connection.scalar(sa.text(f"SELECT obj_description('{SHOP}'::regnamespace)"))
+    if told.num_rows == 0 or mark != COLLECTED:
+        return
+    names = told.column_names
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE told (LIKE {products.fullname}) ON COMMIT DROP"
+    )
+    postgres.copy_in(connection, "told", told)
+    new = sa.table("told", *(sa.column(name) for name in names))
+    insert = postgresql.insert(products).from_select(
+        names, sa.select(*new.c).order_by(new.c.product_id)
+    )
+    facts = {n: sa.func.coalesce(insert.excluded[n], products.c[n]) for n in names[1:]}
+    differs = sa.or_(*(products.c[n].is_distinct_from(fact) for n, fact in facts.items()))
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=["product_id"], set_=facts, where=differs)
+    )
+
+
+def forget(connection: sa.Connection, file_id: str) -> None:
+    """Remove the events that have their id from a file."""
+    connection.execute(
+        sa.delete(events).where(events.c.event_id.startswith(f"{file_id}-", autoescape=True))
+    )
+
+
+def analyze(connection: sa.Connection) -> None:
+    """Let the planner know of the events, where this role may."""
+    connection.exec_driver_sql(f"ANALYZE {events.fullname}")
