@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 KEY_LENGTH = 32
 """Hexadecimal digits of a customer_key: 128 bits, so that two customers never share one."""
@@ -36,3 +38,12 @@ def buckets_of(
     """
     heads = np.array([int(key[:8], 16) for key in keys], dtype=np.int64)
     return heads % bucket_count
+
+
+ADDRESS = r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+"
+"""What looks like an e-mail address: customers type theirs into searches and reviews."""
+
+
+def without_addresses(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """Return texts in which every e-mail address is the single character @, shape (n,)."""
+    return pc.replace_substring_regex(texts, ADDRESS, "@")

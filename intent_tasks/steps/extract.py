@@ -18,12 +18,16 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from intent_tasks.core.identity import customer_keys as keys_of
+from intent_tasks.core.identity import without_addresses
 from intent_tasks.core.rules import OK, REQUIRED, BadRow, broken_rules
 from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import identity, postgres, quarantine, snapshots, source
 from intent_tasks.tables import customer_keys, events, products, runs
+
+FREE_TEXT = ("query_text", "review_text")
+"""Columns that customers write themselves."""
 
 
 @dataclass
@@ -228,6 +232,8 @@ def _snapshot(rows: pa.Table) -> pa.Table:
         found = field.name in rows.column_names
         values = rows[field.name] if found else pa.nulls(rows.num_rows, field.type)
         columns[field.name] = values.cast(field.type)
+        if field.name in FREE_TEXT:
+            columns[field.name] = without_addresses(columns[field.name])
     columns["ingested_at"] = pc.coalesce(columns["ingested_at"], columns["occurred_at"])
     return pa.table(columns)
 

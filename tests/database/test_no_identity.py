@@ -1,0 +1,148 @@
+"""Ids of customers stay in Postgres: none in snapshots, scores, Data Docs, receipts or logs."""
+
+import hashlib
+import hmac
+import json
+import logging
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+from intent_tasks.core.encoding import encode
+from intent_tasks.core.history import history
+from intent_tasks.core.vocabulary import learn_vocabulary, vocabulary_sizes
+from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.errors import Refused
+from intent_tasks.formats import files as formats
+from intent_tasks.steps import extract, publish, score, validate
+from intent_tasks.stores import data_docs, manifest, postgres, shop, snapshots
+from tests.database.conftest import DAY, event
+from tests.database.test_consent import say
+
+pytestmark = pytest.mark.database
+
+IDS = [f"person.{n:02d}@mail.example" for n in range(40)]
+
+
+@pytest.fixture
+def shop_of_addresses(settings):
+    """A shop whose ids are e-mail addresses, which its customers also type into the search."""
+    rows = [event(n, who, DAY, product_id="p1", price=5.0) for n, who in enumerate(IDS)]
+    rows += [event(f"q{n}", who, DAY, "search", query_text=f"order of {who}")
+             for n, who in enumerate(IDS)]  # fmt: skip
+    # The columns of one row are swapped.
+    rows.append(event("swapped", "view", DAY, kind=IDS[0], product_id="p1"))
+    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, formats.SCHEMA)])
+    return settings.model_copy(update={"history_days": 2})
+
+
+def content_of(path):
+    """Return what a file says, unpacked."""
+    if path.suffix == ".parquet":
+        return json.dumps(pq.read_table(path).to_pylist(), default=str)
+    return path.read_bytes().decode("utf-8", "replace")
+
+
+def hits(settings, *texts):
+    """Return how often an id is in the files of the state folder and in other texts."""
+    files = [path for path in settings.home.rglob("*") if path.is_file()]
+    said = "\n".join([*map(content_of, files), *map(str, texts)])
+    return sum(said.count(who) for who in IDS)
+
+
+def receipts(settings):
+    with postgres.reading(settings.pipeline_url) as connection:
+        return list(connection.scalars(sa.text("SELECT receipt::text FROM intent.runs")))
+
+
+def pin_untrained(settings):
+    """Pin a network that learned nothing, signed like any other."""
+    from intent_tasks.models import files, network, sizes
+
+    network.deterministic(1)
+    events = snapshots.read(settings.home, settings.definition, DAY, range(2))
+    vocabulary = learn_vocabulary([events])
+    statics = encode(history(events, vocabulary, "UTC"), settings.definition, DAY).statics
+    architecture = network.Architecture(
+        "mlp",
+        sizes.size_of("nano", "mlp"),
+        vocabulary_sizes(vocabulary),
+        statics.mean(axis=0).tolist(),
+        (statics.std(axis=0) + 1e-3).tolist(),
+    )
+    rates = {str(h): 0.25 for h in HORIZONS_DAYS}
+    folder = settings.home / "models" / "1"
+    folder.mkdir(parents=True)
+    built = network.build(architecture)
+    files.save(folder, files.Model(architecture, vocabulary, built, rates, rates))
+    key = settings.manifest_key.get_secret_value().encode()
+    digest = manifest.sign(folder, {"gate": "passed"}, key)
+    receipt = {"model_version": 1, "run_id": "run", "buckets": [0, 1], "base_rates": rates}
+    receipt |= {"thresholds": rates, "model_path": "models/1", "manifest_digest": digest}
+    with postgres.writing(settings, "pin", DAY) as connection:
+        postgres.record(connection, "pin", DAY, receipt)
+
+
+def test_no_id_leaves_postgres_from_extract_to_publication(shop_of_addresses, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    settings = shop_of_addresses
+    for who in IDS[:3]:
+        say(settings, who, False)
+    extract.run(settings, DAY)
+    with pytest.raises(Refused, match="expect_column_values_to_be_in_set") as refused:
+        validate.run(settings, DAY)
+    pin_untrained(settings)
+    scored = [score.run(settings, DAY, bucket) for bucket in (0, 1)]
+    assert sum(r["population"] for r in scored) == 40
+    assert sum(r["scored"] for r in scored) == 37
+    assert sum(r["skipped_without_consent"] for r in scored) == 3
+    assert publish.run(settings, DAY)["rows"] == 37
+    kinds = {path.relative_to(settings.home).parts[0] for path in settings.home.rglob("*.*")}
+    assert kinds >= {"snapshots", "scores", "data_docs", "validation_results", "models"}
+    said = capfd.readouterr()
+    assert hits(settings, *receipts(settings), caplog.text, said.out, said.err, refused.value) == 0
+    with postgres.reading(settings.analyst_url) as connection:
+        published = connection.scalars(sa.text("SELECT customer_id FROM intent.predictions"))
+        assert set(published) == set(IDS[3:]), "in Postgres they are who they are"
+
+
+def test_the_control_without_the_protections_the_same_search_finds_ids(
+    shop_of_addresses, monkeypatch
+):
+    monkeypatch.setattr(extract, "keys_of", lambda ids, key: np.array(ids, dtype=object))
+    monkeypatch.setattr(snapshots, "buckets_of", lambda keys, n: np.zeros(len(keys), int))
+    monkeypatch.setattr(extract, "without_addresses", lambda texts: texts)
+    monkeypatch.setattr(data_docs, "COUNTS_ONLY", {"result_format": "COMPLETE"})
+    extract.run(shop_of_addresses, DAY)
+    found = hits(shop_of_addresses)
+    assert found == 3 * len(IDS), "each as a key twice, and once in a search"
+    with pytest.raises(Refused):
+        validate.run(shop_of_addresses, DAY)
+    assert hits(shop_of_addresses) > found, "and in the Data Docs"
+
+
+GUESSED_SECRETS = (b"", b"secret", b"k1", b"identity", b"intent", b"purchase_intent", b"password")
+
+
+def guesses(ids):
+    """Return what an attacker without the secret makes of a list of all ids."""
+    for who in ids:
+        for name in ("md5", "sha1", "sha256", "sha512", "blake2b"):
+            yield hashlib.new(name, who.encode()).hexdigest()[:32]
+            for secret in GUESSED_SECRETS:
+                yield hmac.digest(secret, who.encode(), name).hex()[:32]
+
+
+def test_a_dictionary_of_all_ids_matches_no_key_without_the_secret(shop_of_addresses):
+    settings = shop_of_addresses
+    extract.run(settings, DAY)
+    keys = set(snapshots.read(settings.home, settings.definition, DAY, [0, 1])["customer_key"]
+               .to_pylist())  # fmt: skip
+    assert len(keys) == len(IDS)
+    assert keys & set(guesses(IDS)) == set()
+    secret = settings.identity_key.get_secret_value().encode()
+    known = {hmac.digest(secret, who.encode(), "sha256").hex()[:32] for who in IDS}
+    assert keys == known, "the control: with the secret every one is found"
