@@ -55,6 +55,11 @@ class Schedule(BaseSettings):
     step_timeout_seconds: int = 14_400
     """A step that runs longer is stopped and counts as failed."""
 
+    @property
+    def collects(self) -> bool:
+        """Whether new files are looked for every night: both settings are set, time goes on."""
+        return bool(self.collect_url and self.collect_format) and self.last_day is None
+
 
 class Settings(Schedule):
     """One frozen set of settings; each step receives it as an argument."""

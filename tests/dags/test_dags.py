@@ -11,7 +11,14 @@ from benchmarks.dag_parsing import FORBIDDEN, SECONDS_ALLOWED, parse
 
 ROOT = Path(__file__).parents[2]
 
-DAG_IDS = ("intent_daily", "intent_train", "intent_feedback", "intent_erase", "intent_retention")
+DAG_IDS = (
+    "intent_daily",
+    "intent_train",
+    "intent_feedback",
+    "intent_erase",
+    "intent_retention",
+    "intent_collect",
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +65,30 @@ def test_feedback_follows_publication(dags):
 @pytest.mark.parametrize(("dag_id", "step"), [("erase", "erase"), ("retention", "retain")])
 def test_erasing_and_deleting_are_one_step_each(dags, dag_id, step):
     assert list(dags[f"intent_{dag_id}"].task_dict) == [step]
+
+
+COLLECT = {"INTENT_COLLECT_URL": "s3://logs/shop", "INTENT_COLLECT_FORMAT": "ga4"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "cron"),
+    [
+        ({}, None),
+        ({"INTENT_COLLECT_URL": "s3://logs/shop"}, None),
+        (COLLECT, "30 1 * * *"),
+        (COLLECT | {"INTENT_COLLECT_CRON": "5 1 * * *"}, "5 1 * * *"),
+        (COLLECT | {"INTENT_LAST_DAY": "2015-09-18"}, None),
+    ],
+)
+def test_files_are_looked_for_every_night_where_a_place_and_a_format_are_set(
+    monkeypatch, settings, cron
+):
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    bag = DagBag(ROOT / "dags" / "intent_collect.py")
+    dag = bag.dags["intent_collect"]
+    assert list(dag.task_dict) == ["collect"]
+    assert cron in str(dag.timetable.serialize()) if cron else dag.schedule is None
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS[1:])

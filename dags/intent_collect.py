@@ -1,0 +1,53 @@
+"""Land new files of events in the shop's tables.
+
+**What it does.** `collect` looks at INTENT_COLLECT_URL, a folder or an object-store prefix, and
+loads every file that it has not loaded yet into `shop.events`, as INTENT_COLLECT_FORMAT says; what
+the rows tell about products goes to `shop.products`. Each file is loaded once
+(`intent.collected_files`), each event_id too. Rows that cannot be used go to `intent.quarantine`.
+
+**When.** Every night (INTENT_COLLECT_CRON), before the day is predicted, where both settings are
+set; otherwise it is not scheduled: the shop fills its tables itself. A run without
+INTENT_COLLECT_URL is skipped.
+
+**Which day.** None: all files that are new. The Param `as_of_date` only names the receipt in the
+ledger.
+
+**What a retry does.** It goes on at the first block of rows that is not committed: nothing is
+loaded twice. A temporary failure (the database is away, another run collects the same file) is
+retried three times, after 30 to 60 s, 1 to 2 min and 2 to 4 min. A refusal is not: a file is
+broken, in another format, or changed after it was loaded. The task names each such file; all others
+were collected.
+
+**How to resume.** Mend the named files and clear the task, or wait for the next night.
+
+**Overlap.** One run at a time.
+
+Settings: INTENT_COLLECT_URL, INTENT_COLLECT_FORMAT, INTENT_COLLECT_OPTIONS, INTENT_COLLECT_CRON,
+INTENT_SHOP_OWNER_URL, INTENT_TIME_ZONE, INTENT_LAST_DAY (a recording is collected on demand only),
+INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS. More: docs/collect.md.
+"""
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG, CronTriggerTimetable
+from intent_days import day_of_run, day_param
+from intent_step import Step, defaults
+
+from intent_tasks.settings import Schedule
+
+schedule = Schedule()
+nightly = CronTriggerTimetable(schedule.collect_cron, timezone=schedule.time_zone)
+
+with DAG(
+    "intent_collect",
+    description="Land new files of events in the shop's tables.",
+    doc_md=__doc__,
+    schedule=nightly if schedule.collects else None,
+    start_date=datetime(2000, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args=defaults(schedule) | {"as_of_date": day_of_run},
+    params={"as_of_date": day_param()},
+    tags=["intent"],
+) as dag:
+    Step(task_id="collect")
