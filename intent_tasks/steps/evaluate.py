@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from intent_tasks.core import evidence, gate
 from intent_tasks.core.evidence import NAMES, Table
 from intent_tasks.core.metrics import Estimate, constant_metrics, metrics, resample_weights
-from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
-from intent_tasks.errors import BadInput
+from intent_tasks.definition import HORIZONS_DAYS, LEAST_GROUP, MAIN_HORIZON_DAYS
+from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.steps.train import MODEL, TEST, folder_of
@@ -34,6 +34,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
     Raises:
         BadInput: nothing was trained for that day.
+        Refused: there are too few customers to show anything about.
     """
     trained = postgres.receipt_of(settings, "train", as_of_date)
     folder = folder_of(settings, as_of_date)
@@ -42,6 +43,11 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     test = pq.read_table(folder / TEST)
     config = json.loads((folder / MODEL / "config.json").read_text())
     customers = np.unique(test["customer_key"].to_numpy(), return_inverse=True)[1]
+    if customers.max() + 1 < LEAST_GROUP:
+        raise Refused(
+            f"The days after training have {customers.max() + 1} customers: evidence on fewer than "
+            f"{LEAST_GROUP} would say something about single ones. Train later."
+        )
     weights = resample_weights(int(customers.max()) + 1, settings.seed)
     table = dict(_measured(test, config, weights, customers))
     checks = _judge(test, config, table, weights, customers)

@@ -5,6 +5,7 @@ of predicting the base rate for everybody. A metric that late purchases change g
 the next restatement; the old row stays.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any, NamedTuple
@@ -148,15 +149,28 @@ def _rows(day: date, group: _Group, pin: Receipt, seed: int) -> Iterator[dict[st
 
 
 def _slices(rows: pa.Table) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    """Yield the name and the members of each slice that is large enough to be shown."""
+    """Yield the name and the members of each slice that may be shown."""
     if rows.num_rows >= LEAST_GROUP:
         yield "all", np.ones(rows.num_rows, bool)
     for column in SLICED_BY:
         values = np.asarray(rows[column].to_pylist(), object)
-        for value in sorted({v for v in values if v is not None}):
-            chosen = values == value
-            if chosen.sum() >= LEAST_GROUP:
-                yield f"{column}={value}", chosen
+        for value in _shown(Counter(v for v in values if v is not None), rows.num_rows):
+            yield f"{column}={value}", values == value
+
+
+def _shown(sizes: Counter[str], everybody: int) -> list[str]:
+    """Return the values whose customers are many enough to be shown.
+
+    Who is in no shown slice can be told by subtracting those from all: they are nobody, or they
+    are many enough as well. Else the smallest slice is hidden with them.
+    """
+    shown = sorted(value for value, size in sizes.items() if size >= LEAST_GROUP)
+    hidden = everybody - sum(sizes[value] for value in shown)
+    while shown and 0 < hidden < LEAST_GROUP:
+        smallest = min(shown, key=lambda value: sizes[value])
+        shown.remove(smallest)
+        hidden += sizes[smallest]
+    return shown
 
 
 def _values(estimate: Estimate) -> dict[str, float | None]:
