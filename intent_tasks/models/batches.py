@@ -15,9 +15,8 @@ from intent_tasks.models.sizes import Size
 
 BATCH = 512
 """Rows of a batch."""
-EVENTS = (16, 32, 64, 128, 256, 512, 1024, 2048)
-STEPS = (4, 8, 16, 32, 64, 90, 180, 365)
-"""Lengths that batches are trimmed to."""
+SHAPES = ((16, 4), (48, 12), (128, 32), (256, 64), (512, 90), (1024, 180), (2048, 365))
+"""Events and steps that a batch is trimmed to: the first that holds all of its rows."""
 
 
 class Batch(NamedTuple):
@@ -45,20 +44,20 @@ def batches(
         rows: of a batch.
         rng: of the order of rows of one length and of batches; None: shortest first.
     """
-    events = np.minimum(encoded.event_count, size.events)
-    steps = np.minimum(encoded.step_count, size.steps)
-    tie = np.arange(len(events)) if rng is None else rng.permutation(len(events))
-    order = np.lexsort((tie, rounded(events, EVENTS), rounded(steps, STEPS)))
+    shapes = [(min(events, size.events), min(steps, size.steps)) for events, steps in SHAPES]
+    needed = np.maximum(
+        _first_that_holds([events for events, _ in shapes], encoded.event_count),
+        _first_that_holds([steps for _, steps in shapes], encoded.step_count),
+    )
+    tie = np.arange(len(needed)) if rng is None else rng.permutation(len(needed))
+    order = np.lexsort((tie, needed))
     parts = [order[n : n + rows] for n in range(0, len(order), rows)]
     for n in range(len(parts)) if rng is None else rng.permutation(len(parts)):
         part = parts[n]
-        length = min(int(rounded(events[part].max(), EVENTS)), size.events)
-        days = min(int(rounded(steps[part].max(), STEPS)), size.steps)
         chosen = np.concatenate([part, np.full(rows - len(part), part[0])])
-        yield Batch(chosen, len(part), encoded.batch(chosen, length, days))
+        yield Batch(chosen, len(part), encoded.batch(chosen, *shapes[needed[part].max()]))
 
 
-def rounded(counts: npt.ArrayLike, lengths: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Return the shortest of the lengths that holds each count; the longest where none does."""
-    places = np.searchsorted(lengths, counts)
-    return np.asarray(lengths)[np.minimum(places, len(lengths) - 1)]
+def _first_that_holds(lengths: list[int], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the place of the shortest length that holds each count; of the longest: none does."""
+    return np.searchsorted(lengths, np.minimum(counts, lengths[-1]))

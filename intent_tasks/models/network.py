@@ -81,6 +81,18 @@ class Architecture:
 
 
 @keras.saving.register_keras_serializable("intent")
+class Vectors(layers.Embedding):  # type: ignore[misc]
+    """A vector for each code; few codes are learned quicker as a matrix product."""
+
+    def call(self, codes: Any) -> Any:  # noqa: ANN401 - tensors
+        """Return shape (n, L, width) from codes of shape (n, L)."""
+        if self.input_dim > FEW_CODES:
+            return super().call(codes)
+        chosen = ops.one_hot(codes, self.input_dim, dtype=self.compute_dtype)
+        return ops.matmul(chosen, ops.convert_to_tensor(self.embeddings))
+
+
+@keras.saving.register_keras_serializable("intent")
 class Words(layers.Layer):  # type: ignore[misc]
     """The sum of the vectors of the words of each event: a bag of words."""
 
@@ -111,6 +123,7 @@ class DaySums(layers.Layer):  # type: ignore[misc]
         return ops.concatenate([ops.log1p(sums), sums / FEW], -1)
 
 
+FEW_CODES = 64
 FEW = 8.0
 """Events of a usual day, so that their sum is near 1."""
 
@@ -226,7 +239,7 @@ def _inputs() -> dict[str, Any]:
 def _embed(architecture: Architecture, inputs: dict[str, Any]) -> keras.Model:
     sizes, codes = architecture.vocabulary_sizes, inputs["codes"]
     vectors = [
-        layers.Embedding(sizes[name], EMBEDDING[name], name=f"embed_{name}")(codes[:, :, n])
+        Vectors(sizes[name], EMBEDDING[name], name=f"embed_{name}")(codes[:, :, n])
         for n, name in enumerate(("event_type", *COLUMNS))
     ]
     words = Words(sizes["words"], EMBEDDING["words"], name="words")(codes[:, :, 1 + len(COLUMNS) :])
