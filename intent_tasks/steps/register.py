@@ -14,7 +14,7 @@ from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.steps.evaluate import EVIDENCE, MEASURED
 from intent_tasks.steps.train import LOSSES, MODEL, digest_of, folder_of
-from intent_tasks.stores import manifest, postgres, registry
+from intent_tasks.stores import erasure, manifest, postgres, registry
 from intent_tasks.tables import model_versions
 
 
@@ -23,12 +23,14 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
     Raises:
         BadInput: the day is not evaluated, or its files changed since.
+        Refused: somebody whom it learned from was erased since its window was chosen.
         TemporaryFailure: MLflow does not answer.
     """
     evaluated = postgres.receipt_of(settings, "evaluate", as_of_date)
     folder = folder_of(settings, as_of_date)
     if evaluated is None or evaluated["trained"] != digest_of(folder):
         raise BadInput(f"Run `intent step evaluate --as-of-date {as_of_date}` first.")
+    erasure.require_none_since_window(settings, as_of_date)
     trained_from = f"{as_of_date}:{evaluated['trained']}"
     version = registry.registered(settings, trained_from)
     if version is None:
@@ -40,6 +42,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "run_url": registry.run_url(settings, version.run_id),
         "gate": evaluated["gate"],
     }
+    erasure.require_none_since_window(settings, as_of_date)
     with postgres.writing(settings, "register", as_of_date) as connection:
         _note_days(connection, as_of_date, version)
         postgres.record(connection, "register", as_of_date, receipt)

@@ -22,7 +22,7 @@ from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import erasure, postgres, snapshots
 
 if TYPE_CHECKING:
     from intent_tasks.models.sizes import Size
@@ -59,7 +59,8 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
     Raises:
         BadInput: there is no window, or the settings name no network.
-        Refused: too few customers purchased, or the loss became no number.
+        Refused: too few customers purchased, the loss became no number, or somebody who was
+            learned from was erased meanwhile.
     """
     window = postgres.receipt_of(settings, "window", as_of_date)
     if window is None:
@@ -91,6 +92,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "steps": curve[-1]["step"],
         "seconds": round(time.monotonic() - begun, 1),
     }
+    erasure.require_none_since_window(settings, as_of_date)
     with postgres.writing(settings, "train", as_of_date) as connection:
         postgres.record(connection, "train", as_of_date, receipt)
     return receipt

@@ -8,7 +8,7 @@ killed is done again from the start, and finds what is left.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
+from intent_tasks.errors import Refused, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.stores import (
     erased_files,
@@ -26,7 +27,7 @@ from intent_tasks.stores import (
     snapshots,
 )
 from intent_tasks.stores.erased_rows import People, Removed, are
-from intent_tasks.tables import customer_keys, erasure_requests, erasures, model_versions
+from intent_tasks.tables import customer_keys, erasure_requests, erasures, model_versions, runs
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def erase(
     ):
         say(f"clearing {place}")
         removed += clear(settings, people)
+    _note_versions(settings, found)  # one may have been registered meanwhile
     versions = _finish(settings, people, removed)
     return [
         Erased(
@@ -196,3 +198,33 @@ def _finish(settings: Settings, people: People, removed: Removed) -> dict[str, l
         query = sa.select(erasures.c.customer_key, erasures.c.model_versions)
         rows = connection.execute(query.where(are(erasures, people)))
         return {key: sorted(versions or []) for key, versions in rows}
+
+
+def require_none_since_window(settings: Settings, as_of_date: date) -> None:
+    """Make sure that nobody was erased from the days of a training window since it was chosen.
+
+    What is trained meanwhile would have learned from a customer who is gone, and no tombstone would
+    name it.
+
+    Raises:
+        TemporaryFailure: an erasure is under way.
+        Refused: somebody was.
+    """
+    of_window = (runs.c.step == "window") & (runs.c.as_of_date == as_of_date)
+    since = sa.select(runs.c.finished_at).where(of_window).scalar_subquery()
+    newer = sa.select(erasures.c.finished_at).where(erasures.c.erased_at > since)
+    with postgres.reading(settings.pipeline_url) as connection:
+        window = postgres.recorded_receipt(connection, "window", as_of_date) or {}
+        ends = connection.scalars(newer).all()
+    if not ends:
+        return
+    if None in ends:
+        raise TemporaryFailure("An erasure is under way; run this again when it is done.")
+    first, last = (date.fromisoformat(window[name]) for name in ("first_day", "last_day"))
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    if snapshots.digest(settings.home, days) != window["snapshot_digest"]:
+        raise Refused(
+            f"Customers were erased since the window of {as_of_date} was chosen, and what is "
+            "trained on it would have learned from them. Run "
+            f"`intent step window --as-of-date {as_of_date}` and train again."
+        )

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from intent_tasks.errors import BadInput, NothingToDo
+from intent_tasks.errors import BadInput, NothingToDo, Refused, TemporaryFailure
 from intent_tasks.steps import erase, extract, mature, publish
 from intent_tasks.stores import erasure, identity, places, postgres, snapshots
 from tests.database.conftest import CUSTOMERS, DAY, add, event, pin, score
@@ -222,3 +222,22 @@ def test_an_export_that_cannot_be_read_is_named(lived_in):
     (lived_in.home / "exports" / "c.parquet").write_text("no parquet")
     with pytest.raises(BadInput, match=r"c\.parquet is no Parquet file"):
         erasure.erase(lived_in, [GONE])
+
+
+def test_what_is_trained_while_somebody_is_erased_is_refused(lived_in):
+    day = NEXT - timedelta(days=1)
+    receipt = {
+        "first_day": str(DAY),
+        "last_day": str(day),
+        "snapshot_digest": snapshots.digest(lived_in.home, [DAY, day]),
+    }
+    with postgres.writing(lived_in, "window", day) as connection:
+        postgres.record(connection, "window", day, receipt)
+    erasure.erase(lived_in, ["somebody who did nothing"])
+    erasure.require_none_since_window(lived_in, day)
+    erasure.erase(lived_in, [GONE])
+    with pytest.raises(Refused, match="Customers were erased since the window of 2026-06-11"):
+        erasure.require_none_since_window(lived_in, day)
+    run_sql(lived_in, "UPDATE intent.erasures SET finished_at = NULL")
+    with pytest.raises(TemporaryFailure, match="under way"):
+        erasure.require_none_since_window(lived_in, day)
