@@ -1,79 +1,209 @@
-"""What the events that arrived on one day must look like.
-
-A critical expectation stops the day when more than the tolerated share of rows fails it; the single
-bad row is not its business but that of the extract, which sets it aside. A warning is reported.
-"""
+"""What the events that arrived on one shop day must look like."""
 
 from collections.abc import Collection
+from datetime import datetime
+from functools import partial
+from typing import Any
 
-import great_expectations as gx
-import great_expectations.expectations as gxe
-from great_expectations.expectations.expectation import Expectation
-from great_expectations.expectations.metadata_types import FailureSeverity
+import sqlalchemy as sa
 
+from expectations.measures import Day, Number, quantile, repeated, share, shift
+from expectations.rules import Rule, Scale, Severity
+from expectations.tables import (
+    garbled_rule,
+    length_rule,
+    missing_rules,
+    rule,
+    value_rules,
+    variety_rule,
+)
 from intent_tasks.definition import EVENT_TYPES
-from intent_tasks.tables import events
+from intent_tasks.tables import events, products
 
-CRITICAL = FailureSeverity.CRITICAL
-WARNING = FailureSeverity.WARNING
+STOP, QUARANTINE, WARN = Severity.STOP, Severity.QUARANTINE, Severity.WARN
 
-TOLERATED = 0.99
-"""Least share of good rows: one event in a hundred may be broken before something is wrong."""
+COMPARED = ("event_type", "currency", "channel", "device", "rating", "hour")
+"""Columns whose values are compared with those of the reference."""
 
-REQUIRED = [column.name for column in events.columns if not column.nullable]
-"""Columns without which there is nothing to learn from."""
+SEVERITY_OF = {"rating": WARN, "device": WARN}
+"""Of a change of the values of a column, where it is not `stop`."""
 
-RANGES = {"price": (0.0, 1e6), "quantity": (1, 10_000), "rating": (1, 5)}
-"""Smallest and largest plausible value."""
+MEASURED = ("price",)
+"""Columns whose distribution is compared with that of the reference."""
 
+RANGES = {"price": (0.0, 1e12), "quantity": (0, 1_000_000), "rating": (1, 5)}
+"""Smallest and largest value; outside, a row is set aside (core/rules.py)."""
 
-def suite(columns: Collection[str]) -> gx.ExpectationSuite:
-    """Return the suite for a table of events with these columns; the optional may be absent."""
-    return gx.ExpectationSuite(
-        name="events",
-        expectations=[*_present(), *_required(columns), *_optional(columns)],
-    )
+MOST_EARLY_SECONDS = 60
+"""Clocks differ a little: an event that happened less than this after it arrived is in order."""
 
 
-def _present() -> list[Expectation]:
-    # An empty table passes almost every expectation, so rows are counted first.
-    counted = gxe.ExpectTableRowCountToBeBetween(min_value=1, severity=CRITICAL)
-    there = [gxe.ExpectColumnToExist(column=name, severity=CRITICAL) for name in REQUIRED]
-    return [counted, *there]
+def relation(
+    columns: Collection[str],
+    arrived: sa.ColumnElement[Any],
+    start: datetime,
+    end: datetime,
+    time_zone: str,
+    with_products: bool,
+) -> sa.CTE:
+    """Return the rows of a day of arrival, read once, with what rules derive from them.
 
-
-def _required(columns: Collection[str]) -> list[Expectation]:
-    filled = [
-        gxe.ExpectColumnValuesToNotBeNull(column=name, mostly=TOLERATED, severity=CRITICAL)
-        for name in REQUIRED
-        if name in columns
-    ]
-    known = gxe.ExpectColumnValuesToBeInSet(
-        column="event_type", value_set=list(EVENT_TYPES), mostly=TOLERATED, severity=CRITICAL
-    )
-    unique = gxe.ExpectColumnValuesToBeUnique(
-        column="event_id", mostly=TOLERATED, severity=CRITICAL
-    )
-    checked = {"event_type": known, "event_id": unique}
-    return filled + [rule for name, rule in checked.items() if name in columns]
-
-
-def _optional(columns: Collection[str]) -> list[Expectation]:
-    ranges: list[Expectation] = [
-        gxe.ExpectColumnValuesToBeBetween(
-            column=name, min_value=low, max_value=high, mostly=TOLERATED, severity=WARNING
+    Args:
+        columns: that can be measured; the optional may be absent.
+        arrived: when a row arrived.
+        start: first instant of the day.
+        end: first instant after it.
+        time_zone: of the shop, for the hour of the day.
+        with_products: whether prices can be compared with those listed in `shop.products`.
+    """
+    there = [c for c in events.columns if c.name in columns]
+    picked: list[Number] = [sa.cast(c, c.type).label(c.name) for c in there]
+    picked.append((sa.extract("epoch", sa.literal(end) - arrived) / 3600).label("hours_to_end"))
+    if "occurred_at" in columns:
+        local = sa.func.timezone(time_zone, events.c.occurred_at)
+        picked.append(sa.cast(sa.extract("hour", local), sa.Integer).label("hour"))
+        picked.append((events.c.occurred_at < start).label("is_late"))
+    if {"occurred_at", "ingested_at"} <= set(columns):
+        lag = sa.extract("epoch", events.c.ingested_at - events.c.occurred_at)
+        picked.append(sa.cast(lag, sa.Double).label("lag_seconds"))
+    source: sa.FromClause = events
+    if with_products and {"product_id", "price"} <= set(columns):
+        # Once each, even if a view lists one twice: the join must not add events.
+        listed = (
+            sa.select(products.c.product_id, sa.func.min(products.c.price).label("price"))
+            .group_by(products.c.product_id)
+            .subquery("listed")
         )
-        for name, (low, high) in RANGES.items()
-        if name in columns
+        picked.append(sa.cast(listed.c.price, sa.Double).label("listed_price"))
+        picked.append(listed.c.product_id.is_not(None).label("is_listed"))
+        source = events.outerjoin(listed, listed.c.product_id == events.c.product_id)
+    day = sa.select(*picked).select_from(source).where(arrived >= start, arrived < end)
+    return day.cte("day").prefix_with("MATERIALIZED", dialect="postgresql")
+
+
+HIGH: dict[str, Any] = {"sides": ("high",)}
+RATIO: dict[str, Any] = {"scale": Scale.RATIO, "slack": 0.1}
+
+
+def _column_rules() -> list[Rule]:
+    """Return the rules that are the same for several columns."""
+    ids, texts = ("customer_id", "session_id", "product_id"), ("query_text", "review_text")
+    return [
+        *missing_rules(events.columns),
+        *(length_rule(name, STOP) for name in ("event_id", *ids)),
+        *(length_rule(name, WARN) for name in texts),
+        *(variety_rule(name, STOP) for name in ids),
+        *(variety_rule(name, WARN) for name in texts),
+        *(garbled_rule(name) for name in (*texts, "product_id")),
+        *(_outside(name, low, high) for name, (low, high) in RANGES.items()),
     ]
-    if not {"occurred_at", "ingested_at"} <= set(columns):
-        return ranges
-    in_order = gxe.ExpectColumnPairValuesAToBeGreaterThanB(
-        column_A="ingested_at",
-        column_B="occurred_at",
-        or_equal=True,
-        ignore_row_if="either_value_is_missing",
-        mostly=TOLERATED,
-        severity=WARNING,
+
+
+def _outside(name: str, low: float, high: float) -> Rule:
+    meaning = f"share of rows with {name} outside {low:g} to {high:g}"
+    return rule(
+        f"{name}_outside", QUARANTINE, meaning, name,
+        lambda t: share(sa.not_(t.c[name].between(low, high))), **HIGH,
+    )  # fmt: skip
+
+
+def _type_share(kind: str) -> Rule:
+    return rule(
+        f"{kind}_share", STOP, f"share of events that are a {kind}", "event_type",
+        lambda t: share(t.c.event_type == kind), scale=Scale.RATIO, slack=0.25,
+    )  # fmt: skip
+
+
+def _time_rules() -> list[Rule]:
+    return [
+        rule("ingested_at_hours_to_end", STOP, "hours from the last arrival to the end of the day",
+              "", lambda t: sa.func.min(t.c.hours_to_end), slack=1.0, sides=("high",)),
+        rule("occurred_at_late", WARN, "share of events of an earlier day", "occurred_at",
+              lambda t: share(t.c.is_late), slack=0.03),
+        rule("occurred_at_night", STOP, "share of events from 0 to 6 o'clock", "occurred_at",
+              lambda t: share(t.c.hour < 6), scale=Scale.RATIO, slack=0.2),
+        rule("occurred_at_future", STOP, f"share of events over {MOST_EARLY_SECONDS} s "
+              "after they arrived", "occurred_at ingested_at",
+              lambda t: share(t.c.lag_seconds < -MOST_EARLY_SECONDS), **HIGH),
+        rule("ingested_at_lag_seconds", WARN, "median of the seconds until an event arrives",
+              "occurred_at ingested_at", lambda t: quantile(t.c.lag_seconds, 0.5),
+              scale=Scale.RATIO, slack=0.5),
+    ]  # fmt: skip
+
+
+def _price_rules() -> list[Rule]:
+    quantiles = [
+        rule(f"price_p{part}", STOP, f"{part} % of prices are below this", "price",
+              partial(_price_quantile, part / 100), **RATIO)
+        for part in (10, 50, 90)
+    ]  # fmt: skip
+    drifted = Rule(
+        "price_drift", WARN, "greatest distance between the distributions of prices, 0 to 1",
+        ("price",), lambda t: shift(t.c.price, t.deciles("price")),
+        sides=("high",), slack=0.02,
+    )  # fmt: skip
+    listed = rule(
+        "price_listed", STOP, "share of prices within a factor 2 of the product's listed price",
+        "price listed_price", lambda t: share(_near_listed(t), t.c.price.is_not(None)),
+        sides=("low",), slack=0.05,
+    )  # fmt: skip
+    known = rule(
+        "product_id_listed", WARN, "share of product_id that shop.products knows",
+        "product_id listed_price", lambda t: share(t.c.is_listed, t.c.product_id.is_not(None)),
+        sides=("low",),
+    )  # fmt: skip
+    mean = rule("quantity_mean", WARN, "mean of quantity", "quantity",
+                 lambda t: sa.cast(sa.func.avg(t.c.quantity), sa.Double), **RATIO)  # fmt: skip
+    return [*quantiles, drifted, listed, known, mean]
+
+
+def _price_quantile(part: float, day: Day) -> Number:
+    return quantile(day.c.price, part)
+
+
+def _near_listed(day: Day) -> sa.ColumnElement[bool]:
+    return day.c.price.between(day.c.listed_price / 2, day.c.listed_price * 2)
+
+
+def _whole_row_rules() -> list[Rule]:
+    unknown = rule(
+        "event_type_unknown",
+        QUARANTINE,
+        "share of rows with an unknown event_type",
+        "event_type",
+        lambda t: share(sa.not_(t.c.event_type.in_(EVENT_TYPES))),
+        **HIGH,
     )
-    return [*ranges, in_order]
+    twice = rule(
+        "event_id_repeated",
+        QUARANTINE,
+        "share of rows that repeat an event_id",
+        "event_id",
+        lambda t: repeated(t.c.event_id),
+        **HIGH,
+    )
+    return [unknown, twice, rule(
+        "row_repeated", STOP, "share of rows that say the same as another, whatever their event_id",
+        "customer_id event_type occurred_at", lambda t: repeated(_content(t)), **HIGH,
+    )]  # fmt: skip
+
+
+def _content(day: Day) -> Number:
+    """Return one number for what a row says."""
+    names = [n for n in ("customer_id", "event_type", "product_id", "query_text", "occurred_at")
+             if n in day.c]  # fmt: skip
+    texts = [sa.func.coalesce(sa.cast(day.c[name], sa.Text), "") for name in names]
+    said = sa.func.concat_ws("\n", *texts)
+    return sa.func.hashtextextended(said, 0, type_=sa.BigInteger)
+
+
+TABLE = events
+
+RULES: list[Rule] = [
+    *_whole_row_rules(),
+    *_column_rules(),
+    *(_type_share(kind) for kind in EVENT_TYPES),
+    *(made for name in COMPARED for made in value_rules(name, SEVERITY_OF.get(name, STOP))),
+    *_time_rules(),
+    *_price_rules(),
+]

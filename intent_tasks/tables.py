@@ -302,3 +302,22 @@ model_versions = Table(
     Column("run_id", Text, nullable=False, comment="MLflow run that trained it"),
     comment="Which days each model version learned from.",
 )
+
+contract_results = Table(
+    "contract_results",
+    intent_metadata,
+    Column("as_of_date", Date, primary_key=True, comment="shop day that was checked"),
+    Column("suite", Text, primary_key=True, comment="what was checked: events, predictions, …"),
+    Column("rule", Text, primary_key=True, comment="what was measured"),
+    Column("severity", Text, nullable=False, comment="stop, quarantine or warn"),
+    Column("passed", Boolean, nullable=False, comment="whether the rule was kept"),
+    Column("observed", Double, comment="what was measured; null: nothing could be"),
+    Column("low", Double, comment="least that is allowed; null: no such bound"),
+    Column("high", Double, comment="most that is allowed; null: no such bound"),
+    Column("failed_rows", BigInteger, comment="rows that break it; null: it is about all of them"),
+    Column("row_count", BigInteger, nullable=False, comment="rows that were measured"),
+    Column("meaning", Text, nullable=False, comment="what the rule measures, in words"),
+    Column("page", Text, nullable=False, comment="page in the Data Docs, below INTENT_HOME"),
+    Column("checked_at", Instant, nullable=False, comment="when, UTC"),
+    comment="The contract, day by day: each rule, what was seen and what is allowed; counts only.",
+)

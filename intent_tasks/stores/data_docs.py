@@ -1,8 +1,12 @@
-"""Great Expectations: a suite run inside Postgres, its results kept as pages without row values."""
+"""Great Expectations judges what was measured; its results are kept as pages without row values.
+
+The numbers come from one `SELECT` inside Postgres (`expectations/`). Given that query, Great
+Expectations would run it once for each of its own questions; it is given the row it returned.
+"""
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import great_expectations as gx
-import sqlalchemy as sa
+import pandas as pd
 from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
 from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.data_context import EphemeralDataContext
@@ -23,11 +27,9 @@ from great_expectations.data_context.types.resource_identifiers import (
     ExpectationSuiteIdentifier,
     ValidationResultIdentifier,
 )
-from great_expectations.datasource.fluent.interfaces import TestConnectionError
 from great_expectations.exceptions import GreatExpectationsError
-from pydantic import SecretStr
 
-from intent_tasks.errors import Refused, TemporaryFailure
+from intent_tasks.errors import Refused
 
 COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 """How much of a result is kept: a sample of the offending values would be personal data."""
@@ -36,43 +38,41 @@ PAGES = "data_docs"
 RESULTS = "validation_results"
 
 
-class Checked(NamedTuple):
-    """What became of a suite: which rules failed, and where the page is."""
+class Judged(NamedTuple):
+    """What became of a suite: whether each rule was kept, and where the page is."""
 
-    rules: int
-    failed_critical: list[str]
-    failed_warnings: list[str]
+    kept: dict[str, bool]
     page: str
 
 
-def check(
-    home: Path, url: SecretStr, query: str, suite: gx.ExpectationSuite, name: str, moment: datetime
-) -> Checked:
-    """Run a suite over the rows of a query, in the database, and write its page.
+def judge(
+    home: Path,
+    suite: gx.ExpectationSuite,
+    numbers: Mapping[str, float | None],
+    name: str,
+    moment: datetime,
+) -> Judged:
+    """Compare numbers with a suite and write its page.
 
     Args:
         home: state folder; pages go to `data_docs/`.
-        url: SQLAlchemy URL of the database.
-        query: SQL of the rows.
-        suite: the expectations.
+        suite: one expectation for each column.
+        numbers: the one row, by column; None, where nothing could be measured, breaks its rule.
         name: name of the run, such as the shop day; a second run replaces the page of the first.
         moment: time the run is filed under, the same for the same name.
 
     Raises:
         Refused: an expectation could not be evaluated; that is not taken for a pass.
-        TemporaryFailure: the database went away.
     """
     with _one_at_a_time(home):
         context = _context(home)
-        result = _validate(context, url, query, suite, name, moment)
+        result = _validate(context, suite, numbers, name, moment)
         identifier = _identifier(suite.name, result, name, moment)
         _raise_if_not_evaluated(home, identifier, result)
         context.build_data_docs(resource_identifiers=[identifier])
         (page,) = context.get_docs_sites_urls(resource_identifier=identifier)
-    failed = [r for r in result.results if not r.success]
-    critical = [_rule(r) for r in failed if _severity(r) == "critical"]
-    warnings = [_rule(r) for r in failed if _severity(r) != "critical"]
-    return Checked(len(result.results), critical, warnings, _relative(str(page["site_url"]), home))
+    kept = {_rule(r): bool(r.success) for r in result.results}
+    return Judged(kept, _relative(str(page["site_url"]), home))
 
 
 @contextmanager
@@ -112,28 +112,29 @@ def _folder(path: Path) -> dict[str, str]:
 
 def _validate(
     context: EphemeralDataContext,
-    url: SecretStr,
-    query: str,
     suite: gx.ExpectationSuite,
+    numbers: Mapping[str, float | None],
     name: str,
     moment: datetime,
 ) -> ExpectationSuiteValidationResult:
-    address = sa.make_url(url.get_secret_value()).set(drivername="postgresql+psycopg2")
+    row = pd.DataFrame({rule: [number] for rule, number in numbers.items()}, dtype="float64")
     try:
-        source = context.data_sources.add_postgres(
-            "postgres", connection_string=address.render_as_string(hide_password=False)
-        )
-        rows = source.add_query_asset(suite.name, query=query)
+        measured = context.data_sources.add_pandas("measured").add_dataframe_asset(suite.name)
         definition = gx.ValidationDefinition(
             name=suite.name,
-            data=rows.add_batch_definition_whole_table(name),
+            data=measured.add_batch_definition_whole_dataframe(name),
             suite=context.suites.add(suite),
         )
         return context.validation_definitions.add(definition).run(
-            result_format=COUNTS_ONLY, run_id=RunIdentifier(run_name=name, run_time=moment)
+            batch_parameters={"dataframe": row},
+            result_format=COUNTS_ONLY,
+            run_id=RunIdentifier(run_name=name, run_time=moment),
         )
-    except (sa.exc.SQLAlchemyError, GreatExpectationsError, TestConnectionError) as error:
-        raise _unfinished(f"{type(error).__name__}: {error}") from error
+    except GreatExpectationsError as error:
+        raise Refused(
+            f"The checks of {suite.name} could not be made: {type(error).__name__}. That is not "
+            "taken for a pass."
+        ) from error
 
 
 def _identifier(
@@ -158,19 +159,10 @@ def _raise_if_not_evaluated(
         home / RESULTS / identifier.expectation_suite_identifier.name / run, ignore_errors=True
     )
     rule, exception = next(iter(raised.items()))
-    if "OperationalError" in exception:
-        raise _unfinished("the connection was lost")
     raise Refused(
-        f"{len(raised)} expectations could not be evaluated, first {rule}: "
+        f"{len(raised)} rules could not be judged, first {rule}: "
         f"{exception.strip().splitlines()[-1].split(':')[0]}. That is not taken for a pass. "
-        "Compare the columns and types of the table with docs/tables.md."
-    )
-
-
-def _unfinished(reason: str) -> TemporaryFailure:
-    return TemporaryFailure(
-        f"The checks did not finish: {reason.splitlines()[0]}. Check that Postgres runs; "
-        "the step can simply be run again."
+        "Look at the thresholds in force with `intent contract show`."
     )
 
 
@@ -183,17 +175,9 @@ def _exception(result: ExpectationValidationResult) -> str:
 
 
 def _rule(result: ExpectationValidationResult) -> str:
-    """Return the name of an expectation with the columns it is about."""
+    """Return the rule that an expectation is about."""
     config = result.expectation_config
-    if config is None:
-        return "an expectation without a name"
-    about = [config.kwargs[k] for k in ("column", "column_A", "column_B") if k in config.kwargs]
-    return f"{config.type}({', '.join(about)})"
-
-
-def _severity(result: ExpectationValidationResult) -> str:
-    severity = result.expectation_config and result.expectation_config.severity
-    return str(getattr(severity, "value", "critical"))
+    return str(config.kwargs["column"]) if config else "a rule without a name"
 
 
 def _relative(address: str, home: Path) -> str:

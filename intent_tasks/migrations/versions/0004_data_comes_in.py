@@ -21,6 +21,7 @@ def upgrade() -> None:
     _hide_small_groups()
     op.execute(OLD_PARTITIONS)
     _make_collected_files()
+    _make_contract_results()
 
 
 def downgrade() -> None:
@@ -28,6 +29,7 @@ def downgrade() -> None:
     op.drop_table("collected_files", schema="intent")
     op.execute("REVOKE ALL ON intent.quarantine FROM intent_shop_owner")
     op.execute("REVOKE ALL ON SCHEMA intent FROM intent_shop_owner")
+    op.drop_table("contract_results", schema="intent")
     op.execute("DROP FUNCTION intent.drop_predictions_before")
     op.drop_constraint("customer_count_is_no_small_group", "feedback_metrics", schema="intent")
     for table in ("model_versions", "exports", "erasure_requests"):
@@ -202,6 +204,37 @@ def _make_collected_files() -> None:
     op.execute("GRANT SELECT, INSERT, DELETE ON intent.quarantine TO intent_shop_owner")
     op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON intent.collected_files TO intent_pipeline")
     op.execute("GRANT SELECT ON intent.collected_files TO intent_analyst")
+
+
+def _make_contract_results() -> None:
+    op.create_table(
+        "contract_results",
+        sa.Column("as_of_date", sa.Date, comment="shop day that was checked"),
+        sa.Column("suite", sa.Text, comment="what was checked: events, predictions, …"),
+        sa.Column("rule", sa.Text, comment="what was measured"),
+        sa.Column("severity", sa.Text, nullable=False, comment="stop, quarantine or warn"),
+        sa.Column("passed", sa.Boolean, nullable=False, comment="whether the rule was kept"),
+        sa.Column("observed", sa.Double, comment="what was measured; null: nothing could be"),
+        sa.Column("low", sa.Double, comment="least that is allowed; null: no such bound"),
+        sa.Column("high", sa.Double, comment="most that is allowed; null: no such bound"),
+        sa.Column(
+            "failed_rows",
+            sa.BigInteger,
+            comment="rows that break it; null: it is about all of them",
+        ),
+        sa.Column("row_count", sa.BigInteger, nullable=False, comment="rows that were measured"),
+        sa.Column("meaning", sa.Text, nullable=False, comment="what the rule measures, in words"),
+        sa.Column(
+            "page", sa.Text, nullable=False, comment="page in the Data Docs, below INTENT_HOME"
+        ),
+        sa.Column("checked_at", Instant, nullable=False, comment="when, UTC"),
+        sa.PrimaryKeyConstraint("as_of_date", "suite", "rule"),
+        schema="intent",
+        comment="The contract, day by day: each rule, what was seen and what is allowed; "
+        "counts only.",
+    )
+    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON intent.contract_results TO intent_pipeline")
+    op.execute("GRANT SELECT ON intent.contract_results TO intent_analyst")
 
 
 OLD_PARTITIONS = """

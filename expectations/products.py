@@ -1,0 +1,67 @@
+"""What the shop's list of products must look like, as it is today."""
+
+from collections.abc import Collection
+from functools import partial
+
+import sqlalchemy as sa
+
+from expectations.measures import (
+    Day,
+    Number,
+    distinct,
+    garbled,
+    mean_length,
+    quantile,
+    repeated,
+    share,
+)
+from expectations.rules import Rule, Scale, Severity
+from expectations.tables import missing_rules, rule, value_rules
+from intent_tasks.tables import products
+
+TABLE = products
+
+STOP, WARN = Severity.STOP, Severity.WARN
+
+COMPARED = ("root_category", "in_stock")
+MEASURED = ("price",)
+
+
+def relation(columns: Collection[str]) -> sa.CTE:
+    """Return the products, with the first part of their category."""
+    there = [c for c in TABLE.columns if c.name in columns and c.name != "image_embedding"]
+    picked = [sa.cast(c, c.type).label(c.name) for c in there]
+    if "category_path" in columns:
+        picked.append(sa.func.split_part(TABLE.c.category_path, ".", 1).label("root_category"))
+    if "image_embedding" in columns:
+        picked.append(sa.func.cardinality(TABLE.c.image_embedding).label("embedding_size"))
+    return sa.select(*picked).cte("rows").prefix_with("MATERIALIZED", dialect="postgresql")
+
+
+def _price_quantile(part: float, day: Day) -> Number:
+    return quantile(day.c.price, part)
+
+
+RULES: list[Rule] = [
+    *missing_rules(c for c in TABLE.columns if c.name != "image_embedding"),
+    rule("product_id_repeated", STOP, "share of rows that repeat a product_id", "product_id",
+         lambda t: repeated(t.c.product_id), sides=("high",)),
+    rule("product_id_length", STOP, "mean number of characters of product_id", "product_id",
+         lambda t: mean_length(t.c.product_id), scale=Scale.RATIO, slack=0.1),
+    rule("title_length", WARN, "mean number of characters of title", "title",
+         lambda t: mean_length(t.c.title), scale=Scale.RATIO, slack=0.2),
+    rule("title_garbled", WARN, "share of titles read in a wrong encoding", "title",
+         lambda t: garbled(t.c.title), sides=("high",)),
+    rule("price_negative", WARN, "share of prices below 0", "price",
+         lambda t: share(t.c.price < 0), sides=("high",)),
+    *(rule(f"price_p{part}", STOP, f"{part} % of prices are below this", "price",
+           partial(_price_quantile, part / 100), scale=Scale.RATIO, slack=0.5)
+      for part in (10, 50, 90)),
+    rule("brand_variety", WARN, "different brands per product that has one", "brand",
+         lambda t: distinct(t.c.brand), scale=Scale.RATIO, slack=0.5),
+    *value_rules("root_category", WARN, slack=0.1),
+    *value_rules("in_stock", WARN, slack=0.2),
+    rule("image_embedding_size", STOP, "numbers in the embedding of a picture", "embedding_size",
+         lambda t: sa.cast(sa.func.avg(t.c.embedding_size), sa.Double), scale=Scale.RATIO,
+         slack=0.01),
+]  # fmt: skip

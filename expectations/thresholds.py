@@ -1,0 +1,162 @@
+"""The thresholds of the contract: one TOML file that a person has read.
+
+`thresholds.toml` beside this module holds what is true of every shop. `intent contract fit`
+proposes one for a shop from its own clean days, with bounds on everything that it measured there.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from expectations.measures import Reference
+from expectations.rules import Severity
+from intent_tasks.errors import BadInput
+
+SHIPPED = Path(__file__).with_name("thresholds.toml")
+
+FILE = "contract.toml"
+"""Thresholds of an installation, in INTENT_HOME; without it those that are shipped hold."""
+
+SUITES = ("events", "products", "customers", "training_set", "predictions")
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a rule allows, both ends included; None: no bound."""
+
+    severity: Severity
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        """Return the allowed values as a person says them."""
+        if self.low is None:
+            return f"at most {self.high:.6g}"
+        if self.high is None:
+            return f"at least {self.low:.6g}"
+        return f"{self.low:.6g} to {self.high:.6g}"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The thresholds of one suite.
+
+    Args:
+        rules: bounds by name of the rule.
+        columns: kind of type of each column that was there when the thresholds were fitted.
+        reference: what rules of drift compare with.
+    """
+
+    rules: dict[str, Bound] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+    reference: Reference = field(default_factory=lambda: Reference({}, {}))
+
+
+def read(home: Path) -> dict[str, Thresholds]:
+    """Return the thresholds in force, by suite.
+
+    Raises:
+        BadInput: the file cannot be read, or says something that is not known; names the place.
+    """
+    path = home / FILE if (home / FILE).exists() else SHIPPED
+    return parse(path)
+
+
+def parse(path: Path) -> dict[str, Thresholds]:
+    """Return the thresholds of a file; see `read`."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(
+            f"The thresholds {path} cannot be read: {error}. Mend the file, or remove it: then "
+            "those that are shipped hold."
+        ) from None
+    unknown = set(content) - {*SUITES, "fitted"}
+    if unknown:
+        raise _wrong(path, sorted(unknown)[0], f"suites are {', '.join(SUITES)}")
+    return {suite: _suite(path, suite, content.get(suite, {})) for suite in SUITES}
+
+
+def _suite(path: Path, suite: str, content: Any) -> Thresholds:  # noqa: ANN401 - as it was found
+    known: dict[str, Any] = {"rules": {}, "columns": {}, "shares": {}, "deciles": {}}
+    if not isinstance(content, dict) or set(content) - set(known):
+        raise _wrong(path, suite, f"it holds the tables {', '.join(known)}")
+    parts: dict[str, Any] = known | content
+    for name, part in parts.items():
+        if not isinstance(part, dict):
+            raise _wrong(path, f"{suite}.{name}", "it is a table")
+    rules = {
+        name: _bound(path, f"{suite}.rules.{name}", value) for name, value in parts["rules"].items()
+    }
+    reference = Reference(
+        {c: _numbers(path, f"{suite}.shares.{c}", v) for c, v in parts["shares"].items()},
+        {c: [float(x) for x in v] for c, v in parts["deciles"].items()},
+    )
+    return Thresholds(rules, parts["columns"], reference)
+
+
+def _bound(path: Path, place: str, value: Any) -> Bound:  # noqa: ANN401 - as it was found
+    if not isinstance(value, dict) or set(value) - {"severity", "low", "high"}:
+        raise _wrong(path, place, "write { severity = …, low = …, high = … }")
+    if value.get("severity") not in list(Severity):
+        raise _wrong(path, f"{place}.severity", f"it is one of {', '.join(Severity)}")
+    limits = {k: v for k, v in value.items() if k != "severity"}
+    numbers = _numbers(path, place, limits)
+    if not numbers or numbers.get("low", -1e308) > numbers.get("high", 1e308):
+        raise _wrong(path, place, "give low, high or both, and low not above high")
+    return Bound(Severity(value["severity"]), numbers.get("low"), numbers.get("high"))
+
+
+def _numbers(path: Path, place: str, values: Any) -> dict[str, float]:  # noqa: ANN401
+    for name, value in values.items():
+        # Neither NaN nor infinity: a comparison with NaN is never true.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e308:
+            raise _wrong(path, f"{place}.{name}", "it is a number")
+    return {name: float(value) for name, value in values.items()}
+
+
+def _wrong(path: Path, place: str, allowed: str) -> BadInput:
+    return BadInput(f"The thresholds {path} are wrong at {place}: {allowed}.")
+
+
+def text(
+    header: str, suites: Mapping[str, Thresholds], meanings: Mapping[str, Mapping[str, str]]
+) -> str:
+    """Return thresholds as the text of their file, each rule with its meaning."""
+    lines = [*(f"# {line}".rstrip() for line in header.splitlines()), ""]
+    for suite, thresholds in suites.items():
+        lines += _table(
+            f"{suite}.columns", {k: json.dumps(v) for k, v in thresholds.columns.items()}
+        )
+        if thresholds.rules:
+            lines.append(f"[{suite}.rules]")
+        for name, bound in thresholds.rules.items():
+            lines += [f"# {meanings[suite].get(name, name)}", f"{name} = {_inline(bound)}"]
+        lines.append("")
+        for column, shares in thresholds.reference.shares.items():
+            lines += _table(f"{suite}.shares.{column}", {k: f"{v:.4g}" for k, v in shares.items()})
+        deciles = thresholds.reference.deciles
+        lines += _table(
+            f"{suite}.deciles",
+            {c: json.dumps([float(f"{v:.6g}") for v in d]) for c, d in deciles.items()},
+        )
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(name: str, values: Mapping[str, str]) -> list[str]:
+    if not values:
+        return []
+    return [
+        f"[{name}]",
+        *(f"{json.dumps(k, ensure_ascii=False)} = {v}" for k, v in values.items()),
+        "",
+    ]
+
+
+def _inline(bound: Bound) -> str:
+    limits = {"low": bound.low, "high": bound.high}
+    said = [f"{k} = {v:.4g}" for k, v in limits.items() if v is not None]
+    return "{ " + ", ".join([f'severity = "{bound.severity}"', *said]) + " }"

@@ -1,0 +1,157 @@
+"""What the rules of the contract measure in the shop's tables, in one `SELECT` a table."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from expectations import customers, events, products, schema
+from expectations.measures import Day
+from expectations.rules import ROW_COUNT, Rule, Severity, profile
+from expectations.thresholds import Bound, Thresholds
+from intent_tasks.definition import Definition
+from intent_tasks.errors import Refused
+from intent_tasks.settings import Settings
+from intent_tasks.stores import postgres, source
+from intent_tasks.stores.contract import ADDED, Measured, applying
+from intent_tasks.tables import runs
+
+WEEKS = 4
+"""Same weekdays before a day with which its number of rows is compared."""
+
+LEAST_WEEKS = 2
+"""With fewer of them nothing is compared."""
+
+TABLES: dict[str, Any] = {"products": products, "customers": customers}
+"""The shop's tables that are measured as they are today; both may be absent."""
+
+
+def day_of_events(
+    connection: sa.Connection,
+    definition: Definition,
+    limits: Thresholds,
+    day: date,
+    usual_rows: float | None,
+) -> Measured:
+    """Measure the events that arrived on a shop day.
+
+    Args:
+        connection: that may read schema `shop`.
+        definition: of the shop day.
+        limits: bounds and reference.
+        day: shop day.
+        usual_rows: of the same weekday; None: not known.
+
+    Raises:
+        Refused: there is no such table.
+    """
+    found = _types(connection, events.TABLE)
+    if found is None:
+        raise Refused("There is no table or view shop.events; see docs/tables.md.")
+    findings = schema.findings(events.TABLE, found, limits.columns)
+    usable = [n for n, f in findings.items() if f.fine and n in found]
+    rows = None
+    if source_can_be_read(usable):
+        rows = events.relation(
+            usable,
+            source.arrived_at(usable),
+            definition.day_start(day),
+            definition.day_end(day),
+            definition.time_zone,
+            _types(connection, products.TABLE) is not None,
+        )
+    measured = _measured(connection, "events", events.RULES, rows, findings, limits)
+    return _with_weekday(measured, limits, usual_rows)
+
+
+def source_can_be_read(usable: Sequence[str]) -> bool:
+    """Return whether it can be told which rows arrived on a day."""
+    return "occurred_at" in usable
+
+
+def table(connection: sa.Connection, suite: str, limits: Thresholds) -> Measured | None:
+    """Measure `shop.products` or `shop.customers`; None when there is no such table."""
+    module = TABLES[suite]
+    found = _types(connection, module.TABLE)
+    if found is None and not limits.columns:
+        return None
+    findings = schema.findings(module.TABLE, found or {}, limits.columns)
+    usable = [n for n, f in findings.items() if f.fine and n in (found or {})]
+    rows = module.relation(usable) if usable else None
+    return _measured(connection, suite, module.RULES, rows, findings, limits)
+
+
+def usual_rows(settings: Settings, day: date) -> float | None:
+    """Return the median of the rows that arrived on the same weekday of the last four weeks."""
+    days = [day - timedelta(weeks=n + 1) for n in range(WEEKS)]
+    query = sa.select(runs.c.receipt).where(runs.c.step == "snapshot", runs.c.as_of_date.in_(days))
+    with postgres.reading(settings.pipeline_url) as connection:
+        counts = [int(receipt["rows_in_warehouse"]) for receipt in connection.scalars(query)]
+    return usual_of(counts)
+
+
+def usual_of(counts: Sequence[int]) -> float | None:
+    """Return the median of the rows of earlier weekdays, or None when they are too few."""
+    seen = [count for count in counts if count]
+    return statistics.median(seen) if len(seen) >= LEAST_WEEKS else None
+
+
+def _types(connection: sa.Connection, of: sa.Table) -> dict[str, Any] | None:
+    options = connection.get_execution_options().get("schema_translate_map") or {}
+    name = options.get(of.schema, of.schema)
+    try:
+        found = sa.inspect(connection).get_columns(of.name, schema=name)
+    except sa.exc.NoSuchTableError:
+        return None
+    return {column["name"]: column["type"] for column in found}
+
+
+def _measured(
+    connection: sa.Connection,
+    suite: str,
+    rules: Sequence[Rule],
+    rows: sa.CTE | None,
+    findings: Mapping[str, schema.Finding],
+    limits: Thresholds,
+) -> Measured:
+    bounds = {f"column_{name}": Bound(Severity.STOP, low=1) for name in findings}
+    numbers: dict[str, float | None] = {
+        f"column_{name}": float(f.fine) for name, f in findings.items()
+    }
+    meanings = {
+        f"column_{n}": f"column {n} is as agreed; found: {f.found}" for n, f in findings.items()
+    }
+    row_count = 0
+    if rows is not None:
+        chosen = applying(suite, limits, rules, rows.c.keys())
+        found = measure(connection, rows, chosen, limits)
+        row_count = int(found.pop(ROW_COUNT) or 0)
+        if row_count:
+            # Of no rows nothing can be measured; that there are none is said once, below.
+            numbers |= found
+            bounds |= {rule.name: limits.rules[rule.name] for rule in chosen}
+            meanings |= {rule.name: rule.meaning for rule in chosen}
+    if "rows" in limits.rules and all(f.fine for f in findings.values()):
+        numbers["rows"], bounds["rows"] = float(row_count), limits.rules["rows"]
+        meanings["rows"] = ADDED["rows"]
+    return Measured(suite, row_count, numbers, bounds, meanings)
+
+
+def measure(
+    connection: sa.Connection, rows: sa.CTE, rules: Sequence[Rule], limits: Thresholds
+) -> dict[str, float | None]:
+    """Return the number of each rule and `row_count`, from one `SELECT`."""
+    query = profile(Day(rows, limits.reference), rules)
+    found = connection.execute(query).mappings().one()
+    return {name: None if value is None else float(value) for name, value in found.items()}
+
+
+def _with_weekday(measured: Measured, limits: Thresholds, usual: float | None) -> Measured:
+    rule = "rows_of_weekday"
+    if usual and measured.row_count and rule in limits.rules:
+        measured.numbers[rule] = measured.row_count / usual
+        measured.bounds[rule] = limits.rules[rule]
+        measured.meanings[rule] = ADDED[rule]
+    return measured
