@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -49,29 +49,41 @@ def _clear_table(connection: sa.Connection, table: sa.Table, people: People) -> 
 
 
 def _clear_quarantine(connection: sa.Connection, table: sa.Table, people: People) -> Counter[str]:
-    """Delete the rows set aside in whose payload a customer is named, whatever its shape is."""
+    """Delete the rows set aside in which a customer is named, whatever their shape is."""
     gone: Counter[str] = Counter()
-    ids = set(people.values())
     keys = {customer_id: key for key, customer_id in people.items()}
-    query = sa.select(table.c.source, table.c.row_number, table.c.payload)
-    for source_name, number, payload in connection.execute(query).all():
-        named = ids & {str(value) for value in payload.values()} or _cut(payload, ids)
+    owner = table.c.get("customer_key", sa.null()).label("owner")
+    query = sa.select(table.c.source, table.c.row_number, table.c.payload, owner)
+    for row in connection.execute(query).all():
+        named = {row.owner} & people.keys() or {keys[name] for name in _named(row.payload, keys)}
         if not named:
             continue
-        gone[keys[min(named)]] += 1
-        row = (table.c.source == source_name) & (table.c.row_number == number)
-        connection.execute(sa.delete(table).where(row))
+        gone[min(named)] += 1
+        same = (table.c.source == row.source) & (table.c.row_number == row.row_number)
+        connection.execute(sa.delete(table).where(same))
         prefix = f"{events.fullname} "
-        if source_name.startswith(prefix):
-            day = date.fromisoformat(source_name.removeprefix(prefix))
+        if row.source.startswith(prefix):
+            day = date.fromisoformat(row.source.removeprefix(prefix))
             restate(connection, ARRIVALS, day, {"rows_quarantined": -1, "rows_erased": 1})
     return gone
 
 
-def _cut(payload: Mapping[str, object], ids: Collection[str]) -> set[str]:
-    """Return whom a payload that was cut names, between quotation marks."""
-    begins = str(payload.get("begins", ""))
-    return {name for name in ids if json.dumps(name) in begins} if begins else set()
+def _named(payload: object, ids: Collection[str]) -> set[str]:
+    """Return which ids are a value of a payload, or stand quoted in one that was cut."""
+    leaves = set(_leaves(payload))
+    cut = str(payload.get("begins", "")) if isinstance(payload, dict) else ""
+    quoted = {name for name in ids if json.dumps(name) in cut} if cut else set()
+    return quoted | {name for name in leaves if name in ids}
+
+
+def _leaves(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _leaves(part)
+    elif value is not None:
+        yield str(value)
 
 
 def clear_shop(settings: Settings, people: People) -> Removed:
