@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from intent_tasks.definition import Definition
 from intent_tasks.errors import BadInput
@@ -23,7 +23,11 @@ class Schedule(BaseSettings):
     """When the DAGs run and with which interpreter: all that the Airflow side needs to know."""
 
     model_config = SettingsConfigDict(
-        env_prefix="INTENT_", frozen=True, extra="ignore", use_attribute_docstrings=True
+        env_prefix="INTENT_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
     )
 
     time_zone: str = "UTC"
@@ -162,4 +166,10 @@ def load_settings() -> Settings:
         raise BadInput(
             f"Settings are incomplete: {problems}. Set them in the environment or in "
             f"{home / SETTINGS_FILE}; `intent up` writes that file for a local installation."
+        ) from None
+    except SettingsError as error:  # its text names the setting and holds no value
+        raise BadInput(
+            f"A setting that is written as JSON cannot be read: {error}. Write it like "
+            '{"name": value} in the environment or in '
+            f"{home / SETTINGS_FILE}."
         ) from None

@@ -1,0 +1,66 @@
+"""What `intent erase` says and refuses, one shop for all of it."""
+
+import pytest
+from typer.testing import CliRunner
+
+from intent_tasks.commands import privacy
+from intent_tasks.errors import BadInput
+from intent_tasks.stores import identity, postgres
+from intent_tasks.tables import erasures
+from tests.database.conftest import CUSTOMERS
+
+pytestmark = pytest.mark.database
+
+
+@pytest.fixture
+def intent(scored_shop, monkeypatch):
+    """Run a command on the scored shop; return its text, or raise what it refuses."""
+    monkeypatch.setattr(privacy, "load_settings", lambda: scored_shop)
+
+    def run(*arguments):
+        result = CliRunner().invoke(privacy.app, [str(a) for a in arguments])
+        if result.exception:
+            raise result.exception
+        return result.output
+
+    return run
+
+
+def buried(settings):
+    with postgres.reading(settings.pipeline_url) as connection:
+        return set(connection.scalars(erasures.select().with_only_columns(erasures.c.customer_key)))
+
+
+def test_ids_that_cannot_be_are_refused_before_anything_is_done(intent, scored_shop, tmp_path):
+    (tmp_path / "empty.txt").write_text("\n \n")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
+    for arguments, said in (
+        ([], "Name one customer, or a file"),
+        ([CUSTOMERS[0], "--file", tmp_path / "empty.txt"], "Name one customer, or a file"),
+        ([""], "The customer id is empty"),
+        (["a\0b"], "holds a NUL"),
+        (["--file", tmp_path / "empty.txt"], "holds no id"),
+        (["--file", tmp_path / "latin.txt"], "is not UTF-8 text"),
+        (["--file", tmp_path / "none.txt"], "cannot be read: No such file"),
+        (["nobody"], "1 of 1 customers are not known here, first 'nobody'"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            intent("erase", *arguments)
+    assert buried(scored_shop) == set()
+
+
+def test_a_file_with_repetitions_and_a_customer_nobody_knows(intent, scored_shop, tmp_path):
+    file = tmp_path / "ids.txt"
+    file.write_text(f"\ufeff{CUSTOMERS[0]}\n\n{CUSTOMERS[0]}\nnobody\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="1 of 2 customers are not known"):
+        intent("erase", "--file", file)
+    said = intent("erase", "--file", file, "--even-if-unknown")
+    assert "2 lines are empty or name a customer again" in said
+    assert f"{CUSTOMERS[0]}: removed 1 of intent.customer_keys, 1 of scores" in said
+    assert "nobody: removed nothing; nobody here by that id, a tombstone is left" in said
+    assert buried(scored_shop) == set(
+        identity.keys(scored_shop, [CUSTOMERS[0], "nobody"]).to_pylist()
+    )
+    again = intent("erase", CUSTOMERS[0])
+    assert "removed nothing; erased before, on" in again
+    assert "Model versions trained with them: none." in again
