@@ -34,7 +34,11 @@ NEVER = 1e-300
 
 
 def probabilities(
-    config: Config, observed: Observed, anchor: int, horizons: Sequence[int]
+    config: Config,
+    observed: Observed,
+    anchor: int,
+    horizons: Sequence[int],
+    known: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the exact probability of a purchase within each horizon after the anchor.
 
@@ -44,28 +48,36 @@ def probabilities(
         observed: what customers did; days after the anchor are not looked at.
         anchor: last day that is known, counted from the shop's first day.
         horizons: numbers of days.
+        known: which days are looked at, shape (anchor + 1,); None: all.
 
     Returns:
         float, shape (customers, horizons); of customers who have not joined, as if they join on
         the day after the anchor.
     """
-    chance = filtered(config, observed, anchor)
+    chance = filtered(config, observed, anchor, known)
     none = [np.einsum("ksn,ks->n", chance, unbought(config, anchor + 1, h)) for h in horizons]
     return np.asarray(np.clip(1 - np.stack(none, axis=-1), 0, 1))
 
 
-def filtered(config: Config, observed: Observed, anchor: int) -> np.ndarray:
+def filtered(
+    config: Config, observed: Observed, anchor: int, known: np.ndarray | None = None
+) -> np.ndarray:
     """Return the probability of type and intent on the day after the anchor.
+
+    Args: as of `probabilities`.
 
     Returns:
         float, shape (types, states, customers).
     """
     chain, means = transitions(config).swapaxes(-1, -2), session_means(config)
-    buy = buying(config)
+    buy, unknown = buying(config), _marginal(config).swapaxes(-1, -2)
     fresh = np.multiply.outer(config.type_shares, np.eye(len(STATES)))[..., None]
     chance = np.repeat(fresh[:, DORMANT], len(observed.joined), axis=-1)
     for day in range(anchor + 1):
         chance[..., (observed.joined == day) & (day > 0)] = fresh[:, BROWSING]
+        if known is not None and not known[day]:
+            chance = unknown[day] @ chance
+            continue
         kinds = observed.kinds[day]
         chance *= _likelihood(config, means[day], buy[day], observed.sessions[day], kinds)
         chance /= chance.sum((0, 1))
@@ -147,6 +159,14 @@ def unbought(config: Config, day: int, horizon: int) -> np.ndarray:
     for later in reversed(range(day, day + horizon)):
         none = np.einsum("kst,kt->ks", ahead[later], none)
     return none
+
+
+def _marginal(config: Config) -> np.ndarray:
+    """Return probabilities of the next state whatever happens, shape (days, types, from, to)."""
+    chain = _unseen(config)
+    visits = 1 - np.exp(-session_means(config))
+    chain[..., READY, SATED] += visits[..., READY] * buying(config)
+    return chain
 
 
 def _unseen(config: Config) -> np.ndarray:

@@ -101,7 +101,9 @@ def step(config: Config, day: int, kind: int, state: int, ended: int | None) -> 
     return chances
 
 
-def enumerated(config: Config, seen: Observed, who: int, anchor: int, horizon: int) -> float:
+def enumerated(
+    config: Config, seen: Observed, who: int, anchor: int, horizon: int, known: str = "yyyyyy"
+) -> float:
     """Return the probability of a purchase by summing over every type and path of states."""
     joined = int(seen.joined[who])
     total = bought = 0.0
@@ -112,8 +114,11 @@ def enumerated(config: Config, seen: Observed, who: int, anchor: int, horizon: i
                 if weight == 0:
                     break
                 counts, sessions = seen.kinds[day, who], int(seen.sessions[day, who])
-                weight *= day_likelihood(config, day, kind, path[place], sessions, counts)
-                following = step(config, day, kind, path[place], after(counts))
+                if known[day] == "y":
+                    weight *= day_likelihood(config, day, kind, path[place], sessions, counts)
+                    following = step(config, day, kind, path[place], after(counts))
+                else:
+                    following = whatever_happens(config, day, kind, path[place])
                 weight *= following[path[place + 1]]
             total += weight
             if weight:
@@ -121,10 +126,8 @@ def enumerated(config: Config, seen: Observed, who: int, anchor: int, horizon: i
     return bought / total
 
 
-def will_buy(config: Config, day: int, kind: int, state: int, horizon: int) -> float:
-    """Return the probability of a purchase by following each outcome of each day ahead."""
-    if horizon == 0:
-        return 0.0
+def outcomes_of(config: Config, day: int, kind: int, state: int) -> tuple[float, dict]:
+    """Return the probability of a purchase, and of what else ends an intent if there is none."""
     mean = config.day_factors[day] * config.type_activity[kind] ** 0.5 * config.sessions[state]
     visit = 1 - math.exp(-mean)
     buy = 0.0
@@ -135,6 +138,21 @@ def will_buy(config: Config, day: int, kind: int, state: int, horizon: int) -> f
         good = config.review * (1 - config.bad_review) * (1 - config.refund) * visit
         home = visit * (config.refund + (1 - config.refund) * config.review * config.bad_review)
         outcomes = {BROWSING: good, DORMANT: home, None: 1 - good - home}
+    return buy, outcomes
+
+
+def whatever_happens(config: Config, day: int, kind: int, state: int) -> np.ndarray:
+    """Return the probabilities of the next state after a day that is not looked at."""
+    buy, outcomes = outcomes_of(config, day, kind, state)
+    rest = sum(p * step(config, day, kind, state, ended) for ended, p in outcomes.items())
+    return buy * np.eye(5)[SATED] + (1 - buy) * rest
+
+
+def will_buy(config: Config, day: int, kind: int, state: int, horizon: int) -> float:
+    """Return the probability of a purchase by following each outcome of each day ahead."""
+    if horizon == 0:
+        return 0.0
+    buy, outcomes = outcomes_of(config, day, kind, state)
     later = sum(
         chance * probability * will_buy(config, day + 1, kind, following, horizon - 1)
         for ended, chance in outcomes.items()
@@ -150,6 +168,16 @@ def test_the_filter_equals_the_sum_over_all_hidden_paths(anchor, horizon):
     exact = probabilities(TINY, seen, anchor, [horizon])[:, 0]
     present = np.flatnonzero(seen.joined <= anchor)[:40]
     expected = [enumerated(TINY, seen, who, anchor, horizon) for who in present]
+    np.testing.assert_allclose(exact[present], expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("known", ["nny", "yyn", "yny", "nnn"])
+def test_days_that_are_not_looked_at_may_hold_anything(known):
+    seen = Observed.of(block_of_days(TINY, 0)[0])
+    looked = np.array([letter == "y" for letter in known])
+    exact = probabilities(TINY, seen, 2, [1], looked)[:, 0]
+    present = np.flatnonzero(seen.joined <= 2)[:40]
+    expected = [enumerated(TINY, seen, who, 2, 1, known) for who in present]
     np.testing.assert_allclose(exact[present], expected, rtol=1e-10, atol=1e-12)
 
 
