@@ -107,7 +107,10 @@ def of_the_demo() -> tuple[np.ndarray, dict[str, np.ndarray]]:
             continue  # what came true lies beyond the shop's last day
         scores = snapshots.read_scores(settings.home, date, bucket)
         scores = scores.filter(pc.equal(scores["role"], "champion"))
-        who = np.array([place[name] for name in scores["customer_key"].to_pylist()])
+        names = scores["customer_key"].to_pylist()
+        if not place.keys() >= set(names):
+            sys.exit("INTENT_HOME has scores of another shop than the default simulated one.")
+        who = np.array([place[name] for name in names])
         truth.append(bought(seen, day)[who])
         model.append(scores[f"probability_{MAIN_HORIZON_DAYS}d"].to_numpy())
         best.append(limit(config, seen, day, who))

@@ -1,5 +1,6 @@
-"""Write `docs/simulator.md` and its picture from the default shop; `--check` only compares."""
+"""Write `docs/simulator.md` and its pictures from the default shop; `--check` only compares."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from docs.simulator_marginals import simulated, table
+from docs.simulator_marginals import CURVES, PARTS, PUBLIC, Marginals, marginals, table
 from intent_tasks.simulator import Config, customers, simulate
 from intent_tasks.simulator.config import STATES
 from intent_tasks.simulator.limit import probabilities
@@ -20,29 +22,63 @@ from intent_tasks.simulator.shop import block_of_days
 
 FOLDER = Path(__file__).parent
 PAGE, PICTURE = FOLDER / "simulator.md", FOLDER / "simulator.svg"
+BESIDE = FOLDER / "simulator_public.svg"
 TEMPLATE = FOLDER / "simulator.template.md"
 HORIZON = 7
 
 
-def page(events: pa.Table) -> str:
-    """Return the page, with the numbers of the shop and the list of plants."""
+def shops(events: pa.Table) -> dict[str, Marginals]:
+    """Return the marginals of the public shops and of the simulated one."""
+    public: dict[str, Marginals] = json.loads(PUBLIC.read_text(encoding="utf-8"))
+    return public | {"simulated": marginals(events.to_pandas(), PARTS)}
+
+
+def page(compared: dict[str, Marginals]) -> str:
+    """Return the page, with the numbers of the shops and the list of plants."""
     plants = "\n".join(f"- `{line.replace(': ', '`: ', 1)}" for line in described().split("\n"))
     text = TEMPLATE.read_text(encoding="utf-8")
-    return text.replace("{table}", table(simulated(events.to_pandas()))).replace("{plants}", plants)
+    about = "; ".join(f"{name}: {shop['about']}" for name, shop in compared.items())
+    parts = {"table": table(compared), "about": about, "plants": plants}
+    for name, part in parts.items():
+        text = text.replace(f"{{{name}}}", part)
+    return text
 
 
 def draw(config: Config, events: pa.Table) -> None:
     """Draw activity, hours, one customer's intent, and whether the limit holds."""
-    mpl.rcParams |= {"svg.hashsalt": "simulator", "svg.fonttype": "none", "font.size": 9}
-    figure, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")
+    figure, axes = _panels()
     seen = observe(config, events, customers(config))
     _activity(axes[0, 0], events)
     _hours(axes[0, 1], events)
     _one_customer(axes[1, 0], config, seen)
     _calibration(axes[1, 1], config, seen)
+    figure.savefig(PICTURE, metadata={"Date": None})
+
+
+def draw_beside(compared: dict[str, Marginals]) -> None:
+    """Draw the curves of the public shops and of the simulated one."""
+    figure, axes = _panels()
+    for axis, curve in zip(axes.flat, CURVES, strict=True):
+        for number, (name, shop) in enumerate(compared.items()):
+            if curve in shop["curves"]:
+                x, y = shop["curves"][curve]
+                axis.loglog(x, y, color=f"C{number}", label=name)
+        axis.set(title=curve.capitalize(), ylabel="share with at least so many")
+        axis.legend(frameon=False)
+    axes.flat[-1].set(
+        title="Events on the products looked at most",
+        xlabel="share of products",
+        ylabel="share of events",
+    )
+    figure.savefig(BESIDE, metadata={"Date": None})
+
+
+def _panels() -> tuple[Figure, np.ndarray]:
+    mpl.rcParams |= {"svg.hashsalt": "simulator", "svg.fonttype": "none", "font.size": 9}
+    figure, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(PICTURE, metadata={"Date": None})
+    return figure, axes
 
 
 def _activity(axis: Axes, events: pa.Table) -> None:
@@ -93,10 +129,12 @@ def main() -> None:
     """Write the page and its picture, or say that the page is stale."""
     config = Config()
     events = pa.concat_tables(simulate(config))
+    compared = shops(events)
     if "--check" not in sys.argv:
-        PAGE.write_text(page(events), encoding="utf-8")
+        PAGE.write_text(page(compared), encoding="utf-8")
         draw(config, events)
-    elif PAGE.read_text(encoding="utf-8") != page(events):
+        draw_beside(compared)
+    elif PAGE.read_text(encoding="utf-8") != page(compared):
         sys.exit("docs/simulator.md is stale; run `python -m docs.generate_simulator`.")
 
 

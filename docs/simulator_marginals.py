@@ -1,100 +1,171 @@
-"""The simulated shop beside public ones, in numbers."""
+"""The simulated shop beside public ones, in numbers and pictures.
 
+`python -m docs.simulator_marginals --rees46 FILE --retailrocket FILE` reads files of events in
+those formats and writes their marginals, and nothing else of them, to `simulator_public.json`. Then
+`python -m docs.generate_simulator` makes page and pictures. Other shops: REES46 and Retailrocket
+publish theirs on kaggle.com, in these formats.
+"""
+
+import argparse
+import json
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-REES46 = {
-    "views, share of events": "0.978",
-    "carts": "0.009",
-    "purchases": "0.012",
-    "sessions that buy": "0.040",
-    "events a session: mean, p50, p90, p99": "3.4, 2, 8, 21",
-    "sessions of one event": "0.41",
-    "seconds between events: p10, p50, p90": "10, 33, 115",
-    "price: p5, p50, p95": "18, 154, 1053",
-    "events on the top 1 % of products": "0.18",
-    "events on the top 10 % of products": "0.46",
-}
-"""REES46, one store, October 2019: a sample of 17,434 events of all visitors."""
+PUBLIC = Path(__file__).parent / "simulator_public.json"
+SESSION_GAP_MINUTES = 30
+"""Without a visit's name, a new one begins after so long a pause."""
 
-RETAILROCKET = {
-    "buyers: views, share of events": "0.776",
-    "buyers: carts": "0.126",
-    "buyers: purchases": "0.098",
-    "buyers: events each: mean, p50, p90, p99": "46, 9, 49, 777",
-    "buyers: sessions an active day": "2.0",
-    "buyers: days between active days: mean, p50, p90": "6.1, 1, 15",
-    "buyers: share by weekday, Monday first": ".17 .18 .18 .17 .15 .08 .08",
-    "events on the top 1 % of products": "0.09",
-    "events on the top 10 % of products": "0.38",
-}
-"""Retailrocket, 2015: 80,260 events of 1,739 customers who bought."""
+CURVES = ("events a session", "events a buyer", "days between active days of buyers", "products")
+POINTS = 40
+"""Of a curve at most."""
+
+Marginals = dict[str, Any]
 
 
-def simulated(events: pd.DataFrame) -> dict[str, str]:
-    """Return the same numbers of a simulated shop, columns of `shop.events`."""
-    buyers = events[
-        events.customer_id.isin(events.customer_id[events.event_type == "purchase"].unique())
-    ]
+def marginals(events: pd.DataFrame, parts: Iterable[str]) -> Marginals:
+    """Return numbers and curves of a shop.
+
+    Args:
+        events: columns of `shop.events`.
+        parts: what of it can be compared: `visitors` (all of them, with their sessions and prices),
+            `products`, `buyers` (whole histories of those who bought).
+
+    Returns:
+        `about`, `numbers` (row of the table → text) and `curves` (`CURVES` → x and y).
+    """
+    made: Marginals = {"numbers": {}, "curves": {}}
+    made["about"] = f"{len(events):,} events of {events.customer_id.nunique():,} customers"
+    for part in parts:
+        numbers, curves = PARTS[part](events)
+        made["numbers"] |= numbers
+        made["curves"] |= curves
+    return made
+
+
+def table(shops: dict[str, Marginals]) -> str:
+    """Return the numbers of shops side by side, as Markdown; the last has every row."""
+    rows = ["| | " + " | ".join(shops) + " |", "|---" * (len(shops) + 1) + "|"]
+    for name in list(shops.values())[-1]["numbers"]:
+        values = [shop["numbers"].get(name, "–") for shop in shops.values()]
+        rows.append(f"| {name} | " + " | ".join(values) + " |")
+    return "\n".join(rows)
+
+
+def _visitors(events: pd.DataFrame) -> tuple[dict[str, str], Marginals]:
     sizes = events.session_id.value_counts()
     bought = events.session_id[events.event_type == "purchase"].nunique()
     gaps = events.groupby("session_id").occurred_at.diff().dt.total_seconds().dropna()
-    counts = buyers.customer_id.value_counts()
-    by_product = events.product_id.value_counts()
-    return {
+    numbers = {
         **_shares(events, ""),
         "sessions that buy": f"{bought / len(sizes):.3f}",
         "events a session: mean, p50, p90, p99": _spread(sizes, (0.5, 0.9, 0.99)),
         "sessions of one event": f"{(sizes == 1).mean():.2f}",
         "seconds between events: p10, p50, p90": _quantiles(gaps, (0.1, 0.5, 0.9)),
         "price: p5, p50, p95": _quantiles(events.price.dropna(), (0.05, 0.5, 0.95)),
-        "events on the top 1 % of products": _top(by_product, 0.01),
-        "events on the top 10 % of products": _top(by_product, 0.1),
-        **_shares(buyers, "buyers: "),
-        "buyers: events each: mean, p50, p90, p99": _spread(counts, (0.5, 0.9, 0.99)),
-        **_rhythm(buyers),
     }
+    return numbers, {"events a session": _at_least(sizes)}
 
 
-def table(made: dict[str, str]) -> str:
-    """Return the numbers beside those of the public shops, as Markdown."""
-    rows = ["| | REES46 | Retailrocket | simulated |", "|---|---|---|---|"]
-    for name, value in made.items():
-        public = f"{REES46.get(name, '–')} | {RETAILROCKET.get(name, '–')}"
-        rows.append(f"| {name} | {public} | {value} |")
-    return "\n".join(rows)
-
-
-def _shares(events: pd.DataFrame, of: str) -> dict[str, str]:
-    three = events.event_type.value_counts()[["view", "cart", "purchase"]]
-    share = three / three.sum()  # the public shops know these three alone
-    first = "views, share of events"
-    return {f"{of}{first}": f"{share['view']:.3f}"} | {
-        f"{of}{name}s": f"{share[name]:.3f}" for name in ("cart", "purchase")
+def _products(events: pd.DataFrame) -> tuple[dict[str, str], Marginals]:
+    share = events.product_id.value_counts(normalize=True).cumsum().to_numpy()
+    rank = (np.arange(len(share)) + 1) / len(share)
+    numbers = {
+        f"events on the top {percent} % of products": f"{np.interp(percent / 100, rank, share):.2f}"
+        for percent in (1, 10)
     }
+    return numbers, {"products": _thinned(rank, share)}
 
 
-def _rhythm(buyers: pd.DataFrame) -> dict[str, str]:
+def _buyers(events: pd.DataFrame) -> tuple[dict[str, str], Marginals]:
+    bought = events.event_type == "purchase"
+    buyers = events[events.customer_id.isin(events.customer_id[bought].unique())]
+    counts = buyers.customer_id.value_counts()
     days = buyers.occurred_at.dt.floor("D")
     active = pd.DataFrame({"customer": buyers.customer_id, "day": days}).drop_duplicates()
     gaps = active.groupby("customer").day.diff().dt.days.dropna()
     weekdays = days.dt.day_of_week.value_counts(normalize=True).sort_index()
     shares = " ".join(f"{share:.2f}".lstrip("0") for share in weekdays)
-    return {
-        "buyers: sessions an active day": f"{buyers.session_id.nunique() / len(active):.1f}",
-        "buyers: days between active days: mean, p50, p90": _spread(gaps, (0.5, 0.9), 1),
+    numbers = {
+        **_shares(buyers, "buyers: "),
+        "buyers: events each: mean, p50, p90, p99": _spread(counts, (0.5, 0.9, 0.99)),
+        "buyers: sessions an active day": f"{_sessions(buyers) / len(active):.1f}",
+        "buyers: days between active days: mean, p50, p90": _spread(gaps, (0.5, 0.9)),
         "buyers: share by weekday, Monday first": shares,
     }
+    curves = {"events a buyer": counts, "days between active days of buyers": gaps}
+    return numbers, {name: _at_least(values) for name, values in curves.items()}
 
 
-def _top(counts: pd.Series, share: float) -> str:
-    return f"{counts.iloc[: round(len(counts) * share)].sum() / counts.sum():.2f}"
+PARTS = {"visitors": _visitors, "products": _products, "buyers": _buyers}
+
+
+def _sessions(events: pd.DataFrame) -> int:
+    """Return the number of sessions; pauses tell them where they have no names."""
+    if events.session_id.notna().all():
+        return int(events.session_id.nunique())
+    ordered = events.sort_values(["customer_id", "occurred_at"])
+    pause = ordered.groupby("customer_id").occurred_at.diff()
+    return int((~(pause <= pd.Timedelta(minutes=SESSION_GAP_MINUTES))).sum())
+
+
+def _shares(events: pd.DataFrame, of: str) -> dict[str, str]:
+    three = events.event_type.value_counts()[["view", "cart", "purchase"]]
+    share = three / three.sum()  # the public shops know these three alone
+    return {
+        f"{of}views, share of events": f"{share['view']:.3f}",
+        f"{of}carts": f"{share['cart']:.3f}",
+        f"{of}purchases": f"{share['purchase']:.3f}",
+        f"{of}carts a purchase": f"{three['cart'] / three['purchase']:.1f}",
+    }
 
 
 def _quantiles(values: pd.Series, at: Iterable[float]) -> str:
     return ", ".join(f"{values.quantile(q):.0f}" for q in at)
 
 
-def _spread(values: pd.Series, at: Iterable[float], digits: int = 1) -> str:
-    return f"{values.mean():.{digits}f}, {_quantiles(values, at)}"
+def _spread(values: pd.Series, at: Iterable[float]) -> str:
+    return f"{values.mean():.1f}, {_quantiles(values, at)}"
+
+
+def _at_least(values: pd.Series) -> list[list[float]]:
+    """Return values, and the share of all that are at least so large."""
+    ordered = np.sort(values.to_numpy(float))
+    x = np.unique(ordered)
+    return _thinned(x, 1 - np.searchsorted(ordered, x) / len(ordered))
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> list[list[float]]:
+    """Return a curve at points that are evenly spread over the logarithm of x."""
+    wanted = np.geomspace(x[0], x[-1], POINTS)
+    chosen = np.unique(np.clip(np.searchsorted(x, wanted), 0, len(x) - 1))
+    return [[float(f"{value:.3g}") for value in values[chosen]] for values in (x, y)]
+
+
+SHOPS = {"REES46": ("visitors", "products"), "Retailrocket": ("products", "buyers")}
+"""What each public file can tell: hours of all visitors, or months of buyers alone."""
+
+
+def main() -> None:
+    """Write the marginals of the public files."""
+    from intent_tasks.formats import files
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in SHOPS:
+        parser.add_argument(f"--{name.lower()}", type=Path, metavar="FILE", help="of events")
+    given = vars(parser.parse_args())
+    public = json.loads(PUBLIC.read_text(encoding="utf-8")) if PUBLIC.exists() else {}
+    for name, parts in SHOPS.items():
+        if (path := given[name.lower()]) is not None:
+            tables = [batch.events for batch in files.read(path, name.lower())]
+            public[name] = marginals(pa.concat_tables(tables).to_pandas(), parts)
+    ordered = {name: public[name] for name in SHOPS if name in public}
+    PUBLIC.write_text(json.dumps(ordered) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
