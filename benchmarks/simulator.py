@@ -49,7 +49,7 @@ def written(customers: int) -> tuple[int, float, float]:
         took, busy = time.perf_counter() - start, time.process_time() - busy
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
     print(
-        f"{customers:,} customers: {rows:,} events in {took:.1f} s, {busy:.1f} s of processor time, "
+        f"{customers:,} customers: {rows:,} events in {took:.1f} s, {busy:.1f} s of processor, "
         f"{size / 1e9:.2f} GB",
         flush=True,
     )
