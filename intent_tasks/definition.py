@@ -31,6 +31,9 @@ LEAST_GROUP = 10
 one.
 """
 
+QUARANTINE_STATES = ("held", "released", "dropped")
+"""What is decided about a row that was set aside: nothing yet, it goes in, it stays out."""
+
 FALLBACK_LEVELS = ("model", "recent", "base_rate")
 """Where a score came from: the model, the customer's last good score, or the base rate."""
 

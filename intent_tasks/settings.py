@@ -119,6 +119,8 @@ class Settings(Schedule):
     """Days before as_of_date that an extract counts again, for transactions that commit late."""
     empty_day: Literal["stop", "skip"] = "stop"
     """A day without events is a broken load (stop, exit 78) or a closed shop (skip, exit 99)."""
+    quarantine_share: float = 0.05
+    """Share of a day's rows that may be set aside (ten always may); above it the day is refused."""
     retention_days: dict[str, int] = {}
     """Other limits than those in docs/privacy.md, place → days, as JSON: {"exports": 7}."""
     training_days: int = 60
@@ -135,6 +137,13 @@ class Settings(Schedule):
     def _at_least_one(cls, value: int) -> int:
         if value < 1:
             raise ValueError("must be at least 1")
+        return value
+
+    @field_validator("quarantine_share")
+    @classmethod
+    def _a_share(cls, value: float) -> float:
+        if not 0 <= value <= 1:
+            raise ValueError("must be a share from 0 to 1")
         return value
 
     @property

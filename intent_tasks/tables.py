@@ -27,6 +27,7 @@ from intent_tasks.definition import (
     FALLBACK_LEVELS,
     HORIZONS_DAYS,
     LEAST_GROUP,
+    QUARANTINE_STATES,
     ROLES,
 )
 
@@ -235,9 +236,23 @@ quarantine = Table(
         "row_number", Integer, primary_key=True, comment="line of the file, or place in the day"
     ),
     Column("row_key", Text, comment="event_id of the row, as far as it has one"),
+    Column("customer_key", Text, comment="keyed HMAC of its customer, as far as it names one"),
     Column("rule", Text, nullable=False, comment="what is wrong with the row"),
     Column("payload", JSONB, nullable=False, comment="the row as it was found; can be replayed"),
+    Column(
+        "replayable",
+        Boolean,
+        nullable=False,
+        comment="whether the payload is whole; else it was cut, and only its source has it all",
+    ),
+    Column("digest", Text, nullable=False, comment="of the whole row: names it from day to day"),
+    Column("state", Text, nullable=False, comment="held, released into the data, or dropped"),
+    Column("correction", JSONB, comment="column → value that it was released with; null: none"),
     Column("found_at", Instant, nullable=False, comment="when it was set aside, UTC"),
+    Column("decided_at", Instant, comment="when it was released or dropped, UTC"),
+    Column("decided_by", Text, comment="who did"),
+    Column("reason", Text, comment="why"),
+    _one_of("state", QUARANTINE_STATES),
     comment="Rows that could not be used, each with the rule that it breaks.",
 )
 

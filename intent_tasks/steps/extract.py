@@ -3,70 +3,40 @@
 A snapshot counts only when the ledger knows its digest, so a run that was killed between writing
 the file and committing does the day again. Every day proves itself: rows counted in the warehouse
 are rows in the snapshot, rows set aside and rows of erased customers, or nothing is kept.
+
+What a snapshot holds is a function of the warehouse, of what was decided about rows set aside, and
+of who was erased: a released row goes the same way as any other, so that its day comes out as if
+the row had always been right.
 """
 
-import json
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
-from intent_tasks.core.identity import customer_keys as keys_of
-from intent_tasks.core.identity import without_addresses
-from intent_tasks.core.rules import OK, REQUIRED, BadRow, broken_rules
 from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import identity, postgres, quarantine, snapshots, source
-from intent_tasks.tables import customer_keys, events, products, runs
+from intent_tasks.stores import identity, intake, postgres, snapshots, source
+from intent_tasks.stores.source import Arrived, Warehouse
+from intent_tasks.tables import runs
 
-FREE_TEXT = ("query_text", "review_text")
-"""Columns that customers write themselves."""
+ROWS_AT_ONCE = 5_000_000
+"""Days are read together up to so many rows: then they are safe, whatever happens to the next."""
 
-
-@dataclass
-class _Warehouse:
-    """One view of the shop's tables, the same for all days of an extract."""
-
-    session: postgres.ArrowSession
-    columns: list[str]
-    with_products: bool
-    settings: Settings
-
-    def count(self, day: date) -> int:
-        """Return how many rows arrived on a day."""
-        arrived = self._arrivals(day).subquery()
-        counted = sa.select(sa.func.count().label("rows")).select_from(arrived)
-        return int(self.session.read(counted).read_all()["rows"][0].as_py())
-
-    def read(self, day: date) -> pa.Table:
-        """Return the rows that arrived on a day, with category and brand of their products."""
-        arrived = self._arrivals(day).subquery()
-        query = sa.select(*_typed(arrived.c))
-        if self.with_products and "product_id" in self.columns:
-            more = (products.c.category_path, products.c.brand)
-            query = sa.select(*_typed(arrived.c), *more).outerjoin_from(
-                arrived, products, products.c.product_id == arrived.c.product_id
-            )
-        return self.session.read(query).read_all()
-
-    def _arrivals(self, day: date) -> sa.Select[Any]:
-        definition = self.settings.definition
-        return source.arrivals(self.columns, definition.day_start(day), definition.day_end(day))
+FILES_AT_ONCE = 400
+"""Open at a time: one per day and bucket."""
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
     """Complete the snapshots up to a day, as far back as history is read.
 
     Raises:
-        Refused: no event arrived on that day, and the setting empty_day is `stop`.
-        NothingToDo: the same, and it is `skip`.
+        Refused: no event arrived on that day, and the setting empty_day is `stop`; or too many
+            rows of a day cannot be used.
+        NothingToDo: no event arrived, and it is `skip`.
         TemporaryFailure: rows are missing between warehouse and snapshot.
     """
     first = settings.definition.first_history_day(as_of_date)
@@ -89,28 +59,30 @@ def complete_snapshots(
 
     Returns:
         The days written for the first time, and the days repaired: a transaction may commit late,
-        so the last `recount_days` are counted again.
+        and a row may be corrected, so the last `recount_days` are compared again.
+
+    Raises:
+        Refused: too many rows of a day cannot be used; all other days are written.
     """
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     identity.check_key(settings)
-    with postgres.reading(settings.shop_url) as connection:
-        columns = source.columns(connection)
-        if absent := [name for name in REQUIRED if name not in columns]:
-            raise Refused(
-                f"{events.fullname} lacks {', '.join(absent)}. Give the table or view the "
-                "columns in docs/tables.md that may not be null."
-            )
-        with_products = sa.inspect(connection).has_table(products.name, products.schema)
     known = _known(settings, first, last)
+    recent = {day for day in known if (last - day).days <= settings.recount_days}
+    missing = {day for day in days if day not in known}
+    refused: list[Refused] = []
     written: list[date] = []
     repaired: list[date] = []
-    with postgres.arrow_session(settings.shop_url) as session:
-        warehouse = _Warehouse(session, columns, with_products, settings)
-        for day in days:
-            missing = day not in known
-            if missing or _has_changed(warehouse, day, last, known[day]):
-                _write(settings, day, warehouse.count(day), warehouse.read(day))
-                (written if missing else repaired).append(day)
+    with source.warehouse(settings) as warehouse:
+        found = warehouse.arrived(missing | recent)
+        wanted = missing | {day for day in recent if _has_changed(found[day], known[day])}
+        for portion in _portions(settings, sorted(wanted), found):
+            _say(portion, found)
+            done, not_done = _copy(settings, warehouse, portion, found)
+            refused += not_done
+            for day in done:
+                (written if day in missing else repaired).append(day)
+    if refused:
+        raise refused[0]
     return written, repaired
 
 
@@ -134,108 +106,82 @@ def _is_whole(settings: Settings, day: date, receipt: Receipt) -> bool:
     )
 
 
-def _has_changed(warehouse: _Warehouse, day: date, last: date, known: Receipt) -> bool:
-    recent = (last - day).days <= warehouse.settings.recount_days
-    return recent and warehouse.count(day) != known["rows_in_warehouse"]
+def _has_changed(found: Arrived, known: Receipt) -> bool:
+    """Return whether the warehouse holds other rows of a day than when it was copied."""
+    # Receipts of earlier versions, and those of a day that an erasure changed, tell no content.
+    content = known.get("content") or found.content
+    return found != Arrived(known["rows_in_warehouse"], content)
 
 
-def _write(settings: Settings, day: date, counted: int, rows: pa.Table) -> None:
-    """Write one day: file, keys of customers, rows set aside and ledger."""
+def _portions(
+    settings: Settings, days: list[date], found: Mapping[date, Arrived]
+) -> Iterator[list[date]]:
+    """Yield runs of days without a gap that are read by one query each."""
+    most_days = max(1, FILES_AT_ONCE // settings.bucket_count)
+    for run_of_days in source.runs_of(days):
+        portion: list[date] = []
+        rows = 0
+        for day in run_of_days:
+            if portion and (rows + found[day].rows > ROWS_AT_ONCE or len(portion) == most_days):
+                yield portion
+                portion, rows = [], 0
+            portion.append(day)
+            rows += found[day].rows
+        yield portion
+
+
+def _say(portion: list[date], found: Mapping[date, Arrived]) -> None:
+    rows = sum(found[day].rows for day in portion)
+    print(  # noqa: T201 - stdout ends with the receipt
+        f"copying {rows:,} rows that arrived on {portion[0]} to {portion[-1]}", file=sys.stderr
+    )
+
+
+def _copy(
+    settings: Settings, warehouse: Warehouse, days: list[date], found: Mapping[date, Arrived]
+) -> tuple[list[date], list[Refused]]:
+    """Copy a run of days; return those that are done, and why the others are not."""
+    done: list[date] = []
+    refused: list[Refused] = []
+    products = warehouse.products()
+    with intake.Intake(settings, {day: found[day].rows for day in days}) as taken:
+        for block in warehouse.stream(days):
+            taken.add(block)
+        for day in days:
+            try:
+                _write(settings, day, found[day], taken, products)
+                done.append(day)
+            except Refused as error:
+                refused.append(error)
+    return done, refused
+
+
+def _write(
+    settings: Settings,
+    day: date,
+    found: Arrived,
+    taken: intake.Intake,
+    products: pa.Table,
+) -> None:
+    """Write one day: files, rows set aside and ledger."""
     with postgres.writing(settings, snapshots.STEP, day) as connection:
-        # The unusable rows of an erased customer are not set aside either.
-        left = rows.filter(
-            pc.invert(identity.are_erased(connection, settings, rows["customer_id"]))
-        )
-        erased = rows.num_rows - left.num_rows
-        rules = broken_rules(left)
-        kept = _keyed(settings, left.filter(pc.equal(rules, OK)))
-        bad = _bad_rows(left, rules)
-        if counted != kept.num_rows + len(bad) + erased:
+        counts = taken.finish(connection, day, products)
+        if found.rows != counts.in_snapshot + counts.set_aside + counts.erased:
             raise TemporaryFailure(
-                f"{counted} rows arrived on {day}, but {kept.num_rows} were copied, {len(bad)} set "
-                f"aside and {erased} are of erased customers. Nothing was kept; run the day again."
+                f"{found.rows} rows arrived on {day}, but {counts.in_snapshot} were copied, "
+                f"{counts.set_aside} set aside and {counts.erased} are of erased customers. "
+                "Nothing was kept; run the day again."
             )
-        _write_keys(connection, settings, kept)
-        quarantine.replace(connection, f"{events.fullname} {day}", bad)
-        written = snapshots.write_day(
-            settings.home,
-            day,
-            _snapshot(kept),
-            settings.bucket_count,
-            counted,
-            settings.identity_key_id,
-        )
         receipt = {
             "as_of_date": str(day),
-            "rows_in_warehouse": counted,
-            "rows_in_snapshot": kept.num_rows,
-            "rows_quarantined": len(bad),
-            "rows_erased": erased,
-            "digest": written["digest"],
+            "rows_in_warehouse": found.rows,
+            "rows_in_snapshot": counts.in_snapshot,
+            "rows_quarantined": counts.set_aside,
+            "rows_erased": counts.erased,
+            "content": found.content,
+            "digest": counts.digest,
         }
         postgres.record(connection, snapshots.STEP, day, receipt)
-
-
-def _typed(columns: Iterable[sa.ColumnElement[Any]]) -> list[sa.ColumnElement[Any]]:
-    """Return the columns as the types of the contract: the shop may store a price as numeric."""
-    return [sa.cast(c, events.c[c.key].type).label(c.key) for c in columns if c.key]
-
-
-def _bad_rows(rows: pa.Table, rules: pa.Array) -> list[BadRow]:
-    numbers = pa.array(range(rows.num_rows), pa.int32())
-    bad = rows.append_column("_rule", rules).append_column("_number", numbers)
-    return [
-        BadRow(
-            row.pop("_number"),
-            row.pop("_rule"),
-            json.dumps(_replayable(row), default=str),
-            row.get("event_id"),
-        )
-        for row in bad.filter(pc.not_equal(rules, OK)).to_pylist()
-    ]
-
-
-def _replayable(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the row with numbers that JSON does not know as text."""
-    return {
-        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in row.items()
-    }
-
-
-def _keyed(settings: Settings, rows: pa.Table) -> pa.Table:
-    ids = rows["customer_id"].combine_chunks().dictionary_encode()
-    key = settings.identity_key.get_secret_value().encode()
-    keys = pa.array(keys_of(ids.dictionary.to_pylist(), key).tolist(), pa.string())
-    return rows.append_column("customer_key", pc.take(keys, ids.indices))
-
-
-def _write_keys(connection: sa.Connection, settings: Settings, rows: pa.Table) -> None:
-    pairs = rows.select(["customer_id", "customer_key"])
-    pairs = pairs.group_by(pairs.column_names, use_threads=False).aggregate([])
-    temporary = "new_keys"
-    connection.exec_driver_sql(
-        f"CREATE TEMPORARY TABLE {temporary} (customer_id text, customer_key text) ON COMMIT DROP"
-    )
-    postgres.copy_in(connection, temporary, pairs)
-    new = sa.table(temporary, sa.column("customer_id"), sa.column("customer_key"))
-    query = sa.select(new.c.customer_id, new.c.customer_key, sa.literal(settings.identity_key_id))
-    names = ["customer_id", "customer_key", "key_id"]
-    insert = postgresql.insert(customer_keys).from_select(names, query.order_by(new.c.customer_id))
-    connection.execute(insert.on_conflict_do_nothing())
-
-
-def _snapshot(rows: pa.Table) -> pa.Table:
-    """Return the columns of a snapshot; what the shop does not record is null."""
-    columns = {}
-    for field in snapshots.SCHEMA:
-        found = field.name in rows.column_names
-        values = rows[field.name] if found else pa.nulls(rows.num_rows, field.type)
-        columns[field.name] = values.cast(field.type)
-        if field.name in FREE_TEXT:
-            columns[field.name] = without_addresses(columns[field.name])
-    columns["ingested_at"] = pc.coalesce(columns["ingested_at"], columns["occurred_at"])
-    return pa.table(columns)
 
 
 def _empty(settings: Settings, day: date) -> Refused | NothingToDo:

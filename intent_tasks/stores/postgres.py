@@ -28,6 +28,8 @@ _RECORDED = "intent_recorded"
 _TEMPORARY = (OperationalError, InterfaceError)
 _REFUSED = ("42501", "42P01", "42703")
 """States of a missing right, table or column: they do not come back by themselves."""
+_UNUSABLE = "22"
+"""Class of the states of a value that is not of the type it is read as."""
 
 
 def engine(url: SecretStr) -> sa.Engine:
@@ -307,7 +309,7 @@ def arrow_session(url: SecretStr) -> Iterator[ArrowSession]:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield ArrowSession(cursor)
     except Error as error:
-        if error.sqlstate in _REFUSED:
+        if error.sqlstate in _REFUSED or (error.sqlstate or "").startswith(_UNUSABLE):
             raise Refused(
                 f"Postgres refuses to read: {str(error).strip().splitlines()[0]}. Compare the "
                 "table with docs/tables.md, and the grants of the role with its migration."

@@ -1,43 +1,232 @@
-"""Rows that could not be used: kept with the rule that they break, so that they can be replayed."""
+"""Rows that could not be used: kept with the rule they break, until somebody decides about them.
 
+What is decided belongs to what the row says (its digest), so that it holds however often its day is
+extracted; a row that its source no longer holds as it was is forgotten, with the decision.
+"""
+
+import hashlib
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from intent_tasks.core.rules import BadRow
 from intent_tasks.stores import postgres
-from intent_tasks.tables import quarantine
+from intent_tasks.tables import events, quarantine
 
 MOST_CHARACTERS = 8000
 """Longer payloads are cut: one row must not fill a disk."""
 
+MOST_CHARACTERS_OF_A_KEY = 200
+
+HELD, RELEASED, DROPPED = "held", "released", "dropped"
+
+Correction = dict[str, Any]
+"""Column of `shop.events` → the value it should have had, as JSON knows it."""
+
+_DECISION = ("state", "correction", "decided_at", "decided_by", "reason")
+_INSTANT = pa.timestamp("us", tz="UTC")
+
+
+class Found(NamedTuple):
+    """A row that is set aside, as the table has it."""
+
+    source: str
+    row_number: int
+    row_key: str | None
+    rule: str
+    payload: dict[str, Any]
+    replayable: bool
+    digest: str
+    state: str
+    correction: Correction | None
+    found_at: datetime
+    decided_at: datetime | None
+    decided_by: str | None
+    reason: str | None
+
+
+def arrivals_of(day: date) -> str:
+    """Return the source of rows of the warehouse that arrived on a day."""
+    return f"{events.fullname} {day}"
+
+
+def day_of(source: str) -> date | None:
+    """Return the day of arrival of a source; None: it is a file."""
+    name, _, day = source.rpartition(" ")
+    return date.fromisoformat(day) if name == events.fullname else None
+
+
+def digest(payload: str) -> str:
+    """Return what names a row by all it says."""
+    return hashlib.sha256(payload.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
 
 def replace(connection: sa.Connection, source: str, rows: Sequence[BadRow]) -> None:
-    """Replace what is set aside of one source, in the caller's transaction."""
+    """Replace what is set aside of one source, in the caller's transaction.
+
+    What was decided about a row stays as long as the source still has it.
+    """
+    decided = _decided(connection, source)
     connection.execute(sa.delete(quarantine).where(quarantine.c.source == source))
-    add(connection, source, rows)
+    _insert(connection, source, rows, decided)
 
 
 def add(connection: sa.Connection, source: str, rows: Sequence[BadRow]) -> None:
     """Set rows of a source aside beside those that are, in the caller's transaction."""
-    found_at = pa.array([datetime.now(UTC)] * len(rows), pa.timestamp("us", tz="UTC"))
-    table = {
-        "source": pa.array([source] * len(rows), pa.string()),
-        "row_number": pa.array([row.number for row in rows], pa.int32()),
-        "row_key": pa.array([row.key for row in rows], pa.string()),
-        "rule": pa.array([row.rule for row in rows], pa.string()),
-        "payload": pa.array([_storable(row.payload) for row in rows], pa.string()),
-        "found_at": found_at,
+    _insert(connection, source, rows, {})
+
+
+def _insert(
+    connection: sa.Connection,
+    source: str,
+    rows: Sequence[BadRow],
+    decided: dict[str, sa.Row[Any]],
+) -> None:
+    if rows:
+        postgres.copy_in(connection, quarantine, _table(source, rows, decided))
+
+
+def _decided(connection: sa.Connection, source: str) -> dict[str, sa.Row[Any]]:
+    query = sa.select(quarantine.c.digest, *(quarantine.c[name] for name in _DECISION)).where(
+        quarantine.c.source == source, quarantine.c.state != HELD
+    )
+    return {row.digest: row for row in connection.execute(query)}
+
+
+def _table(source: str, rows: Sequence[BadRow], decided: dict[str, sa.Row[Any]]) -> pa.Table:
+    digests = [digest(row.payload) for row in rows]
+    stored = [_storable(row.payload) for row in rows]
+    found = [decided.get(name) for name in digests]
+    keys = [_text(row.key)[:MOST_CHARACTERS_OF_A_KEY] if row.key else row.key for row in rows]
+    corrections = [json.dumps(row.correction) if row and row.correction else None for row in found]
+    columns = {
+        "source": [source] * len(rows),
+        "row_key": keys,
+        "customer_key": [row.customer_key for row in rows],
+        "rule": [row.rule for row in rows],
+        "payload": [payload for payload, _ in stored],
+        "digest": digests,
+        "state": [row.state if row else HELD for row in found],
+        "correction": corrections,
+        "decided_by": [row.decided_by if row else None for row in found],
+        "reason": [row.reason if row else None for row in found],
     }
-    postgres.copy_in(connection, quarantine, pa.table(table))
+    table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    more = {
+        "row_number": pa.array([row.number for row in rows], pa.int32()),
+        "replayable": pa.array([whole for _, whole in stored], pa.bool_()),
+        "found_at": pa.array([datetime.now(UTC)] * len(rows), _INSTANT),
+        "decided_at": pa.array([row.decided_at if row else None for row in found], _INSTANT),
+    }
+    for name, values in more.items():
+        table = table.append_column(name, values)
+    return table
 
 
-def _storable(payload: str) -> str:
-    """Return JSON that Postgres can hold: it knows no NUL, which stays readable as text."""
-    whole = payload.replace("\\u0000", "\\\\u0000")
+def _storable(payload: str) -> tuple[str, bool]:
+    """Return JSON that Postgres can hold, and whether that is the whole row.
+
+    It knows neither NUL nor halves of characters, which stay readable as text.
+    """
+    try:
+        payload.encode()
+        halves = "\\ud" in payload.lower()
+    except UnicodeEncodeError:
+        halves = True
+    whole = json.dumps(_without_halves(json.loads(payload))) if halves else payload
+    whole = whole.replace("\\u0000", "\\\\u0000")
     if len(whole) <= MOST_CHARACTERS:
-        return whole
-    return json.dumps({"cut_after_characters": MOST_CHARACTERS, "begins": whole[:MOST_CHARACTERS]})
+        return whole, True
+    cut = {"cut_after_characters": MOST_CHARACTERS, "begins": whole[:MOST_CHARACTERS]}
+    return json.dumps(cut), False
+
+
+def _without_halves(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list):
+        return [_without_halves(part) for part in value]
+    if isinstance(value, dict):
+        return {_text(name): _without_halves(part) for name, part in value.items()}
+    return value
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\u0000")
+
+
+# ── What is decided ───────────────────────────────────────────────────────────────────────────────
+
+
+def released(connection: sa.Connection, days: Iterable[date]) -> dict[date, dict[str, Correction]]:
+    """Return, for each day of arrival, digest → correction of the rows that were released."""
+    sources = {arrivals_of(day): day for day in days}
+    query = sa.select(quarantine.c.source, quarantine.c.digest, quarantine.c.correction).where(
+        quarantine.c.source.in_(sources), quarantine.c.state == RELEASED
+    )
+    found: dict[date, dict[str, Correction]] = {day: {} for day in sources.values()}
+    for source, name, correction in connection.execute(query):
+        found[sources[source]][name] = correction or {}
+    return found
+
+
+def find(
+    connection: sa.Connection,
+    *,
+    source: str | None = None,
+    rule: str | None = None,
+    state: str | None = None,
+    row: str | None = None,
+    most: int | None = None,
+) -> list[Found]:
+    """Return rows that are set aside, in the order of their sources.
+
+    Args:
+        connection: an open transaction.
+        source: file, or `shop.events` and the day; None: all of them.
+        rule: what they break.
+        state: held, released or dropped.
+        row: how the digest begins.
+        most: how many at most.
+    """
+    query = sa.select(*(quarantine.c[name] for name in Found._fields)).order_by(
+        quarantine.c.source, quarantine.c.row_number
+    )
+    for column, wanted in (("source", source), ("rule", rule), ("state", state)):
+        if wanted is not None:
+            query = query.where(quarantine.c[column] == wanted)
+    if row is not None:
+        query = query.where(quarantine.c.digest.startswith(row, autoescape=True))
+    return [Found(*found) for found in connection.execute(query.limit(most))]
+
+
+def count(connection: sa.Connection) -> list[tuple[str, str, str, int]]:
+    """Return how many rows there are of each source, rule and state."""
+    by = (quarantine.c.source, quarantine.c.rule, quarantine.c.state)
+    query = sa.select(*by, sa.func.count()).group_by(*by).order_by(*by)
+    return [tuple(row) for row in connection.execute(query)]
+
+
+def decide(
+    connection: sa.Connection,
+    rows: Collection[Found],
+    state: str,
+    by: str,
+    reason: str,
+    correction: Correction | None = None,
+) -> None:
+    """Write down what is decided about rows, in the caller's transaction."""
+    values = {
+        "state": state,
+        "correction": correction or sa.null(),
+        "decided_at": datetime.now(UTC),
+        "decided_by": by,
+        "reason": reason,
+    }
+    for row in rows:
+        this = (quarantine.c.source == row.source) & (quarantine.c.digest == row.digest)
+        connection.execute(sa.update(quarantine).where(this).values(values))

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from intent_tasks.core.identity import buckets_of
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.errors import BadInput
+from intent_tasks.stores.parquet import ParquetFile
 
 Manifest = dict[str, Any]
 
@@ -87,13 +88,33 @@ def write_day(
         warehouse_rows: rows the warehouse held for that day, bad ones included.
         key_id: name of the key that the customer_keys were made with.
     """
+    buckets = buckets_of(events["customer_key"].to_pylist(), bucket_count)
+    parts = [[events.filter(pa.array(buckets == bucket))] for bucket in range(bucket_count)]
+    return write_buckets(home, day, parts, warehouse_rows, key_id)
+
+
+def write_buckets(
+    home: Path,
+    day: date,
+    buckets: Iterable[Iterable[pa.Table]],
+    warehouse_rows: int,
+    key_id: str,
+) -> Manifest:
+    """Write the snapshot of one day, which need not fit into memory, and return its manifest.
+
+    Args:
+        home: state folder.
+        day: shop day the events were ingested on.
+        buckets: for each bucket its events, columns of `SCHEMA`, in parts: each holds all rows of
+            its customers in any order, and no customer_key less than one of the part before.
+        warehouse_rows: rows the warehouse held for that day, bad ones included.
+        key_id: name of the key that the customer_keys were made with.
+    """
     folder = day_folder(home, day)
     folder.mkdir(parents=True, exist_ok=True)
-    events = events.select(SCHEMA.names).cast(SCHEMA).sort_by(_ORDER)
-    buckets = buckets_of(events["customer_key"].to_pylist(), bucket_count)
     files = [
-        write_file(folder, bucket, events.filter(pa.array(buckets == bucket)))
-        for bucket in range(bucket_count)
+        _write_parts(folder, bucket, (_sorted(part) for part in parts))
+        for bucket, parts in enumerate(buckets)
     ]
     return name_files(
         folder,
@@ -101,10 +122,14 @@ def write_day(
             "day": str(day),
             "key_id": key_id,
             "warehouse_rows": warehouse_rows,
-            "bucket_count": bucket_count,
+            "bucket_count": len(files),
         },
         files,
     )
+
+
+def _sorted(events: pa.Table) -> pa.Table:
+    return events.select(SCHEMA.names).cast(SCHEMA).sort_by(_ORDER)
 
 
 def name_files(folder: Path, facts: Manifest, files: list[dict[str, Any]]) -> Manifest:
@@ -219,13 +244,17 @@ def day_folder(home: Path, day: date) -> Path:
 
 
 def write_file(folder: Path, bucket: int, rows: pa.Table) -> dict[str, Any]:
-    """Write the sorted events of one bucket and return what the manifest says of the file."""
-    content = _parquet(rows)
-    file_digest = hashlib.sha256(content).hexdigest()
-    path = folder / f"bucket={bucket:03d}.{file_digest[:12]}.parquet"
-    if not path.exists():
-        replace(path, content)
-    return {"bucket": bucket, "path": path.name, "rows": rows.num_rows, "digest": file_digest}
+    """Write the file of one bucket, rows in their order, and return its entry in the manifest."""
+    return _write_parts(folder, bucket, [rows])
+
+
+def _write_parts(folder: Path, bucket: int, parts: Iterable[pa.Table]) -> dict[str, Any]:
+    with ParquetFile(folder, SCHEMA) as file:
+        for part in parts:
+            file.write(part)
+    name = f"bucket={bucket:03d}.{file.digest[:12]}.parquet"
+    file.keep_as(folder / name)
+    return {"bucket": bucket, "path": name, "rows": file.rows, "digest": file.digest}
 
 
 def read_file(

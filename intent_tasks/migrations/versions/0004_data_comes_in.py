@@ -19,6 +19,7 @@ def upgrade() -> None:
     _make_exports()
     _make_model_versions()
     _hide_small_groups()
+    _decide_on_quarantine()
     op.execute(OLD_PARTITIONS)
     _make_collected_files()
     _make_contract_results()
@@ -30,6 +31,8 @@ def downgrade() -> None:
     op.execute("REVOKE ALL ON intent.quarantine FROM intent_shop_owner")
     op.execute("REVOKE ALL ON SCHEMA intent FROM intent_shop_owner")
     op.drop_table("contract_results", schema="intent")
+    for column in reversed(QUARANTINE_COLUMNS):
+        op.drop_column("quarantine", column.name, schema="intent")
     op.execute("DROP FUNCTION intent.drop_predictions_before")
     op.drop_constraint("customer_count_is_no_small_group", "feedback_metrics", schema="intent")
     for table in ("model_versions", "exports", "erasure_requests"):
@@ -204,6 +207,55 @@ def _make_collected_files() -> None:
     op.execute("GRANT SELECT, INSERT, DELETE ON intent.quarantine TO intent_shop_owner")
     op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON intent.collected_files TO intent_pipeline")
     op.execute("GRANT SELECT ON intent.collected_files TO intent_analyst")
+
+
+QUARANTINE_COLUMNS = (
+    sa.Column(
+        "customer_key", sa.Text, comment="keyed HMAC of its customer, as far as it names one"
+    ),
+    sa.Column(
+        "replayable",
+        sa.Boolean,
+        nullable=False,
+        server_default="false",
+        comment="whether the payload is whole; else it was cut, and only its source has it all",
+    ),
+    sa.Column(
+        "digest",
+        sa.Text,
+        nullable=False,
+        server_default="",
+        comment="of the whole row: names it from day to day",
+    ),
+    sa.Column(
+        "state",
+        sa.Text,
+        sa.CheckConstraint("state IN ('held', 'released', 'dropped')", name="state_known"),
+        nullable=False,
+        server_default="held",
+        comment="held, released into the data, or dropped",
+    ),
+    sa.Column(
+        "correction",
+        postgresql.JSONB,
+        comment="column → value that it was released with; null: none",
+    ),
+    sa.Column("decided_at", Instant, comment="when it was released or dropped, UTC"),
+    sa.Column("decided_by", sa.Text, comment="who did"),
+    sa.Column("reason", sa.Text, comment="why"),
+)
+
+
+OF_EARLIER_ROWS = ("replayable", "digest", "state")
+"""Columns that have a default only for rows that were there before."""
+
+
+def _decide_on_quarantine() -> None:
+    """Add whose row it is, whether it is whole, and what was decided about it."""
+    for column in QUARANTINE_COLUMNS:
+        op.add_column("quarantine", column, schema="intent")
+    for name in OF_EARLIER_ROWS:
+        op.alter_column("quarantine", name, server_default=None, schema="intent")
 
 
 def _make_contract_results() -> None:

@@ -1,0 +1,74 @@
+"""Values with which a person releases a row: read from NAME=VALUE, kept as JSON, put into rows."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from intent_tasks.errors import BadInput
+from intent_tasks.stores.quarantine import Correction
+from intent_tasks.tables import events
+
+
+def parse(assignments: Sequence[str]) -> Correction:
+    """Read corrections such as `price=9.99`; an empty value is null.
+
+    Raises:
+        BadInput: a name is no column of `shop.events`, or a value is not of its type.
+    """
+    return dict(_assignment(text) for text in assignments)
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or name not in events.c:
+        raise BadInput(
+            f"{text!r} corrects nothing: write COLUMN=VALUE with a column of {events.fullname}: "
+            f"{', '.join(c.name for c in events.columns)}."
+        )
+    column = events.c[name]
+    if value == "":
+        if not column.nullable:
+            raise BadInput(f"{name} may not be empty.")
+        return name, None
+    try:
+        return name, _typed(column.type, value)
+    except ValueError:
+        raise BadInput(f"{name}={value!r}: that is no {_kind(column.type)}.") from None
+
+
+def _typed(wanted: sa.types.TypeEngine[Any], value: str) -> Any:  # noqa: ANN401 - what JSON holds
+    if isinstance(wanted, sa.Integer):
+        return int(value)
+    if isinstance(wanted, sa.Float):
+        return float(value)
+    if isinstance(wanted, sa.DateTime):
+        at = datetime.fromisoformat(value)
+        if at.tzinfo is None:
+            raise ValueError
+        return at.astimezone(UTC).isoformat()
+    if "\0" in value:
+        raise ValueError
+    return value
+
+
+def _kind(wanted: sa.types.TypeEngine[Any]) -> str:
+    if isinstance(wanted, sa.DateTime):
+        return "time with its zone, such as 2026-06-30T12:00:00+00:00"
+    return {int: "whole number", float: "number"}.get(wanted.python_type, "text")
+
+
+def apply(rows: pa.Table, corrections: Sequence[Correction]) -> pa.Table:
+    """Return the rows, each with its correction; columns the shop does not have stay absent."""
+    corrected = [
+        row | {name: _read(name, value) for name, value in correction.items()}
+        for row, correction in zip(rows.to_pylist(), corrections, strict=True)
+    ]
+    return pa.Table.from_pylist(corrected, rows.schema)
+
+
+def _read(name: str, value: Any) -> Any:  # noqa: ANN401 - what a column holds
+    is_time = isinstance(events.c[name].type, sa.DateTime) and value is not None
+    return datetime.fromisoformat(value) if is_time else value

@@ -1,0 +1,92 @@
+"""Parquet files of ours: the same rows give the same bytes, however they came in."""
+
+import hashlib
+import os
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS_OF_A_GROUP = 131_072
+"""Rows are written in groups of this many, whatever the parts were that they arrived in."""
+
+
+class ParquetFile:
+    """A file that is written part by part under a temporary name; its digest is known at the end.
+
+    Args:
+        folder: where it is written; the temporary name begins with a dot.
+        schema: of the rows.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self.rows = 0
+        self.digest = ""
+        self._path = folder / f".new.{os.getpid()}"
+        self._waiting = schema.empty_table()
+        self._file = self._path.open("wb")
+        self._sink = _Hashed(self._file)
+        self._writer = pq.ParquetWriter(
+            pa.PythonFile(self._sink, mode="w"), schema, compression="zstd"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, rows: pa.Table) -> None:
+        """Append rows; a full group goes to the disk."""
+        self.rows += rows.num_rows
+        self._waiting = pa.concat_tables([self._waiting, rows.replace_schema_metadata(None)])
+        while self._waiting.num_rows >= ROWS_OF_A_GROUP:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        # One chunk, so that the pages end where they always end.
+        self._writer.write_table(self._waiting.slice(0, ROWS_OF_A_GROUP).combine_chunks())
+        self._waiting = self._waiting.slice(ROWS_OF_A_GROUP)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None and (self._waiting.num_rows or not self.rows):
+                self._write_group()
+            # Also after an error, such as on a full disk: or it would be tried again at the end.
+            with nullcontext() if kind is None else suppress(OSError):
+                self._writer.close()
+            if kind is None:
+                self.digest = self._sink.digest.hexdigest()
+        finally:
+            self._file.close()
+            if not self.digest:
+                self._path.unlink(missing_ok=True)
+
+    def keep_as(self, path: Path) -> None:
+        """Give the file its name."""
+        self._path.replace(path)
+
+
+class _Hashed:
+    """Pass what is written on to a file, and hash it on the way."""
+
+    closed = False
+
+    def __init__(self, file: object) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, content: bytes) -> int:
+        self.digest.update(content)
+        return int(self._file.write(content))  # type: ignore[attr-defined]
+
+    def flush(self) -> None:
+        """Leave it to the end."""
+
+    def close(self) -> None:
+        """Leave it to the owner of the file."""
