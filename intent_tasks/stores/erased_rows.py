@@ -108,7 +108,7 @@ def clear_shop(settings: Settings, people: People) -> Removed:
         for day, rows in sorted(arrived.items()):
             postgres.lock(connection, snapshots.STEP, day)
             changes = {"rows_in_warehouse": -rows, "rows_erased": -rows}
-            restate(connection, ARRIVALS, day, changes)
+            restate(connection, ARRIVALS, day, changes, forgotten=("content",))
     return removed
 
 
@@ -123,6 +123,7 @@ def restate(
     changes: Mapping[str, int],
     bucket: int = postgres.ALL_BUCKETS,
     digests: tuple[str, str] | None = None,
+    forgotten: tuple[str, ...] = (),
 ) -> None:
     """Change counts in receipts of the ledger, so that nothing takes the day for a broken one.
 
@@ -134,6 +135,7 @@ def restate(
         bucket: bucket of the receipts.
         digests: of the file before and after; a receipt that knows another file is left alone,
             because a killed run wrote it, and the next one repairs it.
+        forgotten: what the receipts no longer say.
     """
     for step in steps:
         receipt = postgres.recorded_receipt(connection, step, day, bucket)
@@ -142,4 +144,5 @@ def restate(
         new = {name: receipt.get(name, 0) + change for name, change in changes.items()}
         if digests:
             new["digest"] = digests[1]
+        new |= dict.fromkeys(forgotten)
         postgres.amend(connection, step, day, receipt | new, bucket)

@@ -315,8 +315,8 @@ def _refusal(on: date, day: _Day) -> Refused:
     return Refused(
         f"{day.broken.total()} of {day.counted} rows that arrived on {on} cannot be used; at most "
         f"{day.limit:.0f} may be set aside. Nothing of that day was written. By rule: {rules}. "
-        "Mend the load and run the day again; if the rows are to be set aside as they are, run it once with "
-        "INTENT_QUARANTINE_SHARE=1."
+        "Mend the load and run the day again; to set the rows aside as they are, run it once "
+        "with INTENT_QUARANTINE_SHARE=1."
     )
 
 
