@@ -4,16 +4,19 @@ A block is one transaction: its events, what they tell about products, the rows 
 far the file is now. A run that was killed goes on at the next block; nothing is loaded twice.
 """
 
+import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TypeVar
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from intent_tasks.core.rules import BadRow
@@ -21,7 +24,16 @@ from intent_tasks.errors import BadInput, NothingToDo, Refused
 from intent_tasks.formats import files, mapping
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import collected, folders, landing, postgres, quarantine, shop
+from intent_tasks.stores import (
+    collected,
+    erased_rows,
+    folders,
+    identity,
+    landing,
+    postgres,
+    quarantine,
+    shop,
+)
 
 SAY_EVERY_SECONDS = 10
 MOST_NAMED = 5
@@ -223,6 +235,8 @@ class _Work:
 
     def _load_block(self, before: collected.Progress, batch: files.Batch) -> collected.Progress:
         with self._changing() as connection:
+            identity.hold_off_tombstones(connection)
+            batch = _without_erased(self.settings, batch)
             added = landing.append(connection, batch.events, expect_known=before.rows_repeated > 0)
             landing.add_products(connection, batch.products)
             quarantine.add(connection, self.file.url, batch.bad)
@@ -245,6 +259,20 @@ class _Work:
                 f"{self.file.url} has no usable line: not one of its first {len(batch.bad)} is in "
                 f"format {self.format_name}; most often {_most_often(batch.bad)}."
             )
+
+
+def _without_erased(settings: Settings, batch: files.Batch) -> files.Batch:
+    """Leave out the rows of erased customers: what is collected is ours to keep them out of."""
+    named = [set(erased_rows.leaves(json.loads(row.payload))) for row in batch.bad]
+    ids = batch.events["customer_id"].unique().to_pylist()
+    gone = identity.erased_among(settings, {*ids, *(name for names in named for name in names)})
+    if not gone:
+        return batch
+    theirs = pc.is_in(batch.events["customer_id"], value_set=pa.array(sorted(gone), pa.string()))
+    events = batch.events.filter(pc.invert(theirs))
+    bad = [row for row, names in zip(batch.bad, named, strict=True) if not names & gone]
+    left_out = batch.events.num_rows - events.num_rows + len(batch.bad) - len(bad)
+    return replace(batch, events=events, bad=bad, ignored=batch.ignored + left_out)
 
 
 ID_CHARACTERS = 12

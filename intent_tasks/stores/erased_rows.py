@@ -70,18 +70,19 @@ def _clear_quarantine(connection: sa.Connection, table: sa.Table, people: People
 
 def _named(payload: object, ids: Collection[str]) -> set[str]:
     """Return which ids are a value of a payload, or stand quoted in one that was cut."""
-    leaves = set(_leaves(payload))
+    values = set(leaves(payload))
     cut = str(payload.get("begins", "")) if isinstance(payload, dict) else ""
     quoted = {name for name in ids if json.dumps(name) in cut} if cut else set()
-    return quoted | {name for name in leaves if name in ids}
+    return quoted | {name for name in values if name in ids}
 
 
-def _leaves(value: object) -> Iterator[str]:
+def leaves(value: object) -> Iterator[str]:
+    """Yield every value of a row set aside, as text."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
         for part in value:
-            yield from _leaves(part)
+            yield from leaves(part)
     elif value is not None:
         yield str(value)
 

@@ -62,13 +62,29 @@ def check_key(settings: Settings, connection: sa.Connection | None = None) -> No
         )
 
 
+def hold_off_tombstones(connection: sa.Connection) -> None:
+    """Make a new tombstone wait until this transaction, of whatever role, has ended."""
+    connection.execute(_SHARED, {"name": _TOMBSTONES})
+
+
+def erased_among(settings: Settings, ids: Iterable[str]) -> set[str]:
+    """Return which ids are of erased customers.
+
+    Raises:
+        Refused: there are tombstones of a key that the settings do not know.
+    """
+    named = pa.chunked_array([pa.array(set(ids), pa.string())])
+    with postgres.reading(settings.pipeline_url) as connection:
+        return set(named.filter(are_erased(connection, settings, named)).to_pylist())
+
+
 def tombstones(connection: sa.Connection) -> dict[str, pa.Array]:
     """Return the erased customer_keys by the name of their key.
 
     A new tombstone waits until the caller's transaction has ended, so that what is written in it
     holds nobody who is being erased meanwhile.
     """
-    connection.execute(_SHARED, {"name": _TOMBSTONES})
+    hold_off_tombstones(connection)
     query = sa.select(erasures.c.key_id, erasures.c.customer_key)
     found: dict[str, list[str]] = {}
     for key_id, key in connection.execute(query.order_by(*query.selected_columns)):

@@ -339,3 +339,17 @@ def test_the_step_collects_what_the_settings_name(settings, tmp_path):
     receipt = run_step(named, "collect", day, {})
     assert (receipt["files_loaded"], receipt["rows_loaded"]) == (1, 3)
     assert postgres.receipt_of(settings, "collect", day) == receipt
+
+
+def test_an_erased_customer_is_not_collected_again(settings, tmp_path):
+    from intent_tasks.stores import erasure
+
+    erasure.erase(settings, ["c1"])
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.csv").write_text(HEADER + _lines(0, 14) + _line(15, type="fly") + _line(16))
+    found = _collect(settings, folder)
+    assert (found["loaded"], found["quarantined"]) == (13, 0)
+    assert _ask(settings, "SELECT DISTINCT customer_id FROM shop.events WHERE customer_id = 'c1'"
+                ) == []  # fmt: skip
+    assert _ask(settings, "SELECT rows_ignored FROM intent.collected_files") == [(3,)]
