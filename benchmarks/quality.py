@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 METRICS = ("auc", "average_precision", "log_loss", "calibration_error", "f1")
-MODELS = ("network", "lightgbm", "logistic", "base_rate")
+MODELS = ("network", "lightgbm", "logistic", "recency_frequency", "base_rate")
 
 
 def main() -> int:

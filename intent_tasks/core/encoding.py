@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from intent_tasks.core.features import features
+from intent_tasks.core.features import FEATURES, STATICS, features
 from intent_tasks.core.history import ABSENT, FACTS, Floats, History
 from intent_tasks.core.vocabulary import PAD, Ints, event_code
 from intent_tasks.definition import Definition
@@ -36,6 +36,7 @@ STEP = (
 )
 """Numbers of a step; `next` is the anchor for the last one."""
 
+_READ = [FEATURES.index(name) for name in STATICS]
 PADDING = -1
 _DAY = 86_400
 _FAR_DAYS = 400.0
@@ -49,7 +50,8 @@ class Encoded:
 
     Args:
         customers: code of each customer, shape (n,).
-        statics: hand-made features of the whole past, shape (n, len(STATICS)).
+        statics: hand-made features that the network reads, shape (n, len(STATICS)).
+        features: all hand-made features of the whole past, shape (n, len(FEATURES)).
         events: all events; `place` says where in them.
         place: known events by customer and time, shape (m,).
         told: numbers of the known events, shape (m, len(TOLD)).
@@ -61,6 +63,7 @@ class Encoded:
 
     customers: Ints
     statics: Floats
+    features: Floats
     events: History
     place: Ints
     told: Floats
@@ -82,7 +85,15 @@ class Encoded:
     @property
     def nbytes(self) -> int:
         """Memory of the arrays, without what anchors share of the events."""
-        own = (self.statics, self.place, self.told, self.steps_back, self.step, self.events.coded)
+        own = (
+            self.statics,
+            self.features,
+            self.place,
+            self.told,
+            self.steps_back,
+            self.step,
+            self.events.coded,
+        )
         return sum(values.nbytes for values in own)
 
     def rows(self, chosen: npt.NDArray[np.integer], length: int) -> npt.NDArray[np.int64]:
@@ -153,9 +164,11 @@ def encode(everything: History, definition: Definition, anchor: date) -> Encoded
     known = everything.only(place)
     back, step, step_end = _steps(known, (anchor - date(1970, 1, 1)).days)
     ends = np.searchsorted(known.customer, customers, side="right")
+    past = features(known, customers, end)
     return Encoded(
         customers=customers.astype(np.int32),
-        statics=features(known, customers, end),
+        statics=past[:, _READ],
+        features=past,
         events=everything,
         place=place,
         told=_told(known, end),
@@ -232,6 +245,7 @@ def join(parts: Sequence[Encoded]) -> Encoded:
     return Encoded(
         customers=np.concatenate([part.customers for part in parts]),
         statics=np.concatenate([part.statics for part in parts]),
+        features=np.concatenate([part.features for part in parts]),
         events=parts[0].events,
         place=np.concatenate([part.place for part in parts]),
         told=np.concatenate([part.told for part in parts]),

@@ -15,7 +15,8 @@ Table = dict[str, dict[str, Estimate]]
 NAMES = {
     "network": "the network",
     "lightgbm": "LightGBM",
-    "logistic": "logistic regression",
+    "logistic": "logistic regression on all features",
+    "recency_frequency": "logistic regression on recency and frequency",
     "base_rate": "base rate",
 }
 

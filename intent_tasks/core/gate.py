@@ -23,7 +23,12 @@ LEAST_BUYERS = 30
 SLICE_WIDTH = 1.5
 """A slice is worse when it is so by this many half intervals: of ten slices one is by chance."""
 
-NAMES = {"logistic": "logistic regression", "lightgbm": "LightGBM"}
+NAMES = {
+    "recency_frequency": "recency-frequency logistic regression",
+    "logistic": "logistic regression",
+    "lightgbm": "LightGBM",
+}
+"""Baselines that a candidate must not be worse than."""
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]

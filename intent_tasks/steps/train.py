@@ -34,13 +34,13 @@ MODEL, TEST, LOSSES, CHECKPOINT = "model", "test.parquet", "losses.json", "check
 class _Part:
     """Features, labels and customers of a slice, for the baselines and the table of predictions."""
 
-    statics: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    features: list[npt.NDArray[np.float32]] = field(default_factory=list)
     first: list[npt.NDArray[np.int32]] = field(default_factory=list)
     customers: list[npt.NDArray[Any]] = field(default_factory=list)
 
     def add(self, rows: Rows) -> None:
         """Keep the rows of a bucket."""
-        self.statics.append(rows.encoded.statics)
+        self.features.append(rows.encoded.features)
         self.first.append(rows.first)
         self.customers.append(rows.encoded.events.keys[rows.encoded.customers])
 
@@ -172,12 +172,17 @@ def _say(line: str) -> None:
 def _baselines(settings: Settings, parts: dict[str, _Part]) -> dict[str, npt.NDArray[np.floating]]:
     from intent_tasks.models import baselines
 
-    train, test = parts["train"], parts["test"]
-    features, asked = np.concatenate(train.statics), np.concatenate(test.statics)
-    outcomes = train.purchased_within(MAIN_HORIZON_DAYS)
+    train, later = (
+        baselines.Labelled(np.concatenate(part.features), part.purchased_within(MAIN_HORIZON_DAYS))
+        for part in (parts["train"], parts["calibrate"])
+    )
+    asked = np.concatenate(parts["test"].features)
+    few = baselines.recency_frequency
+    simple = baselines.Labelled(few(train.features), train.outcomes)
     return {
-        "logistic": baselines.logistic(features, outcomes, asked),
-        "lightgbm": baselines.boosted_trees(features, outcomes, asked, settings.seed),
+        "recency_frequency": baselines.logistic(simple)(few(asked)),
+        "logistic": baselines.logistic(train)(asked),
+        "lightgbm": baselines.boosted_trees(train, later, settings.seed)(asked),
     }
 
 
