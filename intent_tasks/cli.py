@@ -70,6 +70,14 @@ def migrate() -> None:
     migrate(load_settings())
 
 
+def _list_plants(wanted: bool) -> None:
+    if wanted:
+        from intent_tasks.simulator import planted
+
+        typer.echo(planted.described())
+        raise typer.Exit
+
+
 @app.command()
 def simulate(
     to: Annotated[str, typer.Option(help="`shop`: schema shop; else a folder, as Parquet")],
@@ -78,23 +86,30 @@ def simulate(
     last_day: Annotated[str, typer.Option(help="last shop day, YYYY-MM-DD")] = "2026-06-30",
     seed: Annotated[int, typer.Option(help="same seed, same rows")] = 7,
     plant: Annotated[list[str] | None, typer.Option(help="NAME or NAME=AMOUNT, see above")] = None,
+    _: Annotated[
+        bool, typer.Option("--plants", help="tell what can be planted", callback=_list_plants)
+    ] = False,
 ) -> None:
-    """Make a shop whose customers' hidden intent is known: events, products and customers.
+    """Make a shop whose customers' hidden intent is known.
 
-    Each customer is dormant, browsing, comparing, ready or sated on a day, and what they do follows
-    from that. All other parameters: intent_tasks/simulator/config.py.
+    Each customer is dormant, browsing, comparing, ready or sated on a day;
+    what they do follows from that. Events, products and customers are
+    written. All other parameters: intent_tasks/simulator/config.py.
 
-    Faults and changes are planted with --plant, as often as wanted; what was planted where is
-    written to answers.parquet, in the folder or in INTENT_HOME.
+    Faults and changes are planted with --plant, as often as wanted. What was
+    planted where is written to answers.parquet, in the folder or INTENT_HOME.
 
-    Plants: peak, drift, sale, price_jump, inflation, mix, coupon, late, duplicates, refunds, bots,
-    heavy, units, time_zone, half_day and poison; `--plant help` tells what their amounts are.
+    Plants: peak, drift, sale, price_jump, inflation, mix, coupon, late,
+    duplicates, refunds, bots, heavy, units, time_zone, half_day and poison;
+    --plants tells what each does and its usual amount.
     """
     from intent_tasks import simulator
     from intent_tasks.simulator import planted
 
     config = simulator.Config(customers=customers, days=days, last_day=_day(last_day), seed=seed)
     plants = planted.parse(plant or [])
+    if not to:
+        raise BadInput("--to is empty; name a folder, or `shop` for schema shop.")
     if to == "shop":
         rows = _simulated_shop(config, plants)
     else:

@@ -1,16 +1,22 @@
 """The simulated shop as Parquet files."""
 
 import errno
+import sys
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.console import Console
+from rich.progress import track
 
 from intent_tasks.errors import BadInput
 from intent_tasks.simulator.catalogue import catalogue, customers
 from intent_tasks.simulator.config import Config
 from intent_tasks.simulator.planted import PlantedShop
+
+ANSWERS = "answers.parquet"
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
@@ -32,7 +38,8 @@ def write(config: Config, folder: Path, plants: Mapping[str, float] | None = Non
         _stream([catalogue(config)], folder / "products.parquet")
         _stream([customers(config)], folder / "customers.parquet")
         shop = PlantedShop(config, plants or {})
-        rows = _stream(shop.events(BLOCKS_AT_ONCE), folder / "events.parquet")
+        rows = _stream(_shown(shop, config), folder / "events.parquet")
+        (folder / ANSWERS).unlink(missing_ok=True)  # of another shop that was here
         if plants:
             write_answers(shop, folder)
         return rows
@@ -46,16 +53,33 @@ def write(config: Config, folder: Path, plants: Mapping[str, float] | None = Non
 
 def write_answers(shop: PlantedShop, folder: Path) -> None:
     """Write what was planted into a shop whose events have been made."""
-    _stream([shop.answers()], folder / "answers.parquet")
+    _stream([shop.answers()], folder / ANSWERS)
+
+
+def _shown(shop: PlantedShop, config: Config) -> Iterable[pa.Table]:
+    """Yield the events, and show on a terminal how far they are."""
+    return track(
+        shop.events(BLOCKS_AT_ONCE),
+        "Events",
+        total=-(-config.blocks // BLOCKS_AT_ONCE),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
 
 
 def _stream(tables: Iterable[pa.Table], path: Path) -> int:
+    """Write a file that bears its name only once it is whole; return its rows."""
+    part = path.with_name(f"{path.name}.part")
+    tables = iter(tables)
+    first = next(tables)
     rows = 0
-    writer = None
-    for table in tables:
-        writer = writer or pq.ParquetWriter(path, table.schema)
-        writer.write_table(table)
-        rows += table.num_rows
-    if writer:
-        writer.close()
+    try:
+        with pq.ParquetWriter(part, first.schema) as writer:
+            for table in chain([first], tables):
+                writer.write_table(table)
+                rows += table.num_rows
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return rows

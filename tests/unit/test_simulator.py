@@ -168,6 +168,32 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path, inside):
         write(SMALL, tmp_path / "shop" / inside)
 
 
+def test_a_shop_does_not_land_where_no_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["simulate", "--to", "", "--customers", "5", "--days", "3"])
+    assert isinstance(result.exception, BadInput)
+    assert "name a folder" in str(result.exception)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_bears_its_name_only_once_it_is_whole(tmp_path, monkeypatch):
+    write(SMALL, tmp_path, {"late": 0.1})
+    before = (tmp_path / "events.parquet").read_bytes()
+
+    def broken(*_: object) -> None:
+        yield next(simulate(SMALL))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.PlantedShop, "events", broken)
+        with pytest.raises(KeyboardInterrupt):
+            write(replace(SMALL, seed=8), tmp_path)
+    assert (tmp_path / "events.parquet").read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
+    write(SMALL, tmp_path)
+    assert not (tmp_path / "answers.parquet").exists()  # they were of the shop before
+
+
 def test_a_full_disk_is_not_blamed_on_the_folder(tmp_path, monkeypatch):
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")

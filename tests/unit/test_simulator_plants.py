@@ -262,8 +262,9 @@ def test_an_unknown_plant_is_refused_with_all_that_are_known():
 
 
 def test_the_help_names_every_plant():
-    text = CliRunner().invoke(app, ["simulate", "--help"]).output
-    assert all(name in text for name in (*PLANTS, *CHANGES))
+    texts = [CliRunner().invoke(app, ["simulate", f"--{o}"]) for o in ("help", "plants")]
+    assert all(name in text.output for text in texts for name in (*PLANTS, *CHANGES))
+    assert [text.exit_code for text in texts] == [0, 0]
 
 
 def test_a_folder_gets_the_answers_too(tmp_path):
