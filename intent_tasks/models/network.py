@@ -10,7 +10,6 @@ Sources: Gensheimer & Narasimhan 2019, "A scalable discrete-time survival model 
 networks"; Zaheer et al. 2017, "Deep sets".
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -18,9 +17,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reads both when it loads
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import keras
 import tensorflow as tf
