@@ -15,10 +15,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
-
-import keras
 import tensorflow as tf
 from keras import layers, ops
 
