@@ -148,12 +148,12 @@ def measure(settings: Settings) -> None:
     print("search before, one customer:", search(settings, lone[:1]), flush=True)
     took = []
     for customer in lone:
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         clock = Clock()
         (erased,) = erasure.erase(settings, [customer], clock.say)
         took.append(time.perf_counter() - start)
         clock.say("")
-        print("       ", clock)
+        print(f"        {clock}; processor of this process {time.process_time() - used:.2f} s")
         print(f"{took[-1]:6.2f} s  {sum(erased.removed.values()):5} rows  {erased.removed}")
     start = time.perf_counter()
     erasure.erase(settings, together)

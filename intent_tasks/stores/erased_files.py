@@ -1,6 +1,7 @@
 """Remove customers from files: snapshots, scores, what training kept, and exported lists."""
 
 import csv
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -61,7 +62,8 @@ def _clear_scores(settings: Settings, day: date, bucket: int, people: People) ->
         scores = snapshots.read_scores(settings.home, day, bucket)
         theirs = _are(scores, "customer_key", people)
         gone: list[str] = scores["customer_key"].filter(theirs).to_pylist()
-        before = snapshots.write_scores(settings.home, day, bucket, scores)
+        path = snapshots.score_file(settings.home, day, bucket)
+        before = hashlib.sha256(path.read_bytes()).hexdigest()
         left = scores.filter(pc.invert(theirs))
         after = snapshots.write_scores(settings.home, day, bucket, left)
         changes = dict.fromkeys(("population", "scored"), -len(set(gone)))

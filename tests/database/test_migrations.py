@@ -61,7 +61,10 @@ def test_days_of_one_month_share_a_partition_and_any_day_finds_one(settings):
     [
         ("analyst", "SELECT * FROM intent.erasures"),
         ("analyst", "SELECT * FROM intent.customer_keys"),
+        ("analyst", "SELECT * FROM intent.erasure_requests"),
+        ("analyst", "SELECT intent.drop_predictions_before('2026-06-01')"),
         ("analyst", "DELETE FROM intent.predictions"),
+        ("pipeline", "DELETE FROM intent.exports"),
         ("analyst", "SELECT intent.ensure_partition('2026-06-01')"),
         ("pipeline", "DROP TABLE intent.predictions"),
         ("pipeline", "DELETE FROM intent.alembic_version"),
