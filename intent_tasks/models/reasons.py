@@ -9,6 +9,7 @@ activation differences", section 2.2 (gradient × input).
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from intent_tasks.core.encoding import PADDING, Encoded
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.models.batches import batches
 from intent_tasks.models.network import Network
-from intent_tasks.models.training import PREDICTED
+from intent_tasks.models.training import JIT_ROWS, PREDICTED
 
 MOST = 8
 """Events of a customer that are returned, because some say the same."""
@@ -53,7 +54,7 @@ def explain(network: Network, encoded: Encoded) -> Explained:
         np.full((count, MOST), PADDING, np.int64),
         np.zeros((count, MOST), np.float32),
     )
-    both = _both(network)
+    both = _both(network, count >= JIT_ROWS)
     for chosen, real, inputs in batches(encoded, network.size, PREDICTED):
         logits, effects, places = (np.asarray(values)[:real] for values in both(inputs))
         chosen = chosen[:real]
@@ -65,7 +66,8 @@ def explain(network: Network, encoded: Encoded) -> Explained:
     return found
 
 
-def _both(network: Network) -> Callable[[Any], Any]:
+@lru_cache(maxsize=2)
+def _both(network: Network, jit: bool) -> Callable[[Any], Any]:
     """Return the function from inputs to logits, strongest effects and their places."""
 
     def both(inputs: Any) -> Any:  # noqa: ANN401 - tensors
@@ -81,7 +83,7 @@ def _both(network: Network) -> Callable[[Any], Any]:
         places = tf.math.top_k(tf.abs(effects), MOST).indices
         return logits, tf.gather(effects, places, batch_dims=1), places
 
-    function: Callable[[Any], Any] = tf.function(both, reduce_retracing=True)
+    function: Callable[[Any], Any] = tf.function(both, jit_compile=jit, reduce_retracing=not jit)
     return function
 
 

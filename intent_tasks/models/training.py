@@ -26,7 +26,7 @@ from intent_tasks.models.sizes import Size
 
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2
-EPOCHS, STEPS = 6, 600
+EPOCHS, STEPS = 5, 360
 """Most passes over the training slice, more where it is small, so that they are as many steps as
 this; the step size falls to zero over all of them."""
 ROUND_STEPS = 600
@@ -103,6 +103,7 @@ def fit(
     plan: Plan,
     folder: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
+    look: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> list[dict[str, float]]:
     """Fit the weights, and keep those that say most of a later slice of time.
 
@@ -115,6 +116,7 @@ def fit(
         plan: how long it lasts.
         folder: keeps a checkpoint, from which the same call goes on after a kill.
         say: told a line after each look.
+        look: told what was seen; may end training by an exception.
 
     Raises:
         Refused: the loss is no number any more.
@@ -133,6 +135,7 @@ def fit(
     for losses, seconds in _rounds(train, progress, plan, network.size, step):
         progress.curve.append(_seen(network, later, progress, plan, losses, seconds))
         say(_line(progress.curve[-1], plan))
+        look(progress.curve[-1])
         if progress.curve[-1]["later_loss"] < progress.best - 1e-5:
             progress.best, progress.without_gain = progress.curve[-1]["later_loss"], 0
             best = network.whole.get_weights()

@@ -62,9 +62,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         Refused: too few customers purchased, the loss became no number, or somebody who was
             learned from was erased meanwhile.
     """
-    window = postgres.receipt_of(settings, "window", as_of_date)
-    if window is None:
-        raise BadInput(f"Run `intent step window --as-of-date {as_of_date}` first.")
+    window = window_of(settings, as_of_date)
     begun = time.monotonic()
     from intent_tasks.models.sizes import size_of
 
@@ -96,6 +94,18 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     with postgres.writing(settings, "train", as_of_date) as connection:
         postgres.record(connection, "train", as_of_date, receipt)
     return receipt
+
+
+def window_of(settings: Settings, as_of_date: date) -> Receipt:
+    """Return the receipt of the window of a day.
+
+    Raises:
+        BadInput: there is none.
+    """
+    window = postgres.receipt_of(settings, "window", as_of_date)
+    if window is None:
+        raise BadInput(f"Run `intent step window --as-of-date {as_of_date}` first.")
+    return window
 
 
 def digest_of(folder: Path) -> str:

@@ -16,7 +16,7 @@ from intent_tasks.core.slices import Rows
 from intent_tasks.core.vocabulary import event_code, learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.errors import BadInput, Refused
-from intent_tasks.models import checkpoint, files, network, reasons, training
+from intent_tasks.models import checkpoint, files, network, reasons, training, tuning
 from intent_tasks.models.encoders import ENCODERS
 from intent_tasks.models.sizes import SIZES, Size, size_of
 from intent_tasks.stores.snapshots import SCHEMA
@@ -264,3 +264,34 @@ def test_a_loss_that_is_no_number_ends_training(trained):
     plan = training.Plan(len(rows.first), 1)
     with pytest.raises(Refused, match="loss of the network became nan"):
         training.fit(built, source(bad), source(rows), plan)
+
+
+def test_a_search_tries_the_present_settings_first_and_returns_the_best(trained):
+    rows = rows_of(trained.events.slice(0, 3000), trained.vocabulary)
+    means = rows.encoded.statics.mean(axis=0).tolist()
+    moments = means, [1.0] * len(means)
+    said = []
+    found = tuning.Search(
+        Size(8, 4, 8, 1), trained.vocabulary, moments, source(rows), source(rows), 512, SEED
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "EPOCHS", 1)
+        patch.setattr(training, "STEPS", 1)
+        best = tuning.search(found, 60, said.append, most_trials=2)
+    assert len(said) == best["trials"] == 2
+    assert f"'learning_rate': {training.LEARNING_RATE}" in said[0]
+    assert best["later_loss"] == pytest.approx(
+        min(float(line.split("loss ")[1].split()[0]) for line in said), abs=1e-4
+    )
+
+
+def test_a_search_ends_when_its_time_is_over(trained):
+    rows = rows_of(trained.events.slice(0, 300), trained.vocabulary)
+    moments = tuple([[0.0] * rows.encoded.statics.shape[1]] * 2)
+    found = tuning.Search(
+        Size(8, 4, 8, 1), trained.vocabulary, moments, source(rows), source(rows), 512, SEED
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "EPOCHS", 1)
+        patch.setattr(training, "STEPS", 1)
+        assert tuning.search(found, 1e-3, lambda _: None)["trials"] == 1

@@ -1,0 +1,81 @@
+"""How fast the network scores, with reasons and without, beside plain `keras.predict`.
+
+Plain: every row padded to full length, no XLA, all rows in memory. Ours: batches trimmed to one of
+a few shapes; encoding the events is timed by itself, since both need it.
+Claims: 3 × plain; reasons cost at most half as much again as scoring, encoding included.
+Command: `python -m benchmarks.scoring [nano|small|base]` (minutes; nothing else should run).
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from benchmarks.training import made
+from intent_tasks.core.encoding import Encoded, encode
+from intent_tasks.core.history import history
+from intent_tasks.core.slices import Slices
+from intent_tasks.models import network, reasons, training
+from intent_tasks.models.sizes import size_of
+from intent_tasks.simulator.config import BLOCK
+
+CUSTOMERS, PLAIN_ROWS, TURNS = 4000, 2048, 4
+
+
+def seconds(works: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the least time of each, in turns, after a first that builds the graph."""
+    for work in works.values():
+        work()
+    least = dict.fromkeys(works, float("inf"))
+    for _ in range(TURNS):
+        for name, work in works.items():
+            begun = time.monotonic()
+            work()
+            least[name] = min(least[name], time.monotonic() - begun)
+    return least
+
+
+def encoded_test(found: Slices) -> tuple[Encoded, float]:
+    """Return the rows of one bucket and anchor, and the seconds that reading and encoding took."""
+    begun = time.monotonic()
+    everything = history(found.read(0), found.vocabulary, "UTC")
+    encoded = encode(everything, found.definition, found.split["test"][0])
+    return encoded, time.monotonic() - begun
+
+
+def main() -> None:
+    """Print the table."""
+    size = size_of(sys.argv[1] if len(sys.argv) > 1 else "nano", "gru")
+    network.deterministic(7)
+    with TemporaryDirectory() as folder:
+        found, architecture = made(CUSTOMERS, size, Path(folder), blocks=CUSTOMERS // BLOCK)
+        encoded, encoding = encoded_test(found)
+    built = network.build(architecture)
+    count = len(encoded.customers)
+    some = np.random.default_rng(7).permutation(count)[:PLAIN_ROWS]
+    inputs = encoded.batch(some, size.events, size.steps)
+    built.whole.compile(jit_compile=False)
+    works = {
+        "plain": lambda: built.whole.predict(inputs, batch_size=1024, verbose=0),
+        "ours": lambda: training.logits_of(built, encoded, False),
+        "ours, XLA": lambda: training.logits_of(built, encoded, True),
+        "ours with reasons": lambda: reasons.explain(built, encoded),
+    }
+    took = {name: time_ / count for name, time_ in seconds(works).items()}
+    took["plain"] *= count / len(some)
+    print(f"{size}: {count} customers of {encoded.event_count.mean():.0f} events; plain is")
+    print(f"keras.predict, padded to {size.events} events\n")
+    print("| | customers a second | × plain |\n|---|---|---|")
+    for name, one in took.items():
+        print(f"| {name} | {1 / one:.0f} | {took['plain'] / one:.1f} |")
+    alone, more = took["ours"], took["ours with reasons"]
+    both = (more + encoding / count) / (alone + encoding / count)
+    print(f"\nEncoding: {count / encoding:.0f} customers a second")
+    print(f"Reasons cost {more / alone:.2f} × the network alone, {both:.2f} × encoding and network")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Rows of a simulated shop, written and read bucket by bucket as the pipeline does."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from intent_tasks.core.anchors import evenly
+from intent_tasks.core.slices import Slices
+from intent_tasks.definition import Definition
+from intent_tasks.simulator import Config, catalogue, simulate
+from intent_tasks.stores.snapshots import SCHEMA
+
+ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
+DAYS = {"train": (40, 80), "calibrate": (83, 88), "test": (99, 112)}
+"""First and last anchor of each part, counted from the first day of the shop."""
+
+
+def snapshot(config: Config, events: pa.Table) -> pa.Table:
+    """Return events of the shop as `snapshots.read` would."""
+    goods = catalogue(config).select(["product_id", "category_path", "brand"])
+    table = events.rename_columns({"customer_id": "customer_key"}).join(goods, "product_id")
+    for field in SCHEMA:
+        if field.name not in table.column_names:
+            table = table.append_column(field.name, pa.nulls(table.num_rows, field.type))
+    return table.select(SCHEMA.names).cast(SCHEMA).sort_by(ORDER)
+
+
+def write(config: Config, folder: Path, blocks: int = 2) -> None:
+    """Write the events of a shop, a file for each bucket of `blocks` of customers."""
+    for number, events in enumerate(simulate(config, blocks)):
+        pq.write_table(snapshot(config, events), folder / f"{number:04d}.parquet")
+
+
+def slices(config: Config, folder: Path, anchors: int = 6) -> Slices:
+    """Return the slices of a shop that was written."""
+
+    def day(number: int) -> date:
+        return config.first_day + timedelta(days=number)
+
+    split = {part: evenly(day(first), day(last), anchors) for part, (first, last) in DAYS.items()}
+    files = sorted(folder.glob("*.parquet"))
+    return Slices(lambda n: pq.read_table(files[n]), len(files), split, Definition(), seed=7)

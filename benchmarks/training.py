@@ -1,0 +1,167 @@
+"""How fast the network learns, beside plain `keras.fit` of the same network on the same rows.
+
+Plain: every row padded to full length, no XLA, all rows in memory. Ours: batches trimmed to one of
+a few shapes and made while the ones before are learned; with XLA and without. Also: which share of
+the machine's peak of matrix products this is, and the memory for shops of two sizes.
+Claims: 2.5 × plain; memory does not grow with the customers (buckets grow with them).
+Command: `python -m benchmarks.training [nano|small|base]` (minutes; nothing else should run).
+"""
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.simulated_rows import slices, write
+from intent_tasks.core.slices import Rows, Slices
+from intent_tasks.core.vocabulary import vocabulary_sizes
+from intent_tasks.models import network, training
+from intent_tasks.models.batches import BATCH, batches
+from intent_tasks.models.sizes import Size, size_of
+from intent_tasks.simulator import Config
+
+CUSTOMERS, PLAIN_BATCHES, TURNS = 2000, 6, 3
+SHOPS = 1000, 4000
+"""Customers of the shops whose memory is compared."""
+
+
+def made(
+    customers: int, size: Size, folder: Path, blocks: int = 2
+) -> tuple[Slices, network.Architecture]:
+    """Return slices with their vocabulary, and how the network for them is built."""
+    shop = Config(customers=customers, seed=11)
+    write(shop, folder, blocks)
+    found = slices(shop, folder, anchors=4)
+    found.learn_vocabulary()
+    moments = found.survey().moments()
+    sizes = vocabulary_sizes(found.vocabulary)
+    return found, network.Architecture("gru", size, sizes, *moments)
+
+
+def plain(architecture: network.Architecture, rows: Rows) -> Callable[[], int]:
+    """Return a pass of `keras.fit` that returns how many rows it learned from."""
+    size, count = architecture.size, PLAIN_BATCHES * BATCH
+    chosen = np.random.default_rng(7).permutation(len(rows.first))[:count]
+    inputs = rows.encoded.batch(chosen, size.events, size.steps)
+    whole = network.build(architecture).whole
+    whole.compile(keras.optimizers.AdamW(1e-3), loss=network.hazard_loss, jit_compile=False)
+
+    def learn() -> int:
+        whole.fit(inputs, rows.first[chosen], batch_size=BATCH, epochs=1, verbose=0)
+        return count
+
+    return learn
+
+
+def ours(architecture: network.Architecture, rows: Rows, jit: bool) -> Callable[[], int]:
+    """Return a pass of our own."""
+    built = network.build(architecture)
+    optimizer = keras.optimizers.AdamW(1e-3)
+    optimizer.build(built.whole.trainable_variables)
+    step = training._step(built, optimizer, jit)
+
+    def learn() -> int:
+        for batch in training._fed(rows, architecture.size, BATCH, np.random.default_rng(7)):
+            loss = step(*batch)
+        float(loss)
+        return len(rows.first)
+
+    return learn
+
+
+def measured(ways: dict[str, Callable[[], int]]) -> Iterator[tuple[str, float, float]]:
+    """Yield name, best rows a second of several turns, and the seconds of the first turn."""
+    first = {name: _seconds(learn)[1] for name, learn in ways.items()}
+    best = dict.fromkeys(ways, 0.0)
+    for _ in range(TURNS):
+        for name, learn in ways.items():
+            count, seconds = _seconds(learn)
+            best[name] = max(best[name], count / seconds)
+    for name in ways:
+        yield name, best[name], first[name]
+
+
+def _seconds(learn: Callable[[], int]) -> tuple[int, float]:
+    begun = time.monotonic()
+    return learn(), time.monotonic() - begun
+
+
+def peak_flops() -> float:
+    """Return the operations a second of a large matrix product."""
+    side, rounds = 2048, 5
+    left = tf.random.normal((side, side))
+    product = tf.function(lambda: tf.reduce_sum(tf.matmul(left, left)))
+    float(product())
+    begun = time.monotonic()
+    for _ in range(rounds):
+        float(product())
+    return rounds * 2 * side**3 / (time.monotonic() - begun)
+
+
+def flops_a_row(built: network.Network, rows: Rows) -> float:
+    """Return the matrix products to learn from a row, on average, without padding."""
+    width = built.size.width
+    joined = built.embed.get_layer("event").kernel.shape[0]
+    events = np.minimum(rows.encoded.event_count, built.size.events).mean()
+    steps = np.minimum(rows.encoded.step_count, built.size.steps).mean()
+    per_step = built.read.get_layer("step").kernel.shape[0] * width
+    encoder = built.size.encoder_parameters("gru")
+    return float(3 * 2 * (events * joined * width + steps * (per_step + encoder)))
+
+
+def memory(customers: int, folder: Path) -> None:
+    """Print the peak memory of a pass over a shop, in MiB; nothing is kept of a bucket."""
+    found = slices(Config(customers=customers, seed=11), folder, anchors=4)
+    found._free = 0
+    found.learn_vocabulary()
+    for rows in found.source("train")(0, 0):
+        for _ in batches(rows.encoded, size_of("nano", "gru")):
+            pass
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def peak_mib(customers: int) -> float:
+    """Return the peak memory of a process of its own."""
+    with TemporaryDirectory() as folder:
+        write(Config(customers=customers, seed=11), Path(folder))
+        command = [sys.executable, "-m", "benchmarks.training", "--memory", str(customers), folder]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    """Print the table."""
+    if "--memory" in sys.argv:
+        return memory(int(sys.argv[-2]), Path(sys.argv[-1]))
+    size = size_of(sys.argv[1] if len(sys.argv) > 1 else "nano", "gru")
+    network.deterministic(7)
+    with TemporaryDirectory() as folder:
+        found, architecture = made(CUSTOMERS, size, Path(folder))
+        rows = next(found.source("train")(0, 0))
+    print(f"{size}: {len(rows.first)} rows of {rows.encoded.event_count.mean():.0f} events\n")
+    print("| | rows a second | × plain | first pass, s |\n|---|---|---|---|")
+    ways = {f"keras.fit, padded to {size.events} events": plain(architecture, rows)}
+    ways |= {"ours": ours(architecture, rows, False), "ours, XLA": ours(architecture, rows, True)}
+    best, slow = 0.0, 0.0
+    for name, speed, first in measured(ways):
+        slow, best = slow or speed, max(best, speed)
+        print(f"| {name} | {speed:.0f} | {speed / slow:.1f} | {first:.0f} |")
+    work = best * flops_a_row(network.build(architecture), rows)
+    peak = peak_flops()
+    print(f"\nMatrix products: {work / 1e9:.1f} of {peak / 1e9:.0f} GFLOP/s ({work / peak:.1%})")
+    for customers in SHOPS:
+        print(
+            f"Peak memory to make the rows of {customers} customers: {peak_mib(customers):.0f} MiB"
+        )
+    return None
+
+
+if __name__ == "__main__":
+    main()

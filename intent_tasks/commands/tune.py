@@ -1,0 +1,50 @@
+"""`intent tune`: search for better settings of the network."""
+
+from datetime import date
+from typing import Annotated, Any
+
+import typer
+
+from intent_tasks.commands.arguments import day
+from intent_tasks.errors import BadInput
+from intent_tasks.settings import Settings, load_settings
+
+app = typer.Typer()
+
+
+@app.command()
+def tune(
+    as_of_date: Annotated[str, typer.Option(help="shop day whose window is trained, YYYY-MM-DD")],
+    minutes: Annotated[float, typer.Option(help="no trial begins after that")] = 30.0,
+) -> None:
+    """Search for better settings of the network on the window of a day; docs/model.md."""
+    if minutes <= 0:
+        raise BadInput(f"--minutes {minutes}; it must be more than 0.")
+    best = _search(load_settings(), day(as_of_date), 60 * minutes)
+    typer.echo(f"{best['trials']} trials; least loss on later days {best['later_loss']:.4f} with:")
+    for name in ("encoder", "width", "learning_rate", "weight_decay"):
+        typer.echo(f"  {name}: {best[name]}")
+
+
+def _search(settings: Settings, as_of_date: date, seconds: float) -> dict[str, Any]:
+    from intent_tasks.models.sizes import size_of
+    from intent_tasks.steps.train import slices_of, window_of
+
+    size = size_of(settings.model_size, settings.model_encoder)
+    slices = slices_of(settings, window_of(settings, as_of_date))
+    slices.learn_vocabulary()
+    survey = slices.survey()
+    survey.require_buyers()
+    from intent_tasks.models import network, tuning
+
+    network.deterministic(settings.seed)
+    found = tuning.Search(
+        size,
+        slices.vocabulary,
+        survey.moments(),
+        slices.source("train"),
+        slices.source("calibrate"),
+        survey.rows["train"],
+        settings.seed,
+    )
+    return tuning.search(found, seconds, lambda line: typer.echo(line, err=True))
