@@ -202,7 +202,7 @@ def test_what_cannot_be_built_is_refused_by_name():
 
 def test_a_killed_training_goes_on_to_the_same_weights(trained, tmp_path):
     """Four parts in two passes; the first try dies in the second pass."""
-    rows = rows_of(trained.events.slice(0, 3000), trained.vocabulary)
+    rows = rows_of(trained.events.slice(0, 1500), trained.vocabulary)
 
     def fitted(folder, source_):
         network.deterministic(SEED)
@@ -211,7 +211,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(trained, tmp_path):
             patch.setattr(training, "EPOCHS", 2)
             patch.setattr(training, "STEPS", 1)
             patch.setattr(training, "ROUND_STEPS", 1)
-            plan = training.Plan(2 * len(rows.first), 1, batch=128)
+            plan = training.Plan(2 * len(rows.first), 1, batch=64)
             training.fit(built, source_, source(rows), plan, folder)
         return built.whole.get_weights()
 
@@ -267,7 +267,7 @@ def test_a_loss_that_is_no_number_ends_training(trained):
 
 
 def test_a_search_tries_the_present_settings_first_and_returns_the_best(trained):
-    rows = rows_of(trained.events.slice(0, 3000), trained.vocabulary)
+    rows = rows_of(trained.events.slice(0, 300), trained.vocabulary)
     means = rows.encoded.statics.mean(axis=0).tolist()
     moments = means, [1.0] * len(means)
     said = []
