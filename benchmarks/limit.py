@@ -8,7 +8,7 @@ Command: `python -m benchmarks.limit` (one minute). After `make demo`, `python -
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -33,6 +33,9 @@ SHOP = Config(customers=12_000, seed=11)
 """Larger than the demo's and of another seed."""
 
 TRAIN, LATER, TEST = range(45, 66, 4), range(80, 82), range(95, 113, 6)
+DEMO_TRAIN, DEMO_LATER = range(45, 76, 4), range(92, 97)
+"""Days of anchors to learn from, and to stop learning by; those of the demo end before its scores.
+"""
 
 
 class Shop:
@@ -94,36 +97,48 @@ def compared() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def of_the_demo() -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return the same for the scores of the demo, on the days whose outcomes lie in the shop."""
-    settings, config = load_settings(), Config()
-    people = customers(config)
-    seen = observe(config, pa.concat_tables(simulate(config)), people)
-    key = settings.identity_key.get_secret_value().encode()
+    """Return the same for the scores of the demo, on the days whose outcomes lie in the shop.
+
+    LightGBM learns from anchors whose outcomes are known before the first of those days.
+    """
+    shop, parts = Shop(Config()), []
+    train, later = (labelled(shop, days) for days in (DEMO_TRAIN, DEMO_LATER))
+    trees = baselines.boosted_trees(train, later, 7)
+    for day, names, chance in champion_scores(shop.config):
+        who = customers_called(names, shop.people)
+        known, features, outcome = shop.anchor(day)
+        rows = np.searchsorted(known, who, sorter=np.argsort(known))
+        rows = np.argsort(known)[np.minimum(rows, len(known) - 1)]
+        same = known[rows] == who  # all but who did something at midnight
+        said = trees(features[rows]), chance, limit(shop.config, shop.seen, day, who)
+        parts.append([values[same] for values in (outcome[rows], *said)])
+    if not parts:
+        sys.exit("No scores in INTENT_HOME whose outcomes are known; run `make demo` first.")
+    truth, *said = (np.concatenate(values) for values in zip(*parts, strict=True))
+    names = ("base rate", "LightGBM", "model of the demo", "limit")
+    return truth, dict(zip(names, (np.full(len(truth), train.outcomes.mean()), *said), strict=True))
+
+
+def champion_scores(config: Config) -> Iterator[tuple[int, list[str], np.ndarray]]:
+    """Yield day, customer keys and probabilities of each file of scores that can be judged."""
+    home = load_settings().home
+    for date, bucket in snapshots.scored(home):
+        day = (date - config.first_day).days
+        if day + MAIN_HORIZON_DAYS < config.days:
+            scores = snapshots.read_scores(home, date, bucket)
+            scores = scores.filter(pc.equal(scores["role"], "champion"))
+            chance = scores[f"probability_{MAIN_HORIZON_DAYS}d"].to_numpy()
+            yield day, scores["customer_key"].to_pylist(), chance
+
+
+def customers_called(names: list[str], people: pa.Table) -> np.ndarray:
+    """Return the numbers of the customers of those keys."""
+    key = load_settings().identity_key.get_secret_value().encode()
     keys = customer_keys(people["customer_id"].to_pylist(), key)
     place = {name: number for number, name in enumerate(keys)}
-    truth, model, best = [], [], []
-    for date, bucket in snapshots.scored(settings.home):
-        day = (date - config.first_day).days
-        if day + MAIN_HORIZON_DAYS >= config.days:
-            continue  # what came true lies beyond the shop's last day
-        scores = snapshots.read_scores(settings.home, date, bucket)
-        scores = scores.filter(pc.equal(scores["role"], "champion"))
-        names = scores["customer_key"].to_pylist()
-        if not place.keys() >= set(names):
-            sys.exit("INTENT_HOME has scores of another shop than the default simulated one.")
-        who = np.array([place[name] for name in names])
-        truth.append(bought(seen, day)[who])
-        model.append(scores[f"probability_{MAIN_HORIZON_DAYS}d"].to_numpy())
-        best.append(limit(config, seen, day, who))
-    if not truth:
-        sys.exit("No scores in INTENT_HOME; run `make demo` first.")
-    outcome = np.concatenate(truth)
-    base = np.full(len(outcome), outcome.mean())
-    return outcome, {
-        "base rate": base,
-        "model": np.concatenate(model),
-        "limit": np.concatenate(best),
-    }
+    if not place.keys() >= set(names):
+        sys.exit("INTENT_HOME has scores of another shop than the default simulated one.")
+    return np.array([place[name] for name in names])
 
 
 def main() -> None:
