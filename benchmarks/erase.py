@@ -158,7 +158,7 @@ def measure(settings: Settings) -> None:
     start = time.perf_counter()
     erasure.erase(settings, together)
     print(f"{TOGETHER} customers at once: {time.perf_counter() - start:.2f} s")
-    print("search after, all of them:", search(settings, [*lone, *together]))
+    print("search after, the single ones:", search(settings, lone), flush=True)
     print(
         f"one customer: {sorted(took)[len(took) // 2]:.2f} s median of {len(took)}, "
         f"{min(took):.2f} to {max(took):.2f}"

@@ -119,6 +119,7 @@ class Intake:
         numbers = self._arrived_on(block)
         with postgres.changing(self._settings.pipeline_url, "customer_keys") as connection:
             block, numbers = self._without_erased(connection, block, numbers)
+            identity.check_key(self._settings, connection)  # it may have been rotated meanwhile
             rules = broken_rules(block, repeats=False)
             usable = pc.equal(rules, OK)
             good, of_good = block.filter(usable), numbers[_mask(usable)]
@@ -236,6 +237,7 @@ class Intake:
         settings = self._settings
         none = pa.array([], pa.string())
         gone = identity.tombstones(connection).get(settings.identity_key_id, none)
+        identity.check_key(settings, connection)
         later = self._repeats(on, gone)
         day.broken[AGAIN] += later.num_rows
         if day.broken.total() > day.limit:
