@@ -10,7 +10,7 @@ from intent_tasks.errors import IntentError, Refused
 from intent_tasks.local.installation import Installation
 from intent_tasks.local.supervisor import PROGRAMS, Supervisor
 from intent_tasks.settings import Settings, load_settings
-from intent_tasks.stores import postgres, registry
+from intent_tasks.stores import conservation, postgres, registry
 from intent_tasks.tables import runs
 
 STEPS_SHOWN = ("extract", "publish", "measure", "register")
@@ -27,7 +27,7 @@ def status(home: Path, console: Console) -> None:
         raise Refused(f"There is no installation in {home}: start one with `intent up`.")
     console.print(_servers(installation))
     settings = load_settings()
-    for part in (_champion, _days):
+    for part in (_champion, _days, _kept):
         try:
             console.print(part(settings))
         except IntentError as error:
@@ -71,3 +71,14 @@ def _days(settings: Settings) -> Table:
         for step, day, finished_at in sorted(connection.execute(query).tuples()):
             table.add_row(step, day.isoformat(), f"{finished_at:%Y-%m-%d %H:%M} UTC")
     return table
+
+
+def _kept(settings: Settings) -> str:
+    """Say whether everything is accounted for, and what is older than its rows."""
+    with postgres.reading(settings.pipeline_url) as connection:
+        breaches = conservation.breaches(connection)
+        stale = conservation.stale(connection, settings)
+    said = [f"[red]{day}: {breach}[/red]" for day, breach in breaches]
+    if stale:
+        said.append(f"Published from other rows than there are now: {conservation.spans(stale)}")
+    return "\n".join(said) or "Every row and every customer is accounted for."

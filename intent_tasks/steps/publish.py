@@ -11,7 +11,7 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import consent, identity, postgres, snapshots
+from intent_tasks.stores import consent, conservation, identity, postgres, snapshots
 from intent_tasks.tables import customer_keys, erasures, predictions, promotions
 
 _scores = sa.table(
@@ -33,6 +33,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
     Raises:
         BadInput: the day is not pinned, or a bucket is not scored with the pinned version.
+        Refused: a row or a customer of the day is not accounted for.
     """
     identity.check_key(settings)
     pin, scores = _finished(settings, as_of_date)
@@ -52,6 +53,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
             **counts,
         }
         postgres.record(connection, "publish", as_of_date, receipt)
+        conservation.check(connection, as_of_date)
     return receipt
 
 

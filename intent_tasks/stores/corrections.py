@@ -8,6 +8,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput
+from intent_tasks.formats.convert import SCHEMA
 from intent_tasks.stores.quarantine import Correction
 from intent_tasks.tables import events
 
@@ -23,6 +24,8 @@ def parse(assignments: Sequence[str]) -> Correction:
 
 def _assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
+    if name == "ingested_at":
+        raise BadInput("ingested_at says when a row arrived, which is past: it stays as it is.")
     if not equals or name not in events.c:
         raise BadInput(
             f"{text!r} corrects nothing: write COLUMN=VALUE with a column of {events.fullname}: "
@@ -72,3 +75,31 @@ def apply(rows: pa.Table, corrections: Sequence[Correction]) -> pa.Table:
 def _read(name: str, value: Any) -> Any:  # noqa: ANN401 - what a column holds
     is_time = isinstance(events.c[name].type, sa.DateTime) and value is not None
     return datetime.fromisoformat(value) if is_time else value
+
+
+def event(payload: Correction, correction: Correction) -> pa.Table:
+    """Return the event that a row set aside is with its correction, one row, columns of the shop.
+
+    Raises:
+        BadInput: a value is not of the type of its column; it is named.
+    """
+    said = payload | correction
+    typed: dict[str, Any] = {}
+    for field in SCHEMA:
+        value = said.get(field.name)
+        try:
+            typed[field.name] = _value(field.name, value)
+            pa.scalar(typed[field.name], field.type)
+        except (ValueError, OverflowError, pa.ArrowInvalid):
+            raise BadInput(
+                f"{field.name} of the row is {str(value)[:100]!r}, which is no "
+                f"{_kind(events.c[field.name].type)}. Correct it with --set {field.name}=VALUE."
+            ) from None
+    return pa.Table.from_pylist([typed], SCHEMA)
+
+
+def _value(name: str, value: Any) -> Any:  # noqa: ANN401 - what a column holds
+    wanted = events.c[name].type
+    if value is None or isinstance(wanted, sa.Text):
+        return None if value is None else str(value)
+    return _read(name, _typed(wanted, str(value)))

@@ -59,7 +59,8 @@ def score(settings, day, probability_of=lambda customer: 0.25, version=1):
         ]
         scores = pa.Table.from_pylist(rows, snapshots.SCORES)
         digest = snapshots.write_scores(settings.home, day, bucket, scores)
-        receipt = {"digest": digest, "model_version": version, "scored": len(rows)}
+        counts = {"population": len(rows), "scored": len(rows), "skipped_without_consent": 0}
+        receipt = {"digest": digest, "model_version": version, **counts}
         with postgres.writing(settings, "score", day, bucket) as connection:
             postgres.record(connection, "score", day, receipt, bucket)
 

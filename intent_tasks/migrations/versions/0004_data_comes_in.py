@@ -21,12 +21,14 @@ def upgrade() -> None:
     _hide_small_groups()
     _decide_on_quarantine()
     op.execute(OLD_PARTITIONS)
+    op.execute(CONSERVATION)
     _make_collected_files()
     _make_contract_results()
 
 
 def downgrade() -> None:
     """Undo it."""
+    op.execute("DROP VIEW intent.conservation")
     op.drop_table("collected_files", schema="intent")
     op.execute("REVOKE ALL ON intent.quarantine FROM intent_shop_owner")
     op.execute("REVOKE ALL ON SCHEMA intent FROM intent_shop_owner")
@@ -312,4 +314,79 @@ COMMENT ON FUNCTION intent.drop_predictions_before IS
     'Drops the partitions of predictions that hold only days before this one.';
 REVOKE ALL ON FUNCTION intent.drop_predictions_before FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION intent.drop_predictions_before TO intent_pipeline;
+"""
+
+
+CONSERVATION = """
+CREATE VIEW intent.conservation AS
+WITH arrived AS (
+    SELECT as_of_date,
+           (receipt->>'rows_in_warehouse')::bigint AS rows_in_warehouse,
+           (receipt->>'rows_in_snapshot')::bigint AS rows_in_snapshot,
+           (receipt->>'rows_quarantined')::bigint AS rows_quarantined,
+           (receipt->>'rows_erased')::bigint AS rows_erased,
+           (SELECT count(*) FROM intent.quarantine AS q
+            WHERE q.source = 'shop.events ' || r.as_of_date AND q.state <> 'released')
+               AS rows_set_aside
+    FROM intent.runs AS r
+    WHERE step = 'snapshot'
+),
+scored AS (
+    SELECT s.as_of_date,
+           sum((s.receipt->>'population')::bigint) AS population,
+           sum((s.receipt->>'scored')::bigint) AS scored,
+           sum((s.receipt->>'skipped_without_consent')::bigint) AS skipped
+    FROM intent.runs AS s
+    JOIN intent.runs AS pin
+      ON pin.step = 'pin' AND pin.as_of_date = s.as_of_date
+     AND pin.receipt->'buckets' @> to_jsonb(s.bucket)
+    WHERE s.step = 'score'
+    GROUP BY s.as_of_date
+),
+published AS (
+    SELECT as_of_date,
+           (receipt->>'scored')::bigint AS rows_scored,
+           (receipt->>'rows')::bigint AS rows_published,
+           (receipt->>'erased')::bigint AS rows_of_erased,
+           (receipt->>'withdrawn')::bigint AS rows_withdrawn,
+           (SELECT count(*) FROM intent.predictions AS p WHERE p.as_of_date = r.as_of_date)
+               AS rows_in_table
+    FROM intent.runs AS r
+    WHERE step = 'publish'
+),
+sums AS (
+    SELECT *,
+        concat_ws('; ',
+            CASE WHEN rows_in_warehouse <> rows_in_snapshot + rows_quarantined + rows_erased
+                 THEN format('%s rows in the warehouse, but %s in the snapshot, %s in quarantine, '
+                             '%s of erased customers', rows_in_warehouse, rows_in_snapshot,
+                             rows_quarantined, rows_erased) END,
+            -- When all are gone, they were older than the limit of their place.
+            CASE WHEN rows_set_aside NOT IN (0, rows_quarantined)
+                 THEN format('%s rows were set aside, but %s are in intent.quarantine',
+                             rows_quarantined, rows_set_aside) END,
+            CASE WHEN population <> scored + skipped
+                 THEN format('%s customers in the population, but %s scored, %s without consent',
+                             population, scored, skipped) END,
+            CASE WHEN scored NOT BETWEEN rows_published + rows_withdrawn AND rows_scored
+                 THEN format('%s customers scored, but %s published of %s',
+                             scored, rows_published, rows_scored) END,
+            CASE WHEN rows_scored <> rows_published + rows_of_erased + rows_withdrawn
+                 THEN format('%s rows scored, but %s published, %s of erased customers, '
+                             '%s withdrawn', rows_scored, rows_published, rows_of_erased,
+                             rows_withdrawn) END,
+            -- The same: a partition is dropped whole.
+            CASE WHEN rows_in_table NOT IN (0, rows_published)
+                 THEN format('%s rows published, but %s in intent.predictions',
+                             rows_published, rows_in_table) END
+        ) AS breach
+    FROM arrived
+    FULL JOIN scored USING (as_of_date)
+    FULL JOIN published USING (as_of_date)
+)
+SELECT *, breach = '' AS holds FROM sums;
+COMMENT ON VIEW intent.conservation IS
+    'Per shop day: rows in the warehouse = in the snapshot + quarantined + erased; population ='
+    ' scored + skipped; scored = published + erased + withdrawn. Whether all of it holds.';
+GRANT SELECT ON intent.conservation TO intent_pipeline, intent_analyst;
 """

@@ -1,0 +1,160 @@
+"""Decide about rows that were set aside: they go in, or they stay out for good.
+
+A row of the warehouse that is released is not put into a file: the decision is written down, the
+day of its arrival is copied again, and the copy honours it. So the day comes out as if the row had
+always been right. A line of a file goes to `shop.events`, where the copy finds it.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+from intent_tasks.core.rules import OK, broken_rules
+from intent_tasks.errors import BadInput, Refused
+from intent_tasks.settings import Settings
+from intent_tasks.steps import extract
+from intent_tasks.stores import (
+    conservation,
+    corrections,
+    landing,
+    postgres,
+    quarantine,
+    shop,
+    snapshots,
+    source,
+)
+from intent_tasks.stores.quarantine import DROPPED, RELEASED, Correction, Found
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What somebody decides about rows.
+
+    Args:
+        by: who.
+        reason: why.
+        correction: column → value that the rows get; none: they are accepted as they are.
+    """
+
+    by: str
+    reason: str
+    correction: Correction
+
+
+def obstacle(row: Found, correction: Correction) -> str:
+    """Return why a row cannot go in with a correction; empty: it can, as far as it is seen here.
+
+    Raises:
+        BadInput: a value is not of the type of its column.
+    """
+    if row.state == RELEASED:
+        return "it is released already"
+    day = quarantine.day_of(row.source)
+    if not row.replayable:
+        return "" if day else "its payload was cut: correct the file and collect it again"
+    if day and "occurred_at" in correction and row.payload.get("ingested_at") is None:
+        return "when it occurred is when it arrived: correct that in the warehouse"
+    broken = broken_rules(corrections.event(row.payload, correction), accepted=True)[0].as_py()
+    return "" if broken == OK else f"then {broken}: correct it with --set"
+
+
+def release(settings: Settings, rows: Sequence[Found], decision: Decision) -> list[date]:
+    """Let rows in; return the published days that were made without them.
+
+    Raises:
+        BadInput: a row cannot go in; none did.
+        Refused: this installation may not write to the shop, or the warehouse no longer holds the
+            day.
+    """
+    for row in rows:
+        if why := obstacle(row, decision.correction):
+            raise BadInput(
+                f"Row {row.digest[:12]} of {row.source} cannot go in: {why}. Nothing was changed."
+            )
+    lines = [row for row in rows if quarantine.day_of(row.source) is None]
+    touched = {day for row in rows if (day := quarantine.day_of(row.source))}
+    _require_rows_of(settings, touched)
+    if lines:
+        touched |= _send(settings, lines, decision)
+    for day in sorted(touched):
+        of_day = [row for row in rows if row.source == quarantine.arrivals_of(day)]
+        _decide(settings, day, of_day, RELEASED, decision)
+        if snapshots.manifest(settings.home, day) is not None:
+            extract.complete_snapshots(settings, day, day)
+    return stale(settings)
+
+
+def drop(settings: Settings, rows: Sequence[Found], decision: Decision) -> list[date]:
+    """Leave rows out for good; return the published days that were made with one of them."""
+    was_released = {row.source for row in rows if row.state == RELEASED}
+    if any(quarantine.day_of(name) is None for name in was_released):
+        raise BadInput("A released line of a file is in shop.events: delete it there.")
+    for name in sorted({row.source for row in rows}):
+        of_source = [row for row in rows if row.source == name]
+        day = quarantine.day_of(name)
+        if day is None:
+            with postgres.changing(settings.pipeline_url, "quarantine") as connection:
+                quarantine.decide(connection, of_source, DROPPED, decision.by, decision.reason)
+            continue
+        _decide(settings, day, of_source, DROPPED, decision)
+        if name in was_released:
+            extract.complete_snapshots(settings, day, day)
+    return stale(settings)
+
+
+def _decide(
+    settings: Settings, day: date, rows: Collection[Found], state: str, decision: Decision
+) -> None:
+    """Write the decision down and, where it changes the day, that its snapshot is not true."""
+    with postgres.writing(settings, snapshots.STEP, day) as connection:
+        quarantine.decide(
+            connection, rows, state, decision.by, decision.reason, decision.correction
+        )
+        receipt = postgres.recorded_receipt(connection, snapshots.STEP, day)
+        changes = state == RELEASED or any(row.state == RELEASED for row in rows)
+        if receipt and rows and changes:
+            postgres.amend(connection, snapshots.STEP, day, receipt | {"digest": ""})
+
+
+def _require_rows_of(settings: Settings, days: Collection[date]) -> None:
+    """Make sure that the warehouse still holds what a day was copied from: it is copied again."""
+    if not days:
+        return
+    with source.warehouse(settings) as warehouse:
+        found = warehouse.arrived(days)
+    for day in sorted(days):
+        receipt = postgres.receipt_of(settings, snapshots.STEP, day) or {}
+        if found[day].rows < receipt.get("rows_in_warehouse", 0):
+            raise Refused(
+                f"The warehouse holds {found[day].rows} rows that arrived on {day}, and held "
+                f"{receipt['rows_in_warehouse']} when they were copied: copying the day again "
+                "would lose the others. Nothing was changed. Put them back, or add the corrected "
+                "row to shop.events as one that arrives today."
+            )
+
+
+def _send(settings: Settings, lines: Sequence[Found], decision: Decision) -> set[date]:
+    """Put corrected lines of files into the shop; return the days on which they arrive there."""
+    events = pa.concat_tables(
+        [corrections.event(line.payload, decision.correction) for line in lines]
+    )
+    if not all(rule == OK for rule in broken_rules(events, accepted=True).to_pylist()):
+        raise BadInput("Two of these lines have one event_id: release the one that is right.")
+    with postgres.changing(shop.owner_url(settings), "collect") as connection:
+        landing.append(connection, events, expect_known=True)
+    with postgres.changing(settings.pipeline_url, "quarantine") as connection:
+        quarantine.decide(
+            connection, lines, RELEASED, decision.by, decision.reason, decision.correction
+        )
+    zone = ZoneInfo(settings.time_zone)
+    arrived = [row["ingested_at"] or row["occurred_at"] for row in events.to_pylist()]
+    return {at.astimezone(zone).date() for at in arrived}
+
+
+def stale(settings: Settings) -> list[date]:
+    """Return the published days that were made from other rows than there are now."""
+    with postgres.reading(settings.pipeline_url) as connection:
+        return conservation.stale(connection, settings)
