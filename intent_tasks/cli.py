@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from intent_tasks.commands import collect, privacy, tune
-from intent_tasks.commands import collect, privacy, quarantine
+from intent_tasks.commands import collect, privacy, quarantine, tune
 from intent_tasks.commands.arguments import day as _day
 from intent_tasks.errors import BadInput, IntentError, TemporaryFailure
 from intent_tasks.lifeline import end_when_closed
