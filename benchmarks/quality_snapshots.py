@@ -1,0 +1,100 @@
+"""The network and the baselines on real shops, as customers on a day: who purchases afterwards.
+
+retailrocket: within 7 days, split as the step `window` does. online_retail: within 30 days, anchors
+on day 60 … 214 every fifth, stopped and calibrated on day 245, tested on day 280, 310 and 340.
+
+Command: `python -m benchmarks.quality_snapshots retailrocket PATH/events.csv`
+or `python -m benchmarks.quality_snapshots online_retail PATH/online_retail.parquet`
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from benchmarks import quality_compared as compared
+from benchmarks import quality_events
+from intent_tasks.core.anchors import NEVER, split_days
+from intent_tasks.core.encoding import encode, join
+from intent_tasks.core.history import History, history
+from intent_tasks.core.slices import PARTS, Rows, Slices
+from intent_tasks.core.vocabulary import learn_vocabulary
+from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
+
+SMALL = {"min_data_in_leaf": 20, "num_leaves": 7, "learning_rate": 0.02}
+"""Of the trees: shops of a few thousand customers."""
+RETAIL_DAYS = {"train": range(60, 215, 5), "calibrate": [245], "test": [280, 310, 340]}
+RETAIL_HORIZON_DAYS = 30
+FIRST_ANCHOR_DAY = 30
+
+
+def _days(events: pd.DataFrame) -> tuple[date, date]:
+    first, last = (datetime.fromtimestamp(int(s), UTC).date()
+                   for s in (events["second"].min(), events["second"].max()))  # fmt: skip
+    return first, last
+
+
+def retailrocket(path: Path, asked: object) -> None:
+    events = quality_events.retailrocket(path)
+    first, last = _days(events)
+    split = split_days(
+        first + timedelta(days=FIRST_ANCHOR_DAY), last - timedelta(days=max(HORIZONS_DAYS))
+    )
+    assert split is not None
+    days = {"train": split.train, "calibrate": split.calibrate, "test": split.test}
+    whole = quality_events.table(events)
+    slices = Slices(lambda _: whole, 1, days, Definition(), 7)
+    slices.learn_vocabulary()
+    sources = {part: slices.source(part) for part in PARTS}
+    (test,) = sources["test"](0, 0)
+    _shown("retailrocket", sources, slices.vocabulary, test, asked, MAIN_HORIZON_DAYS)
+
+
+def online_retail(path: Path, asked: object) -> None:
+    events = quality_events.online_retail(path)
+    first, _ = _days(events)
+    whole = quality_events.table(events)
+    anchors = {p: [first + timedelta(days=n) for n in days] for p, days in RETAIL_DAYS.items()}
+    definition = Definition(population_days=400, history_days=400)
+    end = definition.day_end(anchors["train"][-1])
+    known = whole.filter(pa.compute.less(whole["ingested_at"], pa.scalar(end)))
+    vocabulary = learn_vocabulary([known])
+    everything = history(whole, vocabulary, "UTC")
+    rows = {part: _rows(everything, definition, days) for part, days in anchors.items()}
+    sources = {part: compared.source(found) for part, found in rows.items()}
+    _shown("online_retail", sources, vocabulary, rows["test"], asked, min(HORIZONS_DAYS))
+
+
+def _rows(everything: History, definition: Definition, anchors: Sequence[date]) -> Rows:
+    """Return rows whose first interval is this task's horizon: in it, or never."""
+    encoded, labels = [], []
+    for anchor in anchors:
+        encoded.append(encode(everything, definition, anchor))
+        start = int(definition.day_end(anchor).timestamp())
+        ahead = (everything.occurred >= start) & everything.is_purchase
+        ahead &= everything.occurred < start + RETAIL_HORIZON_DAYS * 86_400
+        bought = np.isin(encoded[-1].customers, everything.customer[ahead])
+        labels.append(np.where(bought, 0, NEVER).astype(np.int32))
+    return Rows(join(encoded), np.concatenate(labels))
+
+
+def _shown(title, sources, vocabulary, test, asked, horizon_days) -> None:  # noqa: ANN001
+    models = compared.Models(sources, vocabulary, asked, horizon_days, **SMALL)
+    outcomes = test.purchased_within(horizon_days)
+    compared.show(title, models.said(test), outcomes, test.encoded.customers)
+
+
+def main() -> None:
+    """Print the table of one shop."""
+    parser = compared.options(__doc__)
+    parser.add_argument("shop", choices=["retailrocket", "online_retail"])
+    parser.add_argument("path", type=Path)
+    asked = parser.parse_args()
+    {"retailrocket": retailrocket, "online_retail": online_retail}[asked.shop](asked.path, asked)
+
+
+if __name__ == "__main__":
+    main()
