@@ -5,11 +5,16 @@ one would be a weaker opponent than it need be. Every number below was chosen on
 test days; `docs/quality.md` says what else was tried.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+# Threads that wait must not spin: where cores are shared, that made the trees 25 times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from lightgbm import Booster, Dataset, early_stopping, train
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
