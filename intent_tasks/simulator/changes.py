@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from intent_tasks.simulator.catalogue import ROOTS
 from intent_tasks.simulator.config import Config, Numbers
 
 WEEK, FOREVER = 7, 10**6
@@ -75,7 +76,7 @@ CHANGES = {
         "prices", 2 / 3, _inflation, 1.25, 0.1, 10, f"the same, reached evenly {_THIRD}"
     ),
     "mix": Change(
-        "mix", 2 / 3, _mix, 5, 0, 100, f"drift of product mix: factor on one department {_THIRD}"
+        "mix", 2 / 3, _mix, 5, 0, 100, f"drift of mix: factor on department {ROOTS[0]} {_THIRD}"
     ),
     "coupon": Change(
         "coupon", 3 / 4, _week, 2, 0, 10, "factor on buying of a random half, a week from 3/4"
