@@ -25,6 +25,7 @@ from intent_tasks.steps import Receipt
 from intent_tasks.stores import erasure, postgres, snapshots
 
 if TYPE_CHECKING:
+    from intent_tasks.models.pretrained import Pretrained
     from intent_tasks.models.sizes import Size
 
 MODEL, TEST, LOSSES, CHECKPOINT = "model", "test.parquet", "losses.json", "checkpoint"
@@ -69,14 +70,18 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     size = size_of(settings.model_size, settings.model_encoder)
     slices = slices_of(settings, window)
     parts = {name: _Part() for name in PARTS}
-    slices.learn_vocabulary()
+    pretrained = _pretrained(settings)
+    if pretrained is None:
+        slices.learn_vocabulary()
+    else:
+        slices.vocabulary = pretrained.vocabulary
     survey = slices.survey(lambda name, rows: parts[name].add(rows))
     survey.require_buyers()
     temporary = folder_of(settings, as_of_date).with_suffix(".part")
     shutil.rmtree(temporary / MODEL, ignore_errors=True)
     (temporary / MODEL).mkdir(parents=True)
     (temporary / CHECKPOINT).mkdir(exist_ok=True)
-    curve = _train(settings, size, slices, survey, parts, temporary)
+    curve = _train(settings, size, slices, survey, parts, temporary, pretrained)
     shutil.rmtree(temporary / CHECKPOINT)
     target = folder_of(settings, as_of_date)
     shutil.rmtree(target, ignore_errors=True)
@@ -88,6 +93,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "rows": survey.rows,
         "buyers": survey.buyers,
         "steps": curve[-1]["step"],
+        "pretrained": pretrained and pretrained.digest,
         "seconds": round(time.monotonic() - begun, 1),
     }
     erasure.require_none_since_window(settings, as_of_date)
@@ -106,6 +112,14 @@ def window_of(settings: Settings, as_of_date: date) -> Receipt:
     if window is None:
         raise BadInput(f"Run `intent step window --as-of-date {as_of_date}` first.")
     return window
+
+
+def _pretrained(settings: Settings) -> "Pretrained | None":
+    if not settings.pretrained:
+        return None
+    from intent_tasks.models.pretrained import load
+
+    return load(settings.home / settings.pretrained)
 
 
 def digest_of(folder: Path) -> str:
@@ -134,6 +148,7 @@ def _train(
     survey: Survey,
     parts: dict[str, _Part],
     folder: Path,
+    pretrained: "Pretrained | None",
 ) -> list[dict[str, float]]:
     from intent_tasks.models import files, network, training
 
@@ -141,6 +156,8 @@ def _train(
     sizes = vocabulary_sizes(slices.vocabulary)
     architecture = network.Architecture(settings.model_encoder, size, sizes, *survey.moments())
     built = network.build(architecture)
+    if pretrained is not None:
+        pretrained.give(built, architecture, slices.vocabulary, slices.split["calibrate"][0])
     curve = training.fit(
         built,
         slices.source("train"),

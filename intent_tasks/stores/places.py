@@ -81,6 +81,7 @@ WITHOUT_CUSTOMERS = {
     "data_docs": "pages of the contract: counts, no row values",
     "validation_results": "the same as JSON",
     "validation_results.lock": "one check at a time",
+    "pretraining": "weights, and vocabularies and lists of products",
     "models": "copies of model versions: weights and vocabularies of products",
     "mlflow": "runs and versions: weights, metrics of all customers together",
     "logs": "messages with days, counts and names of files",

@@ -1,0 +1,218 @@
+"""How often the next product is among the 20 that are ranked first, ours beside its peers.
+
+Next product: the first product after the anchor, within 14 days, that the customer did nothing with
+in the history that is read. All products of the days to learn from are ranked but the latest 20 of
+the customer; a product that nobody knew by then is a miss for everybody. Split by time: all that is
+learned ends 14 days before the first anchor that is asked about; pasts are read up to the anchor.
+
+- popularity: by customers over the last 14 days to learn from;
+- co-visitation: by customers and days that hold it and one of the customer's latest 20 products,
+  the newer weighing more; item-nearest-neighbour: the cosine of the products' customers instead;
+- ours: the dot product of `models/heads.py`, learned by `models/pretraining.py`.
+
+Intervals: 95 %, bootstrap over customers, each row of a customer weighing the same.
+Claim: ours is above all three; the exit code says whether the paired interval agrees.
+Commands: `python -m benchmarks.next_product` (simulated shop, some minutes);
+`python -m benchmarks.next_product FILE FORMAT`, such as `events.csv retailrocket`.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import sparse
+
+from benchmarks.shops import recorded, simulated
+from intent_tasks.core.ahead import Ahead, ahead_of, learn_products, numbers_of
+from intent_tasks.core.anchors import evenly
+from intent_tasks.core.covisits import start_vectors, together
+from intent_tasks.core.encoding import Encoded
+from intent_tasks.core.history import History, history
+from intent_tasks.core.vocabulary import learn_vocabulary, vocabulary_sizes
+from intent_tasks.definition import HORIZONS_DAYS, Definition
+from intent_tasks.models import heads, network, pretraining
+from intent_tasks.models.sizes import SIZES
+from intent_tasks.simulator import Config
+
+SHOP = Config(customers=4_000, seed=11)
+FIRST, SEED, DRAWS = 20, 7, 1000
+GAP = timedelta(days=max(HORIZONS_DAYS))
+PAST = timedelta(days=14)
+LESSONS, LATER, ASKED = 40, 3, 12
+"""Days that are learned, looked at to stop, and asked about."""
+
+Ranker = Callable[[np.ndarray], np.ndarray]
+"""Rows → scores of all products, shape (rows, products)."""
+
+
+@dataclass
+class Shop:
+    """A shop cut by time.
+
+    Args:
+        everything: all events.
+        numbers: number of the product of each.
+        products: how many are known by the cut.
+        sizes: of the vocabulary.
+        first, cut, last: days; nothing after `cut` is learned from.
+    """
+
+    everything: History
+    numbers: np.ndarray
+    products: int
+    sizes: dict[str, int]
+    first: date
+    cut: date
+    last: date
+
+    @classmethod
+    def of(cls, events: pa.Table) -> "Shop":
+        """Cut a shop after 70 % of its days."""
+        days = pc.min_max(events["occurred_at"].cast(pa.date32())).as_py()
+        cut = days["min"] + (days["max"] - days["min"]) * 0.7
+        end = pa.scalar(Definition().day_end(cut), pa.timestamp("us", "UTC"))
+        known = events.filter(pc.less(events["occurred_at"], end))
+        vocabulary, products = learn_vocabulary([known]), learn_products([known])
+        return cls(
+            history(events, vocabulary, "UTC"),
+            numbers_of(events, products),
+            len(products),
+            vocabulary_sizes(vocabulary),
+            days["min"],
+            cut,
+            days["max"],
+        )
+
+    @property
+    def known(self) -> tuple[History, np.ndarray]:
+        """The events with a product up to the cut, and its number."""
+        end = Definition().day_end(self.cut).timestamp()
+        place = np.flatnonzero((self.everything.occurred < end) & (self.numbers >= 0))
+        return self.everything.only(place), self.numbers[place]
+
+    def rows(self, first: date, last: date, most: int) -> tuple[Encoded, Ahead]:
+        """Return pasts at some anchors and what came next, of whom anything did."""
+        days = evenly(first, last, most)
+        return ahead_of(self.everything, self.numbers, Definition(), days)
+
+
+def peers(shop: Shop, asked: Ahead) -> dict[str, Ranker]:
+    """Return the peers, learned from what is known by the cut."""
+    known, number = shop.known
+    count, customers = shop.products, len(known.keys)
+    recent = known.day > known.day.max() - GAP.days
+    held = _held(known.customer, number, (customers, count))
+    lately = _held(known.customer[recent], number[recent], (customers, count))
+    tie = held.sum(axis=0) * 1e-9
+    length = np.sqrt(np.maximum(held.sum(axis=0), 1))
+    scaled = held @ sparse.diags_array(1 / length)
+    both = together(known, number, count)
+    fading = heads.FADING ** np.arange(asked.seen.shape[1])
+
+    def by(likeness: sparse.csr_array) -> Ranker:
+        def scores(rows: np.ndarray) -> np.ndarray:
+            seen = asked.seen[rows]
+            place, back = np.nonzero(seen >= 0)
+            shape = (len(rows), count)
+            pasts = sparse.csr_array((fading[back], (place, seen[place, back])), shape)
+            return (pasts @ likeness).toarray() + tie
+
+        return scores
+
+    return {
+        "popularity": lambda rows: np.tile(lately.sum(axis=0) + tie, (len(rows), 1)),
+        "co-visitation": by(both),
+        "item-nearest-neighbour": by((scaled.T @ scaled).tocsr()),
+    }
+
+
+def _held(who: np.ndarray, number: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
+    pairs = np.unique(np.stack([who, number]), axis=1)
+    return sparse.csr_array((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), shape)
+
+
+def ours(shop: Shop, asked: tuple[Encoded, Ahead]) -> Ranker:
+    """Learn what comes next up to the cut, and return the dot product as a ranker."""
+    network.deterministic(SEED)
+    last = shop.cut - GAP
+    train = shop.rows(shop.first + PAST, last - GAP, LESSONS)
+    later = shop.rows(last - timedelta(days=LATER), last, LATER)
+    statics = train[0].statics
+    moments = statics.mean(axis=0).tolist(), (statics.std(axis=0) + 1e-3).tolist()
+    architecture = network.Architecture("gru", SIZES["nano"], shop.sizes, *moments)
+    learner = pretraining.Learner(
+        network.build(architecture), heads.build(architecture, shop.products)
+    )
+    known, number = shop.known
+    both = together(known, number, shop.products)
+    learner.heads.products.begin(start_vectors(both, heads.PRODUCT_WIDTH, SEED))
+    pretraining.fit(learner, [train], [later], SEED, lambda line: print(line, file=sys.stderr))
+    vectors = pretraining.customer_vectors(learner, *asked)
+    table = learner.heads.products.table()
+    return lambda rows: vectors[rows] @ table.T
+
+
+def ranks(rankers: dict[str, Ranker], asked: Ahead, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the place of the next product of each row, from 1; infinite where nobody knew it."""
+    found = {}
+    for name, ranker in rankers.items():
+        parts = []
+        for chunk in np.array_split(rows, max(1, len(rows) // 500)):
+            scores, seen, product = ranker(chunk), asked.seen[chunk], asked.product[chunk]
+            place, back = np.nonzero(seen >= 0)
+            scores[place, seen[place, back]] = -np.inf
+            own = scores[np.arange(len(chunk)), np.maximum(product, 0)]
+            rank = 1.0 + (scores > own[:, None]).sum(axis=1)
+            rank += ((scores == own[:, None]).sum(axis=1) - 1) / 2  # ties: in the middle
+            parts.append(np.where(product >= 0, rank, np.inf))
+        found[name] = np.concatenate(parts)
+    return found
+
+
+def interval(values: np.ndarray, customers: np.ndarray) -> str:
+    """Return mean and interval of values of rows, as text."""
+    _, who = np.unique(customers, return_inverse=True)
+    total, count = np.bincount(who, values), np.bincount(who)
+    rng = np.random.default_rng(SEED)
+    picked = rng.integers(0, len(count), (DRAWS, len(count)))
+    means = total[picked].sum(axis=1) / count[picked].sum(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return f"{values.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def main() -> int:
+    """Print the table; fail where a peer is not below ours."""
+    events = recorded(Path(sys.argv[1]), sys.argv[2]) if len(sys.argv) > 2 else simulated(SHOP)
+    shop, begun = Shop.of(events), time.monotonic()
+    asked = shop.rows(shop.cut + GAP, shop.last - GAP, ASKED)
+    rows = np.flatnonzero(asked[1].some)
+    rankers = peers(shop, asked[1]) | {"ours": ours(shop, asked)}
+    found = ranks(rankers, asked[1], rows)
+    customers = asked[0].customers[rows]
+    reachable = np.mean(asked[1].product[rows] >= 0)
+    print(
+        f"{len(rows):,} next products of {len(np.unique(customers)):,} customers among "
+        f"{shop.products:,}; {reachable:.0%} of them were known; {time.monotonic() - begun:.0f} s\n"
+    )
+    print("| | recall@20 | MRR@20 | ours minus it, recall@20 | ours minus it, MRR@20 |")
+    print("|---|---|---|---|---|")
+    behind = 0
+    recall = {name: (rank <= FIRST).astype(float) for name, rank in found.items()}
+    reciprocal = {name: np.where(rank <= FIRST, 1 / rank, 0) for name, rank in found.items()}
+    for name in found:
+        differences = [each["ours"] - each[name] for each in (recall, reciprocal)]
+        cells = [*(each[name] for each in (recall, reciprocal)), *differences]
+        shown = [interval(cell, customers) for cell in cells]
+        behind += name != "ours" and any("[-" in text for text in shown[2:])
+        print(f"| {name} | " + " | ".join(shown if name != "ours" else [*shown[:2], "", ""]) + " |")
+    return int(behind > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

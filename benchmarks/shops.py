@@ -1,0 +1,37 @@
+"""Shops to measure on, as the tables of events that the pipeline reads from its snapshots."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from intent_tasks.formats import files
+from intent_tasks.simulator import Config, catalogue, simulate
+from intent_tasks.stores.snapshots import SCHEMA
+
+ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
+
+
+def simulated(config: Config) -> pa.Table:
+    """Return the events of a simulated shop, columns of `SCHEMA`."""
+    goods = catalogue(config).select(["product_id", "category_path", "brand"])
+    return _as_snapshot(pa.concat_tables(simulate(config)).join(goods, "product_id"))
+
+
+def recorded(path: Path, format_name: str) -> pa.Table:
+    """Return the events of a file of recorded events, columns of `SCHEMA`."""
+    return _as_snapshot(pa.concat_tables(b.events for b in files.read(path, format_name)))
+
+
+def _as_snapshot(events: pa.Table) -> pa.Table:
+    events = events.rename_columns(
+        ["customer_key" if name == "customer_id" else name for name in events.column_names]
+    )
+    columns = {
+        field.name: events[field.name].cast(field.type)
+        if field.name in events.column_names
+        else pa.nulls(events.num_rows, field.type)
+        for field in SCHEMA
+    }
+    arrived, happened = columns["ingested_at"], columns["occurred_at"]
+    columns["ingested_at"] = pa.compute.coalesce(arrived, happened)
+    return pa.table(columns).sort_by(ORDER)

@@ -1,0 +1,141 @@
+"""What pretraining leaves, as files: weights without code, and JSON for what they mean."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from intent_tasks.core.vocabulary import Vocabulary
+from intent_tasks.errors import BadInput
+from intent_tasks.models.files import CONFIG, VOCABULARY, WEIGHTS
+from intent_tasks.models.network import Architecture, Network
+from intent_tasks.models.pretraining import Learner
+
+PRODUCTS = "products.json"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Weights that training may begin with.
+
+    Args:
+        folder: where they are.
+        architecture: of the network they were learned in.
+        vocabulary: codes of the values it knows.
+        learned_until: last shop day of which anything was learned.
+        embed: weights of the embedding of events.
+        read: weights of the encoder.
+    """
+
+    folder: Path
+    architecture: Architecture
+    vocabulary: Vocabulary
+    learned_until: date
+    embed: list[npt.NDArray[Any]]
+    read: list[npt.NDArray[Any]]
+
+    @property
+    def digest(self) -> str:
+        """One digest of the files."""
+        return digest(self.folder)
+
+    def give(
+        self, network: Network, architecture: Architecture, vocabulary: Vocabulary, before: date
+    ) -> None:
+        """Let a network with fresh weights begin with these.
+
+        Args:
+            network: changed in place.
+            architecture: it was built of.
+            vocabulary: it reads events with.
+            before: first day it is judged on: nothing of it may have been learned.
+
+        Raises:
+            BadInput: they are of another network, or know days that the network is judged on.
+        """
+        ours, theirs = self.architecture, architecture
+        self._require("encoder", ours.encoder, theirs.encoder)
+        self._require("size", ours.size, theirs.size)
+        if self.vocabulary != vocabulary:
+            self._require("vocabulary", *(_digest(each) for each in (self.vocabulary, vocabulary)))
+        if self.learned_until >= before:
+            raise BadInput(
+                f"The weights in {self.folder} know events up to {self.learned_until}, and the "
+                f"network is judged on days from {before} on. Pretrain as of an earlier day."
+            )
+        for part, weights in ((network.embed, self.embed), (network.read, self.read)):
+            shapes = [[w.shape for w in each] for each in (weights, part.get_weights())]
+            self._require("release", *shapes)
+            part.set_weights(weights)
+
+    def _require(self, name: str, ours: object, theirs: object) -> None:
+        if ours != theirs:
+            raise BadInput(
+                f"The weights in {self.folder} are of another {name} than the network to train: "
+                f"{ours}, not {theirs}. Run `intent pretrain` again, or empty INTENT_PRETRAINED."
+            )
+
+
+def _digest(vocabulary: Vocabulary) -> str:
+    return hashlib.sha256(json.dumps(vocabulary, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def save(
+    folder: Path,
+    architecture: Architecture,
+    vocabulary: Vocabulary,
+    products: list[str],
+    learned_until: date,
+    learner: Learner,
+) -> None:
+    """Write the files into an empty folder."""
+    config = {"architecture": architecture.as_json(), "learned_until": str(learned_until)}
+    for name, content in ((CONFIG, config), (VOCABULARY, vocabulary), (PRODUCTS, products)):
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+        (folder / name).write_text(text + "\n", encoding="utf-8")
+    parts = {
+        "embed": learner.network.embed.get_weights(),
+        "read": learner.network.read.get_weights(),
+        "following": learner.heads.following.get_weights(),
+        "products": learner.heads.products.get_weights(),
+    }
+    arrays = {f"{p}_{n:03d}": values for p, kept in parts.items() for n, values in enumerate(kept)}
+    np.savez(folder / WEIGHTS, allow_pickle=False, **arrays)
+
+
+def load(folder: Path) -> Pretrained:
+    """Read what `save` wrote.
+
+    Raises:
+        BadInput: the folder holds no such files, or those of another release.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
+        architecture = Architecture.of_json(config["architecture"])
+        learned_until = date.fromisoformat(config["learned_until"])
+        with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
+            embed, read = (_part(arrays, name) for name in ("embed", "read"))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"{folder} does not hold what `intent pretrain` of this release writes: {error}. "
+            "Run it again, or empty INTENT_PRETRAINED."
+        ) from None
+    return Pretrained(folder, architecture, vocabulary, learned_until, embed, read)
+
+
+def _part(arrays: Any, name: str) -> list[npt.NDArray[Any]]:  # noqa: ANN401 - of np.load
+    return [arrays[key] for key in sorted(arrays.files) if key.startswith(f"{name}_")]
+
+
+def digest(folder: Path) -> str:
+    """Return one digest of the files."""
+    found = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()

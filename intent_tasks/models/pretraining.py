@@ -1,0 +1,210 @@
+"""Learn to read pasts from all events of everybody: what comes next, label or not.
+
+The embedding of events and the encoder are those that `network.build` makes; they are learned with
+the heads of `heads`, kept, and training on purchases may begin with them.
+Source: Radford et al. 2018, "Improving language understanding by generative pre-training".
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from intent_tasks.core.ahead import SEEN, Ahead
+from intent_tasks.core.encoding import Encoded
+from intent_tasks.core.vocabulary import FIRST_CODE
+from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.errors import Refused
+from intent_tasks.models.batches import batches
+from intent_tasks.models.heads import Heads, draw, log_often, product_loss
+from intent_tasks.models.network import Network, hazard_loss
+
+
+class Loss(NamedTuple):
+    """What an error of a head costs, and why."""
+
+    weight: float
+    reason: str
+
+
+LOSSES = {
+    "gap": Loss(1.0, "When the next visit is, is nearest to the question of the purchase."),
+    "event_type": Loss(0.5, "Carts and purchases come after other pasts than views do."),
+    "category": Loss(0.5, "Taste: weighs less than the gap because it says what, not whether."),
+    "product": Loss(0.3, "Thousands of products: a large loss, which must not drown the others."),
+}
+"""The one place that says what is learned how much."""
+
+LEARNING_RATE, WEIGHT_DECAY, BATCH = 3e-3, 1e-3, 256
+EPOCHS = 12
+"""Most passes; the step size falls to zero over all of them."""
+PATIENCE = 2
+"""Passes without a gain on later days after which the best weights are taken."""
+LEAST_ROWS = 100
+"""Pasts after which something happens, below which there is nothing to learn from."""
+
+Lessons = Sequence[tuple[Encoded, Ahead]]
+"""Pasts and what came next, of one bucket of customers each."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What is learned, together.
+
+    Args:
+        network: its embedding of events and its encoder.
+        heads: that ask what comes next.
+    """
+
+    network: Network
+    heads: Heads
+
+    @property
+    def variables(self) -> list[Any]:
+        """All that is learned."""
+        read = [*self.network.embed.trainable_variables, *self.network.read.trainable_variables]
+        return [*read, *self.heads.variables]
+
+    def state(self, inputs: Any, training: bool = False) -> Any:  # noqa: ANN401 - tensors
+        """Return what the encoder says, shape (n, D)."""
+        events = self.network.embed(inputs, training=training)
+        return self.network.read([events, inputs["place"], inputs["steps"]], training=training)
+
+    def losses(self, inputs: Any, told: dict[str, Any], training: bool) -> dict[str, Any]:  # noqa: ANN401
+        """Return the sum of the losses of each head over the rows it can be asked about."""
+        state = self.state(inputs, training)
+        said = self.heads.following(state, training=training)
+        vectors = self.heads.products(state, told["seen"])
+        products = product_loss(
+            self.heads.products,
+            vectors,
+            *(told[name] for name in ("seen", "product", "drawn", "often", "product_often")),
+        )
+        each = {"gap": hazard_loss(told["gap"], said["gap"]), "product": products}
+        for name in ("event_type", "category"):
+            wrong = tf.nn.sparse_softmax_cross_entropy_with_logits(told[name], said[name])
+            each[name] = tf.where(told[name] >= FIRST_CODE, wrong, 0.0)
+        return {name: tf.reduce_sum(loss * told["real"]) for name, loss in each.items()}
+
+
+def fit(
+    learner: Learner,
+    train: Lessons,
+    later: Lessons,
+    seed: int,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[dict[str, float]]:
+    """Learn what comes next, and keep the weights that say most of later days.
+
+    Returns what was seen after each pass: the mean loss of each head on the later days, in nats.
+
+    Args:
+        learner: with fresh weights; changed in place.
+        train: pasts to learn from.
+        later: pasts of days after a gap.
+        seed: of the order of rows and the products drawn.
+        say: told a line after each pass.
+
+    Raises:
+        Refused: there is too little to learn from, or the loss is no number any more.
+    """
+    rows = sum(int((ahead.gap < len(HORIZONS_DAYS)).sum()) for _, ahead in train)
+    if rows < LEAST_ROWS or not sum(len(ahead.gap) for _, ahead in later):
+        raise Refused(
+            f"After {rows} pasts something happens on the days to learn from; {LEAST_ROWS} and a "
+            "day after them are needed. Load more history, or train without pretraining."
+        )
+    steps = sum(-(-len(ahead.gap) // BATCH) for _, ahead in train) * EPOCHS
+    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, clipnorm=1.0)
+    optimizer.build(learner.variables)
+    step, look = _step(learner, optimizer), tf.function(learner.losses, reduce_retracing=True)
+    curve: list[dict[str, float]] = []
+    best, kept = float("inf"), [np.asarray(v) for v in learner.variables]
+    without_gain = 0
+    for epoch in range(EPOCHS):
+        for inputs, told in _fed(learner, train, np.random.default_rng([seed, epoch])):
+            loss = step(inputs, told)
+        curve.append(_seen(learner, later, look, seed))
+        if not np.isfinite(curve[-1]["total"] + float(loss)):
+            raise Refused("The loss of pretraining is no number any more: look for absurd prices.")
+        say(f"pass {epoch + 1} of at most {EPOCHS}: " + _line(curve[-1]))
+        if curve[-1]["total"] < best - 1e-4:
+            best, without_gain = curve[-1]["total"], 0
+            kept = [np.asarray(v) for v in learner.variables]
+        else:
+            without_gain += 1
+        if without_gain >= PATIENCE:
+            break
+    for variable, values in zip(learner.variables, kept, strict=True):
+        variable.assign(values)
+    return curve
+
+
+def _line(seen: dict[str, float]) -> str:
+    return "on later days " + ", ".join(f"{name} {loss:.4f}" for name, loss in seen.items())
+
+
+def _step(learner: Learner, optimizer: keras.optimizers.Optimizer) -> Callable[..., Any]:
+    weights = learner.variables
+
+    def step(inputs: Any, told: Any) -> Any:  # noqa: ANN401 - tensors
+        with tf.GradientTape() as tape:
+            losses = learner.losses(inputs, told, training=True)
+            rows = tf.reduce_sum(told["real"])
+            loss = sum(losses[name] * each.weight for name, each in LOSSES.items()) / rows
+        gradients = [tf.convert_to_tensor(each) for each in tape.gradient(loss, weights)]
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        return loss
+
+    function: Callable[..., Any] = tf.function(step, reduce_retracing=True)
+    return function
+
+
+def _fed(
+    learner: Learner, lessons: Lessons, rng: np.random.Generator, shuffled: bool = True
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield inputs and what is told about them, a batch at a time."""
+    products = learner.heads.products.count
+    order = rng.permutation(len(lessons)) if shuffled else range(len(lessons))
+    for place in order:
+        encoded, ahead = lessons[place]
+        size = learner.network.size
+        for chosen, real, inputs in batches(encoded, size, BATCH, rng if shuffled else None):
+            drawn, often = draw(rng, products)
+            told = vars(ahead.only(chosen)) | {"drawn": drawn, "often": often}
+            told["product_often"] = log_often(np.maximum(told["product"], 0), products)
+            told["real"] = (np.arange(len(chosen)) < real).astype(np.float32)
+            del told["some"]
+            yield inputs, {name: tf.constant(values) for name, values in told.items()}
+
+
+def _seen(
+    learner: Learner, later: Lessons, look: Callable[..., Any], seed: int
+) -> dict[str, float]:
+    """Return the mean loss of each head, and the total as it is weighted."""
+    sums, rows = dict.fromkeys(LOSSES, 0.0), 0.0
+    # The same products are drawn each time, so that passes can be compared.
+    for inputs, told in _fed(learner, later, np.random.default_rng(seed), shuffled=False):
+        for name, loss in look(inputs, told, training=False).items():
+            sums[name] += float(loss)
+        rows += float(tf.reduce_sum(told["real"]))
+    means = {name: loss / rows for name, loss in sums.items()}
+    return means | {"total": sum(means[name] * each.weight for name, each in LOSSES.items())}
+
+
+def customer_vectors(learner: Learner, encoded: Encoded, ahead: Ahead) -> npt.NDArray[np.float32]:
+    """Return the vector of each customer, shape (n, width of the product vectors)."""
+    products = learner.heads.products
+    vectors = np.empty((len(encoded.customers), products.width + 1), np.float32)
+    call = tf.function(
+        lambda inputs, seen: products(learner.state(inputs), seen), reduce_retracing=True
+    )
+    for chosen, real, inputs in batches(encoded, learner.network.size, BATCH):
+        seen = tf.reshape(tf.constant(ahead.seen[chosen]), (-1, SEEN))
+        vectors[chosen[:real]] = np.asarray(call(inputs, seen))[:real]
+    return vectors

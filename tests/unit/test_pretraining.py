@@ -1,0 +1,238 @@
+"""Pretraining on a shop where what comes next is told by what was looked at last."""
+
+import json
+from dataclasses import replace
+from datetime import date, timedelta
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from intent_tasks.core.ahead import NOTHING, SEEN, ahead_of, learn_products, numbers_of
+from intent_tasks.core.covisits import start_vectors, together
+from intent_tasks.core.history import history
+from intent_tasks.core.vocabulary import PAD, event_code, learn_vocabulary, vocabulary_sizes
+from intent_tasks.definition import HORIZONS_DAYS, Definition
+from intent_tasks.errors import BadInput, Refused
+from intent_tasks.models import heads, network, pretrained, pretraining
+from intent_tasks.models.sizes import Size
+from intent_tasks.steps.pretrain import days_of, moments
+from intent_tasks.stores.snapshots import SCHEMA
+
+ANCHOR, SEED = date(2026, 6, 10), 5
+DEFINITION = Definition()
+END = DEFINITION.day_end(ANCHOR)
+KINDS, PRODUCTS_OF_KIND, CUSTOMERS = 4, 5, 300
+NEVER = len(HORIZONS_DAYS)
+
+
+def table_of(rows):
+    """Return events from (customer, type, days from the anchor, product, category)."""
+    named = [
+        {
+            "customer_key": customer,
+            "event_id": f"e{n}",
+            "event_type": kind,
+            "product_id": product,
+            "category_path": category,
+            "occurred_at": END + timedelta(days=day),
+            "ingested_at": END + timedelta(days=day),
+        }
+        for n, (customer, kind, day, product, category) in enumerate(rows)
+    ]
+    order = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
+    return pa.Table.from_pylist(named, SCHEMA).sort_by(order)
+
+
+def lessons_of(events, products=None, vocabulary=None):
+    products = learn_products([events]) if products is None else products
+    everything = history(events, vocabulary or learn_vocabulary([events]), "UTC")
+    return ahead_of(everything, numbers_of(events, products), DEFINITION, [ANCHOR])
+
+
+def shop(first, last):
+    """Return customers who look at two products of one kind and then at another of that kind."""
+    rng, rows = np.random.default_rng(first), []
+    for n in range(first, last):
+        kind = n % KINDS
+        three = rng.permutation(PRODUCTS_OF_KIND)[:3]
+        for day, product in zip((-1.2, -1.1, 1.5), three, strict=True):
+            row = (f"c{n:05d}", "view", day, f"p{kind}{product}", f"root/{kind}")
+            rows.append(row)
+    return table_of(rows)
+
+
+@pytest.fixture(scope="module")
+def learned():
+    network.deterministic(SEED)
+    events, later = shop(0, CUSTOMERS), shop(CUSTOMERS, CUSTOMERS + 100)
+    vocabulary, products = learn_vocabulary([events]), learn_products([events])
+    train = lessons_of(events, products, vocabulary)
+    asked = lessons_of(later, products, vocabulary)
+    architecture = network.Architecture(
+        "gru", Size(16, 8, 16, 1), vocabulary_sizes(vocabulary), *moments(train[0].statics)
+    )
+    learner = learner_of(architecture, len(products))
+    curve = pretraining.fit(learner, [train], [asked], SEED)
+    return SimpleNamespace(
+        learner=learner,
+        architecture=architecture,
+        vocabulary=vocabulary,
+        products=products,
+        asked=asked,
+        train=train,
+        curve=curve,
+    )
+
+
+def learner_of(architecture, products):
+    network.deterministic(SEED)
+    return pretraining.Learner(network.build(architecture), heads.build(architecture, products))
+
+
+def test_what_comes_next_is_the_first_event_and_the_first_new_product():
+    events = table_of(
+        [
+            ("a", "view", -2, "old", "root/x"),
+            ("a", "cart", 2.5, "old", "root/x"),
+            ("a", "view", 2.6, "new", "root/x"),
+            ("a", "view", 2.7, "newer", "root/x"),
+            ("b", "view", -1, "old", "root/x"),
+            ("b", "view", 15, "new", "root/x"),
+        ]
+    )
+    products = ["new", "newer", "old"]
+    _, ahead = lessons_of(events, products)
+    assert ahead.gap.tolist() == [1, NEVER], "within 3 days; not within 14"
+    assert ahead.event_type.tolist() == [event_code("cart"), PAD]
+    assert ahead.product.tolist() == [products.index("new"), NOTHING]
+    assert ahead.some.tolist() == [True, False]
+
+
+def test_a_product_that_is_not_ranked_is_none_but_there_is_one():
+    events = table_of([("a", "view", -2, "old", None), ("a", "view", 2, "new", None)])
+    _, ahead = lessons_of(events, ["old"])
+    assert ahead.product.tolist() == [NOTHING]
+    assert ahead.some.tolist() == [True]
+
+
+def test_seen_are_the_latest_different_products_newest_first():
+    looks = [*range(SEEN + 5), 7]
+    rows = [("a", "view", -5 + n / 10, f"p{p:02d}", None) for n, p in enumerate(looks)]
+    rows += [("b", "view", -1, "p03", None)]
+    _, ahead = lessons_of(table_of(rows), [f"p{n:02d}" for n in range(SEEN + 5)])
+    newest = [7, *(n for n in range(SEEN + 4, -1, -1) if n != 7)][:SEEN]
+    assert ahead.seen.tolist() == [newest, [3] + [NOTHING] * (SEEN - 1)]
+
+
+def test_products_of_one_day_are_near_each_other_from_the_start():
+    events = shop(0, 80)
+    products = learn_products([events])
+    numbers = numbers_of(events, products)
+    everything = history(events, learn_vocabulary([events]), "UTC")
+    both = together(everything, numbers, len(products))
+    assert (both.diagonal() == 0).all()
+    vectors = start_vectors(both, KINDS, SEED)
+    kind = np.array([name[1] for name in products])
+    near, same = vectors @ vectors.T, kind[:, None] == kind
+    assert near[same].min() > near[~same].max()
+
+
+def test_pretraining_lowers_the_loss_of_every_head(learned):
+    first, best = learned.curve[0], min(learned.curve, key=lambda seen: seen["total"])
+    assert set(pretraining.LOSSES) < set(first)
+    for name in pretraining.LOSSES:
+        assert best[name] < first[name], name
+
+
+def test_the_next_product_is_ranked_among_the_first(learned):
+    encoded, ahead = learned.asked
+    vectors = pretraining.customer_vectors(learned.learner, encoded, ahead)
+    scores = vectors @ learned.learner.heads.products.table().T
+    np.put_along_axis(scores, ahead.seen[:, :2].astype(int), -np.inf, axis=1)
+    place = (scores > scores[np.arange(len(scores)), ahead.product][:, None]).sum(axis=1)
+    assert np.mean(place < PRODUCTS_OF_KIND - 2) > 0.9, "it is one of three that are left"
+
+
+def test_the_sampled_loss_is_the_whole_one_where_everything_is_drawn():
+    products = heads.Products(30, 4)
+    products.build((None, 6))
+    vectors = np.random.default_rng(SEED).normal(size=(5, 5)).astype(np.float32)
+    seen = np.full((5, SEEN), NOTHING, np.int32)
+    target = np.array([0, 3, 29, 7, NOTHING], np.int32)
+    nothing = np.zeros(30, np.float32)
+    args = (vectors, seen, target, np.arange(30, dtype=np.int32), nothing, nothing[:5])
+    got = np.asarray(heads.product_loss(products, *args))
+    logits = vectors @ products.table().T
+    chance = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(got[:4], -np.log(chance[np.arange(4), target[:4]]), rtol=1e-4)
+    assert got[4] == 0
+
+
+def test_products_are_drawn_as_often_as_is_said():
+    rng, count = np.random.default_rng(SEED), 50
+    drawn = np.concatenate([heads.draw(rng, count)[0] for _ in range(200)])
+    often = np.bincount(drawn, minlength=count) / 200
+    np.testing.assert_allclose(often, np.exp(heads.log_often(np.arange(count), count)), rtol=0.1)
+
+
+@pytest.fixture(scope="module")
+def kept(learned, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pretrained")
+    names = (learned.architecture, learned.vocabulary, learned.products)
+    pretrained.save(folder, *names, ANCHOR, learned.learner)
+    return folder
+
+
+def give(kept, architecture, vocabulary, before=ANCHOR + timedelta(days=1)):
+    network.deterministic(SEED)
+    built = network.build(architecture)
+    pretrained.load(kept).give(built, architecture, vocabulary, before)
+    return built
+
+
+def test_training_begins_with_the_weights_that_were_kept(learned, kept):
+    built = give(kept, learned.architecture, learned.vocabulary)
+    inputs = learned.asked[0].batch(np.arange(8), 16, 8)
+    inputs = {name: network.ops.convert_to_tensor(values) for name, values in inputs.items()}
+    expected = np.asarray(learned.learner.state(inputs))
+    got = np.asarray(pretraining.Learner(built, learned.learner.heads).state(inputs))
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_what_does_not_belong_together_is_refused_by_name(learned, kept, tmp_path):
+    ours, vocabulary = learned.architecture, learned.vocabulary
+    with pytest.raises(BadInput, match=r"another encoder .*gru, not mlp"):
+        give(kept, replace(ours, encoder="mlp"), vocabulary)
+    with pytest.raises(BadInput, match="another size"):
+        give(kept, replace(ours, size=Size(16, 8, 32, 1)), vocabulary)
+    with pytest.raises(BadInput, match="another vocabulary"):
+        give(kept, ours, vocabulary | {"brand": {"x": 2}})
+    with pytest.raises(BadInput, match="know events up to 2026-06-10"):
+        give(kept, ours, vocabulary, ANCHOR)
+    with pytest.raises(BadInput, match="does not hold what `intent pretrain`"):
+        pretrained.load(tmp_path)
+
+
+def test_the_same_seed_gives_the_same_files(learned, kept, tmp_path):
+    again = learner_of(learned.architecture, len(learned.products))
+    pretraining.fit(again, [learned.train], [learned.asked], SEED)
+    names = (learned.architecture, learned.vocabulary, learned.products)
+    pretrained.save(tmp_path, *names, ANCHOR, again)
+    assert pretrained.digest(tmp_path) == pretrained.digest(kept)
+    assert json.loads((tmp_path / "products.json").read_text()) == learned.products
+
+
+def test_too_little_is_refused_before_time_is_spent(learned):
+    few = lessons_of(shop(0, 20), learned.products, learned.vocabulary)
+    with pytest.raises(Refused, match="After 20 pasts something happens"):
+        pretraining.fit(learned.learner, [few], [learned.asked], SEED)
+    with pytest.raises(Refused, match="too few days to pretrain"):
+        days_of(ANCHOR - timedelta(days=41), ANCHOR)
+
+
+def test_days_to_stop_by_lie_a_gap_after_those_that_are_learned():
+    train, later = days_of(ANCHOR - timedelta(days=80), ANCHOR)
+    assert later[-1] == ANCHOR - timedelta(days=14), "its outcomes are over by the last day"
+    assert train[-1] + timedelta(days=14) <= later[0]
