@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from benchmarks import quality_compared as compared
 from intent_tasks.core.anchors import split_days
-from intent_tasks.core.features import FEATURES
+from intent_tasks.core.segments import told_apart
 from intent_tasks.core.slices import Rows, Slices
-from intent_tasks.definition import EVENT_TYPES, HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
+from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.simulator import Config, catalogue, customers, simulate
 from intent_tasks.simulator.config import BLOCK
 from intent_tasks.simulator.limit import probabilities
@@ -33,7 +33,6 @@ HELD_OUT = 10
 """One of this many buckets is not learned from."""
 ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
 LIMIT = "limit"
-LENGTHS = (1, 5, 20, 100)
 
 
 class Shop:
@@ -84,32 +83,14 @@ class Shop:
         return found
 
 
-def told_apart(rows: Rows, channels: list[str]) -> compared.Said:
-    """Return by which slice each row counts."""
-    x = rows.encoded.features
-    told = [FEATURES.index(f"{kind}_count_log") for kind in EVENT_TYPES]
-    events = np.expm1(x[:, told]).sum(axis=1)
-    bought = x[:, FEATURES.index("purchase_count_log")] > 0
-    last = rows.encoded.place[rows.encoded.event_end[1:] - 1]
-    channel = rows.encoded.events.codes["channel"][last]
-    bins = np.digitize(events, LENGTHS[1:])
-    names = np.array([f"from {least:>3} events" for least in LENGTHS])
-    return {
-        "history": names[bins],
-        "customer": np.where(bought, "returning", "without a purchase yet"),
-        "channel": np.array(["?", "?", *channels])[channel],
-    }
-
-
 def tested(shop: Shop, models: compared.Models, slices: Slices, buckets: list[int]) -> tuple:
     """Return what is said, came true, of whom, and by which slice, of the test rows."""
-    channels = list(slices.vocabulary["channel"])
     said, outcomes, keys, apart = [], [], [], []
     for bucket, rows in zip(buckets, slices.source("test")(0, 0), strict=True):
         said.append({**models.said(rows), LIMIT: shop.limit(bucket, rows)})
         outcomes.append(rows.purchased_within(MAIN_HORIZON_DAYS))
         keys.append(rows.encoded.events.keys[rows.encoded.customers])
-        apart.append(told_apart(rows, channels))
+        apart.append(told_apart(rows, slices.vocabulary))
     told = np.concatenate(outcomes), np.concatenate(keys).astype(str)
     return compared.joined(said), *told, compared.joined(apart)
 

@@ -18,14 +18,12 @@ from intent_tasks.definition import HORIZONS_DAYS, LEAST_GROUP, MAIN_HORIZON_DAY
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.steps.train import MODEL, TEST, folder_of
+from intent_tasks.steps.train import MODEL, SLICE, TEST, folder_of
 from intent_tasks.stores import postgres
 
 Weights = npt.NDArray[np.floating]
 Customers = npt.NDArray[np.integer]
 
-SLICE = "slice_"
-"""Before the names of columns that rows are told apart by."""
 MEASURED, EVIDENCE = "metrics.json", "evidence.html"
 
 

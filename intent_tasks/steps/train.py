@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from intent_tasks.core.metrics import best_threshold
+from intent_tasks.core.segments import told_apart
 from intent_tasks.core.slices import PARTS, Rows, Slices, Survey
-from intent_tasks.core.vocabulary import vocabulary_sizes
+from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from intent_tasks.models.pretrained import Pretrained
     from intent_tasks.models.sizes import Size
 
+SLICE = "slice_"
+"""Before the names of columns that rows of the test slice are told apart by."""
 MODEL, TEST, LOSSES, CHECKPOINT = "model", "test.parquet", "losses.json", "checkpoint"
 
 
@@ -38,9 +41,11 @@ class _Part:
     features: list[npt.NDArray[np.float32]] = field(default_factory=list)
     first: list[npt.NDArray[np.int32]] = field(default_factory=list)
     customers: list[npt.NDArray[Any]] = field(default_factory=list)
+    told_apart: list[dict[str, npt.NDArray[Any]]] = field(default_factory=list)
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: Rows, vocabulary: Vocabulary) -> None:
         """Keep the rows of a bucket."""
+        self.told_apart.append(told_apart(rows, vocabulary))
         self.features.append(rows.encoded.features)
         self.first.append(rows.first)
         self.customers.append(rows.encoded.events.keys[rows.encoded.customers])
@@ -75,7 +80,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         slices.learn_vocabulary()
     else:
         slices.vocabulary = pretrained.vocabulary
-    survey = slices.survey(lambda name, rows: parts[name].add(rows))
+    survey = slices.survey(lambda name, rows: parts[name].add(rows, slices.vocabulary))
     survey.require_buyers()
     temporary = folder_of(settings, as_of_date).with_suffix(".part")
     shutil.rmtree(temporary / MODEL, ignore_errors=True)
@@ -226,6 +231,8 @@ def _write_test(
     for n, h in enumerate(HORIZONS_DAYS):
         columns[f"purchased_{h}d"] = test.purchased_within(h)
         columns[f"network_{h}d"] = tested[:, n]
+    for name in test.told_apart[0]:
+        columns[f"{SLICE}{name}"] = np.concatenate([part[name] for part in test.told_apart])
     for name, values in baselines.items():
         columns[f"{name}_{MAIN_HORIZON_DAYS}d"] = values
     pq.write_table(pa.table(columns), path)
