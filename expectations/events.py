@@ -41,6 +41,7 @@ MOST_EARLY_SECONDS = 60
 def relation(
     columns: Collection[str],
     arrived: sa.ColumnElement[Any],
+    of_day: sa.ColumnElement[bool],
     start: datetime,
     end: datetime,
     time_zone: str,
@@ -51,6 +52,7 @@ def relation(
     Args:
         columns: that can be measured; the optional may be absent.
         arrived: when a row arrived.
+        of_day: whether it arrived on the day.
         start: first instant of the day.
         end: first instant after it.
         time_zone: of the shop, for the hour of the day.
@@ -77,7 +79,7 @@ def relation(
         picked.append(sa.cast(listed.c.price, sa.Double).label("listed_price"))
         picked.append(listed.c.product_id.is_not(None).label("is_listed"))
         source = events.outerjoin(listed, listed.c.product_id == events.c.product_id)
-    day = sa.select(*picked).select_from(source).where(arrived >= start, arrived < end)
+    day = sa.select(*picked).select_from(source).where(of_day)
     return day.cte("day").prefix_with("MATERIALIZED", dialect="postgresql")
 
 

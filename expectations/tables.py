@@ -37,7 +37,7 @@ def missing_rules(columns: Iterable[sa.Column[Any]]) -> list[Rule]:
             f"share of rows without {column.name}",
             column.name,
             partial(_missing_share, column.name),
-            slack=0.03 if column.nullable else 0.01,
+            slack=0.02 if column.nullable else 0.01,
             sides=("low", "high") if column.nullable else ("high",),
         )
         for column in columns

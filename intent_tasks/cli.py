@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from intent_tasks.commands import collect, pretrain, privacy, quarantine, tune
+from intent_tasks.commands import collect, contract, pretrain, privacy, quarantine, tune
 from intent_tasks.commands.arguments import day as _day
 from intent_tasks.errors import BadInput, IntentError, TemporaryFailure
 from intent_tasks.lifeline import end_when_closed
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 
 app.add_typer(privacy.app)
+app.add_typer(contract.app, name="contract")
 app.add_typer(collect.app)
 app.add_typer(pretrain.app)
 app.add_typer(tune.app)

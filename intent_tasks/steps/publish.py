@@ -7,11 +7,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import consent, conservation, identity, postgres, snapshots
+from intent_tasks.stores import (
+    consent,
+    conservation,
+    contract,
+    identity,
+    measured,
+    postgres,
+    snapshots,
+)
 from intent_tasks.tables import customer_keys, erasures, predictions, promotions
 
 _scores = sa.table(
@@ -33,7 +41,8 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
     Raises:
         BadInput: the day is not pinned, or a bucket is not scored with the pinned version.
-        Refused: a row or a customer of the day is not accounted for.
+        Refused: a row or a customer of the day is not accounted for, or the predictions break the
+            contract; those published before stay.
     """
     identity.check_key(settings)
     pin, scores = _finished(settings, as_of_date)
@@ -45,16 +54,32 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         if published and published["digest"] == digest:
             return published
         counts = _replace(connection, settings, as_of_date, pin, scores, withdrawn)
+        page = _check(connection, settings, as_of_date, pin)
         _note_promotion(connection, as_of_date, pin)
         receipt = {
             "as_of_date": str(as_of_date),
             "model_version": pin["model_version"],
             "digest": digest,
+            "data_docs": page,
             **counts,
         }
         postgres.record(connection, "publish", as_of_date, receipt)
         conservation.check(connection, as_of_date)
     return receipt
+
+
+def _check(connection: sa.Connection, settings: Settings, as_of_date: date, pin: Receipt) -> str:
+    """Check the day's rows before they are committed; return the page.
+
+    Raises:
+        Refused: a rule is broken; the rows are rolled back, and those published before stay.
+    """
+    limits = contract.in_force(settings)["predictions"]
+    base_rate = pin["base_rates"][str(MAIN_HORIZON_DAYS)]
+    found = measured.predicted(connection, limits, as_of_date, base_rate)
+    result = contract.judge(settings, as_of_date, found)
+    contract.refuse(settings, f"The predictions of {as_of_date} break the contract", [result])
+    return result.page
 
 
 def _finished(settings: Settings, as_of_date: date) -> tuple[Receipt, dict[int, Receipt]]:

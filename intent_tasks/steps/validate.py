@@ -1,16 +1,10 @@
 """Check a day's events, and the products and customers of the shop, against the contract."""
 
-from collections.abc import Sequence
 from datetime import date
 
-from expectations.rules import Severity
-from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import contract, measured, postgres
-
-REFUSES = (Severity.STOP, Severity.QUARANTINE)
-"""A bound on rows set aside that is exceeded stops the day as well."""
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -22,7 +16,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         BadInput: the thresholds cannot be used.
     """
     results = [contract.judge(settings, as_of_date, of) for of in _measured(settings, as_of_date)]
-    refuse(settings, f"What arrived on {as_of_date}", results)
+    contract.refuse(settings, f"What arrived on {as_of_date} breaks the contract", results)
     receipt = {
         "as_of_date": str(as_of_date),
         "rules": sum(len(r.measured.bounds) for r in results),
@@ -45,26 +39,3 @@ def _measured(settings: Settings, as_of_date: date) -> list[contract.Measured]:
             *(measured.table(connection, suite, limits[suite]) for suite in measured.TABLES),
         ]
     return [one for one in found if one is not None]
-
-
-def refuse(settings: Settings, what: str, results: Sequence[contract.Result]) -> None:
-    """Raise when rules are broken that stop a day.
-
-    Raises:
-        Refused: names each rule, what was observed, what is allowed, and the page.
-    """
-    broken = [r for r in results if r.names(*REFUSES)]
-    if not broken:
-        return
-    said = "; ".join(r.said(r.names(*REFUSES)[:MOST_NAMED]) for r in broken)
-    more = sum(len(r.names(*REFUSES)[MOST_NAMED:]) for r in broken)
-    raise Refused(
-        f"{what} breaks the contract: {said}{f'; and {more} more rules' if more else ''}. "
-        "Nothing is predicted from it, and the predictions that are there stay. Look at "
-        f"{settings.home / broken[0].page} and in intent.contract_results, mend the load and run "
-        "the day again; where the shop itself has changed, change the bound (docs/contract.md)."
-    )
-
-
-MOST_NAMED = 5
-"""Rules of one suite that a message names; all are on the page."""

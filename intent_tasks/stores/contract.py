@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 
-from expectations import thresholds
+from expectations import customers, events, predictions, products, thresholds
 from expectations.rules import Rule, Severity
 from expectations.thresholds import Bound, Thresholds
-from intent_tasks.errors import BadInput
+from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres
 from intent_tasks.tables import contract_results
@@ -74,8 +74,8 @@ def applying(
     Raises:
         BadInput: there are bounds on a rule that does not exist.
     """
-    known = {rule.name for rule in rules} | ADDED.keys()
-    if unknown := sorted(limits.rules.keys() - known):
+    known = meanings(suite)
+    if unknown := sorted(limits.rules.keys() - known.keys()):
         raise BadInput(
             f"The thresholds name {suite}.{unknown[0]}, which is no rule of the contract. "
             f"`intent contract show {suite}` lists the rules; remove or correct the line."
@@ -84,11 +84,27 @@ def applying(
     return [r for r in rules if r.name in limits.rules and there.issuperset(r.needs)]
 
 
+RULES = {
+    "events": events.RULES,
+    "products": products.RULES,
+    "customers": customers.RULES,
+    "predictions": predictions.RULES,
+}
+"""The rules of each suite."""
+
+
+def meanings(suite: str) -> dict[str, str]:
+    """Return every rule of a suite with what it measures."""
+    return ADDED | {rule.name: rule.meaning for rule in RULES.get(suite, [])}
+
+
 ADDED = {
     "rows": "rows",
+    "rows_of_last_day": "rows relative to the predictions of the last day before",
+    "mean_of_base_rate": "mean probability relative to the base rate the model was trained on",
     "rows_of_weekday": "rows relative to the median of the same weekday in the last four weeks",
 }
-"""Rules about the number of rows, with their meaning; every suite may have bounds on them."""
+"""Rules whose number is not of the rows alone, with their meaning."""
 
 
 def judge(settings: Settings, as_of_date: date, measured: Measured) -> Result:
@@ -112,6 +128,32 @@ def judge(settings: Settings, as_of_date: date, measured: Measured) -> Result:
     result = Result(measured, broken, judged.page)
     _write(settings, as_of_date, result)
     return result
+
+
+REFUSES = (Severity.STOP, Severity.QUARANTINE)
+"""A bound on rows set aside that is exceeded stops the day as well."""
+
+MOST_NAMED = 5
+"""Rules of one suite that a message names; all are on the page."""
+
+
+def refuse(settings: Settings, what: str, results: Sequence[Result]) -> None:
+    """Raise when rules are broken that stop a day.
+
+    Raises:
+        Refused: names each rule, what was observed, what is allowed, and the page.
+    """
+    broken = [r for r in results if r.names(*REFUSES)]
+    if not broken:
+        return
+    said = "; ".join(r.said(r.names(*REFUSES)[:MOST_NAMED]) for r in broken)
+    more = sum(len(r.names(*REFUSES)[MOST_NAMED:]) for r in broken)
+    raise Refused(
+        f"{what}: {said}{f'; and {more} more rules' if more else ''}. "
+        "Nothing is published from it, and the predictions that are there stay. Look at "
+        f"{settings.home / broken[0].page} and in intent.contract_results, mend the cause and run "
+        "the day again; where the shop itself has changed, change the bound (docs/contract.md)."
+    )
 
 
 def in_force(settings: Settings) -> dict[str, Thresholds]:

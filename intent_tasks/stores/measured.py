@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expectations import customers, events, products, schema
+from expectations import customers, events, predictions, products, schema
 from expectations.measures import Day
 from expectations.rules import ROW_COUNT, Rule, Severity, profile
 from expectations.thresholds import Bound, Thresholds
@@ -47,40 +47,84 @@ def day_of_events(
     Raises:
         Refused: there is no such table.
     """
-    found = _types(connection, events.TABLE)
+    found = types(connection, events.TABLE)
     if found is None:
         raise Refused("There is no table or view shop.events; see docs/tables.md.")
     findings = schema.findings(events.TABLE, found, limits.columns)
     usable = [n for n, f in findings.items() if f.fine and n in found]
-    rows = None
-    if source_can_be_read(usable):
-        rows = events.relation(
-            usable,
-            source.arrived_at(usable),
-            definition.day_start(day),
-            definition.day_end(day),
-            definition.time_zone,
-            _types(connection, products.TABLE) is not None,
-        )
+    # Without it nobody knows which rows arrived on a day.
+    dated = "occurred_at" in usable
+    rows = rows_of_events(connection, definition, usable, day, day) if dated else None
     measured = _measured(connection, "events", events.RULES, rows, findings, limits)
-    return _with_weekday(measured, limits, usual_rows)
+    return _add(measured, limits, "rows_of_weekday", usual_rows)
 
 
-def source_can_be_read(usable: Sequence[str]) -> bool:
-    """Return whether it can be told which rows arrived on a day."""
-    return "occurred_at" in usable
+def rows_of_events(
+    connection: sa.Connection,
+    definition: Definition,
+    usable: Sequence[str],
+    first: date,
+    last: date,
+) -> sa.CTE:
+    """Return the relation of the events that arrived from one day to another."""
+    start, end = definition.day_start(first), definition.day_end(last)
+    return events.relation(
+        usable,
+        source.arrived_at(usable),
+        source.arrived_between(usable, start, end),
+        start,
+        end,
+        definition.time_zone,
+        types(connection, products.TABLE) is not None,
+    )
 
 
 def table(connection: sa.Connection, suite: str, limits: Thresholds) -> Measured | None:
     """Measure `shop.products` or `shop.customers`; None when there is no such table."""
     module = TABLES[suite]
-    found = _types(connection, module.TABLE)
+    found = types(connection, module.TABLE)
     if found is None and not limits.columns:
         return None
     findings = schema.findings(module.TABLE, found or {}, limits.columns)
     usable = [n for n, f in findings.items() if f.fine and n in (found or {})]
     rows = module.relation(usable) if usable else None
     return _measured(connection, suite, module.RULES, rows, findings, limits)
+
+
+def predicted(
+    connection: sa.Connection, limits: Thresholds, day: date, base_rate: float
+) -> Measured:
+    """Measure the predictions of a day, in the transaction that writes them.
+
+    Args:
+        connection: of the pipeline.
+        limits: bounds and reference.
+        day: shop day.
+        base_rate: of the main horizon, that the pinned model was trained with.
+    """
+    rows = predictions.relation(day)
+    measured = _measured(connection, "predictions", predictions.RULES, rows, {}, limits)
+    _add(measured, limits, "rows_of_last_day", _rows_before(connection, day))
+    mean = predictions.mean(Day(rows, limits.reference))
+    seen = connection.scalar(sa.select(mean).select_from(rows))
+    return _add(measured, limits, "mean_of_base_rate", base_rate, seen)
+
+
+def _rows_before(connection: sa.Connection, day: date) -> int | None:
+    of = predictions.TABLE.c
+    counted = (
+        sa.select(sa.func.count())
+        .where(of.role == "champion", of.as_of_date < day)
+        .where(of.as_of_date >= day - timedelta(days=MOST_DAYS_BEFORE))
+        .group_by(of.as_of_date)
+        .order_by(of.as_of_date.desc())
+        .limit(1)
+    )
+    return connection.scalar(counted)
+
+
+MOST_DAYS_BEFORE = 7
+"""An older day of predictions says nothing of how many there should be."""
 
 
 def usual_rows(settings: Settings, day: date) -> float | None:
@@ -98,7 +142,8 @@ def usual_of(counts: Sequence[int]) -> float | None:
     return statistics.median(seen) if len(seen) >= LEAST_WEEKS else None
 
 
-def _types(connection: sa.Connection, of: sa.Table) -> dict[str, Any] | None:
+def types(connection: sa.Connection, of: sa.Table) -> dict[str, Any] | None:
+    """Return the type of each column of a table, or None when there is no such table."""
     options = connection.get_execution_options().get("schema_translate_map") or {}
     name = options.get(of.schema, of.schema)
     try:
@@ -148,10 +193,16 @@ def measure(
     return {name: None if value is None else float(value) for name, value in found.items()}
 
 
-def _with_weekday(measured: Measured, limits: Thresholds, usual: float | None) -> Measured:
-    rule = "rows_of_weekday"
+def _add(
+    measured: Measured,
+    limits: Thresholds,
+    rule: str,
+    usual: float | None,
+    value: float | None = None,
+) -> Measured:
+    """Add a number relative to its usual one: that of rows unless another value is given."""
     if usual and measured.row_count and rule in limits.rules:
-        measured.numbers[rule] = measured.row_count / usual
+        measured.numbers[rule] = (measured.row_count if value is None else value) / usual
         measured.bounds[rule] = limits.rules[rule]
         measured.meanings[rule] = ADDED[rule]
     return measured

@@ -58,10 +58,10 @@ def arrived_at(available: Collection[str]) -> sa.ColumnElement[Any]:
 def arrivals(available: Collection[str], start: datetime, end: datetime) -> sa.Select[Any]:
     """Select the events that arrived from `start` up to, not including, `end`."""
     known = [column for column in events.columns if column.name in available]
-    return sa.select(*known).where(_between(available, start, end))
+    return sa.select(*known).where(arrived_between(available, start, end))
 
 
-def _between(available: Collection[str], start: datetime, end: datetime) -> sa.ColumnElement[bool]:
+def arrived_between(available: Collection[str], start: datetime, end: datetime) -> sa.ColumnElement[bool]:
     """Return whether a row arrived in that time, in words that let an index of a column serve."""
     happened = sa.and_(events.c.occurred_at >= start, events.c.occurred_at < end)
     if "ingested_at" not in available:
@@ -138,7 +138,7 @@ class Warehouse:
 
     def _of(self, run: list[date]) -> sa.ColumnElement[bool]:
         start, end = self.definition.day_start(run[0]), self.definition.day_end(run[-1])
-        return _between(self.types, start, end)
+        return arrived_between(self.types, start, end)
 
     def _columns(self) -> list[sa.ColumnElement[Any]]:
         return [_typed(c, self.types[c.name]) for c in events.columns if c.name in self.types]
