@@ -5,6 +5,7 @@ proposes one for a shop from its own clean days, with bounds on everything that 
 """
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,13 @@ class Bound:
     severity: Severity
     low: float | None = None
     high: float | None = None
+
+    def allows(self, value: float | None) -> bool:
+        """Return whether a value keeps the bound; what could not be measured does not."""
+        if value is None:
+            return False
+        low = -math.inf if self.low is None else self.low
+        return low <= value <= (math.inf if self.high is None else self.high)
 
     def __str__(self) -> str:
         """Return the allowed values as a person says them."""
