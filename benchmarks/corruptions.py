@@ -71,7 +71,7 @@ class Bench:
                 "SELECT ingested_at::date, count(*) FROM shop.events WHERE ingested_at IS NOT NULL "
                 "GROUP BY 1"
             )
-            self.counts = dict(connection.execute(arrived).tuples().all())
+            self.counts = dict(connection.execute(arrived).all())
 
     def check(self, day: date, what: str, place: str = "shop") -> Seen:
         """Measure and judge one day as the step `validate` does."""

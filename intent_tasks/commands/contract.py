@@ -114,7 +114,5 @@ def _changes(home: Path) -> list[str]:
 
     now = home / thresholds.FILE
     before = now if now.exists() else thresholds.SHIPPED
-    texts = [path.read_text(encoding="utf-8").splitlines() for path in (before, home / PROPOSAL)]
-    return list(
-        difflib.unified_diff(*texts, fromfile=str(before), tofile=PROPOSAL, lineterm="", n=0)
-    )
+    old, new = (path.read_text(encoding="utf-8").splitlines() for path in (before, home / PROPOSAL))
+    return list(difflib.unified_diff(old, new, str(before), PROPOSAL, lineterm="", n=0))

@@ -128,7 +128,7 @@ def _shares(connection: sa.Connection, column: sa.ColumnElement[Any]) -> dict[st
         sa.select(value, count).where(column.is_not(None)).group_by(value)
         .order_by(count.desc(), value).limit(MOST_VALUES + 1)
     )  # fmt: skip
-    counted = dict(connection.execute(query).tuples().all())
+    counted: dict[str, int] = dict(connection.execute(query).all())
     if len(counted) > MOST_VALUES:
         return {}
     total = sum(counted.values())

@@ -61,7 +61,9 @@ def arrivals(available: Collection[str], start: datetime, end: datetime) -> sa.S
     return sa.select(*known).where(arrived_between(available, start, end))
 
 
-def arrived_between(available: Collection[str], start: datetime, end: datetime) -> sa.ColumnElement[bool]:
+def arrived_between(
+    available: Collection[str], start: datetime, end: datetime
+) -> sa.ColumnElement[bool]:
     """Return whether a row arrived in that time, in words that let an index of a column serve."""
     happened = sa.and_(events.c.occurred_at >= start, events.c.occurred_at < end)
     if "ingested_at" not in available:

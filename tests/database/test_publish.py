@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from intent_tasks.core.identity import customer_keys
-from intent_tasks.errors import BadInput
+from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import publish
 from intent_tasks.stores import postgres, snapshots
 from intent_tasks.tables import erasures
@@ -87,3 +87,12 @@ def test_customers_that_cannot_be_named_stop_the_day(scored_shop):
     with pytest.raises(BadInput, match=r"24 customers were scored .* but 23 can be written"):
         publish.run(scored_shop, DAY)
     assert _rows(scored_shop) == []
+
+
+def test_predictions_that_break_the_contract_are_not_published_and_those_before_stay(scored_shop):
+    publish.run(scored_shop, DAY)
+    before = _rows(scored_shop)
+    score(scored_shop, DAY, lambda customer: 0.001)
+    with pytest.raises(Refused, match=r"predictions\.mean_of_base_rate .* is 0\.004, allowed 0\.1"):
+        publish.run(scored_shop, DAY)
+    assert _rows(scored_shop) == before
