@@ -125,9 +125,12 @@ class Warehouse:
 
     def stream(self, run: list[date]) -> Iterator[pa.Table]:
         """Yield the rows that arrived in a run of days, in any order, block by block."""
-        query = sa.select(*self._columns()).where(self._of(run))
-        for block in self.session.read(query):
+        for block in self.session.read(self.query(run)):
             yield pa.Table.from_batches([block])
+
+    def query(self, run: list[date]) -> sa.Select[Any]:
+        """Select the rows that arrived in a run of days, columns as the contract types them."""
+        return sa.select(*self._columns()).where(self._of(run))
 
     def products(self) -> pa.Table:
         """Return product_id, category_path and brand of what the shop sells."""

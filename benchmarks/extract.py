@@ -1,0 +1,160 @@
+"""How fast and in how much memory a day of events is copied from the warehouse.
+
+Limit: the same query drained by a bare binary COPY (psql to nowhere). Peer: `pandas.read_sql`.
+Claims on two cores: into Arrow at 0.8 of the limit or more, five times pandas or more; the whole
+extract in less than 1 GiB whatever the size of the day.
+Command: `python -m benchmarks.extract [ROWS]`; 4,000,000 take about four minutes and 3 GB of disk.
+Each figure is the median of three rounds, in which the ways take turns, with the smallest and the
+largest; memory is the peak of a process that does nothing else, at a quarter of the rows and at
+all. The extract is counted, judged, keyed, sorted and written: only its speed is told, not a claim.
+"""
+
+import multiprocessing
+import secrets
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from intent_tasks.local import databases, ports
+from intent_tasks.local.postgres import Server
+from intent_tasks.settings import Settings
+from intent_tasks.steps import extract
+from intent_tasks.stores import migrate, postgres, source
+from intent_tasks.tables import shop_metadata
+
+SMALL, LARGE = date(2026, 6, 29), date(2026, 6, 30)
+ROUNDS, LEAST_OF_COPY, LEAST_OF_PANDAS, MOST_MEGABYTES = 3, 0.8, 5, 1024
+
+FILL = """
+INSERT INTO shop.events
+SELECT 'e' || lpad((n + %(first)s)::text, 15, '0'), 'customer-' || (hashint4(n) & 262143),
+       's' || (n / 7), (ARRAY['view', 'click', 'search', 'cart', 'purchase'])[1 + n %% 5],
+       'p' || lpad((hashint4(n) & 8191)::text, 6, '0'), 1, (n %% 9973) / 100.0, 'EUR',
+       CASE WHEN n %% 5 = 2 THEN 'red shoes size ' || n %% 50 END, NULL, NULL,
+       (ARRAY['direct', 'ads', 'e-mail'])[1 + n %% 3], (ARRAY['mobile', 'desktop'])[1 + n %% 2],
+       at, at + interval '5 seconds'
+FROM (SELECT n, %(day)s::timestamptz + n * interval '1 second' * 86000 / %(rows)s AS at
+      FROM generate_series(1, %(rows)s) AS n) AS numbered
+"""
+
+
+def main(rows: int) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="intent-extract-"))
+    folder.chmod(0o755)
+    server = Server(folder / "postgres", ports.free_ports(1)[0], SecretStr(secrets.token_hex(8)))
+    (folder / "postgres").mkdir(mode=0o755)
+    try:
+        server.start()
+        databases.create(server, {role: role for role in databases.ROLES})
+        settings = settings_of(server, folder / "home")
+        migrate.migrate(settings)
+        fill(settings, {SMALL: rows // 4, LARGE: rows})
+        sys.exit(not measure(settings, server, rows))
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def settings_of(server: Server, home: Path) -> Settings:
+    home.mkdir()
+    roles = ("pipeline", "analyst", "migrator", "shop_owner")
+    urls = {f"{r}_url": server.url(databases.SHOP, f"intent_{r}", f"intent_{r}") for r in roles}
+    return Settings(
+        **urls,
+        shop_url=server.url(databases.SHOP, "intent_extract", "intent_extract"),
+        home=home,
+        mlflow_url="http://127.0.0.1:9",
+        identity_key=SecretStr("identity key of the benchmark"),
+        manifest_key=SecretStr("manifest key of the benchmark"),
+        _env_file=None,
+    )
+
+
+def fill(settings: Settings, rows: dict[date, int]) -> None:
+    with postgres.changing(settings.shop_owner_url, "fill") as connection:
+        shop_metadata.create_all(connection)
+        for first, (day, count) in enumerate(rows.items()):
+            values = {"first": first * 10**9, "day": f"{day} 00:00:00+00", "rows": count}
+            connection.exec_driver_sql(FILL, values)
+    with postgres.changing(settings.shop_owner_url, "fill") as connection:
+        connection.exec_driver_sql("ANALYZE shop.events")
+
+
+def measure(settings: Settings, server: Server, rows: int) -> bool:
+    with source.warehouse(settings) as warehouse:
+        query = postgres.literal(warehouse.query([LARGE]))
+    ways: dict[str, Callable[[], object]] = {
+        "bare binary COPY": lambda: copy(server.binaries() / "psql", settings, query),
+        "into Arrow": lambda: arrow(settings),
+        "pandas.read_sql": lambda: read_sql(settings, query),
+    }
+    taken: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(ROUNDS):
+        for way, work in ways.items():
+            begun = time.perf_counter()
+            work()
+            taken[way].append(time.perf_counter() - begun)
+    for way, seconds in taken.items():
+        print(f"{way:18} {rows / statistics.median(seconds):12,.0f} rows a second", flush=True)
+    of_copy = ratio(taken["bare binary COPY"], taken["into Arrow"])
+    of_pandas = ratio(taken["pandas.read_sql"], taken["into Arrow"])
+    print(f"Arrow: {said(of_copy)} of bare COPY, {said(of_pandas)} times pandas")
+    most = 0.0
+    for day, count in ((SMALL, rows // 4), (LARGE, rows)):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            seconds, megabytes = pool.apply(whole, (settings, day))
+        most = max(most, megabytes)
+        print(f"whole extract of {count:,} rows: {seconds:.1f} s, {count / seconds:,.0f} rows a "
+              f"second, {megabytes:.0f} MB at most", flush=True)  # fmt: skip
+    fine = statistics.median(of_copy) >= LEAST_OF_COPY
+    return fine and statistics.median(of_pandas) >= LEAST_OF_PANDAS and most < MOST_MEGABYTES
+
+
+def copy(psql: Path, settings: Settings, query: str) -> None:
+    url = sa.make_url(settings.shop_url.get_secret_value()).set(drivername="postgresql")
+    address = url.render_as_string(hide_password=False)
+    statement = f"COPY ({query}) TO STDOUT (FORMAT binary)"
+    subprocess.run([psql, address, "-c", statement], stdout=subprocess.DEVNULL, check=True)
+
+
+def arrow(settings: Settings) -> None:
+    with source.warehouse(settings) as warehouse:
+        for block in warehouse.stream([LARGE]):
+            del block
+
+
+def read_sql(settings: Settings, query: str) -> None:
+    with postgres.reading(settings.shop_url) as connection:
+        pd.read_sql(query.replace("%", "%%"), connection)
+
+
+def whole(settings: Settings, day: date) -> tuple[float, float]:
+    """Copy one day; return seconds, and the most memory of this process, MB."""
+    begun = time.perf_counter()
+    extract.complete_snapshots(settings, day, day)
+    # Not ru_maxrss, which begins with what the parent had.
+    status = Path("/proc/self/status").read_text()
+    peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return time.perf_counter() - begun, int(peak) / 1024
+
+
+def ratio(theirs: list[float], ours: list[float]) -> list[float]:
+    return [a / b for a, b in zip(theirs, ours, strict=True)]
+
+
+def said(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4_000_000)
