@@ -19,7 +19,7 @@ from intent_tasks.core.slices import Rows
 from intent_tasks.core.vocabulary import CODED
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
-from intent_tasks.models import checkpoint
+from intent_tasks.models import checkpoint, distribution
 from intent_tasks.models.batches import BATCH, batches
 from intent_tasks.models.network import Network, hazard_loss
 from intent_tasks.models.sizes import Size
@@ -124,7 +124,7 @@ def fit(
     schedule = keras.optimizers.schedules.CosineDecay(
         plan.learning_rate, plan.epoch_steps * plan.epochs
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=plan.weight_decay, clipnorm=1.0)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=plan.weight_decay)
     optimizer.build(network.whole.trainable_variables)
     variables = [*network.whole.variables, *optimizer.variables]
     progress, best = Progress(), network.whole.get_weights()
@@ -141,7 +141,7 @@ def fit(
             best = network.whole.get_weights()
         else:
             progress.without_gain += 1
-        if folder is not None:
+        if folder is not None and distribution.rank() == 0:
             checkpoint.save(folder, variables, best, asdict(progress))
         if progress.without_gain >= PATIENCE:
             break
@@ -206,18 +206,31 @@ def _signature(batch: int) -> dict[str, tf.TensorSpec]:
 def _step(network: Network, optimizer: keras.optimizers.Optimizer, jit: bool) -> Callable[..., Any]:
     """Return the function that learns from one batch and returns its loss."""
     weights = network.whole.trainable_variables
+    strategy = tf.distribute.get_strategy()
+    replicas = strategy.num_replicas_in_sync
 
-    def step(inputs: Any, first: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
+    def learn(inputs: Any, first: Any, weight: Any, total: Any) -> Any:  # noqa: ANN401 - tensors
         with tf.GradientTape() as tape:
             logits = network.whole(inputs, training=True)
-            loss = tf.reduce_sum(hazard_loss(first, logits) * weight) / tf.reduce_sum(weight)
+            loss = tf.reduce_sum(hazard_loss(first, logits) * weight) / total
         # Dense: finding out which few rows of a table were read costs more than a table of zeros.
         gradients = [tf.convert_to_tensor(each) for each in tape.gradient(loss, weights)]
-        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))  # adds up all replicas'
         return loss
 
-    function: Callable[..., Any] = tf.function(step, jit_compile=jit, reduce_retracing=not jit)
-    return function
+    def alone(inputs: Any, first: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
+        return learn(inputs, first, weight, tf.reduce_sum(weight))
+
+    if replicas == 1:
+        function: Callable[..., Any] = tf.function(alone, jit_compile=jit, reduce_retracing=not jit)
+        return function
+
+    def together(batch: Any, total: Any) -> Any:  # noqa: ANN401 - tensors
+        losses = strategy.run(learn, (*batch, total))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+
+    shared = tf.function(together, reduce_retracing=True)
+    return lambda *batch: shared(distribution.divided(batch, replicas), tf.reduce_sum(batch[-1]))
 
 
 def _seen(

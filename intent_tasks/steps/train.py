@@ -70,9 +70,10 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     """
     window = window_of(settings, as_of_date)
     begun = time.monotonic()
+    from intent_tasks.models import distribution
     from intent_tasks.models.sizes import size_of
 
-    size = size_of(settings.model_size, settings.model_encoder)
+    size, rank = size_of(settings.model_size, settings.model_encoder), distribution.rank()
     slices = slices_of(settings, window)
     parts = {name: _Part() for name in PARTS}
     pretrained = _pretrained(settings)
@@ -82,12 +83,15 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         slices.vocabulary = pretrained.vocabulary
     survey = slices.survey(lambda name, rows: parts[name].add(rows, slices.vocabulary))
     survey.require_buyers()
-    temporary = folder_of(settings, as_of_date).with_suffix(".part")
+    temporary = folder_of(settings, as_of_date).with_suffix(f".part{rank or ''}")
     shutil.rmtree(temporary / MODEL, ignore_errors=True)
     (temporary / MODEL).mkdir(parents=True)
     (temporary / CHECKPOINT).mkdir(exist_ok=True)
     curve = _train(settings, size, slices, survey, parts, temporary, pretrained)
     shutil.rmtree(temporary / CHECKPOINT)
+    if rank > 0:  # the first worker keeps what all have learned
+        shutil.rmtree(temporary)
+        return {"as_of_date": str(as_of_date), "worker": rank, "steps": curve[-1]["step"]}
     target = folder_of(settings, as_of_date)
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
@@ -155,22 +159,23 @@ def _train(
     folder: Path,
     pretrained: "Pretrained | None",
 ) -> list[dict[str, float]]:
-    from intent_tasks.models import files, network, training
+    from intent_tasks.models import distribution, files, network, training
 
     network.deterministic(settings.seed)
     sizes = vocabulary_sizes(slices.vocabulary)
     architecture = network.Architecture(settings.model_encoder, size, sizes, *survey.moments())
-    built = network.build(architecture)
-    if pretrained is not None:
-        pretrained.give(built, architecture, slices.vocabulary, slices.split["calibrate"][0])
-    curve = training.fit(
-        built,
-        slices.source("train"),
-        slices.source("calibrate"),
-        training.Plan(survey.rows["train"], settings.seed),
-        folder / CHECKPOINT,
-        _say,
-    )
+    with distribution.strategy().scope():
+        built = network.build(architecture)
+        if pretrained is not None:
+            pretrained.give(built, architecture, slices.vocabulary, slices.split["calibrate"][0])
+        curve = training.fit(
+            built,
+            slices.source("train"),
+            slices.source("calibrate"),
+            training.Plan(survey.rows["train"], settings.seed),
+            folder / CHECKPOINT,
+            _say,
+        )
 
     def logits(part: str) -> npt.NDArray[np.float32]:
         found = slices.source(part)(0, 0)

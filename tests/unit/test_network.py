@@ -29,10 +29,10 @@ SIZE = Size(16, 8, 16, 1)
 MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
 
 
-def simulated() -> pa.Table:
+def simulated(customers=CUSTOMERS) -> pa.Table:
     """Return views of everybody; of 30 % also a cart in the last days, and 60 % of them buy."""
     rng, rows = np.random.default_rng(SEED), []
-    for n in range(CUSTOMERS):
+    for n in range(customers):
         wants = rng.random() < 0.3
         past = [("view", -d) for d in rng.uniform(0, 20, rng.integers(2, 9))]
         past += [("cart", -rng.uniform(0, 4))] if wants else []

@@ -1,0 +1,55 @@
+"""Two workers learn what one learns."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from intent_tasks.errors import BadInput
+from intent_tasks.models import distribution
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def started(config):
+    environment = {k: v for k, v in os.environ.items() if k != distribution.VARIABLE}
+    if config:
+        environment[distribution.VARIABLE] = json.dumps(config)
+    command = [sys.executable, "-m", "tests.unit.two_workers"]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def said(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err[-2000:]
+    return json.loads(out.splitlines()[-1])
+
+
+def test_two_workers_have_the_losses_of_one():
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    tasks = [{"type": "worker", "index": n} for n in range(2)]
+    workers = [started({"cluster": cluster, "task": task}) for task in tasks]
+    alone = said(started(None))
+    both = [said(worker) for worker in workers]
+    assert alone["replicas"] == 1
+    for one in both:
+        assert one["replicas"] == 2
+        np.testing.assert_allclose(one["losses"], alone["losses"], rtol=1e-4)
+
+
+def test_a_cluster_that_is_not_described_is_refused(monkeypatch):
+    monkeypatch.setenv(distribution.VARIABLE, '{"cluster": {}}')
+    with pytest.raises(BadInput, match="TF_CONFIG must look like"):
+        distribution.strategy()
