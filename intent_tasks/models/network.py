@@ -10,6 +10,7 @@ Sources: Gensheimer & Narasimhan 2019, "A scalable discrete-time survival model 
 networks"; Zaheer et al. 2017, "Deep sets".
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -206,7 +207,8 @@ def deterministic(seed: int) -> None:
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    # One operation at a time; but whoever waits for other workers must not block the rest.
+    tf.config.threading.set_inter_op_parallelism_threads(8 if os.environ.get("TF_CONFIG") else 1)
 
 
 def build(architecture: Architecture) -> Network:
