@@ -43,6 +43,8 @@ EMBEDDING = {
 THREADS = 2
 """Fixed, because sums in another order are other sums."""
 DROPOUT = 0.1
+FAR = 8.0
+"""Deviations from the mean beyond which a hand-made feature says no more."""
 FORGOTTEN = 0.25
 """Share of rows that are learned without hand-made features: so the encoder learns to do without
 them, and the events can be asked for reasons."""
@@ -267,7 +269,8 @@ def _decide(architecture: Architecture) -> keras.Model:
         variance=np.array(architecture.static_deviations) ** 2,
         name="normal_past",
     )(statics)
-    known = Forget(FORGOTTEN, name="forget")(known)
+    # What hardly varied while it was learned, such as a weekday, must not be everything later.
+    known = Forget(FORGOTTEN, name="forget")(ops.clip(known, -FAR, FAR))
     past = layers.Dense(width, activation="gelu", name="past_dense")(known)
     both = layers.Dropout(DROPOUT)(layers.Concatenate()([state, past]))
     hidden = layers.Dense(width, activation="gelu", name="both")(both)
