@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from intent_tasks.settings import Settings
 from intent_tasks.stores import places, postgres, snapshots, source
+from intent_tasks.stores.quarantine import RELEASED
 from intent_tasks.tables import events, predictions, quarantine
 
 People = dict[str, str]
@@ -52,17 +53,20 @@ def _clear_quarantine(connection: sa.Connection, table: sa.Table, people: People
     """Delete the rows set aside in which a customer is named, whatever their shape is."""
     gone: Counter[str] = Counter()
     keys = {customer_id: key for key, customer_id in people.items()}
-    owner = table.c.get("customer_key", sa.null()).label("owner")
-    query = sa.select(table.c.source, table.c.row_number, table.c.payload, owner)
+    query = sa.select(table)
     for row in connection.execute(query).all():
-        named = {row.owner} & people.keys() or {keys[name] for name in _named(row.payload, keys)}
+        said = [row.payload, row.correction or {}]
+        named = {row.customer_key} & people.keys() or {
+            keys[name] for part in said for name in _named(part, keys)
+        }
         if not named:
             continue
         gone[min(named)] += 1
         same = (table.c.source == row.source) & (table.c.row_number == row.row_number)
         connection.execute(sa.delete(table).where(same))
         prefix = f"{events.fullname} "
-        if row.source.startswith(prefix):
+        # A released row is in the snapshot, and is counted where it is removed from that.
+        if row.source.startswith(prefix) and row.state != RELEASED:
             day = date.fromisoformat(row.source.removeprefix(prefix))
             restate(connection, ARRIVALS, day, {"rows_quarantined": -1, "rows_erased": 1})
     return gone

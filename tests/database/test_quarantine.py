@@ -11,7 +11,7 @@ from intent_tasks import cli
 from intent_tasks.commands import quarantine as commands
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import extract, publish
-from intent_tasks.stores import conservation, intake, postgres, quarantine, snapshots
+from intent_tasks.stores import conservation, erasure, intake, postgres, quarantine, snapshots
 from tests.database.conftest import CUSTOMERS, DAY, add, event, pin, score
 
 pytestmark = pytest.mark.database
@@ -263,3 +263,20 @@ def test_the_view_tells_what_is_lost(scored_shop, statement, breach):
     with postgres.reading(scored_shop.pipeline_url) as connection:
         ((_, said),) = conservation.breaches(connection)
     assert breach in said
+
+
+def test_a_released_row_of_an_erased_customer_goes_with_them(shop_of_four_days, tell):
+    settings = shop_of_four_days
+    add(settings, [event(n, CUSTOMERS[n], DAY, kind="fly") for n in range(2)])
+    extract.run(settings, DAY)
+    held = [row for row in set_aside(settings) if row.row_key == "e0"]
+    change = ("--set", "event_type=view", "--set", f"customer_id={CUSTOMERS[2]}")
+    tell("release", "--row", held[0].digest, *change, "--reason", "x", "--yes")
+    erasure.erase(settings, [CUSTOMERS[2]])
+    assert [row.row_key for row in set_aside(settings)] == ["e1"]
+    with postgres.reading(settings.pipeline_url) as connection:
+        assert conservation.breaches(connection) == []
+    erasure.erase(settings, [CUSTOMERS[1]])
+    assert set_aside(settings) == []
+    with postgres.reading(settings.pipeline_url) as connection:
+        assert conservation.breaches(connection) == []
