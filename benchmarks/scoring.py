@@ -3,7 +3,8 @@
 Plain: every row padded to full length, no XLA, all rows in memory. Ours: batches trimmed to one of
 a few shapes; encoding the events is timed by itself, since both need it.
 Claims: 3 × plain; reasons cost at most half as much again as scoring, encoding included.
-Command: `python -m benchmarks.scoring [nano|small|base]` (minutes; nothing else should run).
+Command: `python -m benchmarks.scoring [nano|small|base]` (minutes).
+Seconds are of the processor, over all threads: what else runs on the machine does not count.
 """
 
 import sys
@@ -22,7 +23,7 @@ from intent_tasks.models import network, reasons, training
 from intent_tasks.models.sizes import size_of
 from intent_tasks.simulator.config import BLOCK
 
-CUSTOMERS, PLAIN_ROWS, TURNS = 4000, 2048, 4
+CUSTOMERS, PLAIN_ROWS, TURNS = 2000, 1024, 3
 
 
 def seconds(works: dict[str, Callable[[], object]]) -> dict[str, float]:
@@ -32,18 +33,18 @@ def seconds(works: dict[str, Callable[[], object]]) -> dict[str, float]:
     least = dict.fromkeys(works, float("inf"))
     for _ in range(TURNS):
         for name, work in works.items():
-            begun = time.monotonic()
+            begun = time.process_time()
             work()
-            least[name] = min(least[name], time.monotonic() - begun)
+            least[name] = min(least[name], time.process_time() - begun)
     return least
 
 
 def encoded_test(found: Slices) -> tuple[Encoded, float]:
     """Return the rows of one bucket and anchor, and the seconds that reading and encoding took."""
-    begun = time.monotonic()
+    begun = time.process_time()
     everything = history(found.read(0), found.vocabulary, "UTC")
     encoded = encode(everything, found.definition, found.split["test"][0])
-    return encoded, time.monotonic() - begun
+    return encoded, time.process_time() - begun
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from scipy.special import logit
 
 from intent_tasks.core.anchors import first_purchases
 from intent_tasks.core.encoding import encode
+from intent_tasks.core.features import STATICS
 from intent_tasks.core.history import history
 from intent_tasks.core.slices import Rows
 from intent_tasks.core.vocabulary import event_code, learn_vocabulary, vocabulary_sizes
@@ -295,3 +296,20 @@ def test_a_search_ends_when_its_time_is_over(trained):
         patch.setattr(training, "EPOCHS", 1)
         patch.setattr(training, "STEPS", 1)
         assert tuning.search(found, 1e-3, lambda _: None)["trials"] == 1
+
+
+def test_a_feature_far_from_what_was_learned_says_no_more_than_a_bound():
+    zeros = np.zeros((1, len(STATICS)), np.float32)
+    sizes = vocabulary_sizes(learn_vocabulary([simulated(3)]))
+    built = network.build(
+        network.Architecture(
+            "mlp", Size(8, 4, 8, 1), sizes, zeros[0].tolist(), (zeros[0] + 1).tolist()
+        )
+    )
+    state = np.zeros((1, 8), np.float32)
+    far, farther = (
+        np.asarray(built.decide([state, zeros + value])) for value in (network.FAR, 1e6)
+    )
+    near = np.asarray(built.decide([state, zeros + 1]))
+    np.testing.assert_allclose(far, farther)
+    assert np.abs(far - near).max() > 0
