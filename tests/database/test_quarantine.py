@@ -280,3 +280,14 @@ def test_a_released_row_of_an_erased_customer_goes_with_them(shop_of_four_days, 
     assert set_aside(settings) == []
     with postgres.reading(settings.pipeline_url) as connection:
         assert conservation.breaches(connection) == []
+
+
+def test_of_two_rows_with_one_id_the_earlier_arrival_stays_however_they_are_read(shop_of_four_days):
+    settings = shop_of_four_days
+    early = event("x", CUSTOMERS[0], DAY)
+    late = early | {"ingested_at": early["ingested_at"] + timedelta(hours=1)}
+    add(settings, [late, early])
+    extract.run(settings, DAY)
+    (row,) = set_aside(settings)
+    assert row.rule == "event_id comes twice"
+    assert row.payload["ingested_at"] == str(late["ingested_at"])
