@@ -43,4 +43,6 @@ RULES: list[Rule] = [
     *value_rules("consent_personalisation", STOP, slack=0.1),
     *value_rules("consent_marketing", STOP, slack=0.1),
     *value_rules("suppressed", STOP, slack=0.1),
+    rule("suppressed_share", STOP, "share of customers who must not be contacted", "suppressed",
+         lambda t: share(t.c.suppressed.is_(True)), scale=Scale.RATIO, slack=0.5),
 ]  # fmt: skip

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 Number = sa.ColumnElement[Any]
 
-RARE_SHARE = 0.005
-"""A value rarer than this may be missing on a good day."""
+RARE_SHARE = 0.02
+"""A value rarer than this varies too much from day to day to tell that it is being lost."""
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,8 @@ def of_events(
         raise Refused("There is no table or view shop.events; see docs/tables.md.")
     usable = _usable(events, found)
     span = measured.rows_of_events(connection, definition, usable, days[0], days[-1])
-    reference = _reference(connection, span, events)
-    limits = Thresholds(reference=reference)
+    usual = reference(connection, span, events)
+    limits = Thresholds(reference=usual)
     seen = []
     for number, day in enumerate(days, 1):
         progress(f"events: day {number} of {len(days)}, {day}")
@@ -74,7 +74,7 @@ def of_events(
             f"{LEAST_DAYS} are needed to tell what is usual. Choose an earlier --first-day."
         )
     fitted = shipped.rules | bounds(events.RULES, full) | _weekday(counts)
-    return Thresholds(fitted, _kinds(events, found, usable), reference)
+    return Thresholds(fitted, _kinds(events, found, usable), usual)
 
 
 def of_table(
@@ -86,15 +86,15 @@ def of_table(
     if found is None or not usable:
         return None
     rows = module.relation(usable)
-    reference = _reference(connection, rows, module)
+    usual = reference(connection, rows, module)
     possible = _possible(module, rows)
-    numbers = measured.measure(connection, rows, possible, Thresholds(reference=reference))
+    numbers = measured.measure(connection, rows, possible, Thresholds(reference=usual))
     if not numbers[ROW_COUNT]:
         return None
     # A list of products or customers grows, and does not shrink by half over night.
     counted = {"rows": Bound(Severity.STOP, low=float(round((numbers[ROW_COUNT] or 0) / 2)))}
     fitted = shipped.rules | bounds(possible, [numbers]) | counted
-    return Thresholds(fitted, _kinds(module, found, usable), reference)
+    return Thresholds(fitted, _kinds(module, found, usable), usual)
 
 
 def _possible(module: ModuleType, rows: sa.CTE) -> list[Rule]:
@@ -111,7 +111,8 @@ def _kinds(module: ModuleType, found: dict[str, Any], usable: Iterable[str]) -> 
     return {c.name: schema.kind(found[c.name]) for c in module.TABLE.columns if c.name in usable}
 
 
-def _reference(connection: sa.Connection, rows: sa.CTE, module: ModuleType) -> Reference:
+def reference(connection: sa.Connection, rows: sa.CTE, module: ModuleType) -> Reference:
+    """Return the shares and deciles of the columns that the rules of a suite compare."""
     there = set(rows.c.keys())
     shares = {name: _shares(connection, rows.c[name]) for name in module.COMPARED if name in there}
     deciles = {
