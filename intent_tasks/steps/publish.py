@@ -54,7 +54,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         if published and published["digest"] == digest:
             return published
         counts = _replace(connection, settings, as_of_date, pin, scores, withdrawn)
-        page = _check(connection, settings, as_of_date, pin)
+        page = _check(connection, settings, as_of_date, pin, counts["scored"])
         _note_promotion(connection, as_of_date, pin)
         receipt = {
             "as_of_date": str(as_of_date),
@@ -68,7 +68,9 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     return receipt
 
 
-def _check(connection: sa.Connection, settings: Settings, as_of_date: date, pin: Receipt) -> str:
+def _check(
+    connection: sa.Connection, settings: Settings, as_of_date: date, pin: Receipt, scored: int
+) -> str:
     """Check the day's rows before they are committed; return the page.
 
     Raises:
@@ -76,7 +78,7 @@ def _check(connection: sa.Connection, settings: Settings, as_of_date: date, pin:
     """
     limits = contract.in_force(settings)["predictions"]
     base_rate = pin["base_rates"][str(MAIN_HORIZON_DAYS)]
-    found = measured.predicted(connection, limits, as_of_date, base_rate)
+    found = measured.predicted(connection, limits, as_of_date, base_rate, scored)
     result = contract.judge(settings, as_of_date, found)
     contract.refuse(settings, f"The predictions of {as_of_date} break the contract", [result])
     return result.page

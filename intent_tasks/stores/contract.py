@@ -100,7 +100,7 @@ def meanings(suite: str) -> dict[str, str]:
 
 ADDED = {
     "rows": "rows",
-    "rows_of_last_day": "rows relative to the predictions of the last day before",
+    "rows_of_last_day": "customers scored relative to the predictions of the last day before",
     "mean_of_base_rate": "mean probability relative to the base rate the model was trained on",
     "rows_of_weekday": "rows relative to the median of the same weekday in the last four weeks",
 }

@@ -92,7 +92,7 @@ def table(connection: sa.Connection, suite: str, limits: Thresholds) -> Measured
 
 
 def predicted(
-    connection: sa.Connection, limits: Thresholds, day: date, base_rate: float
+    connection: sa.Connection, limits: Thresholds, day: date, base_rate: float, scored: int
 ) -> Measured:
     """Measure the predictions of a day, in the transaction that writes them.
 
@@ -101,10 +101,14 @@ def predicted(
         limits: bounds and reference.
         day: shop day.
         base_rate: of the main horizon, that the pinned model was trained with.
+        scored: customers who were scored. Not all have rows: who was erased or has withdrawn
+            consent since must not keep the others' rows, or their own of before, in place.
     """
     rows = predictions.relation(day)
     measured = _measured(connection, "predictions", predictions.RULES, rows, {}, limits)
-    _add(measured, limits, "rows_of_last_day", _rows_before(connection, day))
+    if "rows" in measured.bounds:
+        measured.numbers["rows"] = float(scored)
+    _add(measured, limits, "rows_of_last_day", _rows_before(connection, day), scored)
     mean = predictions.mean(Day(rows, limits.reference))
     seen = connection.scalar(sa.select(mean).select_from(rows))
     return _add(measured, limits, "mean_of_base_rate", base_rate, seen)
