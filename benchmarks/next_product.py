@@ -31,21 +31,20 @@ from scipy import sparse
 from benchmarks.shops import recorded, simulated
 from intent_tasks.core.ahead import Ahead, ahead_of, learn_products, numbers_of
 from intent_tasks.core.anchors import evenly
-from intent_tasks.core.covisits import start_vectors, together
+from intent_tasks.core.covisits import together
 from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.history import History, history
-from intent_tasks.core.vocabulary import learn_vocabulary, vocabulary_sizes
+from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import HORIZONS_DAYS, Definition
-from intent_tasks.models import heads, network, pretraining
+from intent_tasks.models import heads, pretraining
 from intent_tasks.models.sizes import SIZES
 from intent_tasks.simulator import Config
 
-SHOP = Config(customers=4_000, seed=11)
+SHOP = Config(customers=2_000, products=1_000, seed=11)
 FIRST, SEED, DRAWS = 20, 7, 1000
 GAP = timedelta(days=max(HORIZONS_DAYS))
-PAST = timedelta(days=14)
-LESSONS, LATER, ASKED = 40, 3, 12
-"""Days that are learned, looked at to stop, and asked about."""
+ASKED = 12
+"""Days that are asked about."""
 
 Ranker = Callable[[np.ndarray], np.ndarray]
 """Rows → scores of all products, shape (rows, products)."""
@@ -56,17 +55,17 @@ class Shop:
     """A shop cut by time.
 
     Args:
-        everything: all events.
+        events: those up to the cut.
+        everything: all.
         numbers: number of the product of each.
         products: how many are known by the cut.
-        sizes: of the vocabulary.
         first, cut, last: days; nothing after `cut` is learned from.
     """
 
+    events: pa.Table
     everything: History
     numbers: np.ndarray
     products: int
-    sizes: dict[str, int]
     first: date
     cut: date
     last: date
@@ -80,10 +79,10 @@ class Shop:
         known = events.filter(pc.less(events["occurred_at"], end))
         vocabulary, products = learn_vocabulary([known]), learn_products([known])
         return cls(
+            known,
             history(events, vocabulary, "UTC"),
             numbers_of(events, products),
             len(products),
-            vocabulary_sizes(vocabulary),
             days["min"],
             cut,
             days["max"],
@@ -139,20 +138,10 @@ def _held(who: np.ndarray, number: np.ndarray, shape: tuple[int, int]) -> sparse
 
 def ours(shop: Shop, asked: tuple[Encoded, Ahead]) -> Ranker:
     """Learn what comes next up to the cut, and return the dot product as a ranker."""
-    network.deterministic(SEED)
-    last = shop.cut - GAP
-    train = shop.rows(shop.first + PAST, last - GAP, LESSONS)
-    later = shop.rows(last - timedelta(days=LATER), last, LATER)
-    statics = train[0].statics
-    moments = statics.mean(axis=0).tolist(), (statics.std(axis=0) + 1e-3).tolist()
-    architecture = network.Architecture("gru", SIZES["nano"], shop.sizes, *moments)
-    learner = pretraining.Learner(
-        network.build(architecture), heads.build(architecture, shop.products)
-    )
-    known, number = shop.known
-    both = together(known, number, shop.products)
-    learner.heads.products.begin(start_vectors(both, heads.PRODUCT_WIDTH, SEED))
-    pretraining.fit(learner, [train], [later], SEED, lambda line: print(line, file=sys.stderr))
+    plan = pretraining.Plan("gru", SIZES["nano"], Definition(), shop.first, shop.cut, SEED)
+    learner = pretraining.learn(
+        [shop.events], plan, lambda line: print(line, file=sys.stderr)
+    ).learner
     vectors = pretraining.customer_vectors(learner, *asked)
     table = learner.heads.products.table()
     return lambda rows: vectors[rows] @ table.T

@@ -129,8 +129,8 @@ class Settings(Schedule):
     """What reads the past: `mlp`, `cnn`, `gru` or `transformer`; see docs/model.md."""
     model_size: str = "nano"
     """Size of the network, `nano` to `xl`; see docs/model.md."""
-    pretrained: str = ""
-    """Folder below INTENT_HOME from `intent pretrain` that training begins with; empty: nothing."""
+    pretrained: bool = False
+    """Training begins with what `intent pretrain` learns from all events: docs/pretraining.md."""
     seed: int = 20260101
     """Start of every random choice."""
 

@@ -14,9 +14,9 @@ app = typer.Typer()
 def pretrain(
     as_of_date: Annotated[str, typer.Option(help="shop day of a window, YYYY-MM-DD")],
 ) -> None:
-    """Learn what comes next from all events of a window; INTENT_PRETRAINED uses it: docs/model.md.
+    """Learn from all events of a window what comes next: docs/pretraining.md.
 
-    The last line of stdout is the receipt; its path is what INTENT_PRETRAINED is set to.
+    With INTENT_PRETRAINED=true, training on that window begins with it.
     """
     from intent_tasks.steps import receipt_line, run_step
 

@@ -14,7 +14,7 @@ from intent_tasks.core.vocabulary import Vocabulary
 from intent_tasks.errors import BadInput
 from intent_tasks.models.files import CONFIG, VOCABULARY, WEIGHTS
 from intent_tasks.models.network import Architecture, Network
-from intent_tasks.models.pretraining import Learner
+from intent_tasks.models.pretraining import Learned
 
 PRODUCTS = "products.json"
 
@@ -77,7 +77,7 @@ class Pretrained:
         if ours != theirs:
             raise BadInput(
                 f"The weights in {self.folder} are of another {name} than the network to train: "
-                f"{ours}, not {theirs}. Run `intent pretrain` again, or empty INTENT_PRETRAINED."
+                f"{ours}, not {theirs}. Run `intent pretrain` again, or unset INTENT_PRETRAINED."
             )
 
 
@@ -85,17 +85,21 @@ def _digest(vocabulary: Vocabulary) -> str:
     return hashlib.sha256(json.dumps(vocabulary, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def save(
-    folder: Path,
-    architecture: Architecture,
-    vocabulary: Vocabulary,
-    products: list[str],
-    learned_until: date,
-    learner: Learner,
-) -> None:
-    """Write the files into an empty folder."""
+def save(folder: Path, learned: Learned, learned_until: date) -> None:
+    """Write the files into an empty folder.
+
+    Args:
+        folder: where they go.
+        learned: what was learned.
+        learned_until: last shop day of which anything was learned.
+    """
+    architecture, learner = learned.architecture, learned.learner
     config = {"architecture": architecture.as_json(), "learned_until": str(learned_until)}
-    for name, content in ((CONFIG, config), (VOCABULARY, vocabulary), (PRODUCTS, products)):
+    for name, content in (
+        (CONFIG, config),
+        (VOCABULARY, learned.vocabulary),
+        (PRODUCTS, learned.products),
+    ):
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
         (folder / name).write_text(text + "\n", encoding="utf-8")
     parts = {
@@ -124,7 +128,7 @@ def load(folder: Path) -> Pretrained:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise BadInput(
             f"{folder} does not hold what `intent pretrain` of this release writes: {error}. "
-            "Run it again, or empty INTENT_PRETRAINED."
+            "Run it again, or unset INTENT_PRETRAINED."
         ) from None
     return Pretrained(folder, architecture, vocabulary, learned_until, embed, read)
 

@@ -7,21 +7,33 @@ Source: Radford et al. 2018, "Improving language understanding by generative pre
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import tensorflow as tf
 
-from intent_tasks.core.ahead import SEEN, Ahead
+from intent_tasks.core.ahead import SEEN, Ahead, ahead_of, learn_products, numbers_of
+from intent_tasks.core.anchors import evenly
+from intent_tasks.core.covisits import start_vectors, together
 from intent_tasks.core.encoding import Encoded
-from intent_tasks.core.vocabulary import FIRST_CODE
-from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.core.history import history
+from intent_tasks.core.vocabulary import (
+    FIRST_CODE,
+    Vocabulary,
+    learn_vocabulary,
+    vocabulary_sizes,
+)
+from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.errors import Refused
+from intent_tasks.models import heads, network
 from intent_tasks.models.batches import batches
 from intent_tasks.models.heads import Heads, draw, log_often, product_loss
-from intent_tasks.models.network import Network, hazard_loss
+from intent_tasks.models.network import Architecture, Network, deterministic, hazard_loss
+from intent_tasks.models.sizes import Size
 
 
 class Loss(NamedTuple):
@@ -46,6 +58,13 @@ PATIENCE = 2
 """Passes without a gain on later days after which the best weights are taken."""
 LEAST_ROWS = 100
 """Pasts after which something happens, below which there is nothing to learn from."""
+
+MOST_ANCHORS = 30
+"""Days whose pasts are learned; neighbouring days tell nearly the same."""
+LATER_DAYS = 3
+"""Last days, looked at to know when to stop."""
+LEAST_HISTORY_DAYS = 14
+"""Days of events before the first anchor."""
 
 Lessons = Sequence[tuple[Encoded, Ahead]]
 """Pasts and what came next, of one bucket of customers each."""
@@ -208,3 +227,117 @@ def customer_vectors(learner: Learner, encoded: Encoded, ahead: Ahead) -> npt.ND
         seen = tf.reshape(tf.constant(ahead.seen[chosen]), (-1, SEEN))
         vectors[chosen[:real]] = np.asarray(call(inputs, seen))[:real]
     return vectors
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is pretrained, and on which days.
+
+    Args:
+        encoder: name of the encoder.
+        size: of the network.
+        definition: population, history and time zone.
+        first: shop day of the first events.
+        until: last shop day of which anything may be known.
+        seed: of weights, order of rows and products drawn.
+    """
+
+    encoder: str
+    size: Size
+    definition: Definition
+    first: date
+    until: date
+    seed: int
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of it.
+
+    Args:
+        learner: with the weights that say most of later days.
+        architecture: of its network.
+        vocabulary: codes of the values it knows.
+        products: ids of the products that are ranked, in the order of their numbers.
+        curve: what was seen after each pass.
+        rows: pasts that were learned from.
+    """
+
+    learner: Learner
+    architecture: Architecture
+    vocabulary: Vocabulary
+    products: list[str]
+    curve: list[dict[str, float]]
+    rows: int
+
+    @property
+    def best(self) -> dict[str, float]:
+        """What was seen after the pass whose weights are kept."""
+        return min(self.curve, key=lambda seen: seen["total"])
+
+
+def learn(
+    tables: Sequence[pa.Table], plan: Plan, say: Callable[[str], None] = lambda _: None
+) -> Learned:
+    """Pretrain on tables of events, each of other customers.
+
+    Args:
+        tables: as `snapshots.read` returns them; nothing in them happened after `plan.until`.
+        plan: what is learned.
+        say: told a line after each pass.
+
+    Raises:
+        Refused: as `days_of` and `fit`.
+    """
+    train_days, later_days = days_of(plan.first, plan.until)
+    vocabulary, products = learn_vocabulary(tables), learn_products(tables)
+    train: list[tuple[Encoded, Ahead]] = []
+    later: list[tuple[Encoded, Ahead]] = []
+    visits = []
+    for table in tables:
+        everything = history(table, vocabulary, plan.definition.time_zone)
+        numbers = numbers_of(table, products)
+        visits.append(together(everything, numbers, len(products)))
+        for lessons, days in ((train, train_days), (later, later_days)):
+            lessons.append(ahead_of(everything, numbers, plan.definition, days))
+    deterministic(plan.seed)
+    architecture = Architecture(
+        plan.encoder,
+        plan.size,
+        vocabulary_sizes(vocabulary),
+        *moments(np.concatenate([encoded.statics for encoded, _ in train])),
+    )
+    learner = Learner(network.build(architecture), heads.build(architecture, len(products)))
+    near = start_vectors(sum(visits[1:], visits[0]), heads.PRODUCT_WIDTH, plan.seed)
+    learner.heads.products.begin(near)
+    curve = fit(learner, train, later, plan.seed, say)
+    rows = sum(len(ahead.gap) for _, ahead in train)
+    return Learned(learner, architecture, vocabulary, products, curve, rows)
+
+
+def days_of(first: date, until: date) -> tuple[list[date], list[date]]:
+    """Return the anchors to learn from and those to look at, a gap of the longest horizon apart.
+
+    Args:
+        first: day of the first events.
+        until: last day of which an outcome may be known.
+
+    Raises:
+        Refused: there are too few days.
+    """
+    gap = timedelta(days=max(HORIZONS_DAYS))
+    last = until - gap
+    later = last - timedelta(days=LATER_DAYS - 1)
+    start, end = first + timedelta(days=LEAST_HISTORY_DAYS), later - gap
+    if end < start:
+        raise Refused(
+            f"From {first} to {until} there are too few days to pretrain: two gaps of {gap.days} "
+            f"days and {LEAST_HISTORY_DAYS} of history. Load more history, or do not pretrain."
+        )
+    return evenly(start, end, MOST_ANCHORS), evenly(later, last, LATER_DAYS)
+
+
+def moments(statics: npt.NDArray[np.floating]) -> tuple[list[float], list[float]]:
+    """Return mean and deviation of each hand-made feature."""
+    values = statics.astype(np.float64)
+    return values.mean(axis=0).tolist(), (values.std(axis=0) + 1e-3).tolist()

@@ -76,7 +76,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     size, rank = size_of(settings.model_size, settings.model_encoder), distribution.rank()
     slices = slices_of(settings, window)
     parts = {name: _Part() for name in PARTS}
-    pretrained = _pretrained(settings)
+    pretrained = _pretrained(settings, window)
     if pretrained is None:
         slices.learn_vocabulary()
     else:
@@ -123,12 +123,23 @@ def window_of(settings: Settings, as_of_date: date) -> Receipt:
     return window
 
 
-def _pretrained(settings: Settings) -> "Pretrained | None":
+def pretrained_folder(settings: Settings, window: Receipt) -> Path:
+    """Return where the weights that were pretrained on these very events of a window are kept."""
+    name = f"{window['as_of_date']}-{window['snapshot_digest'][:12]}"
+    return settings.home / "pretraining" / name
+
+
+def _pretrained(settings: Settings, window: Receipt) -> "Pretrained | None":
+    """Return the weights to begin with, pretrained now where they are not there."""
     if not settings.pretrained:
         return None
     from intent_tasks.models.pretrained import load
+    from intent_tasks.steps import pretrain
 
-    return load(settings.home / settings.pretrained)
+    folder = pretrained_folder(settings, window)
+    if not folder.exists():
+        pretrain.run(settings, date.fromisoformat(window["as_of_date"]))
+    return load(folder)
 
 
 def digest_of(folder: Path) -> str:

@@ -17,7 +17,6 @@ from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.models import heads, network, pretrained, pretraining
 from intent_tasks.models.sizes import Size
-from intent_tasks.steps.pretrain import days_of, moments
 from intent_tasks.stores.snapshots import SCHEMA
 
 ANCHOR, SEED = date(2026, 6, 10), 5
@@ -71,19 +70,15 @@ def learned():
     train = lessons_of(events, products, vocabulary)
     asked = lessons_of(later, products, vocabulary)
     architecture = network.Architecture(
-        "gru", Size(16, 8, 16, 1), vocabulary_sizes(vocabulary), *moments(train[0].statics)
+        "gru",
+        Size(16, 8, 16, 1),
+        vocabulary_sizes(vocabulary),
+        *pretraining.moments(train[0].statics),
     )
     learner = learner_of(architecture, len(products))
     curve = pretraining.fit(learner, [train], [asked], SEED)
-    return SimpleNamespace(
-        learner=learner,
-        architecture=architecture,
-        vocabulary=vocabulary,
-        products=products,
-        asked=asked,
-        train=train,
-        curve=curve,
-    )
+    learned = pretraining.Learned(learner, architecture, vocabulary, products, curve, CUSTOMERS)
+    return SimpleNamespace(**vars(learned), whole=learned, asked=asked, train=train)
 
 
 def learner_of(architecture, products):
@@ -140,7 +135,7 @@ def test_products_of_one_day_are_near_each_other_from_the_start():
 
 
 def test_pretraining_lowers_the_loss_of_every_head(learned):
-    first, best = learned.curve[0], min(learned.curve, key=lambda seen: seen["total"])
+    first, best = learned.curve[0], learned.whole.best
     assert set(pretraining.LOSSES) < set(first)
     for name in pretraining.LOSSES:
         assert best[name] < first[name], name
@@ -180,8 +175,7 @@ def test_products_are_drawn_as_often_as_is_said():
 @pytest.fixture(scope="module")
 def kept(learned, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrained")
-    names = (learned.architecture, learned.vocabulary, learned.products)
-    pretrained.save(folder, *names, ANCHOR, learned.learner)
+    pretrained.save(folder, learned.whole, ANCHOR)
     return folder
 
 
@@ -218,8 +212,7 @@ def test_what_does_not_belong_together_is_refused_by_name(learned, kept, tmp_pat
 def test_the_same_seed_gives_the_same_files(learned, kept, tmp_path):
     again = learner_of(learned.architecture, len(learned.products))
     pretraining.fit(again, [learned.train], [learned.asked], SEED)
-    names = (learned.architecture, learned.vocabulary, learned.products)
-    pretrained.save(tmp_path, *names, ANCHOR, again)
+    pretrained.save(tmp_path, replace(learned.whole, learner=again), ANCHOR)
     assert pretrained.digest(tmp_path) == pretrained.digest(kept)
     assert json.loads((tmp_path / "products.json").read_text()) == learned.products
 
@@ -229,10 +222,10 @@ def test_too_little_is_refused_before_time_is_spent(learned):
     with pytest.raises(Refused, match="After 20 pasts something happens"):
         pretraining.fit(learned.learner, [few], [learned.asked], SEED)
     with pytest.raises(Refused, match="too few days to pretrain"):
-        days_of(ANCHOR - timedelta(days=41), ANCHOR)
+        pretraining.days_of(ANCHOR - timedelta(days=41), ANCHOR)
 
 
 def test_days_to_stop_by_lie_a_gap_after_those_that_are_learned():
-    train, later = days_of(ANCHOR - timedelta(days=80), ANCHOR)
+    train, later = pretraining.days_of(ANCHOR - timedelta(days=80), ANCHOR)
     assert later[-1] == ANCHOR - timedelta(days=14), "its outcomes are over by the last day"
     assert train[-1] + timedelta(days=14) <= later[0]
