@@ -1,6 +1,6 @@
 """What pretraining gains for the purchase: the same network from the same seed, with and without.
 
-A simulated shop of 1,500 customers, on which labels are few; time split as of a version. Both are
+A simulated shop of 1,000 customers, on which labels are few; time split as of a version. Both are
 trained by `training.fit` on the same rows with the same seeds, calibrated on the same later days,
 and read with the vocabulary of pretraining; pretraining sees no day on which they are judged.
 Gain: log loss of 7 days without pretraining minus with it, on the test days; above 0 it helps.
@@ -25,7 +25,7 @@ from intent_tasks.models import network, pretraining, training
 from intent_tasks.models.sizes import SIZES
 from intent_tasks.simulator import Config
 
-SHOP = Config(customers=1_500, products=1_000, seed=12)
+SHOP = Config(customers=1_000, products=1_000, seed=12)
 ENCODER, SIZE, SEED = "gru", SIZES["nano"], 7
 GAP = timedelta(days=max(HORIZONS_DAYS))
 ANCHORS_DAYS = 60

@@ -14,6 +14,8 @@ from scipy.sparse.linalg import svds
 from intent_tasks.core.history import History
 from intent_tasks.core.vocabulary import Ints
 
+UNKNOWN_LENGTH = 0.05
+"""Length of the random vector that every product has on top."""
 MOST_TOGETHER = 50
 """Products of a day beyond which a visitor is no person who chooses: robots look at all."""
 
@@ -44,24 +46,25 @@ _MOST_DAYS = 100_000  # since 1970
 
 
 def start_vectors(both: Any, width: int, seed: int) -> npt.NDArray[np.float32]:  # noqa: ANN401
-    """Return a vector of each product, of length 1 or less: alike where they are seen together.
+    """Return a vector of each product, of about length 1: alike where they are seen together.
 
     Args:
         both: from `together`.
         width: of the vectors.
         seed: of the iteration's start.
     """
-    count = both.shape[0]
-    vectors = np.zeros((count, width), np.float32)
-    pairs = both.tocoo()
-    if count <= width + 1 or pairs.nnz == 0:
+    count, rng = both.shape[0], np.random.default_rng(seed)
+    # Not zeros: from vectors that are all zeros nothing is learned.
+    vectors = rng.normal(0, UNKNOWN_LENGTH / np.sqrt(width), (count, width)).astype(np.float32)
+    pairs, known = both.tocoo(), min(width, count - 1)
+    if pairs.nnz == 0:
         return vectors
     total = np.asarray(both.sum(axis=1)).ravel()
     row, column = pairs.coords
     information = np.log(pairs.data * total.sum() / (total[row] * total[column]))
     positive = sparse.csr_array((np.maximum(information, 0), (row, column)), both.shape)
-    left, values, _ = svds(positive, width, rng=np.random.default_rng(seed))
+    left, values, _ = svds(positive, known, rng=rng)
     found = left * np.sqrt(np.maximum(values, 0))
     length = np.linalg.norm(found, axis=1, keepdims=True)
-    vectors[:] = found / np.maximum(length, 1e-6 * length.max(initial=1.0) + 1e-12)
+    vectors[:, :known] += found / np.maximum(length, 1e-6 * length.max(initial=1.0) + 1e-12)
     return vectors

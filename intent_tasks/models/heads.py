@@ -28,6 +28,9 @@ NEARNESS = 6.0
 """What a likeness of 1 adds to a logit before anything is learned."""
 FADING = 0.85
 """Weight of a product seen, in that of the one seen after it, before anything is learned."""
+SLOWLY = 0.1
+"""How fast vectors of products are learned, in that of the rest: a product is seen few times, and
+what is learned fast of few examples is learned by heart."""
 NEGATIVES = 1024
 """Products that the next one is told from in a step."""
 
@@ -45,9 +48,9 @@ class Products(layers.Layer):  # type: ignore[misc]
     def build(self, shape: tuple[int | None, ...]) -> None:
         """Make the weights."""
         small = keras.initializers.RandomNormal(0.05)
-        self.vectors = self.add_weight(
-            shape=(self.count, self.width), initializer=small, name="vectors"
-        )
+        each = (self.count, self.width)
+        self.start = self.add_weight(shape=each, initializer=small, trainable=False, name="start")
+        self.moved = self.add_weight(shape=each, initializer="zeros", name="moved")
         # Products are ordered by frequency, and Zipf's law is the bias that this is worth.
         zipf = -np.log1p(np.arange(self.count, dtype=np.float32))
         self.bias = self.add_weight(
@@ -58,6 +61,11 @@ class Products(layers.Layer):  # type: ignore[misc]
             shape=(SEEN,), initializer=lambda *_, **__: ops.convert_to_tensor(fading)
         )
         self.tells.build(shape)
+
+    @property
+    def vectors(self) -> Any:  # noqa: ANN401 - a tensor
+        """Vectors of products, shape (count, width): they move slowly from where they begin."""
+        return self.start + SLOWLY * self.moved
 
     def call(self, state: Any, seen: Any) -> Any:  # noqa: ANN401 - tensors
         """Return the vectors of customers, shape (n, width + 1), whose last coordinate is 1.
@@ -78,7 +86,7 @@ class Products(layers.Layer):  # type: ignore[misc]
 
     def begin(self, vectors: npt.NDArray[np.floating]) -> None:
         """Put vectors, shape (count, width), in place of what was drawn."""
-        self.vectors.assign(vectors)
+        self.start.assign(vectors)
 
     def table(self) -> npt.NDArray[np.float32]:
         """Return the vectors of all products, shape (count, width + 1)."""

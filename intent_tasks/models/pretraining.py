@@ -51,7 +51,7 @@ LOSSES = {
 }
 """The one place that says what is learned how much."""
 
-LEARNING_RATE, WEIGHT_DECAY, BATCH = 3e-3, 1e-3, 256
+LEARNING_RATE, WEIGHT_DECAY, BATCH = 1e-3, 1e-2, 256
 EPOCHS = 12
 """Most passes; the step size falls to zero over all of them."""
 PATIENCE = 2
@@ -116,6 +116,7 @@ def fit(
     later: Lessons,
     seed: int,
     say: Callable[[str], None] = lambda _: None,
+    learning_rate: float = LEARNING_RATE,
 ) -> list[dict[str, float]]:
     """Learn what comes next, and keep the weights that say most of later days.
 
@@ -127,6 +128,7 @@ def fit(
         later: pasts of days after a gap.
         seed: of the order of rows and the products drawn.
         say: told a line after each pass.
+        learning_rate: at the start.
 
     Raises:
         Refused: there is too little to learn from, or the loss is no number any more.
@@ -138,7 +140,7 @@ def fit(
             "day after them are needed. Load more history, or train without pretraining."
         )
     steps = sum(-(-len(ahead.gap) // BATCH) for _, ahead in train) * EPOCHS
-    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, clipnorm=1.0)
     optimizer.build(learner.variables)
     step, look = _step(learner, optimizer), tf.function(learner.losses, reduce_retracing=True)

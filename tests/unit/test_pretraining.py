@@ -23,6 +23,8 @@ ANCHOR, SEED = date(2026, 6, 10), 5
 DEFINITION = Definition()
 END = DEFINITION.day_end(ANCHOR)
 KINDS, PRODUCTS_OF_KIND, CUSTOMERS = 4, 5, 300
+RATE = 2e-2
+"""High, because a pass over this shop is two steps."""
 NEVER = len(HORIZONS_DAYS)
 
 
@@ -76,9 +78,16 @@ def learned():
         *pretraining.moments(train[0].statics),
     )
     learner = learner_of(architecture, len(products))
-    curve = pretraining.fit(learner, [train], [asked], SEED)
+    learner.heads.products.begin(start_of(events, products))
+    curve = pretraining.fit(learner, [train], [asked], SEED, learning_rate=RATE)
     learned = pretraining.Learned(learner, architecture, vocabulary, products, curve, CUSTOMERS)
     return SimpleNamespace(**vars(learned), whole=learned, asked=asked, train=train)
+
+
+def start_of(events, products):
+    everything = history(events, learn_vocabulary([events]), "UTC")
+    both = together(everything, numbers_of(events, products), len(products))
+    return start_vectors(both, heads.PRODUCT_WIDTH, SEED)
 
 
 def learner_of(architecture, products):
@@ -211,7 +220,8 @@ def test_what_does_not_belong_together_is_refused_by_name(learned, kept, tmp_pat
 
 def test_the_same_seed_gives_the_same_files(learned, kept, tmp_path):
     again = learner_of(learned.architecture, len(learned.products))
-    pretraining.fit(again, [learned.train], [learned.asked], SEED)
+    again.heads.products.begin(start_of(shop(0, CUSTOMERS), learned.products))
+    pretraining.fit(again, [learned.train], [learned.asked], SEED, learning_rate=RATE)
     pretrained.save(tmp_path, replace(learned.whole, learner=again), ANCHOR)
     assert pretrained.digest(tmp_path) == pretrained.digest(kept)
     assert json.loads((tmp_path / "products.json").read_text()) == learned.products
