@@ -131,20 +131,17 @@ def build(architecture: Architecture, products: int) -> Heads:
     return Heads(keras.Model(state, outputs, name="following"), ranking)
 
 
-def draw(rng: np.random.Generator, products: int) -> tuple[npt.NDArray[np.int32], Any]:
-    """Return numbers of NEGATIVES products and the logarithm of how often each is drawn.
+def draw(
+    rng: np.random.Generator, products: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Return numbers of NEGATIVES products, and the logarithm of how often each is drawn.
 
     Log-uniform: about as often as a product of that place in the order of frequency is seen.
     """
     high = np.log(products + 1)
     drawn = np.minimum(np.expm1(rng.random(NEGATIVES) * high), products - 1).astype(np.int32)
-    return drawn, log_often(drawn, products)
-
-
-def log_often(numbers: npt.NDArray[np.integer], products: int) -> npt.NDArray[np.float32]:
-    """Return the logarithm of the number of times that `draw` is expected to draw each product."""
-    share = np.log1p(1 / (numbers + 1.0)) / np.log(products + 1)
-    return np.asarray(np.log(NEGATIVES * share), np.float32)
+    share = np.log1p(1 / (drawn + 1.0)) / high
+    return drawn, np.log(NEGATIVES * share).astype(np.float32)
 
 
 def product_loss(
@@ -154,7 +151,6 @@ def product_loss(
     target: Any,  # noqa: ANN401
     drawn: Any,  # noqa: ANN401
     often: Any,  # noqa: ANN401
-    target_often: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
     """Return the sampled softmax loss of each customer, shape (n,); 0 where there is no product.
 
@@ -165,9 +161,9 @@ def product_loss(
         target: the next product, -1: none; shape (n,).
         drawn: products it is told from, shape (k,).
         often: logarithm of how often each of these is drawn, shape (k,).
-        target_often: the same of the targets, shape (n,).
     """
-    right = tf.reduce_sum(vectors * products.chosen(tf.maximum(target, 0)), -1) - target_often
+    right = tf.reduce_sum(vectors * products.chosen(tf.maximum(target, 0)), -1)
+    # Each draw stands for as many products as make the sum over all right on average.
     wrong = tf.matmul(vectors, products.chosen(drawn), transpose_b=True) - often
     known = tf.reduce_any(seen[:, :, None] == drawn, 1) | (target[:, None] == drawn)
     wrong = tf.where(known, -1e9, wrong)

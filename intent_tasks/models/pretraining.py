@@ -31,7 +31,7 @@ from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.errors import Refused
 from intent_tasks.models import heads, network
 from intent_tasks.models.batches import batches
-from intent_tasks.models.heads import Heads, draw, log_often, product_loss
+from intent_tasks.models.heads import Heads, draw, product_loss
 from intent_tasks.models.network import Architecture, Network, deterministic, hazard_loss
 from intent_tasks.models.sizes import Size
 
@@ -101,7 +101,7 @@ class Learner:
         products = product_loss(
             self.heads.products,
             vectors,
-            *(told[name] for name in ("seen", "product", "drawn", "often", "product_often")),
+            *(told[name] for name in ("seen", "product", "drawn", "often")),
         )
         each = {"gap": hazard_loss(told["gap"], said["gap"]), "product": products}
         for name in ("event_type", "category"):
@@ -198,7 +198,6 @@ def _fed(
         for chosen, real, inputs in batches(encoded, size, BATCH, rng if shuffled else None):
             drawn, often = draw(rng, products)
             told = vars(ahead.only(chosen)) | {"drawn": drawn, "often": often}
-            told["product_often"] = log_often(np.maximum(told["product"], 0), products)
             told["real"] = (np.arange(len(chosen)) < real).astype(np.float32)
             del told["some"]
             yield inputs, {name: tf.constant(values) for name, values in told.items()}
