@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from intent_tasks.errors import Refused, TemporaryFailure
-from intent_tasks.steps import validate
+from intent_tasks.steps import extract, validate
 from intent_tasks.stores import postgres
 from intent_tasks.tables import contract_results
 from tests.database.conftest import CUSTOMERS, DAY, add, event
@@ -130,3 +130,12 @@ def test_a_rule_that_cannot_be_judged_is_not_taken_for_kept(small_shop, monkeypa
         validate.run(small_shop, DAY)
     assert _results(small_shop) == []
     assert "canary" not in _kept(small_shop)
+
+
+def test_a_day_of_many_times_the_rows_of_the_same_weekday_is_refused(small_shop):
+    day = DAY + timedelta(weeks=2)
+    extract.run(small_shop, day)
+    assert validate.run(small_shop, day)["failed"] == []
+    add(small_shop, [event(f"x{n}", f"c{n}", day) for n in range(300)])
+    with pytest.raises(Refused, match=r"events\.rows_of_weekday .* is 13\.5, allowed 0\.1 to 10"):
+        validate.run(small_shop, day)
