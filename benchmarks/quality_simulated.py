@@ -122,7 +122,7 @@ def main() -> None:
             compared.show("Later days of unseen customers", new, came, who, LIMIT)
     print(f"\n# {time.monotonic() - begun:.0f} s in all")
     losses = {n: -np.log(np.where(outcomes, p, 1 - p)).mean() for n, p in said.items()}
-    sys.exit(losses[LIMIT] > min(losses.values()) + 0.002)
+    sys.exit(int(losses[LIMIT] > min(losses.values()) + 0.002))
 
 
 if __name__ == "__main__":
