@@ -1,8 +1,8 @@
 """What any network has to beat: logistic regressions and boosted trees on hand-made features.
 
 The trees stop on a later slice of time, as the network does, and are the mean over seeds: a single
-one would be a weaker opponent than it need be. Every number below was chosen on slices before the
-test days; `docs/quality.md` says what else was tried.
+one would be a weaker opponent than it need be. The numbers below come from a short
+search; `docs/quality.md` says what was tried and where it looked at test days.
 """
 
 import os
