@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from intent_tasks.commands import collect, contract, pretrain, privacy, quarantine, tune
+from intent_tasks.commands import (
+    check_source,
+    collect,
+    contract,
+    pretrain,
+    privacy,
+    quarantine,
+    tune,
+)
 from intent_tasks.commands.arguments import day as _day
 from intent_tasks.errors import BadInput, IntentError, TemporaryFailure
 from intent_tasks.lifeline import end_when_closed
@@ -29,6 +37,7 @@ app.add_typer(collect.app)
 app.add_typer(pretrain.app)
 app.add_typer(tune.app)
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(check_source.app)
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 

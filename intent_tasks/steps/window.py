@@ -26,20 +26,35 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         Refused: the shop has too few days.
     """
     definition = settings.definition
-    last_anchor = as_of_date - timedelta(days=max(HORIZONS_DAYS) + definition.maturity_lag_days)
-    earliest = _earliest_day(settings, as_of_date) + timedelta(days=LEAST_HISTORY_DAYS)
-    first_anchor = max(last_anchor - timedelta(days=settings.training_days - 1), earliest)
-    split = split_days(first_anchor, last_anchor)
+    split = split_of(settings, _earliest_day(settings, as_of_date), as_of_date)
     if split is None:
-        needed = LEAST_DAYS + 3 * max(HORIZONS_DAYS) + LEAST_HISTORY_DAYS
         raise Refused(
-            f"There are too few days to train as of {as_of_date}: about {needed} days of events "
-            f"are needed before it, and INTENT_TRAINING_DAYS={settings.training_days} must allow "
+            f"There are too few days to train as of {as_of_date}: {needed_days(settings)} days of "
+            f"events are needed, and INTENT_TRAINING_DAYS={settings.training_days} must allow "
             "for them. Train later, or load more history."
         )
-    first_day = definition.first_history_day(first_anchor)
+    first_day = definition.first_history_day(split.train[0])
     complete_snapshots(settings, first_day, as_of_date)
     return _record(settings, as_of_date, first_day, split)
+
+
+def split_of(settings: Settings, earliest: date, as_of_date: date) -> Split | None:
+    """Return the anchors to learn from at the end of a day; None: there are too few days.
+
+    Args:
+        settings: how many days are wanted.
+        earliest: first shop day with an event.
+        as_of_date: shop day at whose end the outcomes are known.
+    """
+    last = as_of_date - timedelta(days=max(HORIZONS_DAYS) + settings.maturity_lag_days)
+    first = last - timedelta(days=settings.training_days - 1)
+    return split_days(max(first, earliest + timedelta(days=LEAST_HISTORY_DAYS)), last)
+
+
+def needed_days(settings: Settings) -> int:
+    """Return how many days of events, the last one included, there must be to train."""
+    gaps = 3 * max(HORIZONS_DAYS) + settings.maturity_lag_days
+    return LEAST_HISTORY_DAYS + LEAST_DAYS + gaps
 
 
 def _record(settings: Settings, as_of_date: date, first_day: date, split: Split) -> Receipt:

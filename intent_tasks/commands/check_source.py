@@ -1,0 +1,262 @@
+"""`intent check-source`: what schema `shop` has, what it lacks, and what that costs."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+import typer
+
+from intent_tasks.core.rules import REQUIRED
+from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.errors import Refused
+from intent_tasks.settings import Settings, load_settings
+from intent_tasks.tables import customers, events, products
+
+if TYPE_CHECKING:
+    from intent_tasks.stores import source_facts
+
+app = typer.Typer()
+
+COSTS = {
+    "session_id": "visits are not told apart",
+    "product_id": "no products, categories and brands: reasons can only name what was done",
+    "quantity": "every purchase counts as one piece",
+    "price": "the model does not see what things cost",
+    "currency": "prices count as of one currency",
+    "query_text": "what customers search for is not read",
+    "review_text": "what customers write in reviews is not read",
+    "rating": "the stars of reviews are not read",
+    "channel": "the model and the feedback do not see where visits come from",
+    "device": "the model does not see the device",
+    "ingested_at": "events that arrive late change days that were predicted already: after "
+    "INTENT_RECOUNT_DAYS they are not seen any more",
+}
+"""What a missing optional column of `shop.events` costs."""
+
+TABLE_COSTS = {
+    products.name: "the model does not see categories and brands",
+    customers.name: "consent is not known: nobody can be put on a marketing list",
+}
+
+MOST_WEEKS = 52
+STALE_HOURS = 48
+
+
+@dataclass
+class Report:
+    """What was found, a line each, and how many of them keep the system from working."""
+
+    lines: list[str] = field(default_factory=list)
+    problems: int = 0
+
+    def fine(self, text: str) -> None:
+        """Add what is as it should be."""
+        self.lines.append(f"ok       {text}")
+
+    def costs(self, text: str) -> None:
+        """Add what the system can do without, and what that costs."""
+        self.lines.append(f"costs    {text}")
+
+    def problem(self, text: str) -> None:
+        """Add what keeps the system from working."""
+        self.problems += 1
+        self.lines.append(f"PROBLEM  {text}")
+
+
+@app.command(name="check-source")
+def check_source() -> None:
+    """Tell what the shop's tables lack, what that costs, and whether there is enough to learn."""
+    report = check(load_settings(), datetime.now(UTC))
+    for line in report.lines:
+        typer.echo(line)
+    if report.problems:
+        raise Refused(
+            f"{report.problems} of these keep the system from working. docs/collect.md shows how "
+            "to point it at views over the shop's own tables."
+        )
+    typer.echo("Everything that is needed is there.")
+
+
+def check(settings: Settings, now: datetime) -> Report:
+    """Return what is to be said about the shop's tables at a moment.
+
+    Raises:
+        TemporaryFailure: the database cannot be reached.
+    """
+    from intent_tasks.stores import postgres, source_facts
+
+    report = Report()
+    with postgres.reading(settings.shop_url) as connection:
+        found = source_facts.columns(connection, events)
+        if found is None:
+            report.problem(
+                f"There is no table or view {events.fullname}: make a view over the shop's own "
+                "tables, or let `intent collect` make it."
+            )
+            return report
+        if not source_facts.may_read(connection, events):
+            report.problem(
+                f"The role of INTENT_SHOP_URL may not read {events.fullname}: "
+                f"GRANT USAGE ON SCHEMA shop, and SELECT ON {events.fullname}, TO it."
+            )
+            return report
+        usable = _check_columns(report, found)
+        for table in (products, customers):
+            _check_optional(report, connection, table)
+        if usable:
+            _check_events(report, connection, settings, list(found), now)
+    return report
+
+
+def _check_columns(report: Report, found: "dict[str, source_facts.Column]") -> bool:
+    missing = [name for name in REQUIRED if name not in found]
+    for name in missing:
+        report.problem(f"{events.fullname} lacks {name}: {events.c[name].comment}.")
+    wrong = [column for column in found.values() if not column.fits]
+    for column in wrong:
+        wanted = _type_name(events.c[column.name])
+        report.problem(
+            f"{events.fullname}.{column.name} is {column.type_name} and must be {wanted}: cast it "
+            f"in a view{', and say in which zone it is' if 'time' in wanted else ''}."
+        )
+    absent = [name for name in COSTS if name not in found]
+    for name in absent:
+        report.costs(f"{events.fullname} has no {name}: {COSTS[name]}.")
+    if not (missing or wrong):
+        report.fine(f"{events.fullname} can be read; {len(found)} of {len(events.c)} columns.")
+    return not (missing or wrong)
+
+
+def _type_name(column: sa.Column[object]) -> str:
+    if isinstance(column.type, sa.DateTime):
+        return "timestamp with time zone"
+    if isinstance(column.type, sa.Integer | sa.Double):
+        return "a number"
+    return str(column.type).lower()
+
+
+def _check_optional(report: Report, connection: sa.Connection, table: sa.Table) -> None:
+    from intent_tasks.stores import source_facts
+
+    found = source_facts.columns(connection, table)
+    if found is None:
+        report.costs(f"There is no {table.fullname}: {TABLE_COSTS[table.name]}.")
+    elif not source_facts.may_read(connection, table):
+        report.problem(f"The role of INTENT_SHOP_URL may not read {table.fullname}: grant it.")
+    elif key := [c.name for c in table.primary_key if c.name not in found]:
+        report.problem(f"{table.fullname} lacks {key[0]}.")
+    else:
+        absent = ", ".join(c.name for c in table.c if c.name not in found)
+        report.fine(f"{table.fullname} can be read" + (f"; it has no {absent}." if absent else "."))
+
+
+def _check_events(
+    report: Report,
+    connection: sa.Connection,
+    settings: Settings,
+    available: list[str],
+    now: datetime,
+) -> None:
+    from intent_tasks.stores import source_facts
+
+    facts = source_facts.events_of(connection, settings, available)
+    if facts.first_day is None or facts.last_day is None or facts.newest_at is None:
+        report.problem(f"{events.fullname} is empty.")
+        return
+    report.fine(
+        f"{facts.rows:,} events of {facts.customers:,} customers, {facts.first_day} to "
+        f"{facts.last_day}; {facts.late_rows / facts.rows:.1%} arrived on a later day."
+    )
+    if facts.unusable_rows:
+        report.costs(
+            f"{facts.unusable_rows:,} events lack {' or '.join(REQUIRED)}: they are set aside."
+        )
+    for name, count in sorted(facts.unknown_types.items())[:5]:
+        report.costs(f"{count:,} events are of the type {name!r}, which is none of the contract's.")
+    for name, share in facts.empty.items():
+        if share == 1 and name in COSTS:
+            report.costs(f"{events.fullname}.{name} is always empty: {COSTS[name]}.")
+    _check_freshness(report, settings, facts.newest_at, now)
+    _check_history(report, connection, settings, facts.first_day, _complete(settings, facts, now))
+
+
+def _complete(settings: Settings, facts: "source_facts.Events", now: datetime) -> date:
+    """Return the last shop day that is over."""
+    yesterday = now.astimezone(ZoneInfo(settings.time_zone)).date() - timedelta(days=1)
+    return min(facts.last_day or yesterday, settings.last_day or yesterday)
+
+
+def _check_freshness(
+    report: Report, settings: Settings, newest_at: datetime, now: datetime
+) -> None:
+    hours = (now - newest_at).total_seconds() / 3600
+    if settings.last_day is not None:
+        report.fine(f"The shop is a recording: its today is {settings.last_day}.")
+    elif hours > STALE_HOURS:
+        report.costs(
+            f"The newest event arrived {hours / 24:.0f} days ago: a day without events is not "
+            "predicted. Is the load broken?"
+        )
+    elif hours < -1:
+        report.costs(f"The newest event is of {-hours:.0f} hours from now: a clock is wrong.")
+    else:
+        report.fine(f"The newest event arrived {max(hours, 0):.1f} hours ago.")
+
+
+def _check_history(
+    report: Report, connection: sa.Connection, settings: Settings, first: date, last: date
+) -> None:
+    from intent_tasks.core.slices import LEAST_BUYERS
+    from intent_tasks.steps.window import needed_days, split_of
+    from intent_tasks.stores import source_facts
+
+    split = split_of(settings, first, last)
+    lag = max(HORIZONS_DAYS) + settings.maturity_lag_days
+    anchors = vars(split) if split else {"latest": [last - timedelta(days=lag)]}
+    found = source_facts.buyers(connection, settings, anchors)
+    start = max(first, last - timedelta(days=settings.training_days + lag))
+    customers_who_bought = source_facts.distinct_buyers(connection, settings, start, last)
+    rate = sum(found.values()) / sum(map(len, anchors.values()))
+    weeks = _weeks_to_wait(settings, first, last, rate)
+    days = (last - first).days + 1
+    said = f"{customers_who_bought:,} buyers in the {(last - start).days + 1} days up to {last}"
+    if split is None:
+        report.problem(
+            f"{days} days of history, {needed_days(settings)} needed to learn ({said}); "
+            f"{_wait(weeks)}."
+        )
+    elif (fewest := min(found.values())) < LEAST_BUYERS:
+        parts = ", ".join(f"{count:,} to {part}" for part, count in found.items())
+        report.problem(
+            f"{fewest} purchases in the smallest part, {LEAST_BUYERS} needed in each ({parts}; "
+            f"{said}); {_wait(weeks)}."
+        )
+    else:
+        report.fine(
+            f"Enough history to learn from: {days} days, {said}, of them "
+            + ", ".join(f"{count:,} to {part}" for part, count in found.items())
+            + f" ({LEAST_BUYERS} needed in each part)."
+        )
+
+
+def _weeks_to_wait(settings: Settings, first: date, last: date, rate: float) -> int | None:
+    """Return after how many weeks of the same business there is enough; None: not in a year."""
+    from intent_tasks.core.slices import LEAST_BUYERS
+    from intent_tasks.steps.window import split_of
+
+    for weeks in range(1, MOST_WEEKS + 1):
+        split = split_of(settings, first, last + timedelta(weeks=weeks))
+        if split and all(len(days) * rate >= LEAST_BUYERS for days in vars(split).values()):
+            return weeks
+    return None
+
+
+def _wait(weeks: int | None) -> str:
+    if weeks is None:
+        return (
+            "time alone will not bring enough: load older history, or raise "
+            "INTENT_POPULATION_DAYS or INTENT_TRAINING_DAYS"
+        )
+    return f"about {weeks} more week{'s' if weeks > 1 else ''}, or load older history"

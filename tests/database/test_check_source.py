@@ -1,0 +1,160 @@
+"""What the shop lacks is said in plain words, with what it costs and how long to wait."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from intent_tasks import cli
+from intent_tasks.commands import check_source
+from intent_tasks.core.slices import LEAST_BUYERS
+from intent_tasks.formats import files
+from intent_tasks.steps.window import needed_days, split_of
+from intent_tasks.stores import postgres, shop, source_facts
+
+pytestmark = pytest.mark.database
+
+NOW = datetime(2026, 7, 1, 6, tzinfo=UTC)
+LAST = date(2026, 6, 30)
+
+
+@pytest.fixture
+def settings(settings):
+    """Settings of a shop that goes on."""
+    return settings.model_copy(update={"last_day": None})
+
+
+def _change(settings, *statements):
+    with postgres.changing(settings.shop_owner_url, "shop") as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def _days(settings, days, buyers_a_day):
+    """Load a shop where `buyers_a_day` new customers look one day and purchase on the next."""
+    rows = []
+    for n in range(days):
+        noon = datetime.combine(LAST - timedelta(days=n), datetime.min.time(), UTC)
+        noon += timedelta(hours=12)
+        for c in range(buyers_a_day):
+            row = {"customer_id": f"c{n}/{c}", "occurred_at": noon - timedelta(days=1)}
+            rows.append(row | {"event_id": f"v{n}/{c}", "event_type": "view"})
+            row = {"customer_id": f"c{n}/{c}", "occurred_at": noon}
+            rows.append(row | {"event_id": f"p{n}/{c}", "event_type": "purchase"})
+    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
+
+
+def _said(settings):
+    report = check_source.check(settings, NOW)
+    return "\n".join(report.lines), report.problems
+
+
+def test_a_shop_without_events_is_told_what_to_make(settings):
+    said, problems = _said(settings)
+    assert "PROBLEM  There is no table or view shop.events" in said
+    assert problems == 1
+
+
+def test_missing_columns_wrong_types_and_missing_tables_are_named(settings):
+    _change(
+        settings,
+        "CREATE TABLE shop.events (event_id bigint, customer_id uuid, occurred_at timestamp, "
+        "price text, product_id int)",
+        "CREATE TABLE shop.products (title text)",
+    )
+    said, problems = _said(settings)
+    assert "PROBLEM  shop.events lacks event_type: one of view" in said
+    assert "shop.events.occurred_at is TIMESTAMP and must be timestamp with time zone" in said
+    assert "shop.events.price is TEXT and must be a number" in said
+    assert "PROBLEM  shop.products lacks product_id" in said
+    assert "costs    shop.events has no query_text: what customers search for is not read." in said
+    assert "costs    There is no shop.customers: consent is not known" in said
+    assert problems == 4
+
+
+def test_a_missing_right_is_named_with_the_grant(settings):
+    _days(settings, 1, 1)
+    _change(settings, "REVOKE SELECT ON shop.events FROM intent_extract")
+    said, problems = _said(settings)
+    assert "may not read shop.events: GRANT USAGE ON SCHEMA shop, and SELECT" in said
+    assert problems == 1
+
+
+def test_too_few_days_are_counted_in_weeks(settings):
+    _days(settings, 20, 10)
+    said, problems = _said(settings)
+    assert f"PROBLEM  21 days of history, {needed_days(settings)} needed to learn" in said
+    assert "(200 buyers in the 21 days up to 2026-06-30); about 8 more weeks" in said
+    assert problems == 1
+
+
+def test_too_few_buyers_are_counted_per_part(settings):
+    _days(settings, 68, 8)
+    said, problems = _said(settings)
+    assert problems == 1, said
+    assert f"purchases in the smallest part, {LEAST_BUYERS} needed in each" in said
+    assert "to calibrate" in said
+    assert "about 2 more weeks" in said
+
+
+def test_more_weeks_do_not_help_where_business_is_too_slow(settings):
+    _days(settings, 80, 1)
+    _change(settings, "DELETE FROM shop.events WHERE event_id LIKE 'p%%' AND event_id > 'p4'")
+    assert "time alone will not bring enough" in _said(settings)[0]
+
+
+def test_enough_is_said_and_nothing_keeps_it_from_working(settings, monkeypatch):
+    _days(settings, 90, 8)
+    said, problems = _said(settings)
+    assert problems == 0
+    assert "ok       Enough history to learn from: 91 days" in said
+    assert "ok       The newest event arrived 18.0 hours ago" in said
+    assert "costs    shop.events.rating is always empty" in said
+    monkeypatch.setattr(check_source, "load_settings", lambda: settings)
+    ended = CliRunner().invoke(cli.app, ["check-source"])
+    assert ended.exit_code == 0, ended.output
+    assert ended.output.endswith("Everything that is needed is there.\n")
+
+
+def test_a_problem_ends_in_exit_code_78(settings, monkeypatch):
+    monkeypatch.setattr(check_source, "load_settings", lambda: settings)
+    ended = CliRunner().invoke(cli.app, ["check-source"])
+    assert ended.exception.exit_code == 78
+    assert "1 of these keep the system from working" in str(ended.exception)
+
+
+def test_a_load_that_stopped_unknown_types_and_late_events_are_said(settings):
+    _days(settings, 3, 5)
+    late = "UPDATE shop.events SET ingested_at = occurred_at + interval '2 days' "
+    _change(
+        settings,
+        late + "WHERE event_id = 'v2/0'",
+        "UPDATE shop.events SET event_type = 'look' WHERE event_id = 'v1/0'",
+    )
+    report = check_source.check(settings, NOW + timedelta(days=5))
+    said = "\n".join(report.lines)
+    assert "The newest event arrived 6 days ago" in said
+    assert "1 events are of the type 'look'" in said
+    assert f"{1 / 30:.1%} arrived on a later day" in said
+
+
+def test_buyers_are_those_that_training_counts(settings):
+    """Against a count in Python over the same rows."""
+    _days(settings, 80, 2)
+    split = split_of(settings, LAST - timedelta(days=80), LAST)
+    with postgres.reading(settings.shop_url) as connection:
+        found = source_facts.buyers(connection, settings, vars(split))
+        rows = connection.execute(
+            sa.text("SELECT customer_id, event_type, occurred_at::date FROM shop.events")
+        ).all()
+    for part, anchors in vars(split).items():
+        expected = 0
+        for anchor in anchors:
+            known = {c for c, _, day in rows if anchor - timedelta(days=30) < day <= anchor}
+            until = anchor + timedelta(days=14)
+            expected += len(
+                {c for c, kind, d in rows if kind == "purchase" and anchor < d <= until} & known
+            )
+        assert found[part] == expected > 0
