@@ -5,7 +5,7 @@ import sys
 
 from intent_tasks.models import distribution, network, training
 from intent_tasks.models.sizes import Size
-from tests.unit import test_network as shop
+from tests.training import test_network as shop
 
 BATCH = 64
 

@@ -25,7 +25,7 @@ def started(config):
     environment = {k: v for k, v in os.environ.items() if k != distribution.VARIABLE}
     if config:
         environment[distribution.VARIABLE] = json.dumps(config)
-    command = [sys.executable, "-m", "tests.unit.two_workers"]
+    command = [sys.executable, "-m", "tests.training.two_workers"]
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
