@@ -40,13 +40,15 @@ ROUNDS = 3
 PART_ROWS = 500_000
 
 CHILD = """
-import json, resource, sys, time
+import json, re, sys, time
+from pathlib import Path
 from intent_tasks.settings import load_settings
 from intent_tasks.steps.collect import collect
 settings, begun = load_settings(), time.monotonic()
 totals = collect(settings, sys.argv[1], "native", lambda text: None)
 seconds = time.monotonic() - begun
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# Not ru_maxrss, which a new process inherits from the one that started it.
+peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 print(json.dumps({"seconds": seconds, "bytes": peak, "rows": dict(totals.rows)}))
 """
 
