@@ -6,6 +6,7 @@ aside are one transaction, and the role that predicts still only reads the shop.
 
 from contextlib import suppress
 
+import psycopg2
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
@@ -94,8 +95,21 @@ def append(connection: sa.Connection, batch: pa.Table, *, expect_known: bool) ->
 
     Returns:
         Events added.
+
+    Raises:
+        Refused: the shop's own table has a rule that an event breaks, or may not be written.
     """
     batch = batch.select([c for c in batch.column_names if c in _columns(connection)])
+    try:
+        return _append(connection, batch, expect_known=expect_known)
+    except (psycopg2.IntegrityError, psycopg2.DataError, psycopg2.ProgrammingError) as error:
+        raise Refused(
+            f"{events.fullname} does not take the events: {str(error).strip().splitlines()[0]}. "
+            "Compare the table with docs/tables.md."
+        ) from None
+
+
+def _append(connection: sa.Connection, batch: pa.Table, *, expect_known: bool) -> int:
     if not expect_known:
         with suppress(UniqueViolation), connection.begin_nested():
             return postgres.copy_in(connection, events, batch)

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
+import psycopg2
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -25,7 +26,13 @@ ALL_BUCKETS = -1
 """Bucket of a ledger row that is about all customers."""
 
 _RECORDED = "intent_recorded"
-_TEMPORARY = (OperationalError, InterfaceError)
+# COPY goes past SQLAlchemy: there the driver's own errors come.
+_TEMPORARY = (
+    OperationalError,
+    InterfaceError,
+    psycopg2.OperationalError,
+    psycopg2.InterfaceError,
+)
 _REFUSED = ("42501", "42P01", "42703")
 """States of a missing right, table or column: they do not come back by themselves."""
 _UNUSABLE = "22"

@@ -279,6 +279,26 @@ def test_two_runs_at_once_do_not_load_a_block_twice(settings, tmp_path, monkeypa
     assert len(_events(settings)) == 5
 
 
+def test_a_connection_that_is_cut_in_a_block_leaves_nothing_of_it_and_can_be_tried_again(
+    settings, tmp_path, monkeypatch
+):
+    path = tmp_path / "events.csv"
+    path.write_text(HEADER + _lines(0, 3) + _line(4, type="fly"))
+
+    def cut(connection, told):
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+        with postgres.changing(settings.shop_owner_url, "test") as other:
+            other.exec_driver_sql(f"SELECT pg_terminate_backend({pid})")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(collect.landing, "add_products", cut)
+        with pytest.raises(TemporaryFailure, match="can simply be run again"):
+            _collect(settings, path)
+    assert _events(settings) == []
+    assert _collect(settings, path)["loaded"] == 3
+    assert len(_quarantined(settings)) == 1
+
+
 # ── The shop it lands in ─────────────────────────────────────────────────────────────────────────
 
 
@@ -309,6 +329,19 @@ def test_a_table_of_the_shops_own_gets_the_columns_that_it_has(settings, tmp_pat
     with postgres.changing(settings.shop_owner_url, "shop") as connection:
         connection.exec_driver_sql("DELETE FROM shop.events")
     assert _collect(settings, path)["loaded"] == 3
+
+
+def test_a_rule_of_the_shops_own_table_is_named(settings, tmp_path):
+    with postgres.changing(settings.shop_owner_url, "shop") as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE shop.events (event_id text PRIMARY KEY, customer_id text, "
+            "event_type text, occurred_at timestamptz, CONSTRAINT cheap CHECK (event_id <> 'e2'))"
+        )
+    path = tmp_path / "events.csv"
+    path.write_text(HEADER + _lines(0, 3))
+    with pytest.raises(Refused, match=r"does not take the events: .*\"cheap\""):
+        _collect(settings, path)
+    assert _events(settings) == []
 
 
 def test_one_file_can_be_asked_to_be_the_whole_shop(settings, tmp_path):
