@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from math import inf
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -218,7 +219,9 @@ def _check_history(
     found = source_facts.buyers(connection, settings, anchors)
     start = max(first, last - timedelta(days=settings.training_days + lag))
     customers_who_bought = source_facts.distinct_buyers(connection, settings, start, last)
-    rate = sum(found.values()) / sum(map(len, anchors.values()))
+    # A shop that is younger than its outcomes need tells nothing of how many buy.
+    is_young = last - timedelta(days=lag) < first
+    rate = inf if is_young else sum(found.values()) / sum(map(len, anchors.values()))
     weeks = _weeks_to_wait(settings, first, last, rate)
     days = (last - first).days + 1
     said = f"{customers_who_bought:,} buyers in the {(last - start).days + 1} days up to {last}"

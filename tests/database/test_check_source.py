@@ -90,6 +90,16 @@ def test_too_few_days_are_counted_in_weeks(settings):
     assert problems == 1
 
 
+def test_of_a_shop_of_three_days_only_the_days_are_told(settings):
+    rows = [
+        {"event_id": f"e{n}", "customer_id": "c", "event_type": "purchase"}
+        | {"occurred_at": datetime(2026, 6, 28 + n, 12, tzinfo=UTC)}
+        for n in range(3)
+    ]
+    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
+    assert "(1 buyers in the 3 days up to 2026-06-30); about 10 more weeks" in _said(settings)[0]
+
+
 def test_too_few_buyers_are_counted_per_part(settings):
     _days(settings, 68, 8)
     said, problems = _said(settings)

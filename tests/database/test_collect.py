@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from intent_tasks.errors import BadInput, NothingToDo, Refused, TemporaryFailure
 from intent_tasks.formats import blocks
 from intent_tasks.steps import collect, extract, run_step
-from intent_tasks.stores import postgres, shop
+from intent_tasks.stores import landing, postgres, shop
 
 pytestmark = pytest.mark.database
 
@@ -279,22 +279,26 @@ def test_two_runs_at_once_do_not_load_a_block_twice(settings, tmp_path, monkeypa
     assert len(_events(settings)) == 5
 
 
-def test_a_connection_that_is_cut_in_a_block_leaves_nothing_of_it_and_can_be_tried_again(
+def test_a_database_that_gives_up_in_a_block_leaves_nothing_of_it_and_can_be_tried_again(
     settings, tmp_path, monkeypatch
 ):
     path = tmp_path / "events.csv"
     path.write_text(HEADER + _lines(0, 3) + _line(4, type="fly"))
+    with postgres.changing(settings.shop_owner_url, "collect") as connection:
+        landing.prepare(connection)
+    copy_in = postgres.copy_in
 
-    def cut(connection, told):
-        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
-        with postgres.changing(settings.shop_owner_url, "test") as other:
-            other.exec_driver_sql(f"SELECT pg_terminate_backend({pid})")
+    def impatient(connection, table, rows):
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 20")
+        return copy_in(connection, table, rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(collect.landing, "add_products", cut)
-        with pytest.raises(TemporaryFailure, match="can simply be run again"):
-            _collect(settings, path)
-    assert _events(settings) == []
+        patch.setattr(postgres, "copy_in", impatient)
+        with postgres.changing(settings.shop_owner_url, "test") as other:
+            other.exec_driver_sql("LOCK TABLE shop.events IN SHARE MODE")
+            with pytest.raises(TemporaryFailure, match=r"lock timeout\. .*can simply be run again"):
+                _collect(settings, path)
+    assert (_events(settings), _quarantined(settings)) == ([], [])
     assert _collect(settings, path)["loaded"] == 3
     assert len(_quarantined(settings)) == 1
 
