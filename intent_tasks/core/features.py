@@ -21,7 +21,6 @@ TOLD = tuple(kind for kind in KINDS if kind != "active_day")
 FAR_DAYS = 400.0
 """Stands for the age of what never was."""
 RATIOS = (("cart", "view"), ("purchase", "cart"), ("purchase", "session"), ("remove", "cart"))
-SUMMED = ("view", "search", "cart", "purchase", "session", "active_day")
 SPACED = ("active_day", "session", "purchase")
 
 _COUNTS = (
@@ -51,24 +50,10 @@ FEATURES = (
     *_CLOCK,
     *BASKETS,
 )
-"""Names of the features, in this order: all are of the baselines."""
+"""Names of the features, in this order."""
 
-STATICS = (
-    *(f"{kind}_decayed_{days}d" for days in HALF_LIVES_DAYS for kind in SUMMED),
-    *_SINCE,
-    *(f"{kind}_count_log" for kind in SUMMED),
-    *(f"{kind}_count_since_purchase_log" for kind in ("session", "active_day")),
-    *_GAPS,
-    *_CLOCK,
-    "open_cart_count_log",
-    "days_since_open_cart_log",
-    "most_looks_log",
-    "last_product_looks_log",
-    "last_product_carted",
-    "product_count_log",
-)
-"""Those that the network reads beside the events: it makes the rest of them itself, and learned
-them by heart on small shops."""
+STATICS = FEATURES
+"""Those that the network reads beside the events."""
 
 RECENCY_FREQUENCY = (
     "days_since_active_day_log",

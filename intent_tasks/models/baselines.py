@@ -67,18 +67,33 @@ def recency_frequency(features: Floats) -> Floats:
     return features[:, [FEATURES.index(name) for name in RECENCY_FREQUENCY]]
 
 
-def logistic(rows: Labelled) -> Predict:
-    """Return a logistic regression."""
-    if rows.outcomes.all() or not rows.outcomes.any():
-        return _constant(rows)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=500))
-    model.fit(*_thinned(rows, MOST_LINEAR_ROWS))
+class Line(NamedTuple):
+    """A logistic regression: log-odds that are a sum of features.
 
-    def predict(asked: Floats) -> Floats:
-        found: Floats = model.predict_proba(asked)[:, 1]
+    Args:
+        slopes: of each feature as it is, shape (features,).
+        shift: log-odds where all features are 0.
+    """
+
+    slopes: Floats
+    shift: float
+
+    def __call__(self, asked: Floats) -> Floats:
+        """Return probabilities, shape (n,), of features of shape (n, features)."""
+        found: Floats = expit(asked.astype(np.float64) @ self.slopes + self.shift)
         return found
 
-    return predict
+
+def logistic(rows: Labelled) -> Line:
+    """Return a logistic regression."""
+    if rows.outcomes.all() or not rows.outcomes.any():
+        share = np.clip(rows.outcomes.mean(), SMALLEST, 1 - SMALLEST)
+        return Line(np.zeros(rows.features.shape[1]), float(logit(share)))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=500))
+    model.fit(*_thinned(rows, MOST_LINEAR_ROWS))
+    scaler, line = model[0], model[1]
+    slopes = line.coef_[0] / scaler.scale_
+    return Line(slopes, float(line.intercept_[0] - slopes @ scaler.mean_))
 
 
 def boosted_trees(rows: Labelled, later: Labelled, seed: int, **changed: object) -> Predict:

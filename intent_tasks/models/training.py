@@ -21,12 +21,12 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.models import checkpoint, distribution
 from intent_tasks.models.batches import BATCH, batches
-from intent_tasks.models.network import Network, hazard_loss
+from intent_tasks.models.network import Network, hazard_loss, taught_loss
 from intent_tasks.models.sizes import Size
 
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-2
-EPOCHS, STEPS = 5, 360
+EPOCHS, STEPS = 3, 200
 """Most passes over the training slice, more where it is small, so that they are as many steps as
 this; the step size falls to zero over all of them."""
 ROUND_STEPS = 600
@@ -37,6 +37,13 @@ customers, and a network that goes on learns those by heart."""
 JIT_ROWS = 60_000
 """Rows from which compiling the network by XLA, once for each shape, costs less than it saves."""
 
+
+TAUGHT = 3.0
+"""Weight of what a teacher says beside what came true: an outcome is mostly chance, a probability
+is not. Source: Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network"."""
+
+Teacher = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.floating]]
+"""From features, shape (n, features), to probabilities at the main horizon, shape (n,)."""
 
 Source = Callable[[int, int], Iterator[Rows]]
 """Gives the parts of a slice in the order of a pass: number of the pass, parts to leave out."""
@@ -104,6 +111,7 @@ def fit(
     folder: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
     look: Callable[[dict[str, float]], None] = lambda _: None,
+    teacher: Teacher | None = None,
 ) -> list[dict[str, float]]:
     """Fit the weights, and keep those that say most of a later slice of time.
 
@@ -117,6 +125,7 @@ def fit(
         folder: keeps a checkpoint, from which the same call goes on after a kill.
         say: told a line after each look.
         look: told what was seen; may end training by an exception.
+        teacher: a model whose probabilities are learned beside what came true.
 
     Raises:
         Refused: the loss is no number any more.
@@ -131,8 +140,8 @@ def fit(
     if folder is not None and (kept := checkpoint.load(folder, variables)) is not None:
         progress, best = Progress(**kept.progress), kept.best
         say(f"goes on after step {progress.steps}")
-    step = _step(network, optimizer, plan.compiled)
-    for losses, seconds in _rounds(train, progress, plan, network.size, step):
+    step = _step(network, optimizer, plan.compiled, TAUGHT if teacher else 0.0)
+    for losses, seconds in _rounds(train, progress, plan, network.size, step, teacher):
         progress.curve.append(_seen(network, later, progress, plan, losses, seconds))
         say(_line(progress.curve[-1], plan))
         look(progress.curve[-1])
@@ -150,7 +159,12 @@ def fit(
 
 
 def _rounds(
-    train: Source, progress: Progress, plan: Plan, size: Size, step: Callable[..., Any]
+    train: Source,
+    progress: Progress,
+    plan: Plan,
+    size: Size,
+    step: Callable[..., Any],
+    teacher: Teacher | None,
 ) -> Iterator[tuple[list[Any], float]]:
     """Train; yield losses and seconds since the last look when it is time for the next."""
     losses: list[Any] = []
@@ -158,8 +172,8 @@ def _rounds(
     while progress.epoch < plan.epochs:
         for rows in train(progress.epoch, progress.parts):
             rng = np.random.default_rng([plan.seed, progress.epoch, progress.parts])
-            for inputs, first, weight in _fed(rows, size, plan.batch, rng):
-                losses.append(step(inputs, first, weight))
+            for fed in _fed(rows, size, plan.batch, rng, teacher):
+                losses.append(step(*fed))
                 if len(losses) % CHECKED == 1:
                     _require_number(float(losses[-1]), progress.steps + len(losses))
             progress.parts += 1
@@ -174,15 +188,25 @@ def _rounds(
             losses, begun = [], time.monotonic()
 
 
-def _fed(rows: Rows, size: Size, batch: int, rng: np.random.Generator | None) -> tf.data.Dataset:
-    """Return batches of inputs, labels and weights, made while the ones before are learned."""
+def _fed(
+    rows: Rows,
+    size: Size,
+    batch: int,
+    rng: np.random.Generator | None,
+    teacher: Teacher | None = None,
+) -> tf.data.Dataset:
+    """Return batches of inputs, labels, what is taught, and weights, made ahead of their use."""
+    taught = np.zeros(len(rows.first), np.float32)
+    if teacher is not None and len(taught):
+        taught = teacher(rows.encoded.features).astype(np.float32)
 
-    def made() -> Iterator[tuple[dict[str, Any], npt.NDArray[Any], npt.NDArray[Any]]]:
+    def made() -> Iterator[tuple[Any, ...]]:
         for chosen, count, inputs in batches(rows.encoded, size, batch, rng):
             weight = (np.arange(batch) < count).astype(np.float32)
-            yield inputs, rows.first[chosen], weight
+            yield inputs, rows.first[chosen], taught[chosen], weight
 
-    one = tf.TensorSpec((batch,), tf.int32), tf.TensorSpec((batch,), tf.float32)
+    numbers = tf.TensorSpec((batch,), tf.float32)
+    one = tf.TensorSpec((batch,), tf.int32), numbers, numbers
     signature = (_signature(batch), *one)
     return tf.data.Dataset.from_generator(made, output_signature=signature).prefetch(AHEAD)
 
@@ -203,23 +227,28 @@ def _signature(batch: int) -> dict[str, tf.TensorSpec]:
     }
 
 
-def _step(network: Network, optimizer: keras.optimizers.Optimizer, jit: bool) -> Callable[..., Any]:
+def _step(
+    network: Network, optimizer: keras.optimizers.Optimizer, jit: bool, taught_weight: float
+) -> Callable[..., Any]:
     """Return the function that learns from one batch and returns its loss."""
     weights = network.whole.trainable_variables
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
 
-    def learn(inputs: Any, first: Any, weight: Any, total: Any) -> Any:  # noqa: ANN401 - tensors
+    def learn(inputs: Any, first: Any, taught: Any, weight: Any, total: Any) -> Any:  # noqa: ANN401 - tensors
         with tf.GradientTape() as tape:
             logits = network.whole(inputs, training=True)
-            loss = tf.reduce_sum(hazard_loss(first, logits) * weight) / total
+            each = hazard_loss(first, logits)
+            if taught_weight:
+                each += taught_weight * taught_loss(taught, logits)
+            loss = tf.reduce_sum(each * weight) / total
         # Dense: finding out which few rows of a table were read costs more than a table of zeros.
         gradients = [tf.convert_to_tensor(each) for each in tape.gradient(loss, weights)]
         optimizer.apply_gradients(zip(gradients, weights, strict=True))  # adds up all replicas'
         return loss
 
-    def alone(inputs: Any, first: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
-        return learn(inputs, first, weight, tf.reduce_sum(weight))
+    def alone(inputs: Any, first: Any, taught: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
+        return learn(inputs, first, taught, weight, tf.reduce_sum(weight))
 
     if replicas == 1:
         function: Callable[..., Any] = tf.function(alone, jit_compile=jit, reduce_retracing=not jit)
@@ -323,7 +352,7 @@ def calibrate(
         z = logits * np.exp(weights[0]) + weights[1:]
         each = np.logaddexp(0.0, z) - happened * z
         # The pull to no change: a few days tell more of themselves than of the days to come.
-        return float((each * at_risk).sum() / len(first) + 1e-2 * (weights**2).sum())
+        return float((each * at_risk).sum() / len(first) + 5e-3 * (weights**2).sum())
 
     found = minimize(loss, np.zeros(1 + logits.shape[1]), method="L-BFGS-B").x
     network.calibration.set_weights([np.exp(found[:1]), found[1:]])

@@ -26,6 +26,7 @@ from intent_tasks.steps import Receipt
 from intent_tasks.stores import erasure, postgres, snapshots
 
 if TYPE_CHECKING:
+    from intent_tasks.models.baselines import Line, Predict
     from intent_tasks.models.pretrained import Pretrained
     from intent_tasks.models.sizes import Size
 
@@ -171,12 +172,15 @@ def _train(
     pretrained: "Pretrained | None",
 ) -> list[dict[str, float]]:
     from intent_tasks.models import distribution, files, network, training
+    from intent_tasks.models.start import begin_with
 
     network.deterministic(settings.seed)
     sizes = vocabulary_sizes(slices.vocabulary)
     architecture = network.Architecture(settings.model_encoder, size, sizes, *survey.moments())
+    known = _baselines(settings, parts)
     with distribution.strategy().scope():
         built = network.build(architecture)
+        begin_with(built, known.logistic, np.concatenate(parts["train"].first))
         if pretrained is not None:
             pretrained.give(built, architecture, slices.vocabulary, slices.split["calibrate"][0])
         curve = training.fit(
@@ -186,6 +190,7 @@ def _train(
             training.Plan(survey.rows["train"], settings.seed),
             folder / CHECKPOINT,
             _say,
+            teacher=known.lightgbm,
         )
 
     def logits(part: str) -> npt.NDArray[np.float32]:
@@ -207,7 +212,7 @@ def _train(
     )
     files.save(folder / MODEL, model)
     tested = network.probabilities(logits("test"))
-    _write_test(folder / TEST, parts["test"], tested, _baselines(settings, parts))
+    _write_test(folder / TEST, parts["test"], tested, known.of(parts["test"].features))
     (folder / LOSSES).write_text(json.dumps(curve))
     return curve
 
@@ -217,21 +222,39 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def _baselines(settings: Settings, parts: dict[str, _Part]) -> dict[str, npt.NDArray[np.floating]]:
+@dataclass(frozen=True)
+class _Baselines:
+    """What the network has to beat, and begins with."""
+
+    recency_frequency: "Line"
+    logistic: "Line"
+    lightgbm: "Predict"
+
+    def of(self, features: list[npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.floating]]:
+        """Return the probabilities of each, shape (n,), from features part by part."""
+        from intent_tasks.models.baselines import recency_frequency
+
+        asked = np.concatenate(features)
+        return {
+            "recency_frequency": self.recency_frequency(recency_frequency(asked)),
+            "logistic": self.logistic(asked),
+            "lightgbm": self.lightgbm(asked),
+        }
+
+
+def _baselines(settings: Settings, parts: dict[str, _Part]) -> _Baselines:
     from intent_tasks.models import baselines
 
     train, later = (
         baselines.Labelled(np.concatenate(part.features), part.purchased_within(MAIN_HORIZON_DAYS))
         for part in (parts["train"], parts["calibrate"])
     )
-    asked = np.concatenate(parts["test"].features)
-    few = baselines.recency_frequency
-    simple = baselines.Labelled(few(train.features), train.outcomes)
-    return {
-        "recency_frequency": baselines.logistic(simple)(few(asked)),
-        "logistic": baselines.logistic(train)(asked),
-        "lightgbm": baselines.boosted_trees(train, later, settings.seed)(asked),
-    }
+    simple = baselines.Labelled(baselines.recency_frequency(train.features), train.outcomes)
+    return _Baselines(
+        baselines.logistic(simple),
+        baselines.logistic(train),
+        baselines.boosted_trees(train, later, settings.seed),
+    )
 
 
 def _write_test(

@@ -11,13 +11,22 @@ from scipy.special import logit
 
 from intent_tasks.core.anchors import first_purchases
 from intent_tasks.core.encoding import encode
-from intent_tasks.core.features import STATICS
+from intent_tasks.core.features import FEATURES, STATICS
 from intent_tasks.core.history import history
 from intent_tasks.core.slices import Rows
 from intent_tasks.core.vocabulary import event_code, learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.errors import BadInput, Refused
-from intent_tasks.models import checkpoint, files, network, reasons, training, tuning
+from intent_tasks.models import (
+    baselines,
+    checkpoint,
+    files,
+    network,
+    reasons,
+    start,
+    training,
+    tuning,
+)
 from intent_tasks.models.encoders import ENCODERS
 from intent_tasks.models.sizes import SIZES, Size, size_of
 from intent_tasks.stores.snapshots import SCHEMA
@@ -71,6 +80,7 @@ def trained():
     later = rows_of(events.filter(pa.compute.invert(early)), vocabulary)
     architecture = architecture_of(vocabulary, train.encoded.statics)
     built = network.build(architecture)
+    start.begin_with(built, line_of(train), train.first)
     plan = training.Plan(len(train.first), SEED, learning_rate=1e-2, batch=50)
     curve = training.fit(built, source(train), source(later), plan)
     raw = training.logits_of(built, later.encoded)
@@ -82,12 +92,54 @@ def trained():
     )
 
 
+def line_of(rows):
+    purchased = rows.first <= MAIN
+    return baselines.logistic(baselines.Labelled(rows.encoded.features, purchased))
+
+
 def source(*parts):
     return lambda epoch, skipped: iter(parts[skipped:])
 
 
 def scores(model, rows):
     return network.probabilities(training.logits_of(model.network, rows.encoded))
+
+
+def test_a_network_begins_with_what_a_line_knows(trained):
+    line, rows = line_of(trained.train), trained.later
+    built = network.build(trained.model.architecture)
+    start.begin_with(built, line, trained.train.first)
+    within = network.probabilities(training.logits_of(built, rows.encoded))
+    said = within[:, MAIN]
+    assert np.corrcoef(logit(said), logit(line(rows.encoded.features)))[0, 1] > 0.95
+    rates = [(trained.train.first <= n).mean() for n in range(len(HORIZONS_DAYS))]
+    np.testing.assert_allclose(within.mean(axis=0), rates, rtol=0.35)
+
+
+def test_what_is_taught_costs_least_where_it_is_said():
+    logits = np.linspace(-4, 1, 41)[:, None] * np.ones(len(HORIZONS_DAYS), np.float32)
+    said = network.probabilities(logits)[:, MAIN]
+    for place in (5, 20, 30):
+        taught = np.full(len(said), said[place], np.float32)
+        losses = np.asarray(network.taught_loss(taught, logits.astype(np.float32)))
+        assert losses.argmin() == place
+
+
+def test_a_teacher_is_followed_where_outcomes_say_nothing(trained):
+    rows = trained.train
+    chance = Rows(rows.encoded, np.random.default_rng(1).permutation(rows.first))
+    column = FEATURES.index("days_since_first_log")
+    high = np.median(rows.encoded.features[:, column])
+
+    def teacher(features):
+        return np.where(features[:, column] > high, 0.4, 0.05)
+
+    built = network.build(trained.model.architecture)
+    plan = training.Plan(len(rows.first), SEED, learning_rate=1e-2, batch=50)
+    training.fit(built, source(chance), source(chance), plan, teacher=teacher)
+    said = network.probabilities(training.logits_of(built, rows.encoded))[:, 2]
+    told = teacher(rows.encoded.features) > 0.1
+    assert said[told].mean() > said[~told].mean() + 0.1
 
 
 def test_training_lowers_the_loss(trained):
