@@ -90,9 +90,10 @@ def test_nine_days_of_predictions_are_in_sql(stack, demo):
     assert reasons[0][0] > 0
 
 
-def test_everybody_who_was_active_is_predicted_and_nobody_else(stack, demo):
+def test_everybody_who_was_active_and_agrees_is_predicted_and_nobody_else(stack, demo):
     active = """
-    SELECT customer_id FROM shop.events WHERE occurred_at < :end
+    SELECT customer_id FROM shop.events JOIN shop.customers USING (customer_id)
+    WHERE consent_personalisation AND NOT suppressed AND occurred_at < :end
     AND occurred_at >= CAST(:end AS timestamptz) - interval '30 days' GROUP BY 1 ORDER BY 1
     """
     with postgres.reading(stack.settings.shop_url) as connection:
