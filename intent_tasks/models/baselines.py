@@ -87,8 +87,7 @@ class Line(NamedTuple):
 def logistic(rows: Labelled) -> Line:
     """Return a logistic regression."""
     if rows.outcomes.all() or not rows.outcomes.any():
-        share = np.clip(rows.outcomes.mean(), SMALLEST, 1 - SMALLEST)
-        return Line(np.zeros(rows.features.shape[1]), float(logit(share)))
+        return Line(np.zeros(rows.features.shape[1]), float(logit(rows.outcomes.mean())))
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=500))
     model.fit(*_thinned(rows, MOST_LINEAR_ROWS))
     scaler, line = model[0], model[1]
