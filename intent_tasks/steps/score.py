@@ -20,7 +20,7 @@ from intent_tasks.steps import Receipt
 from intent_tasks.stores import consent, identity, manifest, postgres, snapshots
 
 MOST_REASONS = 3
-LEAST_EFFECT = 0.02
+LEAST_EFFECT = 0.002
 """Change of the log-odds below which an event is no reason."""
 
 

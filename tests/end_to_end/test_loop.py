@@ -16,7 +16,8 @@ from intent_tasks.local.up import is_ok
 from intent_tasks.stores import postgres
 from tests.end_to_end.conftest import LAST_DAY
 
-pytestmark = pytest.mark.end_to_end
+# The demo, which all of these wait for, has its own limit.
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1200)]
 
 FIRST_DAY = LAST_DAY - timedelta(days=15)
 DAYS = [FIRST_DAY, *(LAST_DAY - timedelta(days=n) for n in range(7, -1, -1))]
