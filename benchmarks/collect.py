@@ -30,8 +30,9 @@ from pydantic import SecretStr
 
 from intent_tasks.local import databases, ports, postgres
 from intent_tasks.settings import Settings
-from intent_tasks.stores import landing, migrate
+from intent_tasks.stores import migrate
 from intent_tasks.stores import postgres as database
+from intent_tasks.stores.collecting import landing
 from tests.conftest import settings_for
 
 LEAST_RATIO = 0.5

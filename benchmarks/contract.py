@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from benchmarks.corruptions import bench
 from intent_tasks.steps import validate
-from intent_tasks.stores import fitting, measured, postgres
+from intent_tasks.stores import postgres
+from intent_tasks.stores.contracts import fitting, measured
 
 SECONDS_ALLOWED = 20.0
 DAY = date(2026, 8, 1)

@@ -25,7 +25,8 @@ from expectations.rules import Severity
 from intent_tasks import simulator
 from intent_tasks.local import databases, ports, postgres
 from intent_tasks.settings import Settings
-from intent_tasks.stores import fitting, measured, migrate, shop
+from intent_tasks.stores import migrate, shop
+from intent_tasks.stores.contracts import fitting, measured
 from tests.conftest import FAST, settings_for
 
 FIT_DAYS = CLEAN_DAYS = 60

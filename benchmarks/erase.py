@@ -31,7 +31,8 @@ from intent_tasks.local import databases, ports
 from intent_tasks.local.postgres import Server
 from intent_tasks.settings import Settings
 from intent_tasks.steps import extract
-from intent_tasks.stores import erasure, identity, migrate, postgres, shop, snapshots
+from intent_tasks.stores import migrate, postgres, shop, snapshots
+from intent_tasks.stores.privacy import erasure, identity
 
 LAST_DAY, DAYS, PREDICTED_DAYS, LONE, TOGETHER = date(2026, 6, 30), 120, 14, 7, 100
 

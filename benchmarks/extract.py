@@ -29,7 +29,8 @@ from intent_tasks.local import databases, ports
 from intent_tasks.local.postgres import Server
 from intent_tasks.settings import Settings
 from intent_tasks.steps import extract
-from intent_tasks.stores import migrate, postgres, source
+from intent_tasks.stores import migrate, postgres
+from intent_tasks.stores.extracting import source
 from intent_tasks.tables import shop_metadata
 
 SMALL, LARGE = date(2026, 6, 29), date(2026, 6, 30)

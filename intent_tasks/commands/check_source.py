@@ -16,7 +16,7 @@ from intent_tasks.settings import Settings, load_settings
 from intent_tasks.tables import customers, events, products
 
 if TYPE_CHECKING:
-    from intent_tasks.stores import source_facts
+    from intent_tasks.stores.extracting import source_facts
 
 app = typer.Typer()
 
@@ -86,7 +86,8 @@ def check(settings: Settings, now: datetime) -> Report:
     Raises:
         TemporaryFailure: the database cannot be reached.
     """
-    from intent_tasks.stores import postgres, source_facts
+    from intent_tasks.stores import postgres
+    from intent_tasks.stores.extracting import source_facts
 
     report = Report()
     with postgres.reading(settings.shop_url) as connection:
@@ -139,7 +140,7 @@ def _type_name(column: sa.Column[object]) -> str:
 
 
 def _check_optional(report: Report, connection: sa.Connection, table: sa.Table) -> None:
-    from intent_tasks.stores import source_facts
+    from intent_tasks.stores.extracting import source_facts
 
     found = source_facts.columns(connection, table)
     if found is None:
@@ -160,7 +161,7 @@ def _check_events(
     available: list[str],
     now: datetime,
 ) -> None:
-    from intent_tasks.stores import source_facts
+    from intent_tasks.stores.extracting import source_facts
 
     facts = source_facts.events_of(connection, settings, available)
     if facts.first_day is None or facts.last_day is None or facts.newest_at is None:
@@ -211,7 +212,7 @@ def _check_history(
 ) -> None:
     from intent_tasks.core.slices import LEAST_BUYERS
     from intent_tasks.steps.window import needed_days, split_of
-    from intent_tasks.stores import source_facts
+    from intent_tasks.stores.extracting import source_facts
 
     split = split_of(settings, first, last)
     lag = max(HORIZONS_DAYS) + settings.maturity_lag_days

@@ -32,7 +32,7 @@ def show(
 ) -> None:
     """Print every rule with its meaning and what it allows here."""
     from expectations import thresholds
-    from intent_tasks.stores import contract
+    from intent_tasks.stores.contracts import contract
 
     if suite is not None and suite not in thresholds.SUITES:
         raise BadInput(f"There is no suite {suite!r}; suites: {', '.join(thresholds.SUITES)}.")
@@ -80,7 +80,8 @@ def accept() -> None:
 
 def _fitted(settings: Settings, first: date, last: date) -> str:
     from expectations import thresholds
-    from intent_tasks.stores import contract, fitting, measured, postgres
+    from intent_tasks.stores import postgres
+    from intent_tasks.stores.contracts import contract, fitting, measured
 
     limits = thresholds.parse(thresholds.SHIPPED)
     days = fitting.days_between(first, last)

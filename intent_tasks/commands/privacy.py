@@ -11,7 +11,7 @@ from intent_tasks.errors import BadInput
 from intent_tasks.settings import load_settings
 
 if TYPE_CHECKING:
-    from intent_tasks.stores.erasure import Erased
+    from intent_tasks.stores.privacy.erasure import Erased
 
 app = typer.Typer()
 
@@ -25,7 +25,7 @@ def erase(
     ] = False,
 ) -> None:
     """Remove customers from every place, leave a tombstone, name the model versions they taught."""
-    from intent_tasks.stores import erasure
+    from intent_tasks.stores.privacy import erasure
 
     ids = _ids(customer, file)
     settings = load_settings()
@@ -52,7 +52,7 @@ def export(
     by: Annotated[str | None, typer.Option(help="who it is for; by default the account")] = None,
 ) -> None:
     """Write a list of predicted customers who agree to a purpose, and remember the file."""
-    from intent_tasks.stores import exporting
+    from intent_tasks.stores.privacy import exporting
 
     wanted = exporting.List(day(as_of_date), purpose, band, to, by or getpass.getuser())
     made = exporting.export(load_settings(), wanted)
@@ -83,7 +83,7 @@ def rotate_key() -> None:
     The old key goes to INTENT_PREVIOUS_IDENTITY_KEYS, and stays there as long as there are
     tombstones of it. Pause the DAGs meanwhile; killed, it goes on when it is run again.
     """
-    from intent_tasks.stores import rotation
+    from intent_tasks.stores.privacy import rotation
 
     done = rotation.rotate(load_settings(), lambda text: typer.echo(f"… {text}", err=True))
     typer.echo(

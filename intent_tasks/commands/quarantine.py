@@ -13,8 +13,9 @@ from rich.text import Text
 from intent_tasks.commands.arguments import day as day_of
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings, load_settings
-from intent_tasks.stores import postgres, quarantine
-from intent_tasks.stores.quarantine import Found
+from intent_tasks.stores import postgres
+from intent_tasks.stores.extracting import quarantine
+from intent_tasks.stores.extracting.quarantine import Found
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -70,7 +71,7 @@ def release(
 ) -> None:
     """Let rows in, corrected or accepted as they are, and copy their days again."""
     from intent_tasks.steps import release as deciding
-    from intent_tasks.stores import corrections
+    from intent_tasks.stores.extracting import corrections
 
     settings = load_settings()
     correction = corrections.parse(change or [])
@@ -143,7 +144,7 @@ def _shown(found: Found) -> str:
 
 
 def _say_stale(days: list[date]) -> None:
-    from intent_tasks.stores import conservation
+    from intent_tasks.stores.extracting import conservation
 
     if days:
         typer.echo(

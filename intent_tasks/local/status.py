@@ -10,7 +10,8 @@ from intent_tasks.errors import IntentError, Refused
 from intent_tasks.local.installation import Installation
 from intent_tasks.local.supervisor import PROGRAMS, Supervisor
 from intent_tasks.settings import Settings, load_settings
-from intent_tasks.stores import conservation, postgres, registry
+from intent_tasks.stores import postgres, registry
+from intent_tasks.stores.extracting import conservation
 from intent_tasks.tables import runs
 
 STEPS_SHOWN = ("extract", "publish", "measure", "register")

@@ -24,16 +24,10 @@ from intent_tasks.errors import BadInput, NothingToDo, Refused
 from intent_tasks.formats import files, mapping
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import (
-    collected,
-    erased_rows,
-    folders,
-    identity,
-    landing,
-    postgres,
-    quarantine,
-    shop,
-)
+from intent_tasks.stores import postgres, shop
+from intent_tasks.stores.collecting import collected, folders, landing
+from intent_tasks.stores.extracting import quarantine
+from intent_tasks.stores.privacy import erased_rows, identity
 
 SAY_EVERY_SECONDS = 10
 MOST_NAMED = 5

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from intent_tasks.errors import NothingToDo
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import erasure, postgres
+from intent_tasks.stores import postgres
+from intent_tasks.stores.privacy import erasure
 from intent_tasks.tables import erasure_requests
 
 MOST_AT_ONCE = 1000

@@ -19,8 +19,10 @@ import sqlalchemy as sa
 from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import identity, intake, postgres, snapshots, source
-from intent_tasks.stores.source import Arrived, Warehouse
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.extracting import intake, source
+from intent_tasks.stores.extracting.source import Arrived, Warehouse
+from intent_tasks.stores.privacy import identity
 from intent_tasks.tables import runs
 
 ROWS_AT_ONCE = 5_000_000

@@ -9,7 +9,8 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.steps.train import pretrained_folder, window_of
-from intent_tasks.stores import erasure, postgres, snapshots
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.privacy import erasure
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:

@@ -11,15 +11,10 @@ from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import (
-    consent,
-    conservation,
-    contract,
-    identity,
-    measured,
-    postgres,
-    snapshots,
-)
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.contracts import contract, measured
+from intent_tasks.stores.extracting import conservation
+from intent_tasks.stores.privacy import consent, identity
 from intent_tasks.tables import customer_keys, erasures, predictions, promotions
 
 _scores = sa.table(

@@ -14,7 +14,8 @@ from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.steps.evaluate import EVIDENCE, MEASURED
 from intent_tasks.steps.train import LOSSES, MODEL, digest_of, folder_of
-from intent_tasks.stores import erasure, manifest, postgres, registry
+from intent_tasks.stores import manifest, postgres, registry
+from intent_tasks.stores.privacy import erasure
 from intent_tasks.tables import model_versions
 
 

@@ -16,17 +16,10 @@ from intent_tasks.core.rules import OK, broken_rules
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import extract
-from intent_tasks.stores import (
-    conservation,
-    corrections,
-    landing,
-    postgres,
-    quarantine,
-    shop,
-    snapshots,
-    source,
-)
-from intent_tasks.stores.quarantine import DROPPED, RELEASED, Correction, Found
+from intent_tasks.stores import postgres, shop, snapshots
+from intent_tasks.stores.collecting import landing
+from intent_tasks.stores.extracting import conservation, corrections, quarantine, source
+from intent_tasks.stores.extracting.quarantine import DROPPED, RELEASED, Correction, Found
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from datetime import date
 
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres, retention
+from intent_tasks.stores import postgres
+from intent_tasks.stores.privacy import retention
 
 
 def run(settings: Settings, as_of_date: date, dry_run: bool = False) -> Receipt:

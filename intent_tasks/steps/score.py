@@ -17,7 +17,8 @@ from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import consent, identity, manifest, postgres, snapshots
+from intent_tasks.stores import manifest, postgres, snapshots
+from intent_tasks.stores.privacy import consent, identity
 
 MOST_REASONS = 3
 LEAST_EFFECT = 0.002

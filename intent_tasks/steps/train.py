@@ -23,7 +23,8 @@ from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import erasure, postgres, snapshots
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.privacy import erasure
 
 if TYPE_CHECKING:
     from intent_tasks.models.baselines import Line, Predict

@@ -4,7 +4,8 @@ from datetime import date
 
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import contract, measured, postgres
+from intent_tasks.stores import postgres
+from intent_tasks.stores.contracts import contract, measured
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:

@@ -13,7 +13,8 @@ from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.steps.extract import complete_snapshots
-from intent_tasks.stores import postgres, snapshots, source
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.extracting import source
 
 LEAST_HISTORY_DAYS = 14
 """Days of events before the first anchor: without a past there is nothing to learn from."""

@@ -12,7 +12,8 @@ from intent_tasks.commands import check_source
 from intent_tasks.core.slices import LEAST_BUYERS
 from intent_tasks.formats import files
 from intent_tasks.steps.window import needed_days, split_of
-from intent_tasks.stores import postgres, shop, source_facts
+from intent_tasks.stores import postgres, shop
+from intent_tasks.stores.extracting import source_facts
 
 pytestmark = pytest.mark.database
 

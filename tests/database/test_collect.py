@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from intent_tasks.errors import BadInput, NothingToDo, Refused, TemporaryFailure
 from intent_tasks.formats import blocks
 from intent_tasks.steps import collect, extract, run_step
-from intent_tasks.stores import landing, postgres, shop
+from intent_tasks.stores import postgres, shop
+from intent_tasks.stores.collecting import landing
 
 pytestmark = pytest.mark.database
 
@@ -169,7 +170,7 @@ import os, signal, sys
 from intent_tasks.formats import blocks
 from intent_tasks.settings import load_settings
 from intent_tasks.steps import collect
-from intent_tasks.stores import collected
+from intent_tasks.stores.collecting import collected
 
 blocks.BLOCK_BYTES = 1000
 count, where = int(sys.argv[2]), sys.argv[3]
@@ -379,7 +380,7 @@ def test_the_step_collects_what_the_settings_name(settings, tmp_path):
 
 
 def test_an_erased_customer_is_not_collected_again(settings, tmp_path):
-    from intent_tasks.stores import erasure
+    from intent_tasks.stores.privacy import erasure
 
     erasure.erase(settings, ["c1"])
     folder = tmp_path / "logs"

@@ -6,7 +6,8 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import publish
-from intent_tasks.stores import consent, postgres
+from intent_tasks.stores import postgres
+from intent_tasks.stores.privacy import consent
 from tests.database.conftest import CUSTOMERS, DAY
 
 pytestmark = pytest.mark.database

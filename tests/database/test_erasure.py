@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput, NothingToDo, Refused, TemporaryFailure
 from intent_tasks.steps import erase, extract, mature, publish
-from intent_tasks.stores import erasure, identity, places, postgres, snapshots
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.privacy import erasure, identity, places
 from tests.database.conftest import CUSTOMERS, DAY, add, event, pin, score
 
 pytestmark = pytest.mark.database
@@ -150,7 +151,7 @@ def test_a_day_that_is_published_again_does_not_bring_the_customer_back(lived_in
 
 @pytest.mark.parametrize("place", ["erased_files.clear_scores", "erased_rows.clear_intent"])
 def test_an_erasure_that_was_killed_is_finished_by_running_it_again(lived_in, monkeypatch, place):
-    from intent_tasks.stores import erased_files, erased_rows
+    from intent_tasks.stores.privacy import erased_files, erased_rows
 
     module, name = place.split(".")
     holder = {"erased_files": erased_files, "erased_rows": erased_rows}[module]

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import publish
-from intent_tasks.stores import erasure, exporting, postgres
+from intent_tasks.stores import postgres
+from intent_tasks.stores.privacy import erasure, exporting
 from tests.database.conftest import CUSTOMERS, DAY, score
 from tests.database.test_consent import change_shop, say
 

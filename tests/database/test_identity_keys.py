@@ -8,7 +8,8 @@ from pydantic import SecretStr
 
 from intent_tasks.errors import Refused
 from intent_tasks.steps import extract, publish
-from intent_tasks.stores import identity, postgres, rotation, snapshots
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.privacy import identity, rotation
 from tests.database.conftest import CUSTOMERS, DAY, add, event, score
 
 pytestmark = pytest.mark.database

@@ -18,7 +18,9 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.formats import files as formats
 from intent_tasks.steps import extract, publish, score, validate
-from intent_tasks.stores import finishing, identity, intake, manifest, postgres, shop, snapshots
+from intent_tasks.stores import manifest, postgres, shop, snapshots
+from intent_tasks.stores.extracting import finishing, intake
+from intent_tasks.stores.privacy import identity
 from tests.database.conftest import DAY, event
 from tests.database.test_consent import say
 

@@ -11,7 +11,9 @@ from intent_tasks.errors import Refused
 from intent_tasks.formats.convert import SCHEMA
 from intent_tasks.simulator import poison
 from intent_tasks.steps import extract
-from intent_tasks.stores import identity, intake, postgres, quarantine, snapshots, spool
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.extracting import intake, quarantine, spool
+from intent_tasks.stores.privacy import identity
 
 pytestmark = pytest.mark.database
 

@@ -5,7 +5,8 @@ from typer.testing import CliRunner
 
 from intent_tasks.commands import privacy
 from intent_tasks.errors import BadInput
-from intent_tasks.stores import identity, postgres
+from intent_tasks.stores import postgres
+from intent_tasks.stores.privacy import identity
 from intent_tasks.tables import erasures
 from tests.database.conftest import CUSTOMERS
 

@@ -11,7 +11,9 @@ from intent_tasks import cli
 from intent_tasks.commands import quarantine as commands
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import extract, publish
-from intent_tasks.stores import conservation, erasure, intake, postgres, quarantine, snapshots
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.extracting import conservation, intake, quarantine
+from intent_tasks.stores.privacy import erasure
 from tests.database.conftest import CUSTOMERS, DAY, add, event, pin, score
 
 pytestmark = pytest.mark.database

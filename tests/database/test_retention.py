@@ -6,7 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from intent_tasks.steps import extract, publish, retain
-from intent_tasks.stores import exporting, postgres, snapshots
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.privacy import exporting
 from tests.database.conftest import CUSTOMERS, DAY, add, event, pin, score
 from tests.database.test_consent import say
 from tests.database.test_export import wanted

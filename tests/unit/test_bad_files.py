@@ -12,7 +12,7 @@ import pytest
 
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.formats import blocks, files, mapping
-from intent_tasks.stores import folders
+from intent_tasks.stores.collecting import folders
 
 HEADER = "event_id,customer_id,event_type,occurred_at,query_text\n"
 GOOD = HEADER + "".join(f"e{n},c1,view,2026-06-30T12:00:00Z,\n" for n in range(2000))

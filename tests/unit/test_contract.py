@@ -11,7 +11,7 @@ from expectations.rules import Scale, Severity
 from expectations.tables import rule
 from expectations.thresholds import Bound
 from intent_tasks.errors import BadInput
-from intent_tasks.stores import contract
+from intent_tasks.stores.contracts import contract
 
 
 def _file(tmp_path, text):
@@ -68,7 +68,7 @@ def test_great_expectations_judges_as_the_bound_says(tmp_path, value):
     from datetime import UTC, datetime
 
     from expectations.suite import suite
-    from intent_tasks.stores import data_docs
+    from intent_tasks.stores.contracts import data_docs
 
     held = Bound(Severity.STOP, 0.0, 1.0)
     at = datetime(2026, 6, 11, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from intent_tasks.stores.erased_rows import _named
+from intent_tasks.stores.privacy.erased_rows import _named
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
-from intent_tasks.stores import places
+from intent_tasks.stores.privacy import places
 from intent_tasks.tables import intent_metadata, shop_metadata
 
 CODE = Path(__file__).parents[2] / "intent_tasks"

@@ -14,8 +14,9 @@ from expectations.thresholds import Bound, Thresholds
 from intent_tasks.definition import Definition
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, source
-from intent_tasks.stores.contract import ADDED, Measured, applying
+from intent_tasks.stores import postgres
+from intent_tasks.stores.contracts.contract import ADDED, Measured, applying
+from intent_tasks.stores.extracting import source
 from intent_tasks.tables import runs
 
 WEEKS = 4

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres, snapshot_customers, snapshots
-from intent_tasks.stores.erased_rows import ARRIVALS, People, Removed, restate
+from intent_tasks.stores.privacy.erased_rows import ARRIVALS, People, Removed, restate
 from intent_tasks.tables import exports
 
 

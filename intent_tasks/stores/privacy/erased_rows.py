@@ -9,8 +9,10 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from intent_tasks.settings import Settings
-from intent_tasks.stores import places, postgres, snapshots, source
-from intent_tasks.stores.quarantine import RELEASED
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.extracting import source
+from intent_tasks.stores.extracting.quarantine import RELEASED
+from intent_tasks.stores.privacy import places
 from intent_tasks.tables import events, predictions, quarantine
 
 People = dict[str, str]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from intent_tasks.core.rules import REQUIRED
 from intent_tasks.definition import EVENT_TYPES, HORIZONS_DAYS
 from intent_tasks.settings import Settings
-from intent_tasks.stores import source
+from intent_tasks.stores.extracting import source
 from intent_tasks.tables import events
 
 

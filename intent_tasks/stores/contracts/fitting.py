@@ -14,8 +14,8 @@ from expectations.rules import ROW_COUNT, Rule, Scale, Severity
 from expectations.thresholds import Bound, Thresholds
 from intent_tasks.definition import Definition
 from intent_tasks.errors import BadInput, Refused
-from intent_tasks.stores import measured
-from intent_tasks.stores.contract import ADDED
+from intent_tasks.stores.contracts import measured
+from intent_tasks.stores.contracts.contract import ADDED
 
 LEAST_DAYS = 14
 """With fewer days the weekdays are not known."""

@@ -15,7 +15,8 @@ from sqlalchemy.dialects import postgresql
 
 from intent_tasks.core.rules import REQUIRED
 from intent_tasks.errors import Refused
-from intent_tasks.stores import postgres, source
+from intent_tasks.stores import postgres
+from intent_tasks.stores.extracting import source
 from intent_tasks.tables import SHOP, events, products, shop_metadata
 
 COLLECTED = "Collected from files: intent.collected_files"

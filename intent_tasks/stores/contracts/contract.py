@@ -115,7 +115,7 @@ def judge(settings: Settings, as_of_date: date, measured: Measured) -> Result:
         TemporaryFailure: the database cannot be reached.
     """
     from expectations.suite import suite
-    from intent_tasks.stores import data_docs
+    from intent_tasks.stores.contracts import data_docs
 
     judged = data_docs.judge(
         settings.home,

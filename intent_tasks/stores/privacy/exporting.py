@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from intent_tasks.definition import BANDS, HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import consent, identity, postgres, snapshots
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.privacy import consent, identity
 from intent_tasks.tables import customers, exports, predictions
 
 KINDS = (".csv", ".parquet")

@@ -18,15 +18,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from intent_tasks.errors import Refused, TemporaryFailure
 from intent_tasks.settings import Settings
-from intent_tasks.stores import (
-    erased_files,
-    erased_rows,
-    identity,
-    postgres,
-    snapshot_customers,
-    snapshots,
-)
-from intent_tasks.stores.erased_rows import People, Removed, are
+from intent_tasks.stores import postgres, snapshot_customers, snapshots
+from intent_tasks.stores.privacy import erased_files, erased_rows, identity
+from intent_tasks.stores.privacy.erased_rows import People, Removed, are
 from intent_tasks.tables import customer_keys, erasure_requests, erasures, model_versions, runs
 
 

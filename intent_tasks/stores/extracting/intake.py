@@ -28,9 +28,11 @@ from intent_tasks.core.repeats import hashes, repeated
 from intent_tasks.core.rules import AGAIN, OK, BadRow, broken_rules
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import corrections, identity, postgres, quarantine, snapshots
-from intent_tasks.stores.finishing import ROW, Finishing
-from intent_tasks.stores.spool import Spool
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.extracting import corrections, quarantine
+from intent_tasks.stores.extracting.finishing import ROW, Finishing
+from intent_tasks.stores.extracting.spool import Spool
+from intent_tasks.stores.privacy import identity
 from intent_tasks.tables import customer_keys
 
 _PAIR = pa.schema([("customer_id", pa.string()), ("customer_key", pa.string())])

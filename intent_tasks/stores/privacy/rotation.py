@@ -16,8 +16,9 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import identity, places, postgres, snapshots
-from intent_tasks.stores.erased_rows import ARRIVALS, restate
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.privacy import identity, places
+from intent_tasks.stores.privacy.erased_rows import ARRIVALS, restate
 from intent_tasks.tables import customer_keys
 
 

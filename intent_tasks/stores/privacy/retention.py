@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from intent_tasks.settings import Settings
-from intent_tasks.stores import identity, places, postgres, snapshot_customers, snapshots
+from intent_tasks.stores import postgres, snapshot_customers, snapshots
+from intent_tasks.stores.privacy import identity, places
 from intent_tasks.tables import customer_keys, exports, outcomes, predictions
 
 Counts = dict[str, int]

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from intent_tasks.errors import Refused, TemporaryFailure
-from intent_tasks.stores.folders import File
+from intent_tasks.stores.collecting.folders import File
 from intent_tasks.tables import collected_files, quarantine
 
 LOADING, LOADED, COPY = "loading", "loaded", "copy"

@@ -1,0 +1,1 @@
+"""Logs on their way into the shop's tables."""

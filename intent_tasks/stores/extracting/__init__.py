@@ -1,0 +1,1 @@
+"""The shop's tables on their way into snapshots, and the rows that were refused."""

@@ -1,0 +1,1 @@
+"""Who may be read, known and kept: consent, identity, erasure, export, retention."""
