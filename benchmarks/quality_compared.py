@@ -5,20 +5,23 @@ Used by the `quality_*` benchmarks; it measures nothing by itself.
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from intent_tasks.core import metrics
-from intent_tasks.core.slices import PARTS, Rows, Survey
+from intent_tasks.core.slices import Rows, Survey
 from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
-from intent_tasks.models import baselines
+from intent_tasks.models import baselines, fitting, network, training
+from intent_tasks.models.sizes import size_of
 
-if TYPE_CHECKING:
-    from intent_tasks.models.training import Source
-
+MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
+NAMES = {
+    "recency_frequency": "recency-frequency logistic",
+    "logistic": "logistic, all features",
+    "lightgbm": "LightGBM",
+}
 SHOWN = ("auc", "average_precision", "log_loss", "calibration_error")
 Said = dict[str, np.ndarray]
 
@@ -33,7 +36,7 @@ def options(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def source(rows: Rows) -> "Source":
+def source(rows: Rows) -> training.Source:
     """Return rows that are all in memory as what training reads."""
 
     def once(_epoch: int, skipped: int) -> Iterator[Rows]:
@@ -42,101 +45,63 @@ def source(rows: Rows) -> "Source":
     return once
 
 
-def surveyed(sources: Mapping[str, "Source"]) -> Survey:
-    """Look at all rows once."""
-    survey = Survey()
-    for part in PARTS:
-        for rows in sources[part](0, 0):
-            survey.add(part, rows)
-    return survey
-
-
 class Models:
-    """The models of one horizon, fitted on the parts `train` and `calibrate`."""
+    """The models of the main horizon, fitted on the parts `train` and `calibrate`."""
 
     def __init__(
         self,
-        sources: Mapping[str, "Source"],
+        sources: fitting.Sources,
         vocabulary: Vocabulary,
         options: argparse.Namespace,
-        horizon_days: int = MAIN_HORIZON_DAYS,
         **trees: object,
     ) -> None:
-        """Fit; says how long each took."""
-        self.place, self.horizon = HORIZONS_DAYS.index(horizon_days), horizon_days
-        train, later = (self._labelled(sources[part]) for part in ("train", "calibrate"))
-        self.base_rate = float(train.outcomes.mean())
-        few = baselines.recency_frequency
+        """Fit as the step `train` does; says how long each took."""
         begun = time.monotonic()
-        rf = baselines.logistic(baselines.Labelled(few(train.features), train.outcomes))
-        self.predictors = {
-            "recency-frequency logistic": lambda x: rf(few(x)),
-            "logistic, all features": baselines.logistic(train),
-        }
-        told = f"{len(train.outcomes):,} rows"
-        begun = _say(f"logistic regressions on {told}", begun)
-        trees_ = baselines.boosted_trees(train, later, options.seed, **trees)
-        self.predictors["LightGBM"] = trees_
-        begun = _say(f"LightGBM on {told}", begun)
+        survey, samples = fitting.surveyed(sources)
+        self.base_rate = survey.first[: MAIN + 1].sum() / survey.first.sum()
+        begun = _say(f"{survey.rows['train']:,} rows to learn from read", begun)
+        self.known = fitting.fit_baselines(samples, options.seed, **trees)
+        del samples
+        begun = _say("baselines", begun)
         self.networks = []
         if options.encoder != "none":
-            asked = trees_(later.features)
-            self.networks = fitted(sources, vocabulary, options)
-            self.mix = baselines.blend(self._network(sources["calibrate"]), asked, later.outcomes)
+            self._fit_networks(sources, vocabulary, options, survey)
             _say("network", begun)
+
+    def _fit_networks(
+        self,
+        sources: fitting.Sources,
+        vocabulary: Vocabulary,
+        options: argparse.Namespace,
+        survey: Survey,
+    ) -> None:
+        size, sizes = size_of(options.size, options.encoder), vocabulary_sizes(vocabulary)
+        architecture = network.Architecture(options.encoder, size, sizes, *survey.moments())
+        for seed in range(options.seed, options.seed + options.networks):
+            plan = training.Plan(survey.rows["train"], seed)
+            fitted = fitting.fit_network(
+                architecture, self.known, sources, survey, plan, say=lambda line: print("#", line)
+            )
+            self.networks.append(fitted.network)
+        later = list(sources["calibrate"](0, 0))
+        said = np.concatenate([self._network(rows) for rows in later])
+        trees = np.concatenate([self.known.lightgbm(rows.encoded.features) for rows in later])
+        outcomes = np.concatenate([rows.purchased_within(MAIN_HORIZON_DAYS) for rows in later])
+        self.mix = baselines.blend(said, trees, outcomes)
 
     def said(self, rows: Rows) -> Said:
         """Return what every model says of rows."""
         features = rows.encoded.features
         said = {"base rate": np.full(len(features), self.base_rate)}
-        said |= {name: predict(features) for name, predict in self.predictors.items()}
+        said |= {NAMES[name]: p for name, p in self.known.of(features).items()}
         if self.networks:
-            said["network"] = self._network(source(rows))
-            said["blend"] = self.mix(said["network"], said["LightGBM"])
+            said["network"] = self._network(rows)
+            said["blend"] = self.mix(said["network"], said[NAMES["lightgbm"]])
         return said
 
-    def _network(self, rows: "Source") -> np.ndarray:
-        from intent_tasks.models import network, training
-
-        found = []
-        for part in rows(0, 0):
-            each = [training.logits_of(built, part.encoded) for built in self.networks]
-            chances = [network.probabilities(logits)[:, self.place] for logits in each]
-            found.append(np.mean(chances, axis=0))
-        return np.concatenate(found)
-
-    def _labelled(self, rows: "Source") -> baselines.Labelled:
-        parts = [(r.encoded.features, r.purchased_within(self.horizon)) for r in rows(0, 0)]
-        features, outcomes = zip(*_thinned(parts), strict=True)
-        return baselines.Labelled(np.concatenate(features), np.concatenate(outcomes))
-
-
-def _thinned(parts: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return every k-th row of each part, so that trees are given what they learn from at most."""
-    step = max(1, -(-sum(len(y) for _, y in parts) // baselines.MOST_ROWS))
-    return [(x[::step], y[::step]) for x, y in parts]
-
-
-def fitted(
-    sources: Mapping[str, "Source"], vocabulary: Vocabulary, options: argparse.Namespace
-) -> list:
-    """Return networks of several seeds, trained and calibrated as the step `train` does."""
-    from intent_tasks.models import network, training
-    from intent_tasks.models.sizes import size_of
-
-    survey, networks = surveyed(sources), []
-    size, sizes = size_of(options.size, options.encoder), vocabulary_sizes(vocabulary)
-    for seed in range(options.seed, options.seed + options.networks):
-        network.deterministic(seed)
-        built = network.build(network.Architecture(options.encoder, size, sizes, *survey.moments()))
-        plan = training.Plan(survey.rows["train"], seed)
-        later = sources["calibrate"]
-        training.fit(built, sources["train"], later, plan, say=lambda line: print("#", line))
-        parts = list(later(0, 0))
-        raw = np.concatenate([training.logits_of(built, rows.encoded) for rows in parts])
-        training.calibrate(built, raw, np.concatenate([rows.first for rows in parts]))
-        networks.append(built)
-    return networks
+    def _network(self, rows: Rows) -> np.ndarray:
+        each = [training.logits_of(built, rows.encoded) for built in self.networks]
+        return np.mean([network.probabilities(logits)[:, MAIN] for logits in each], axis=0)
 
 
 def show(

@@ -24,7 +24,7 @@ from intent_tasks.core.history import history
 from intent_tasks.core.past import DAY_SECONDS
 from intent_tasks.core.slices import PARTS, Rows
 from intent_tasks.core.vocabulary import learn_vocabulary
-from intent_tasks.definition import HORIZONS_DAYS, Definition
+from intent_tasks.definition import MAIN_HORIZON_DAYS, Definition
 
 PAUSE_SECONDS = 1800
 PREFIXES = (1, 3, 5)
@@ -95,13 +95,12 @@ def compare(events: pd.DataFrame, length: int, with_past: bool, asked: object) -
         chosen = part == n
         rows[name] = rows_of(read[chosen[number]], found[chosen], vocabulary)
     sources = {name: compared.source(values) for name, values in rows.items()}
-    horizon = min(HORIZONS_DAYS)
-    models = compared.Models(sources, vocabulary, asked, horizon, **SMALL)
+    models = compared.Models(sources, vocabulary, asked, **SMALL)
     past = "with" if with_past else "without"
     title = f"after {length} events, {past} the customer's earlier history"
     customers = found["customer"].to_numpy()[part == PARTS.index("test")]
     test = rows["test"]
-    compared.show(title, models.said(test), test.purchased_within(horizon), customers)
+    compared.show(title, models.said(test), test.purchased_within(MAIN_HORIZON_DAYS), customers)
 
 
 def main() -> None:

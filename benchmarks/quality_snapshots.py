@@ -50,7 +50,7 @@ def retailrocket(path: Path, asked: object) -> None:
     slices.learn_vocabulary()
     sources = {part: slices.source(part) for part in PARTS}
     (test,) = sources["test"](0, 0)
-    _shown("retailrocket", sources, slices.vocabulary, test, asked, MAIN_HORIZON_DAYS)
+    _shown("retailrocket", sources, slices.vocabulary, test, asked)
 
 
 def online_retail(path: Path, asked: object) -> None:
@@ -65,7 +65,7 @@ def online_retail(path: Path, asked: object) -> None:
     everything = history(whole, vocabulary, "UTC")
     rows = {part: _rows(everything, definition, days) for part, days in anchors.items()}
     sources = {part: compared.source(found) for part, found in rows.items()}
-    _shown("online_retail", sources, vocabulary, rows["test"], asked, min(HORIZONS_DAYS))
+    _shown("online_retail", sources, vocabulary, rows["test"], asked)
 
 
 def _rows(everything: History, definition: Definition, anchors: Sequence[date]) -> Rows:
@@ -81,9 +81,9 @@ def _rows(everything: History, definition: Definition, anchors: Sequence[date]) 
     return Rows(join(encoded), np.concatenate(labels))
 
 
-def _shown(title, sources, vocabulary, test, asked, horizon_days) -> None:  # noqa: ANN001
-    models = compared.Models(sources, vocabulary, asked, horizon_days, **SMALL)
-    outcomes = test.purchased_within(horizon_days)
+def _shown(title, sources, vocabulary, test, asked) -> None:  # noqa: ANN001
+    models = compared.Models(sources, vocabulary, asked, **SMALL)
+    outcomes = test.purchased_within(MAIN_HORIZON_DAYS)
     compared.show(title, models.said(test), outcomes, test.encoded.customers)
 
 

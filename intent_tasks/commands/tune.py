@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from intent_tasks.commands.arguments import day
+from intent_tasks.core.slices import PARTS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings, load_settings
 
@@ -33,18 +34,13 @@ def _search(settings: Settings, as_of_date: date, seconds: float) -> dict[str, A
     size = size_of(settings.model_size, settings.model_encoder)
     slices = slices_of(settings, window_of(settings, as_of_date))
     slices.learn_vocabulary()
-    survey = slices.survey()
-    survey.require_buyers()
-    from intent_tasks.models import network, tuning
+    from intent_tasks.models import fitting, tuning
 
-    network.deterministic(settings.seed)
-    found = tuning.Search(
-        size,
-        slices.vocabulary,
-        survey.moments(),
-        slices.source("train"),
-        slices.source("calibrate"),
-        survey.rows["train"],
-        settings.seed,
-    )
+    samples = fitting.Samples()
+    survey = slices.survey(samples.add)
+    survey.require_buyers()
+    known = fitting.fit_baselines(samples, settings.seed)
+    del samples
+    sources = {part: slices.source(part) for part in PARTS}
+    found = tuning.Search(size, slices.vocabulary, sources, survey, known, settings.seed)
     return tuning.search(found, seconds, lambda line: typer.echo(line, err=True))

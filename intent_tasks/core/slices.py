@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.core.anchors import first_purchases
+from intent_tasks.core.anchors import NEVER, first_purchases
 from intent_tasks.core.encoding import Encoded, encode, join
 from intent_tasks.core.features import STATICS
 from intent_tasks.core.history import history
@@ -49,12 +49,14 @@ class Survey:
         events: known events of all rows of all parts: nothing can be read when there are none.
         total: sum of the statics of the training rows, shape (len(STATICS),).
         squares: sum of their squares.
+        first: training rows by the horizon of their first purchase, shape (NEVER + 1,).
     """
 
     rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 0))
     buyers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 0))
     total: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(STATICS)))
     squares: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(STATICS)))
+    first: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(NEVER + 1, np.int64))
 
     def add(self, part: str, rows: Rows) -> None:
         """Count the rows of a bucket."""
@@ -64,6 +66,7 @@ class Survey:
             statics = rows.encoded.statics.astype(np.float64)
             self.total += statics.sum(axis=0)
             self.squares += (statics**2).sum(axis=0)
+            self.first += np.bincount(rows.first, minlength=NEVER + 1)
 
     def moments(self) -> tuple[list[float], list[float]]:
         """Return mean and deviation of each static feature of the training rows."""

@@ -12,22 +12,21 @@ QUIET = 0.1
 """Factor on what the events say before anything is learned."""
 
 
-def begin_with(network: Network, line: Line, first: npt.NDArray[np.int32]) -> None:
+def begin_with(network: Network, line: Line, first: npt.NDArray[np.int64]) -> None:
     """Give the straight way of a fresh network the slopes of a logistic regression.
 
     Args:
         network: with fresh weights; changed in place.
         line: fitted on the main horizon, from the features that the network reads.
-        first: horizon of the first purchase of the training rows, shape (n,).
+        first: training rows by the horizon of their first purchase, shape (horizons + 1,).
     """
     normal = network.decide.get_layer("normal_past")
     mean, deviation = np.ravel(normal.mean), np.sqrt(np.ravel(normal.variance))
     kernel = np.repeat((line.slopes * deviation)[:, None], len(HORIZONS_DAYS), axis=1)
     network.decide.get_layer("straight").set_weights([kernel.astype(np.float32)])
-    hazards = np.array(
-        [((first == n).sum() + 0.5) / ((first >= n).sum() + 1) for n in range(len(HORIZONS_DAYS))]
-    )
-    share = np.mean(first <= HORIZONS_DAYS.index(MAIN_HORIZON_DAYS))
+    at_risk = first[::-1].cumsum()[::-1]
+    hazards = ((first + 0.5) / (at_risk + 1))[: len(HORIZONS_DAYS)]
+    share = first[: HORIZONS_DAYS.index(MAIN_HORIZON_DAYS) + 1].sum() / first.sum()
     # Who is the mean in every feature is less likely to purchase than all are in the mean.
     usual = logit(hazards) + line.shift + line.slopes @ mean - logit(share)
     hazard = network.decide.get_layer("hazard")

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
 import optuna
 
+from intent_tasks.core.slices import Survey
 from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
-from intent_tasks.models import network, training
+from intent_tasks.models import fitting, network, training
 from intent_tasks.models.encoders import ENCODERS
 from intent_tasks.models.sizes import Size
 
@@ -21,19 +21,17 @@ class Search:
     Args:
         size: of the networks; their width is searched around its width.
         vocabulary: of the training slice.
-        moments: means and deviations of the hand-made features.
-        train: the training slice.
-        later: the slice that judges.
-        rows: of the training slice.
+        sources: of the parts `train` and `calibrate`, which judges.
+        survey: of these parts.
+        known: the baselines that every trial begins with and learns from.
         seed: of the search and of every trial.
     """
 
     size: Size
     vocabulary: Vocabulary
-    moments: tuple[list[float], list[float]]
-    train: training.Source
-    later: training.Source
-    rows: int
+    sources: fitting.Sources
+    survey: Survey
+    known: fitting.Baselines
     seed: int
 
 
@@ -86,20 +84,21 @@ def _loss(trial: optuna.Trial, found: Search) -> float:
     )
     encoder = trial.suggest_categorical("encoder", list(ENCODERS))
     plan = training.Plan(
-        found.rows,
+        found.survey.rows["train"],
         found.seed,
         learning_rate=trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
         weight_decay=trial.suggest_float("weight_decay", 1e-4, 1e-1, log=True),
     )
-    keras.utils.set_random_seed(found.seed)
     size = replace(found.size, width=width)
     sizes = vocabulary_sizes(found.vocabulary)
-    built = network.build(network.Architecture(encoder, size, sizes, *found.moments))
+    architecture = network.Architecture(encoder, size, sizes, *found.survey.moments())
 
     def looked(seen: dict[str, float]) -> None:
         trial.report(seen["later_loss"], int(seen["step"]))
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    curve = training.fit(built, found.train, found.later, plan, look=looked)
-    return min(seen["later_loss"] for seen in curve)
+    fitted = fitting.fit_network(
+        architecture, found.known, found.sources, found.survey, plan, look=looked
+    )
+    return min(seen["later_loss"] for seen in fitted.curve)

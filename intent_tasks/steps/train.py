@@ -5,20 +5,17 @@ import json
 import shutil
 import sys
 import time
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from intent_tasks.core.metrics import best_threshold
 from intent_tasks.core.segments import told_apart
 from intent_tasks.core.slices import PARTS, Rows, Slices, Survey
-from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
+from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
@@ -27,34 +24,13 @@ from intent_tasks.stores import postgres, snapshots
 from intent_tasks.stores.privacy import erasure
 
 if TYPE_CHECKING:
-    from intent_tasks.models.baselines import Line, Predict
+    from intent_tasks.models.fitting import Baselines
+    from intent_tasks.models.network import Network
     from intent_tasks.models.pretrained import Pretrained
-    from intent_tasks.models.sizes import Size
 
 SLICE = "slice_"
 """Before the names of columns that rows of the test slice are told apart by."""
 MODEL, TEST, LOSSES, CHECKPOINT = "model", "test.parquet", "losses.json", "checkpoint"
-
-
-@dataclass
-class _Part:
-    """Features, labels and customers of a slice, for the baselines and the table of predictions."""
-
-    features: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    first: list[npt.NDArray[np.int32]] = field(default_factory=list)
-    customers: list[npt.NDArray[Any]] = field(default_factory=list)
-    told_apart: list[dict[str, npt.NDArray[Any]]] = field(default_factory=list)
-
-    def add(self, rows: Rows, vocabulary: Vocabulary) -> None:
-        """Keep the rows of a bucket."""
-        self.told_apart.append(told_apart(rows, vocabulary))
-        self.features.append(rows.encoded.features)
-        self.first.append(rows.first)
-        self.customers.append(rows.encoded.events.keys[rows.encoded.customers])
-
-    def purchased_within(self, horizon_days: int) -> npt.NDArray[np.bool_]:
-        """Return the label of each row at a horizon, shape (n,)."""
-        return np.concatenate(self.first) <= HORIZONS_DAYS.index(horizon_days)
 
 
 def folder_of(settings: Settings, as_of_date: date) -> Path:
@@ -72,24 +48,26 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     """
     window = window_of(settings, as_of_date)
     begun = time.monotonic()
-    from intent_tasks.models import distribution
+    from intent_tasks.models import distribution, fitting
     from intent_tasks.models.sizes import size_of
 
-    size, rank = size_of(settings.model_size, settings.model_encoder), distribution.rank()
-    slices = slices_of(settings, window)
-    parts = {name: _Part() for name in PARTS}
+    size_of(settings.model_size, settings.model_encoder)  # no time is spent on what is not there
+    rank, slices = distribution.rank(), slices_of(settings, window)
     pretrained = _pretrained(settings, window)
     if pretrained is None:
         slices.learn_vocabulary()
     else:
         slices.vocabulary = pretrained.vocabulary
-    survey = slices.survey(lambda name, rows: parts[name].add(rows, slices.vocabulary))
+    samples = fitting.Samples()
+    survey = slices.survey(samples.add)
     survey.require_buyers()
+    known = fitting.fit_baselines(samples, settings.seed)
+    del samples  # the network reads the rows bucket by bucket
     temporary = folder_of(settings, as_of_date).with_suffix(f".part{rank or ''}")
     shutil.rmtree(temporary / MODEL, ignore_errors=True)
     (temporary / MODEL).mkdir(parents=True)
     (temporary / CHECKPOINT).mkdir(exist_ok=True)
-    curve = _train(settings, size, slices, survey, parts, temporary, pretrained)
+    curve = _train(settings, slices, survey, known, temporary, pretrained)
     shutil.rmtree(temporary / CHECKPOINT)
     if rank > 0:  # the first worker keeps what all have learned
         shutil.rmtree(temporary)
@@ -165,57 +143,51 @@ def slices_of(settings: Settings, window: Receipt) -> Slices:
 
 def _train(
     settings: Settings,
-    size: "Size",
     slices: Slices,
     survey: Survey,
-    parts: dict[str, _Part],
+    known: "Baselines",
     folder: Path,
     pretrained: "Pretrained | None",
 ) -> list[dict[str, float]]:
-    from intent_tasks.models import distribution, files, network, training
-    from intent_tasks.models.start import begin_with
+    from intent_tasks.models import files, fitting, training
+    from intent_tasks.models.network import Architecture, Network, probabilities
+    from intent_tasks.models.sizes import size_of
 
-    network.deterministic(settings.seed)
+    size = size_of(settings.model_size, settings.model_encoder)
     sizes = vocabulary_sizes(slices.vocabulary)
-    architecture = network.Architecture(settings.model_encoder, size, sizes, *survey.moments())
-    known = _baselines(settings, parts)
-    with distribution.strategy().scope():
-        built = network.build(architecture)
-        begin_with(built, known.logistic, np.concatenate(parts["train"].first))
+    architecture = Architecture(settings.model_encoder, size, sizes, *survey.moments())
+
+    def give(fresh: Network) -> None:
         if pretrained is not None:
-            pretrained.give(built, architecture, slices.vocabulary, slices.split["calibrate"][0])
-        curve = training.fit(
-            built,
-            slices.source("train"),
-            slices.source("calibrate"),
-            training.Plan(survey.rows["train"], settings.seed),
-            folder / CHECKPOINT,
-            _say,
-            teacher=known.lightgbm,
-        )
+            pretrained.give(fresh, architecture, slices.vocabulary, slices.split["calibrate"][0])
 
-    def logits(part: str) -> npt.NDArray[np.float32]:
-        found = slices.source(part)(0, 0)
-        return np.concatenate([training.logits_of(built, r.encoded) for r in found])
-
-    raw, calibrate = logits("calibrate"), parts["calibrate"]
-    training.calibrate(built, raw, np.concatenate(calibrate.first))
-    calibrated = network.probabilities(logits("calibrate"))
+    fitted = fitting.fit_network(
+        architecture,
+        known,
+        {part: slices.source(part) for part in PARTS},
+        survey,
+        training.Plan(survey.rows["train"], settings.seed),
+        folder=folder / CHECKPOINT,
+        say=_say,
+        give=give,
+    )
+    calibrated = probabilities(fitted.logits)
+    purchased = [fitted.first <= n for n in range(len(HORIZONS_DAYS))]
     model = files.Model(
         architecture,
         slices.vocabulary,
-        built,
-        {str(h): float(calibrate.purchased_within(h).mean()) for h in HORIZONS_DAYS},
+        fitted.network,
+        {str(h): float(y.mean()) for h, y in zip(HORIZONS_DAYS, purchased, strict=True)},
         {
-            str(h): best_threshold(calibrated[:, n], calibrate.purchased_within(h))
+            str(h): best_threshold(calibrated[:, n], purchased[n])
             for n, h in enumerate(HORIZONS_DAYS)
         },
     )
     files.save(folder / MODEL, model)
-    tested = network.probabilities(logits("test"))
-    _write_test(folder / TEST, parts["test"], tested, known.of(parts["test"].features))
-    (folder / LOSSES).write_text(json.dumps(curve))
-    return curve
+    tested = [_tested(rows, slices, fitted.network, known) for rows in slices.source("test")(0, 0)]
+    pq.write_table(pa.concat_tables(tested), folder / TEST)
+    (folder / LOSSES).write_text(json.dumps(fitted.curve))
+    return fitted.curve
 
 
 def _say(line: str) -> None:
@@ -223,56 +195,19 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-@dataclass(frozen=True)
-class _Baselines:
-    """What the network has to beat, and begins with."""
+def _tested(rows: Rows, slices: Slices, network: "Network", known: "Baselines") -> pa.Table:
+    """Return labels and all predictions of rows to test on, for the gate and the evidence."""
+    from intent_tasks.models.network import probabilities
+    from intent_tasks.models.training import logits_of
 
-    recency_frequency: "Line"
-    logistic: "Line"
-    lightgbm: "Predict"
-
-    def of(self, features: list[npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.floating]]:
-        """Return the probabilities of each, shape (n,), from features part by part."""
-        from intent_tasks.models.baselines import recency_frequency
-
-        asked = np.concatenate(features)
-        return {
-            "recency_frequency": self.recency_frequency(recency_frequency(asked)),
-            "logistic": self.logistic(asked),
-            "lightgbm": self.lightgbm(asked),
-        }
-
-
-def _baselines(settings: Settings, parts: dict[str, _Part]) -> _Baselines:
-    from intent_tasks.models import baselines
-
-    train, later = (
-        baselines.Labelled(np.concatenate(part.features), part.purchased_within(MAIN_HORIZON_DAYS))
-        for part in (parts["train"], parts["calibrate"])
-    )
-    simple = baselines.Labelled(baselines.recency_frequency(train.features), train.outcomes)
-    return _Baselines(
-        baselines.logistic(simple),
-        baselines.logistic(train),
-        baselines.boosted_trees(train, later, settings.seed),
-    )
-
-
-def _write_test(
-    path: Path,
-    test: _Part,
-    tested: npt.NDArray[np.float64],
-    baselines: dict[str, npt.NDArray[np.floating]],
-) -> None:
-    """Keep labels and all predictions of the test slice, for the gate and the evidence."""
-    columns: dict[str, Any] = {
-        "customer_key": pa.array(np.concatenate(test.customers), pa.string())
-    }
+    said = probabilities(logits_of(network, rows.encoded))
+    keys = rows.encoded.events.keys[rows.encoded.customers]
+    columns: dict[str, Any] = {"customer_key": pa.array(keys, pa.string())}
     for n, h in enumerate(HORIZONS_DAYS):
-        columns[f"purchased_{h}d"] = test.purchased_within(h)
-        columns[f"network_{h}d"] = tested[:, n]
-    for name in test.told_apart[0]:
-        columns[f"{SLICE}{name}"] = np.concatenate([part[name] for part in test.told_apart])
-    for name, values in baselines.items():
+        columns[f"purchased_{h}d"] = rows.purchased_within(h)
+        columns[f"network_{h}d"] = said[:, n]
+    for name, values in told_apart(rows, slices.vocabulary).items():
+        columns[f"{SLICE}{name}"] = values
+    for name, values in known.of(rows.encoded.features).items():
         columns[f"{name}_{MAIN_HORIZON_DAYS}d"] = values
-    pq.write_table(pa.table(columns), path)
+    return pa.table(columns)

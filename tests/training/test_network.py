@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from scipy.special import logit
 
-from intent_tasks.core.anchors import first_purchases
+from intent_tasks.core.anchors import NEVER, first_purchases
 from intent_tasks.core.encoding import encode
 from intent_tasks.core.features import FEATURES, STATICS
 from intent_tasks.core.history import history
-from intent_tasks.core.slices import Rows
+from intent_tasks.core.slices import PARTS, Rows
 from intent_tasks.core.vocabulary import event_code, learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.errors import BadInput, Refused
@@ -21,6 +21,7 @@ from intent_tasks.models import (
     baselines,
     checkpoint,
     files,
+    fitting,
     network,
     reasons,
     start,
@@ -80,7 +81,7 @@ def trained():
     later = rows_of(events.filter(pa.compute.invert(early)), vocabulary)
     architecture = architecture_of(vocabulary, train.encoded.statics)
     built = network.build(architecture)
-    start.begin_with(built, line_of(train), train.first)
+    start.begin_with(built, line_of(train), counted(train))
     plan = training.Plan(len(train.first), SEED, learning_rate=1e-2, batch=50)
     curve = training.fit(built, source(train), source(later), plan)
     raw = training.logits_of(built, later.encoded)
@@ -90,6 +91,10 @@ def trained():
     return SimpleNamespace(
         model=model, train=train, later=later, events=events, curve=curve, vocabulary=vocabulary
     )
+
+
+def counted(rows):
+    return np.bincount(rows.first, minlength=NEVER + 1)
 
 
 def line_of(rows):
@@ -108,7 +113,7 @@ def scores(model, rows):
 def test_a_network_begins_with_what_a_line_knows(trained):
     line, rows = line_of(trained.train), trained.later
     built = network.build(trained.model.architecture)
-    start.begin_with(built, line, trained.train.first)
+    start.begin_with(built, line, counted(trained.train))
     within = network.probabilities(training.logits_of(built, rows.encoded))
     said = within[:, MAIN]
     assert np.corrcoef(logit(said), logit(line(rows.encoded.features)))[0, 1] > 0.95
@@ -319,14 +324,16 @@ def test_a_loss_that_is_no_number_ends_training(trained):
         training.fit(built, source(bad), source(rows), plan)
 
 
-def test_a_search_tries_the_present_settings_first_and_returns_the_best(trained):
+def search_of(trained):
     rows = rows_of(trained.events.slice(0, 300), trained.vocabulary)
-    means = rows.encoded.statics.mean(axis=0).tolist()
-    moments = means, [1.0] * len(means)
-    said = []
-    found = tuning.Search(
-        Size(8, 4, 8, 1), trained.vocabulary, moments, source(rows), source(rows), 512, SEED
-    )
+    sources = dict.fromkeys(PARTS, source(rows))
+    survey, samples = fitting.surveyed(sources)
+    known = fitting.fit_baselines(samples, SEED)
+    return tuning.Search(Size(8, 4, 8, 1), trained.vocabulary, sources, survey, known, SEED)
+
+
+def test_a_search_tries_the_present_settings_first_and_returns_the_best(trained):
+    said, found = [], search_of(trained)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "EPOCHS", 1)
         patch.setattr(training, "STEPS", 1)
@@ -339,11 +346,7 @@ def test_a_search_tries_the_present_settings_first_and_returns_the_best(trained)
 
 
 def test_a_search_ends_when_its_time_is_over(trained):
-    rows = rows_of(trained.events.slice(0, 300), trained.vocabulary)
-    moments = tuple([[0.0] * rows.encoded.statics.shape[1]] * 2)
-    found = tuning.Search(
-        Size(8, 4, 8, 1), trained.vocabulary, moments, source(rows), source(rows), 512, SEED
-    )
+    found = search_of(trained)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "EPOCHS", 1)
         patch.setattr(training, "STEPS", 1)

@@ -1,0 +1,182 @@
+"""Fit every model of a window on the same rows.
+
+The step `train`, the search of `tune` and what is measured in `benchmarks/` all go this one way.
+Baselines first, because the network begins with the one and learns from the other. What is held in
+memory for them is a sample whose size does not grow with the shop.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from intent_tasks.core.features import FEATURES
+from intent_tasks.core.slices import PARTS, Rows, Survey
+from intent_tasks.definition import MAIN_HORIZON_DAYS
+from intent_tasks.models import baselines, distribution, network, training
+from intent_tasks.models.baselines import Floats, Labelled, Line, Predict
+from intent_tasks.models.network import Architecture, Network
+from intent_tasks.models.start import begin_with
+
+Sources = Mapping[str, training.Source]
+"""Part → its rows, bit by bit."""
+
+MOST_ROWS = {"train": baselines.MOST_ROWS, "calibrate": baselines.MOST_ROWS // 4}
+"""Rows of each part that the baselines are given at most."""
+
+
+@dataclass
+class Sample:
+    """Rows picked evenly from however many pass by: between half of `most` and `most` of them."""
+
+    most: int
+    seen: int = 0
+    stride: int = 1
+    features: list[Floats] = field(default_factory=list)
+    outcomes: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+
+    def add(self, rows: Rows) -> None:
+        """Look at more rows."""
+        self._keep(rows.encoded.features, rows.purchased_within(MAIN_HORIZON_DAYS))
+        while sum(map(len, self.outcomes)) > self.most:
+            every = self.labelled()
+            self.features, self.outcomes = [every.features[::2].copy()], [every.outcomes[::2]]
+            self.stride *= 2
+
+    def _keep(self, features: Floats, outcomes: npt.NDArray[np.bool_]) -> None:
+        chosen = slice(-self.seen % self.stride, None, self.stride)
+        self.features.append(features[chosen])
+        self.outcomes.append(outcomes[chosen])
+        self.seen += len(outcomes)
+
+    def labelled(self) -> Labelled:
+        """Return what was picked, with the label at the main horizon."""
+        if not self.features:
+            return Labelled(np.zeros((0, len(FEATURES)), np.float32), np.zeros(0, bool))
+        return Labelled(np.concatenate(self.features), np.concatenate(self.outcomes))
+
+
+class Samples:
+    """A sample of each part that baselines learn from."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.of = {part: Sample(most) for part, most in MOST_ROWS.items()}
+
+    def add(self, part: str, rows: Rows) -> None:
+        """Look at rows of a part."""
+        if part in self.of:
+            self.of[part].add(rows)
+
+
+def surveyed(sources: Sources) -> tuple[Survey, Samples]:
+    """Look at all rows once."""
+    survey, samples = Survey(), Samples()
+    for part in PARTS:
+        for rows in sources[part](0, 0):
+            survey.add(part, rows)
+            samples.add(part, rows)
+    return survey, samples
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """What the network has to beat, begins with (`logistic`) and learns from (`lightgbm`)."""
+
+    recency_frequency: Line
+    logistic: Line
+    lightgbm: Predict
+
+    def of(self, features: Floats) -> dict[str, Floats]:
+        """Return the probabilities of each, shape (n,), from features, shape (n, features)."""
+        return {
+            "recency_frequency": self.recency_frequency(baselines.recency_frequency(features)),
+            "logistic": self.logistic(features),
+            "lightgbm": self.lightgbm(features),
+        }
+
+
+def fit_baselines(samples: Samples, seed: int, **trees: object) -> Baselines:
+    """Return the baselines.
+
+    Args:
+        samples: of the parts `train` and `calibrate`.
+        seed: of the trees.
+        trees: changes of `baselines.TREES`.
+    """
+    train, later = (samples.of[part].labelled() for part in MOST_ROWS)
+    few = Labelled(baselines.recency_frequency(train.features), train.outcomes)
+    return Baselines(
+        baselines.logistic(few),
+        baselines.logistic(train),
+        baselines.boosted_trees(train, later, seed, **trees),
+    )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A calibrated network.
+
+    Args:
+        network: with its weights.
+        curve: what each look at the later slice saw.
+        logits: calibrated, of the rows of that slice, shape (n, horizons).
+        first: horizon of the first purchase of each of them, shape (n,).
+    """
+
+    network: Network
+    curve: list[dict[str, float]]
+    logits: npt.NDArray[np.float32]
+    first: npt.NDArray[np.int32]
+
+
+def fit_network(
+    architecture: Architecture,
+    known: Baselines,
+    sources: Sources,
+    survey: Survey,
+    plan: training.Plan,
+    *,
+    folder: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    look: Callable[[dict[str, float]], None] = lambda _: None,
+    give: Callable[[Network], object] = lambda _: None,
+) -> Fitted:
+    """Return a network that began with the line, learned from the trees and is calibrated.
+
+    Args:
+        architecture: of the network.
+        known: the baselines, fitted on the same rows.
+        sources: of the parts `train` and `calibrate`.
+        survey: of these parts.
+        plan: how long it learns, and the seed.
+        folder: of the checkpoint; None: there is none.
+        say: told a line after each look at the later slice.
+        look: told what was seen; may end training by an exception.
+        give: gives the fresh network what it begins with besides.
+
+    Raises:
+        Refused: the loss is no number any more.
+    """
+    network.deterministic(plan.seed)
+    with distribution.strategy().scope():
+        built = network.build(architecture)
+        begin_with(built, known.logistic, survey.first)
+        give(built)
+        train, later = sources["train"], sources["calibrate"]
+        curve = training.fit(built, train, later, plan, folder, say, look, known.lightgbm)
+    logits, first = said_of(built, later)
+    training.calibrate(built, logits, first)
+    calibrated: Any = built.calibration(logits)
+    return Fitted(built, curve, np.asarray(calibrated), first)
+
+
+def said_of(
+    built: Network, source: training.Source
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """Return the logits of all rows of a slice, and the horizon of their first purchase."""
+    found = [(training.logits_of(built, rows.encoded), rows.first) for rows in source(0, 0)]
+    return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
