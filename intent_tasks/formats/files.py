@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from intent_tasks.errors import BadInput
 from intent_tasks.formats import mapping, readers
 from intent_tasks.formats.convert import SCHEMA, Batch, convert
 
-__all__ = ["SCHEMA", "Batch", "batches", "last_day", "read"]
+__all__ = ["SCHEMA", "Batch", "batches", "last_whole_day", "read"]
 
 
 def batches(
@@ -65,8 +65,15 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
 
 
-def last_day(path: Path, format_name: str, time_zone: str) -> date:
-    """Return the shop day of the newest event, after reading the whole file.
+LAST_PART = timedelta(hours=1)
+"""A day in whose last hour something happened is taken for whole."""
+
+
+def last_whole_day(path: Path, format_name: str, time_zone: str) -> date:
+    """Return the last shop day that was recorded to its end, after reading the whole file.
+
+    A recording mostly ends in the middle of a day. Of that day too little is known to predict from,
+    or to say what came true on it.
 
     Raises:
         BadInput: as `read`.
@@ -76,5 +83,6 @@ def last_day(path: Path, format_name: str, time_zone: str) -> date:
         for batch in read(path, format_name)
         if batch.events.num_rows
     )
-    day: date = newest.astimezone(ZoneInfo(time_zone)).date()
+    local = newest.astimezone(ZoneInfo(time_zone)).replace(tzinfo=None)
+    day: date = (local + LAST_PART).date() - timedelta(days=1)
     return day

@@ -137,5 +137,5 @@ def test_a_day_of_many_times_the_rows_of_the_same_weekday_is_refused(small_shop)
     extract.run(small_shop, day)
     assert validate.run(small_shop, day)["failed"] == []
     add(small_shop, [event(f"x{n}", f"c{n}", day) for n in range(300)])
-    with pytest.raises(Refused, match=r"events\.rows_of_weekday .* is 13\.5, allowed 0\.02 to 10"):
+    with pytest.raises(Refused, match=r"events\.rows_of_weekday .* is 13\.5, allowed 0\.1 to 10"):
         validate.run(small_shop, day)

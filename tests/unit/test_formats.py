@@ -91,11 +91,11 @@ def test_a_missing_file_and_an_unknown_format_are_named(tmp_path):
         list(files.read(tmp_path, "native"))
 
 
-def test_the_last_day_is_counted_in_the_zone_of_the_shop(tmp_path):
-    # 1442613600 is 2015-09-18 22:00 UTC: the next day has begun in Berlin.
+def test_the_last_whole_day_is_counted_in_the_zone_of_the_shop(tmp_path):
+    # 1442613600 is 2015-09-18 22:00 UTC: in Berlin that day is over.
     path = _file(tmp_path, ROCKET + "1,2,view,1430836202\n1,2,view,1442613600\n")
-    assert files.last_day(path, "retailrocket", "UTC") == date(2015, 9, 18)
-    assert files.last_day(path, "retailrocket", "Europe/Berlin") == date(2015, 9, 19)
+    assert files.last_whole_day(path, "retailrocket", "UTC") == date(2015, 9, 17)
+    assert files.last_whole_day(path, "retailrocket", "Europe/Berlin") == date(2015, 9, 18)
 
 
 def test_batches_hold_all_lines_of_a_large_file_whatever_their_size(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """Which shop the demo serves is decided, and refused, before anything is begun."""
 
-from datetime import date
+from datetime import date, datetime
 
 import pytest
 
@@ -36,11 +36,20 @@ def test_a_format_without_a_file_is_refused(tmp_path):
         demo(tmp_path / "state", None, "retailrocket", None)
 
 
-def test_the_today_of_recorded_events_is_their_last_day(tmp_path):
+@pytest.mark.parametrize(
+    ("newest", "today"),
+    [
+        ("2015-09-18T02:51:41", date(2015, 9, 17)),
+        ("2015-09-18T22:59:59", date(2015, 9, 17)),
+        ("2015-09-18T23:00:00", date(2015, 9, 18)),
+    ],
+)
+def test_the_today_of_recorded_events_is_their_last_whole_day(tmp_path, newest, today):
     events = tmp_path / "events.csv"
-    lines = ["1,2,view,1442534400", "a broken line", "1,2,transaction,1442534500"]
+    second = int(datetime.fromisoformat(f"{newest}+00:00").timestamp())
+    lines = [f"1,2,view,{second - 90_000}", "a broken line", f"1,2,transaction,{second}"]
     events.write_text("user_id,item_id,event,ts\n" + "\n".join(lines))
-    assert choose_shop(events, "retailrocket").last_day == date(2015, 9, 18)
+    assert choose_shop(events, "retailrocket").last_day == today
 
 
 def test_the_today_of_the_simulated_shop_is_the_simulators():
