@@ -232,6 +232,8 @@ def main() -> None:
 
 
 def _end(error: IntentError) -> NoReturn:
+    if error.page:
+        typer.echo(receipt_line({"data_docs": error.page}))
     typer.echo(f"{type(error).__name__}: {error}", err=True)
     sys.exit(error.exit_code)
 

@@ -11,9 +11,18 @@ Every message says what happened and what to do about it.
 
 
 class IntentError(Exception):
-    """A failure that was foreseen; its message is for a person."""
+    """A failure that was foreseen; its message is for a person.
+
+    Args:
+        message: what happened and what to do about it.
+        page: below INTENT_HOME, that shows more, such as the Data Docs of a refused day.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", page: str | None = None) -> None:
+        super().__init__(message)
+        self.page = page
 
 
 class TemporaryFailure(IntentError):

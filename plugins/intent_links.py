@@ -31,15 +31,14 @@ class ModelRun(BaseOperatorLink):
 
 
 class DataDocs(BaseOperatorLink):
-    """The page of Great Expectations about the day's events."""
+    """The page of Great Expectations about what the step checked."""
 
     name = "Data Docs"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the page of this validation; of a failed one, the index, where it is on top."""
-        if operator.task_id != "validate":
-            return ""
-        return page(str(operator.receipt.get("data_docs") or "data_docs/index.html"))
+        """Return the page of this very validation, kept or refused, or nothing."""
+        written = operator.receipt.get("data_docs") or operator.refusal.get("data_docs")
+        return page(str(written)) if written else ""
 
 
 class Rows(BaseOperatorLink):

@@ -6,7 +6,7 @@ A step is `intent step NAME --as-of-date D`. Its exit code says what Airflow doe
 |---|---|---|
 | 0 | done; the last line of stdout is the receipt | succeeds, the receipt is its XCom |
 | 75 | the surroundings failed | is retried |
-| 78 | a rule refuses the work | fails, no retry |
+| 78 | a rule refuses the work; the last line of stdout may name its page | fails, no retry |
 | 99 | nothing to do | is skipped, and what follows it |
 | killed by a signal | out of memory, machine stopped | is retried |
 | else | a bug | fails, no retry |
@@ -71,6 +71,7 @@ class Step(BaseOperator):
         self.over = over
         self.child: Child | None = None
         self.receipt: Receipt = {}
+        self.refusal: Receipt = {}
 
     @property
     def command(self) -> list[str]:
@@ -82,7 +83,10 @@ class Step(BaseOperator):
     def execute(self, context: Context) -> Receipt | list[int]:
         """Run the step to its end; return its receipt, or the list `over` of it."""
         with Child(self.command, lambda line: self.log.info("%s", line)) as self.child:
-            _raise_for(self.task_id, self.child.wait(), self.child.last_error)
+            exit_code = self.child.wait()
+        if exit_code == Refused.exit_code:
+            self.refusal = _object(self.child.last_output) or {}
+        _raise_for(self.task_id, exit_code, self.child.last_error)
         self.receipt = receipt = _receipt(self.task_id, self.child.last_output)
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {"as_of_date": str(self.as_of_date)}
@@ -112,12 +116,18 @@ def _raise_for(step: str, exit_code: int, message: str) -> None:
     raise AirflowFailException(f"Step {step} has a bug (exit code {exit_code}): {message}")
 
 
-def _receipt(step: str, line: str) -> Receipt:
+def _object(line: str) -> Receipt | None:
+    """Return the JSON object of a line, or None where there is none."""
     try:
-        receipt = json.loads(line)
+        found = json.loads(line)
     except json.JSONDecodeError:
-        receipt = None
-    if not isinstance(receipt, dict):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _receipt(step: str, line: str) -> Receipt:
+    receipt = _object(line)
+    if receipt is None:
         raise AirflowFailException(
             f"Step {step} has a bug: its last line is no receipt (a JSON object): {line!r}"
         )

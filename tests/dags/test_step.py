@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
 )
 from intent_child import environment
+from intent_links import DataDocs, Rows
 from intent_step import Step
 
 DAY = "2026-06-30"
@@ -104,6 +105,29 @@ def test_an_exit_code_becomes(interpreter, ending, raised, message):
         execute(step())
     assert type(caught.value) is raised
     assert message in str(caught.value)
+
+
+def test_the_button_of_a_refused_step_leads_to_the_page_that_it_named(interpreter):
+    interpreter("""
+        import sys
+        print('{"data_docs": "data_docs/validations/events/day.html"}')
+        print("Refused: it is said why", file=sys.stderr, flush=True)
+        sys.exit(78)
+    """)
+    refused = step(task_id="validate")
+    with pytest.raises(AirflowFailException, match="it is said why"):
+        execute(refused)
+    link = DataDocs().get_link(refused, ti_key=None)
+    assert link.endswith("/intent/data_docs/validations/events/day.html")
+    assert Rows().get_link(refused, ti_key=None) == ""
+
+
+def test_a_step_that_names_no_page_has_no_such_button(interpreter):
+    interpreter("import sys; print('some words'); sys.exit(78)")
+    refused = step(task_id="validate")
+    with pytest.raises(AirflowFailException):
+        execute(refused)
+    assert DataDocs().get_link(refused, ti_key=None) == ""
 
 
 @pytest.mark.parametrize("line", ["", "done", "[1]", '"text"'])

@@ -50,8 +50,11 @@ def test_a_clean_day_passes_has_a_page_and_its_results_are_for_the_analyst(small
 def test_too_many_bad_rows_stop_the_day_by_name_with_observed_and_allowed_and_no_value(small_shop):
     add(small_shop, [event(f"x{n}", CANARY, DAY, CANARY) for n in range(6)])
     said = r"events\.event_type_unknown .* is 0\.2, allowed at most 0\.01.*data_docs/.*html"
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(Refused, match=said) as refused:
         validate.run(small_shop, DAY)
+    page = (small_shop.home / refused.value.page).read_text()
+    assert "event_type_unknown" in page
+    assert "Failed" in page
     assert postgres.receipt_of(small_shop, "validate", DAY) is None
     (unknown,) = _results(small_shop, as_of_date=DAY, rule="event_type_unknown")
     assert (unknown["passed"], unknown["failed_rows"], unknown["row_count"]) == (False, 6, 30)

@@ -48,6 +48,8 @@ print(step, "works", flush=True)
 if words and words[0] == "sleep":
     time.sleep(600)
 elif words and words[0] != "0":
+    if words[0] == "78":
+        print(json.dumps({{"data_docs": "data_docs/refused.html"}}))
     print("Refused: " + step + " was told to end with " + words[0], file=sys.stderr)
     sys.exit(int(words[0]))
 print(json.dumps({{

@@ -182,6 +182,18 @@ def test_the_links_of_a_task_lead_somewhere(airflow):
     assert f"as_of_date = '{day}'" in rows.replace("&#x27;", "'")
 
 
+def test_the_button_of_a_refused_validation_leads_to_its_own_page(airflow):
+    day = "2026-05-07"
+    docs = airflow.home / "data_docs"
+    docs.mkdir(exist_ok=True)
+    (docs / "refused.html").write_text("what was refused")
+    airflow.tell("validate", 78)
+    assert run_day(airflow, day)[0] == "failed"
+    links = links_of(airflow, day, "validate")
+    assert airflow.get(links["Data Docs"]).text == "what was refused"
+    assert not links["Rows written"]
+
+
 def test_the_pages_are_for_who_is_logged_in(airflow):
     with httpx.Client(base_url=airflow.http.base_url) as stranger:
         for path in ("/intent/data_docs/day.html", "/intent/rows/publish/2026-06-30"):

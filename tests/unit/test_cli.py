@@ -24,6 +24,13 @@ def test_a_foreseen_failure_is_one_line_and_its_exit_code(monkeypatch, capsys, e
     assert ended == (code, f"{error.__name__}: What happened. What to do.\n")
 
 
+def test_a_refusal_that_has_a_page_names_it_in_the_last_line_of_its_output(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "app", lambda: (_ for _ in ()).throw(Refused("No.", "docs/day.html")))
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().out == '{"data_docs": "docs/day.html"}\n'
+
+
 def test_a_full_disk_is_said_and_can_be_tried_again(monkeypatch, capsys):
     full = OSError(errno.ENOSPC, "No space left on device", "/data/day.parquet")
     code, said = _ended(monkeypatch, capsys, full)

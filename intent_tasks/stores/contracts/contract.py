@@ -152,7 +152,8 @@ def refuse(settings: Settings, what: str, results: Sequence[Result]) -> None:
         f"{what}: {said}{f'; and {more} more rules' if more else ''}. "
         "Nothing is published from it, and the predictions that are there stay. Look at "
         f"{settings.home / broken[0].page} and in intent.contract_results, mend the cause and run "
-        "the day again; where the shop itself has changed, change the bound (docs/contract.md)."
+        "the day again; where the shop itself has changed, change the bound (docs/contract.md).",
+        broken[0].page,
     )
 
 
