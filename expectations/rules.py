@@ -1,7 +1,8 @@
 """What a rule of the contract is: one number measured in SQL, and the bounds it has to keep.
 
 A table's module lists its rules. What they measure is one `SELECT` of one row, so a day is read
-once whatever the number of rules; where the bounds come from: `thresholds.py`.
+once whatever the number of rules; of a training set it is computed from arrays. Where the bounds
+come from: `thresholds.py`.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expectations.measures import Day, Number
+from expectations.measures import Day
 
 
 class Severity(StrEnum):
@@ -43,20 +44,22 @@ class Rule:
         severity: unless the thresholds say otherwise.
         meaning: what is measured, as a phrase.
         needs: columns of the relation without which it is not measured.
-        measure: the SQL of the number, over the rows of the day.
+        measure: the SQL of the number, over the rows of the day; of a training set, the number.
         scale: of the distance between bounds and what was seen.
         slack: least such distance: a share on the linear scale, a relative change on the other.
         sides: which bounds are fitted.
+        advice: what to do when it is broken, where that is more than to mend the load.
     """
 
     name: str
     severity: Severity
     meaning: str
     needs: tuple[str, ...]
-    measure: Callable[[Day], Number]
+    measure: Callable[[Any], Any]
     scale: Scale = Scale.LINEAR
     slack: float = 0.01
     sides: tuple[str, ...] = ("low", "high")
+    advice: str = ""
 
 
 ROW_COUNT = "row_count"

@@ -21,7 +21,7 @@ SHIPPED = Path(__file__).with_name("thresholds.toml")
 FILE = "contract.toml"
 """Thresholds of an installation, in INTENT_HOME; without it those that are shipped hold."""
 
-SUITES = ("events", "products", "customers", "predictions")
+SUITES = ("events", "products", "customers", "training_set", "predictions")
 
 
 @dataclass(frozen=True)

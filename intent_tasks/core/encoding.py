@@ -40,6 +40,8 @@ _READ = [FEATURES.index(name) for name in STATICS]
 PADDING = -1
 _DAY = 86_400
 _FAR_DAYS = 400.0
+_LOG_HOURS = 8.0
+"""What logarithms of hours are divided by, so that they are about 1 at most."""
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -76,6 +78,12 @@ class Encoded:
     def event_count(self) -> npt.NDArray[np.int64]:
         """Known events of each customer, shape (n,)."""
         return np.diff(self.event_end)
+
+    @property
+    def event_age_days(self) -> Floats:
+        """How long before its anchor each known event happened, shape (m,)."""
+        logs = self.told[:, TOLD.index("hours_to_anchor_log")]
+        return np.asarray(np.expm1(logs * _LOG_HOURS) / 24, np.float32)
 
     @property
     def step_count(self) -> npt.NDArray[np.int64]:
@@ -184,8 +192,8 @@ def _told(known: History, end: int) -> Floats:
     first = _starts(known.customer)
     gap = np.where(first, _FAR_DAYS * _DAY, _since_previous(known.occurred))
     columns = [
-        np.log1p((end - known.occurred) / 3600) / 8,
-        np.log1p(np.maximum(gap, 0) / 3600) / 8,
+        np.log1p((end - known.occurred) / 3600) / _LOG_HOURS,
+        np.log1p(np.maximum(gap, 0) / 3600) / _LOG_HOURS,
         _again(known),
         first | _starts(known.session) | ((known.session == ABSENT) & (gap > 1800)),
     ]

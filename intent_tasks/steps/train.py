@@ -15,16 +15,18 @@ import pyarrow.parquet as pq
 from intent_tasks.core.metrics import best_threshold
 from intent_tasks.core.segments import told_apart
 from intent_tasks.core.slices import PARTS, Rows, Slices, Survey
+from intent_tasks.core.training_set import TrainingSet
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.contracts import contract, measured
 from intent_tasks.stores.privacy import erasure
 
 if TYPE_CHECKING:
-    from intent_tasks.models.fitting import Baselines
+    from intent_tasks.models.fitting import Baselines, Samples
     from intent_tasks.models.network import Network
     from intent_tasks.models.pretrained import Pretrained
 
@@ -43,8 +45,8 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
     Raises:
         BadInput: there is no window, or the settings name no network.
-        Refused: too few customers purchased, the loss became no number, or somebody who was
-            learned from was erased meanwhile.
+        Refused: the training set breaks the contract, the loss became no number, or somebody who
+            was learned from was erased meanwhile.
     """
     window = window_of(settings, as_of_date)
     begun = time.monotonic()
@@ -59,7 +61,8 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     else:
         slices.vocabulary = pretrained.vocabulary
     samples = fitting.Samples()
-    survey = slices.survey(samples.add)
+    survey, learned_from = _looked_at(slices, samples)
+    checked = _check(settings, as_of_date, learned_from)
     survey.require_buyers()
     known = fitting.fit_baselines(samples, settings.seed)
     del samples  # the network reads the rows bucket by bucket
@@ -83,12 +86,38 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "buyers": survey.buyers,
         "steps": curve[-1]["step"],
         "pretrained": pretrained and pretrained.digest,
+        "failed": checked.broken,
+        "data_docs": checked.page,
         "seconds": round(time.monotonic() - begun, 1),
     }
     erasure.require_none_since_window(settings, as_of_date)
     with postgres.writing(settings, "train", as_of_date) as connection:
         postgres.record(connection, "train", as_of_date, receipt)
     return receipt
+
+
+def _looked_at(slices: Slices, samples: "Samples") -> tuple[Survey, TrainingSet]:
+    """Look at all rows once; the samples are those that the baselines learn from."""
+    found = TrainingSet({name: len(days) for name, days in slices.split.items()})
+
+    def seen(part: str, rows: Rows) -> None:
+        samples.add(part, rows)
+        found.add(part, rows, slices.vocabulary)
+
+    return slices.survey(seen), found
+
+
+def _check(settings: Settings, as_of_date: date, found: TrainingSet) -> contract.Result:
+    """Check what is learned from before time is spent on it; see `expectations/training_set.py`."""
+    limits = contract.in_force(settings)["training_set"]
+    result = contract.judge(settings, as_of_date, measured.of_training(found, limits))
+    contract.refuse(
+        settings,
+        f"The training set of {as_of_date} breaks the contract",
+        [result],
+        "Nothing was learned from it, and the version that serves stays.",
+    )
+    return result
 
 
 def window_of(settings: Settings, as_of_date: date) -> Receipt:

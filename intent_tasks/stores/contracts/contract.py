@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 
-from expectations import customers, events, predictions, products, thresholds
+from expectations import customers, events, predictions, products, thresholds, training_set
 from expectations.rules import Rule, Severity
 from expectations.thresholds import Bound, Thresholds
 from intent_tasks.errors import BadInput, Refused
@@ -63,7 +63,9 @@ class Result:
         observed = self.measured.numbers[name]
         seen = "nothing to measure" if observed is None else f"{observed:.6g}"
         meaning, bound = self.measured.meanings[name], self.measured.bounds[name]
-        return f"{self.measured.suite}.{name} ({meaning}) is {seen}, allowed {bound}"
+        said = f"{self.measured.suite}.{name} ({meaning}) is {seen}, allowed {bound}"
+        advice = next((r.advice for r in RULES[self.measured.suite] if r.name == name), "")
+        return f"{said}: {advice}" if advice else said
 
 
 def applying(
@@ -88,6 +90,7 @@ RULES = {
     "events": events.RULES,
     "products": products.RULES,
     "customers": customers.RULES,
+    "training_set": training_set.RULES,
     "predictions": predictions.RULES,
 }
 """The rules of each suite."""
@@ -137,8 +140,17 @@ MOST_NAMED = 5
 """Rules of one suite that a message names; all are on the page."""
 
 
-def refuse(settings: Settings, what: str, results: Sequence[Result]) -> None:
+STAYS = "Nothing is published from it, and the predictions that are there stay."
+
+
+def refuse(settings: Settings, what: str, results: Sequence[Result], then: str = STAYS) -> None:
     """Raise when rules are broken that stop a day.
+
+    Args:
+        settings: where the pages are.
+        what: breaks the contract, as the beginning of a sentence.
+        results: of each suite.
+        then: what follows from it, as a sentence.
 
     Raises:
         Refused: names each rule, what was observed, what is allowed, and the page.
@@ -150,9 +162,9 @@ def refuse(settings: Settings, what: str, results: Sequence[Result]) -> None:
     more = sum(len(r.names(*REFUSES)[MOST_NAMED:]) for r in broken)
     raise Refused(
         f"{what}: {said}{f'; and {more} more rules' if more else ''}. "
-        "Nothing is published from it, and the predictions that are there stay. Look at "
-        f"{settings.home / broken[0].page} and in intent.contract_results, mend the cause and run "
-        "the day again; where the shop itself has changed, change the bound (docs/contract.md).",
+        f"{then} Look at {settings.home / broken[0].page} and in intent.contract_results, mend the "
+        "cause and run the day again; where the shop itself has changed, change the bound "
+        "(docs/contract.md).",
         broken[0].page,
     )
 

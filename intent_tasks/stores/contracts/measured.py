@@ -7,10 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expectations import customers, events, predictions, products, schema
+from expectations import customers, events, predictions, products, schema, training_set
 from expectations.measures import Day
 from expectations.rules import ROW_COUNT, Rule, Severity, profile
 from expectations.thresholds import Bound, Thresholds
+from intent_tasks.core.training_set import TrainingSet
 from intent_tasks.definition import Definition
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
@@ -113,6 +114,20 @@ def predicted(
     mean = predictions.mean(Day(rows, limits.reference))
     seen = connection.scalar(sa.select(mean).select_from(rows))
     return _add(measured, limits, "mean_of_base_rate", base_rate, seen)
+
+
+def of_training(found: TrainingSet, limits: Thresholds) -> Measured:
+    """Measure what a model is about to be trained on; a rule that does not apply has no number."""
+    chosen = applying("training_set", limits, training_set.RULES, [])
+    numbers = {rule.name: rule.measure(found) for rule in chosen}
+    there = [rule for rule in chosen if numbers[rule.name] is not None]
+    return Measured(
+        "training_set",
+        sum(part.rows for part in found.slices.values()),
+        {rule.name: numbers[rule.name] for rule in there},
+        {rule.name: limits.rules[rule.name] for rule in there},
+        {rule.name: rule.meaning for rule in there},
+    )
 
 
 def _rows_before(connection: sa.Connection, day: date) -> int | None:

@@ -1,0 +1,111 @@
+"""What is said of a training set: clean windows keep the shipped thresholds, broken ones do not."""
+
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from benchmarks.shops import simulated
+from expectations import thresholds
+from expectations.training_set import RULES
+from intent_tasks.core.anchors import split_days
+from intent_tasks.core.slices import LEAST_BUYERS, Slices
+from intent_tasks.core.training_set import TrainingSet
+from intent_tasks.definition import Definition
+from intent_tasks.simulator import Config
+from intent_tasks.stores.contracts import contract, measured
+
+SHOP = Config(customers=400, days=84, products=300)
+FIRST, LAST = SHOP.first_day + timedelta(days=14), SHOP.last_day - timedelta(days=15)
+SPLIT = vars(split_days(FIRST, LAST))
+LIMITS = thresholds.parse(thresholds.SHIPPED)["training_set"]
+LATER = pa.scalar(Definition().day_end(SPLIT["train"][-1] + timedelta(days=14)))
+"""From here on, nothing is seen on the days to train, nor in what came true of them."""
+
+
+@pytest.fixture(scope="module")
+def events():
+    return simulated(SHOP)
+
+
+def _looked_at(events):
+    slices = Slices(lambda _: events, 1, SPLIT, Definition(), 7)
+    slices.learn_vocabulary()
+    found = TrainingSet({name: len(days) for name, days in SPLIT.items()})
+    slices.survey(lambda part, rows: found.add(part, rows, slices.vocabulary))
+    return found
+
+
+def _broken(found):
+    of = measured.of_training(found, LIMITS)
+    return {name for name, bound in of.bounds.items() if not bound.allows(of.numbers[name])}
+
+
+def _set(events, name, values, where):
+    changed = pc.if_else(where, values, events[name])
+    return events.set_column(events.column_names.index(name), events.schema.field(name), changed)
+
+
+def test_a_clean_window_keeps_all_rules_and_all_have_bounds(events):
+    found = _looked_at(events)
+    assert _broken(found) == set()
+    assert set(measured.of_training(found, LIMITS).numbers) == set(LIMITS.rules)
+    assert {rule.name for rule in RULES} == set(LIMITS.rules)
+
+
+def _later(events):
+    return pc.greater_equal(events["occurred_at"], LATER)
+
+
+def _purchases_lost(events):
+    bought = pc.equal(events["event_type"], "purchase")
+    return events.filter(pc.invert(pc.and_(bought, _later(events))))
+
+
+def _ids_changed(events):
+    named = pc.binary_join_element_wise("sku-", events["product_id"], "")
+    return _set(events, "product_id", named, _later(events))
+
+
+def _channel_lost(events):
+    return _set(events, "channel", pa.scalar(None, pa.string()), _later(events))
+
+
+def _most_customers_lost(events):
+    few = pc.is_in(events["customer_key"], pc.unique(events["customer_key"])[:25])
+    return events.filter(pc.or_(few, pc.invert(_later(events))))
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        (_purchases_lost, {"test_base_rate", "test_base_rate_change", "test_buyers"}),
+        (_ids_changed, {"test_known_product_id"}),
+        (_channel_lost, {"test_known_channel"}),
+        (_most_customers_lost, {"calibrate_buyers", "test_base_rate_change"}),
+        (lambda events: events.slice(0, 0), {"train_rows", "train_buyers", "test_others"}),
+    ],
+)
+def test_a_broken_window_is_noticed_by_name(events, change, rules):
+    assert rules <= _broken(_looked_at(change(events)))
+
+
+def test_a_feature_that_is_no_number_is_noticed(events):
+    found = _looked_at(events)
+    found.slices["train"].not_finite += 1
+    found.slices["test"].largest = np.inf
+    assert _broken(found) == {"features_not_finite", "features_largest"}
+
+
+def test_what_can_be_learned_from_is_said_in_one_way():
+    needed = {LIMITS.rules[f"{part}_{who}"].low for part in SPLIT for who in ("buyers", "others")}
+    assert needed == {LEAST_BUYERS}
+
+
+def test_a_broken_rule_says_what_to_do(events):
+    of = measured.of_training(_looked_at(_purchases_lost(events)), LIMITS)
+    said = contract.Result(of, [], "").said(["test_buyers"])
+    assert said.startswith("training_set.test_buyers (of these, who purchase within 14 days) is 0")
+    assert said.endswith("allowed at least 30: train later, or raise INTENT_TRAINING_DAYS")
