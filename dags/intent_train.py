@@ -1,8 +1,8 @@
 """Train a new model version and hand it to the registry as challenger.
 
 **What it does.** `window` chooses the days to learn from and completes their snapshots; `validate`
-checks the newest of them; `train` trains the sequence model and the baselines; `evaluate` measures
-them on later days and judges the gate; `register` logs everything to MLflow and registers a
+checks the newest of them; `train` checks the training set as a whole and trains the sequence model
+and the baselines; `evaluate` measures them on later days and judges the gate; `register` logs everything to MLflow and registers a
 version with the gate's verdict. It promotes nothing: a person gives a version the alias `champion`
 in the MLflow UI (Models → purchase_intent → version → Aliases), or with `intent promote VERSION`.
 
