@@ -3,8 +3,9 @@
 **What it does.** `window` chooses the days to learn from and completes their snapshots; `validate`
 checks the newest of them; `train` checks the training set as a whole and trains the sequence model
 and the baselines; `evaluate` measures them on later days and judges the gate; `register` logs
-everything to MLflow and registers a version with the gate's verdict. It promotes nothing: a person gives a version the alias `champion`
-in the MLflow UI (Models → purchase_intent → version → Aliases), or with `intent promote VERSION`.
+everything to MLflow and registers a version with the gate's verdict. It promotes nothing: a person
+gives a version the alias `champion` in the MLflow UI (Models → purchase_intent → version →
+Aliases), or with `intent promote VERSION`.
 
 **Which day.** Training learns from what was known at the end of one shop day, T. A scheduled run
 takes the day before it; a run started by hand the Param `as_of_date` (a shop day, YYYY-MM-DD) or,
