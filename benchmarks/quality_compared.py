@@ -13,7 +13,7 @@ from intent_tasks.core import metrics
 from intent_tasks.core.slices import Rows, Survey
 from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
-from intent_tasks.models import baselines, fitting, network, training
+from intent_tasks.models import fitting, network, training
 from intent_tasks.models.sizes import size_of
 
 MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
@@ -30,9 +30,8 @@ def options(description: str) -> argparse.ArgumentParser:
     """Return the options that all of these benchmarks take."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--encoder", default="gru", help="none: baselines only")
-    parser.add_argument("--size", default="small")
+    parser.add_argument("--size", default="nano")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--networks", type=int, default=1, help="seeds whose mean is taken")
     return parser
 
 
@@ -63,45 +62,35 @@ class Models:
         self.known = fitting.fit_baselines(samples, options.seed, **trees)
         del samples
         begun = _say("baselines", begun)
-        self.networks = []
+        self.fitted = None
         if options.encoder != "none":
-            self._fit_networks(sources, vocabulary, options, survey)
-            _say("network", begun)
+            self.fitted = self._fit_network(sources, vocabulary, options, survey)
+            _say(f"network, whose share in the blend is {self.fitted.blend.share:.2f}", begun)
 
-    def _fit_networks(
+    def _fit_network(
         self,
         sources: fitting.Sources,
         vocabulary: Vocabulary,
         options: argparse.Namespace,
         survey: Survey,
-    ) -> None:
+    ) -> fitting.Fitted:
         size, sizes = size_of(options.size, options.encoder), vocabulary_sizes(vocabulary)
         architecture = network.Architecture(options.encoder, size, sizes, *survey.moments())
-        for seed in range(options.seed, options.seed + options.networks):
-            plan = training.Plan(survey.rows["train"], seed)
-            fitted = fitting.fit_network(
-                architecture, self.known, sources, survey, plan, say=lambda line: print("#", line)
-            )
-            self.networks.append(fitted.network)
-        later = list(sources["calibrate"](0, 0))
-        said = np.concatenate([self._network(rows) for rows in later])
-        trees = np.concatenate([self.known.lightgbm(rows.encoded.features) for rows in later])
-        outcomes = np.concatenate([rows.purchased_within(MAIN_HORIZON_DAYS) for rows in later])
-        self.mix = baselines.blend(said, trees, outcomes)
+        plan = training.Plan(survey.rows["train"], options.seed)
+        return fitting.fit_network(
+            architecture, self.known, sources, survey, plan, say=lambda line: print("#", line)
+        )
 
     def said(self, rows: Rows) -> Said:
         """Return what every model says of rows."""
         features = rows.encoded.features
         said = {"base rate": np.full(len(features), self.base_rate)}
         said |= {NAMES[name]: p for name, p in self.known.of(features).items()}
-        if self.networks:
-            said["network"] = self._network(rows)
-            said["blend"] = self.mix(said["network"], said[NAMES["lightgbm"]])
+        if self.fitted:
+            logits = training.logits_of(self.fitted.network, rows.encoded)
+            said["network"] = network.probabilities(logits)[:, MAIN]
+            said["blend"] = self.fitted.blend.probabilities(logits, features)[:, MAIN]
         return said
-
-    def _network(self, rows: Rows) -> np.ndarray:
-        each = [training.logits_of(built, rows.encoded) for built in self.networks]
-        return np.mean([network.probabilities(logits)[:, MAIN] for logits in each], axis=0)
 
 
 def show(

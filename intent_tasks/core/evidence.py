@@ -13,7 +13,8 @@ Table = dict[str, dict[str, Estimate]]
 """Name such as `network_7d` → metric → estimate."""
 
 NAMES = {
-    "network": "the network",
+    "served": "what this version says",
+    "network": "the network alone",
     "lightgbm": "LightGBM",
     "logistic": "logistic regression on all features",
     "recency_frequency": "logistic regression on recency and frequency",

@@ -69,14 +69,14 @@ class Tested:
         return paired_difference(losses[rows], other[rows], self.weights, self.customers[rows])
 
 
-def judge(network: Floats, tested: Tested, calibration_error: float) -> list[Check]:
+def judge(served: Floats, tested: Tested, calibration_error: float) -> list[Check]:
     """Judge the probabilities of a candidate, shape (n,), and their calibration error."""
-    told = len(network) > 0 and bool(np.isfinite(network).all())
-    if not told or network.min() < 0 or network.max() > 1:
+    told = len(served) > 0 and bool(np.isfinite(served).all())
+    if not told or served.min() < 0 or served.max() > 1:
         said = "a probability is not a number from 0 to 1, or there is none"
         return [Check("finite", False, said)]
-    losses = log_losses(network, tested.outcomes)
-    constant = log_losses(np.full(len(network), tested.base_rate), tested.outcomes)
+    losses = log_losses(served, tested.outcomes)
+    constant = log_losses(np.full(len(served), tested.base_rate), tested.outcomes)
     others = {name: log_losses(p, tested.outcomes) for name, p in tested.baselines.items()}
     over_base = tested.gain(losses, constant)
     return [

@@ -6,7 +6,7 @@ search; `docs/quality.md` says what was tried and where it looked at test days.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -25,8 +25,6 @@ from sklearn.preprocessing import StandardScaler
 from intent_tasks.core.features import FEATURES, RECENCY_FREQUENCY
 
 Floats = npt.NDArray[np.floating]
-Predict = Callable[[Floats], Floats]
-"""From features, shape (n, features), to probabilities, shape (n,)."""
 
 TREES = {
     "objective": "binary",
@@ -52,7 +50,6 @@ same."""
 MOST_LINEAR_ROWS = 200_000
 STRENGTH = 0.01
 """Of the logistic regressions: inverse of the pull of the weights to zero."""
-SMALLEST = 1e-6
 
 
 class Labelled(NamedTuple):
@@ -95,7 +92,25 @@ def logistic(rows: Labelled) -> Line:
     return Line(slopes, float(line.intercept_[0] - slopes @ scaler.mean_))
 
 
-def boosted_trees(rows: Labelled, later: Labelled, seed: int, **changed: object) -> Predict:
+@dataclass(frozen=True)
+class Trees:
+    """Boosted trees: the mean of the log-odds of some boosters, shifted.
+
+    Args:
+        boosters: none where all outcomes were alike.
+        shift: of the log-odds.
+    """
+
+    boosters: tuple[Booster, ...]
+    shift: float
+
+    def __call__(self, asked: Floats) -> Floats:
+        """Return probabilities, shape (n,), of features of shape (n, features)."""
+        found = [np.asarray(b.predict(asked, raw_score=True)) for b in self.boosters]
+        return np.asarray(expit(sum(found, np.zeros(len(asked))) / max(len(found), 1) + self.shift))
+
+
+def boosted_trees(rows: Labelled, later: Labelled, seed: int, **changed: object) -> Trees:
     """Return LightGBM, stopped and calibrated on a later slice of time.
 
     Args:
@@ -105,7 +120,7 @@ def boosted_trees(rows: Labelled, later: Labelled, seed: int, **changed: object)
         changed: of `TREES`, for other shapes of data.
     """
     if rows.outcomes.all() or not rows.outcomes.any():
-        return _constant(rows)
+        return Trees((), float(logit(rows.outcomes.mean())))
     features, outcomes = _thinned(rows, MOST_ROWS)
     data = Dataset(features, outcomes, params={"max_bin": TREES["max_bin"], "verbosity": -1})
     held = Dataset(later.features, later.outcomes, reference=data)
@@ -119,48 +134,20 @@ def boosted_trees(rows: Labelled, later: Labelled, seed: int, **changed: object)
         )
         for n in range(SEEDS)
     ]
-    shift = calibration(_mean(boosters, later.features), later.outcomes)
-    return lambda asked: expit(_mean(boosters, asked) + shift)
+    uncentred = Trees(tuple(boosters), 0.0)
+    shift = centring(logit(uncentred(later.features)), later.outcomes)
+    return Trees(uncentred.boosters, shift)
 
 
-def blend(
-    network: Floats, trees: Floats, outcomes: npt.NDArray[np.bool_]
-) -> Callable[[Floats, Floats], Floats]:
-    """Return the mix of log-odds that is best on a later slice, shape (n,) each.
-
-    Args:
-        network: probabilities of the network on that slice.
-        trees: of the boosted trees on the same rows.
-        outcomes: whether it came true.
-    """
-
-    def mixed(share: float, a: Floats, b: Floats) -> Floats:
-        return np.asarray(share * _log_odds(a) + (1 - share) * _log_odds(b))
-
-    def loss(share: float) -> float:
-        return _loss(mixed(share, network, trees), outcomes)
-
-    share = float(minimize_scalar(loss, bounds=(0, 1), method="bounded").x)
-    return lambda a, b: expit(mixed(share, a, b))
-
-
-def calibration(log_odds: Floats, outcomes: npt.NDArray[np.bool_]) -> float:
+def centring(log_odds: Floats, outcomes: npt.NDArray[np.bool_]) -> float:
     """Return the shift of log-odds that brings their mean to what came true on a later slice."""
-    found = minimize_scalar(lambda s: _loss(log_odds + s, outcomes), bounds=(-2, 2))
+    found = minimize_scalar(lambda s: log_loss(log_odds + s, outcomes), bounds=(-2, 2))
     return float(found.x)
 
 
-def _loss(log_odds: Floats, outcomes: npt.NDArray[np.bool_]) -> float:
+def log_loss(log_odds: Floats, outcomes: npt.NDArray[np.bool_]) -> float:
+    """Return the mean log loss of log-odds, shape (n,), in nats."""
     return float((np.logaddexp(0, log_odds) - outcomes * log_odds).mean())
-
-
-def _log_odds(probabilities: Floats) -> Floats:
-    return np.asarray(logit(np.clip(probabilities, SMALLEST, 1 - SMALLEST)))
-
-
-def _mean(boosters: Sequence[Booster], features: Floats) -> Floats:
-    found = [np.asarray(b.predict(features, raw_score=True)) for b in boosters]
-    return np.asarray(np.mean(found, axis=0))
 
 
 def _thinned(rows: Labelled, most: int) -> Labelled:
@@ -169,8 +156,3 @@ def _thinned(rows: Labelled, most: int) -> Labelled:
         return rows
     kept = np.linspace(0, count - 1, most).astype(np.int64)
     return Labelled(rows.features[kept], rows.outcomes[kept])
-
-
-def _constant(rows: Labelled) -> Predict:
-    rate = float(rows.outcomes.mean())
-    return lambda asked: np.full(len(asked), rate)

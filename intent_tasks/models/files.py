@@ -6,12 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from lightgbm import Booster
 
+from intent_tasks.core.encoding import Encoded
+from intent_tasks.core.features import FEATURES
 from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
 from intent_tasks.errors import BadInput
-from intent_tasks.models.network import Architecture, Network, build
+from intent_tasks.models.baselines import Trees
+from intent_tasks.models.blend import Blend
+from intent_tasks.models.network import Architecture, Network, build, probabilities
 
 CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "weights.npz"
+BOOSTER = "trees_{}.txt"
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class Model:
         network: with its weights.
         base_rates: horizon in days, as text → share of customers who purchased within it.
         thresholds: horizon → least probability that counts as a predicted purchase.
+        blend: what is mixed with the network before it is said; None: nothing.
     """
 
     architecture: Architecture
@@ -31,6 +39,20 @@ class Model:
     network: Network
     base_rates: dict[str, float]
     thresholds: dict[str, float]
+    blend: Blend | None = None
+
+    def probabilities(
+        self, logits: npt.NDArray[np.floating], encoded: Encoded
+    ) -> npt.NDArray[np.float64]:
+        """Return what the version says of n customers, shape (n, horizons).
+
+        Args:
+            logits: what its network says of them, shape (n, horizons).
+            encoded: the customers.
+        """
+        if self.blend is None:
+            return probabilities(logits)
+        return self.blend.probabilities(logits, encoded.features)
 
 
 def save(folder: Path, model: Model) -> None:
@@ -40,6 +62,15 @@ def save(folder: Path, model: Model) -> None:
         "base_rates": model.base_rates,
         "thresholds": model.thresholds,
     }
+    if model.blend is not None:
+        trees = model.blend.trees
+        config["blend"] = {
+            "share": model.blend.share,
+            "shift": trees.shift,
+            "boosters": len(trees.boosters),
+        }
+        for n, booster in enumerate(trees.boosters):
+            booster.save_model(folder / BOOSTER.format(n))
     _write_json(folder / CONFIG, config)
     _write_json(folder / VOCABULARY, model.vocabulary)
     weights = model.network.whole.get_weights()
@@ -69,7 +100,22 @@ def load(folder: Path) -> Model:
             "Restore the files of one version, or train anew."
         )
     network.whole.set_weights(values)
-    return Model(architecture, vocabulary, network, config["base_rates"], config["thresholds"])
+    rates, thresholds = config["base_rates"], config["thresholds"]
+    return Model(architecture, vocabulary, network, rates, thresholds, _blend(folder, config))
+
+
+def _blend(folder: Path, config: dict[str, Any]) -> Blend | None:
+    found = config.get("blend")
+    if found is None:
+        return None
+    files = [folder / BOOSTER.format(n) for n in range(found["boosters"])]
+    boosters = tuple(Booster(model_file=file) for file in files)
+    if any(one.num_feature() != len(FEATURES) for one in boosters):
+        raise BadInput(
+            f"The boosted trees in {folder} read other features than this release. "
+            "Train a version with this one and promote it."
+        )
+    return Blend(found["share"], Trees(boosters, found["shift"]))
 
 
 def _architecture(folder: Path, config: dict[str, Any]) -> Architecture:

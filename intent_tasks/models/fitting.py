@@ -8,7 +8,7 @@ memory for them is a sample whose size does not grow with the shop.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,8 @@ import numpy.typing as npt
 from intent_tasks.core.features import FEATURES
 from intent_tasks.core.slices import PARTS, Rows, Survey
 from intent_tasks.definition import MAIN_HORIZON_DAYS
-from intent_tasks.models import baselines, distribution, network, training
-from intent_tasks.models.baselines import Floats, Labelled, Line, Predict
+from intent_tasks.models import baselines, blend, distribution, network, training
+from intent_tasks.models.baselines import Floats, Labelled, Line, Trees
 from intent_tasks.models.network import Architecture, Network
 from intent_tasks.models.start import begin_with
 
@@ -88,7 +88,7 @@ class Baselines:
 
     recency_frequency: Line
     logistic: Line
-    lightgbm: Predict
+    lightgbm: Trees
 
     def of(self, features: Floats) -> dict[str, Floats]:
         """Return the probabilities of each, shape (n,), from features, shape (n, features)."""
@@ -123,14 +123,36 @@ class Fitted:
     Args:
         network: with its weights.
         curve: what each look at the later slice saw.
-        logits: calibrated, of the rows of that slice, shape (n, horizons).
-        first: horizon of the first purchase of each of them, shape (n,).
+        later: the rows of that slice.
+        blend: with the trees, by the share that is best there.
     """
 
     network: Network
     curve: list[dict[str, float]]
+    later: "Later"
+    blend: blend.Blend
+
+
+class Later(NamedTuple):
+    """What is said of n rows of the slice that calibrates.
+
+    Args:
+        logits: of the hazards, calibrated, shape (n, horizons).
+        trees: probabilities of the trees at the main horizon, shape (n,).
+        first: horizon of the first purchase, shape (n,).
+    """
+
     logits: npt.NDArray[np.float32]
+    trees: Floats
     first: npt.NDArray[np.int32]
+
+    def probabilities(self, mix: blend.Blend | None) -> npt.NDArray[np.float64]:
+        """Return what is said of them, mixed or by the network alone, shape (n, horizons)."""
+        alone = network.probabilities(self.logits)
+        if mix is None:
+            return alone
+        wanted = blend.mixed(mix.share, alone[:, blend.MAIN], self.trees)
+        return network.probabilities(blend.moved(self.logits, wanted))
 
 
 def fit_network(
@@ -168,15 +190,17 @@ def fit_network(
         give(built)
         train, later = sources["train"], sources["calibrate"]
         curve = training.fit(built, train, later, plan, folder, say, look, known.lightgbm)
-    logits, first = said_of(built, later)
-    training.calibrate(built, logits, first)
-    calibrated: Any = built.calibration(logits)
-    return Fitted(built, curve, np.asarray(calibrated), first)
+    seen = _later(built, known, later)
+    training.calibrate(built, seen.logits, seen.first)
+    seen = seen._replace(logits=np.asarray(built.calibration(seen.logits)))
+    said, bought = network.probabilities(seen.logits)[:, blend.MAIN], seen.first <= blend.MAIN
+    share = blend.fit(said, seen.trees, bought)
+    return Fitted(built, curve, seen, blend.Blend(share, known.lightgbm))
 
 
-def said_of(
-    built: Network, source: training.Source
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """Return the logits of all rows of a slice, and the horizon of their first purchase."""
-    found = [(training.logits_of(built, rows.encoded), rows.first) for rows in source(0, 0)]
-    return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
+def _later(built: Network, known: Baselines, source: training.Source) -> Later:
+    parts = [
+        (training.logits_of(built, r.encoded), known.lightgbm(r.encoded.features), r.first)
+        for r in source(0, 0)
+    ]
+    return Later(*(np.concatenate(values) for values in zip(*parts, strict=True)))

@@ -42,7 +42,7 @@ TAUGHT = 3.0
 """Weight of what a teacher says beside what came true: an outcome is mostly chance, a probability
 is not. Source: Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network"."""
 
-Teacher = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.floating]]
+Teacher = Callable[[npt.NDArray[np.floating]], npt.NDArray[np.floating]]
 """From features, shape (n, features), to probabilities at the main horizon, shape (n,)."""
 
 Source = Callable[[int, int], Iterator[Rows]]

@@ -1,4 +1,4 @@
-"""Measure the trained network and the baselines on later days, and judge the gate."""
+"""Measure what is to be served, its network and the baselines on later days; judge the gate."""
 
 import json
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ def _measured(
         threshold, base_rate = (config[name][str(h)] for name in ("thresholds", "base_rates"))
         constant = constant_metrics(base_rate, outcomes, threshold)
         yield f"base_rate_{h}d", {m: Estimate(v, v, v) for m, v in constant.items()}
-        for kind in ("network", *gate.NAMES):
+        for kind in ("served", "network", *gate.NAMES):
             if f"{kind}_{h}d" in test.column_names:
                 predicted = test[f"{kind}_{h}d"].to_numpy()
                 yield f"{kind}_{h}d", metrics(predicted, outcomes, threshold, weights, customers)
@@ -102,8 +102,8 @@ def _judge(
             if name.startswith(SLICE)
         },
     )
-    calibration_error = table[f"network_{h}d"]["calibration_error"].value
-    return gate.judge(test[f"network_{h}d"].to_numpy(), tested, calibration_error)
+    calibration_error = table[f"served_{h}d"]["calibration_error"].value
+    return gate.judge(test[f"served_{h}d"].to_numpy(), tested, calibration_error)
 
 
 def _write(

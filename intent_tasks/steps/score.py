@@ -90,7 +90,7 @@ def _scores(settings: Settings, as_of_date: date, pin: Receipt, events: pa.Table
     everything = history(events, model.vocabulary, settings.time_zone)
     encoded = encode(everything, settings.definition, as_of_date)
     found = reasons.explain(model.network, encoded)
-    predicted = network.probabilities(found.logits)
+    predicted = model.probabilities(found.logits, encoded)
     explained = _reasons(found.rows, found.effects, events, settings)
     base_rate = pin["base_rates"][str(MAIN_HORIZON_DAYS)]
     main = predicted[:, HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)]

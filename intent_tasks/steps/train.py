@@ -26,8 +26,8 @@ from intent_tasks.stores.contracts import contract, measured
 from intent_tasks.stores.privacy import erasure
 
 if TYPE_CHECKING:
+    from intent_tasks.models.files import Model
     from intent_tasks.models.fitting import Baselines, Samples
-    from intent_tasks.models.network import Network
     from intent_tasks.models.pretrained import Pretrained
 
 SLICE = "slice_"
@@ -179,7 +179,7 @@ def _train(
     pretrained: "Pretrained | None",
 ) -> list[dict[str, float]]:
     from intent_tasks.models import files, fitting, training
-    from intent_tasks.models.network import Architecture, Network, probabilities
+    from intent_tasks.models.network import Architecture, Network
     from intent_tasks.models.sizes import size_of
 
     size = size_of(settings.model_size, settings.model_encoder)
@@ -200,20 +200,19 @@ def _train(
         say=_say,
         give=give,
     )
-    calibrated = probabilities(fitted.logits)
-    purchased = [fitted.first <= n for n in range(len(HORIZONS_DAYS))]
+    mix, later = fitted.blend if settings.blend else None, fitted.later
+    said = later.probabilities(mix)
+    purchased = [later.first <= n for n in range(len(HORIZONS_DAYS))]
     model = files.Model(
         architecture,
         slices.vocabulary,
         fitted.network,
         {str(h): float(y.mean()) for h, y in zip(HORIZONS_DAYS, purchased, strict=True)},
-        {
-            str(h): best_threshold(calibrated[:, n], purchased[n])
-            for n, h in enumerate(HORIZONS_DAYS)
-        },
+        {str(h): best_threshold(said[:, n], purchased[n]) for n, h in enumerate(HORIZONS_DAYS)},
+        mix,
     )
     files.save(folder / MODEL, model)
-    tested = [_tested(rows, slices, fitted.network, known) for rows in slices.source("test")(0, 0)]
+    tested = [_tested(rows, model, known) for rows in slices.source("test")(0, 0)]
     pq.write_table(pa.concat_tables(tested), folder / TEST)
     (folder / LOSSES).write_text(json.dumps(fitted.curve))
     return fitted.curve
@@ -224,18 +223,19 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def _tested(rows: Rows, slices: Slices, network: "Network", known: "Baselines") -> pa.Table:
+def _tested(rows: Rows, model: "Model", known: "Baselines") -> pa.Table:
     """Return labels and all predictions of rows to test on, for the gate and the evidence."""
     from intent_tasks.models.network import probabilities
     from intent_tasks.models.training import logits_of
 
-    said = probabilities(logits_of(network, rows.encoded))
+    logits = logits_of(model.network, rows.encoded)
+    alone, served = probabilities(logits), model.probabilities(logits, rows.encoded)
     keys = rows.encoded.events.keys[rows.encoded.customers]
     columns: dict[str, Any] = {"customer_key": pa.array(keys, pa.string())}
     for n, h in enumerate(HORIZONS_DAYS):
         columns[f"purchased_{h}d"] = rows.purchased_within(h)
-        columns[f"network_{h}d"] = said[:, n]
-    for name, values in told_apart(rows, slices.vocabulary).items():
+        columns[f"served_{h}d"], columns[f"network_{h}d"] = served[:, n], alone[:, n]
+    for name, values in told_apart(rows, model.vocabulary).items():
         columns[f"{SLICE}{name}"] = values
     for name, values in known.of(rows.encoded.features).items():
         columns[f"{name}_{MAIN_HORIZON_DAYS}d"] = values

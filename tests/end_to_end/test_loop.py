@@ -149,7 +149,7 @@ def test_the_version_in_the_registry_carries_evidence_gate_signature_and_metrics
     assert version.tags["gate"] == "passed"
     for metric in ("accuracy", "precision", "recall", "f1", "auc", "log_loss", "calibration_error"):
         assert any(metric in name and "network" in name for name in run.data.metrics), metric
-    for kind in ("lightgbm", "logistic", "base_rate"):
+    for kind in ("served", "lightgbm", "logistic", "base_rate"):
         assert any(kind in name for name in run.data.metrics), kind
     assert "evidence.html" in files
 

@@ -19,6 +19,7 @@ from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.models import (
     baselines,
+    blend,
     checkpoint,
     files,
     fitting,
@@ -294,6 +295,23 @@ def test_a_checkpoint_of_another_architecture_is_refused(trained, tmp_path):
     other = network.build(architecture_of(trained.vocabulary, statics, size=Size(16, 8, 24, 1)))
     with pytest.raises(BadInput, match="another architecture"):
         checkpoint.load(tmp_path, other.whole.variables)
+
+
+def test_a_blend_is_kept_and_says_the_same_when_loaded(trained, tmp_path):
+    rows = trained.later
+    labelled = baselines.Labelled(rows.encoded.features, rows.purchased_within(MAIN_HORIZON_DAYS))
+    trees = baselines.boosted_trees(labelled, labelled, SEED)
+    mixed = replace(trained.model, blend=blend.Blend(0.4, trees))
+    files.save(tmp_path, mixed)
+    logits = training.logits_of(trained.model.network, rows.encoded)
+    said = files.load(tmp_path).probabilities(logits, rows.encoded)
+    np.testing.assert_array_equal(said, mixed.probabilities(logits, rows.encoded))
+    assert np.abs(said - trained.model.probabilities(logits, rows.encoded)).max() > 0.01
+    few = labelled._replace(features=labelled.features[:, :5])
+    foreign = baselines.boosted_trees(few, few, SEED).boosters[0]
+    foreign.save_model(tmp_path / files.BOOSTER.format(1))
+    with pytest.raises(BadInput, match="read other features"):
+        files.load(tmp_path)
 
 
 def test_files_that_do_not_belong_together_are_refused(trained, tmp_path):

@@ -1,10 +1,10 @@
-"""The baselines learn what is there, say the base rate where nothing is, and blend."""
+"""The baselines learn what is there, and say the base rate where nothing is."""
 
 import numpy as np
 import pytest
 
 from intent_tasks.core.features import FEATURES, RECENCY_FREQUENCY
-from intent_tasks.core.metrics import log_losses, metrics, resample_weights
+from intent_tasks.core.metrics import metrics, resample_weights
 from intent_tasks.models import baselines
 
 RNG = np.random.default_rng(3)
@@ -58,12 +58,3 @@ def test_recency_and_frequency_are_the_columns_of_these_names():
     x = np.arange(len(FEATURES), dtype=np.float32)[None]
     names = [FEATURES[int(n)] for n in baselines.recency_frequency(x)[0]]
     assert names == list(RECENCY_FREQUENCY)
-
-
-def test_a_blend_is_no_worse_than_its_parts_where_it_is_mixed():
-    truth = RNG.beta(1, 4, COUNT)
-    outcomes = RNG.random(COUNT) < truth
-    a, b = (np.clip(truth * np.exp(RNG.normal(0, 0.7, COUNT)), 0.01, 0.99) for _ in range(2))
-    mixed = baselines.blend(a, b, outcomes)(a, b)
-    losses = [log_losses(p, outcomes).mean() for p in (mixed, a, b)]
-    assert losses[0] < min(losses[1:])
