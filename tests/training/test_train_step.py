@@ -1,47 +1,82 @@
-"""The step `train` looks at what it is given before it spends time on it."""
+"""What `intent step train` keeps of a window, without the database: files, and what is judged."""
 
+import json
 from datetime import date, timedelta
 
-import pyarrow as pa
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
-import sqlalchemy as sa
 
-from intent_tasks.errors import Refused
-from intent_tasks.models import fitting
-from intent_tasks.steps import train
-from intent_tasks.stores import postgres, snapshots
-from intent_tasks.tables import contract_results
+from intent_tasks.core.evidence import NAMES
+from intent_tasks.core.metrics import resample_weights
+from intent_tasks.core.slices import PARTS
+from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.models import files, fitting, network, training
+from intent_tasks.simulator import Config
+from intent_tasks.steps import evaluate, train
+from tests.training.test_pretrain_step import fill, settings_of
 
-pytestmark = pytest.mark.database
-
-DAY = date(2026, 6, 30)
-SPLIT = {"train": [60, 59], "calibrate": [44], "test": [29, 28]}
-"""Anchors, in days before DAY."""
+SHOP = Config(customers=120, days=64, products=100, leaves=5, last_day=date(2026, 6, 30))
 
 
-@pytest.fixture
-def windowed(settings):
-    """Settings of a shop with a window in which nobody did anything."""
-    first = DAY - timedelta(days=90)
-    for n in range(91):
-        day, empty = first + timedelta(days=n), pa.Table.from_pylist([], snapshots.SCHEMA)
-        snapshots.write_day(settings.home, day, empty, settings.bucket_count, 0)
-    split = {p: [str(DAY - timedelta(days=n)) for n in back] for p, back in SPLIT.items()}
-    window = {"as_of_date": str(DAY), "first_day": str(first), "last_day": str(DAY), "split": split}
-    with postgres.writing(settings, "window", DAY) as connection:
-        postgres.record(connection, "window", DAY, window | {"snapshot_digest": "of nothing"})
-    return settings
+@pytest.fixture(scope="module", params=[True, False], ids=["blend", "network alone"])
+def kept(request, tmp_path_factory):
+    """Settings and folder of a window that was trained, with its slices and baselines."""
+    home = tmp_path_factory.mktemp("trained")
+    fill(home)
+    settings = settings_of(home).model_copy(update={"blend": request.param})
+    days = {"train": (28, 32), "calibrate": (40,), "test": (46, 49)}
+    split = {p: [str(SHOP.first_day + timedelta(days=n)) for n in days[p]] for p in PARTS}
+    window = {"first_day": str(SHOP.first_day), "last_day": str(SHOP.last_day), "split": split}
+    slices = train.slices_of(settings, window)
+    slices.learn_vocabulary()
+    samples = fitting.Samples()
+    survey = slices.survey(samples.add)
+    known = fitting.fit_baselines(samples, settings.seed)
+    (home / train.MODEL).mkdir()
+    (home / train.CHECKPOINT).mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "STEPS", 4)
+        curve = train._train(settings, slices, survey, known, home, None)
+    return settings, slices, known, curve
 
 
-def test_a_training_set_that_breaks_the_contract_is_refused_before_anything_is_fitted(
-    windowed, monkeypatch
-):
-    monkeypatch.setattr(fitting, "fit_baselines", lambda *_: pytest.fail("time was spent"))
-    said = r"training set of 2026-06-30 breaks .*train_rows .* is 0, allowed at least 1: load more"
-    with pytest.raises(Refused, match=said) as refused:
-        train.run(windowed, DAY)
-    assert "Nothing was learned from it" in str(refused.value)
-    assert "train_rows" in (windowed.home / refused.value.page).read_text()
-    with postgres.reading(windowed.analyst_url) as connection:
-        query = sa.select(contract_results.c.rule).filter_by(suite="training_set", passed=False)
-        assert "train_rows" in set(connection.scalars(query))
+def test_the_test_days_hold_what_the_files_of_the_model_say_of_them(kept):
+    settings, slices, known, _ = kept
+    model = files.load(settings.home / train.MODEL)
+    table = pq.read_table(settings.home / train.TEST)
+    parts = list(slices.source("test")(0, 0))
+    logits = [training.logits_of(model.network, rows.encoded) for rows in parts]
+    said = np.concatenate(
+        [model.probabilities(z, r.encoded) for z, r in zip(logits, parts, strict=True)]
+    )
+    alone = np.concatenate([network.probabilities(z) for z in logits])
+    for n, h in enumerate(HORIZONS_DAYS):
+        np.testing.assert_array_equal(table[f"served_{h}d"].to_numpy(), said[:, n])
+        np.testing.assert_array_equal(table[f"network_{h}d"].to_numpy(), alone[:, n])
+        came = np.concatenate([rows.purchased_within(h) for rows in parts])
+        np.testing.assert_array_equal(table[f"purchased_{h}d"].to_numpy(), came)
+    trees = np.concatenate([known.lightgbm(rows.encoded.features) for rows in parts])
+    np.testing.assert_array_equal(table["lightgbm_7d"].to_numpy(), trees)
+    assert (model.blend is not None) == settings.blend
+
+
+def test_what_is_served_is_judged_and_every_model_is_measured(kept):
+    settings, _, _, curve = kept
+    test = pq.read_table(settings.home / train.TEST)
+    config = json.loads((settings.home / train.MODEL / files.CONFIG).read_text())
+    who = np.unique(test["customer_key"].to_numpy(), return_inverse=True)[1]
+    weights = resample_weights(int(who.max()) + 1, 1, 50)
+    table = dict(evaluate._measured(test, config, weights, who))
+    assert {f"{name}_7d" for name in NAMES} <= set(table)
+    worst = test.set_column(
+        test.column_names.index("served_7d"),
+        "served_7d",
+        pc.if_else(test["purchased_7d"], 0.001, 0.999),
+    )
+    for rows, verdict in ((test, True), (worst, False)):
+        checks = {c.name: c for c in evaluate._judge(rows, config, table, weights, who)}
+        assert checks["finite"].passed
+        assert checks["not worse than LightGBM"].passed is verdict
+    assert json.loads((settings.home / train.LOSSES).read_text()) == curve
