@@ -15,7 +15,6 @@ import secrets
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,11 +25,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import sqlalchemy as sa
-from pydantic import SecretStr
 
-from intent_tasks.local import databases, ports, postgres
+from benchmarks import servers
+from intent_tasks.local import databases, postgres
 from intent_tasks.settings import Settings
-from intent_tasks.stores import migrate
 from intent_tasks.stores import postgres as database
 from intent_tasks.stores.collecting import landing
 from tests.conftest import settings_for
@@ -50,7 +48,8 @@ totals = collect(settings, sys.argv[1], "native", lambda text: None)
 seconds = time.monotonic() - begun
 # Not ru_maxrss, which a new process inherits from the one that started it.
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
-print(json.dumps({"seconds": seconds, "bytes": peak, "rows": dict(totals.rows)}))
+used = {"seconds": seconds, "processor": time.process_time(), "bytes": peak}
+print(json.dumps(used | {"rows": dict(totals.rows)}))
 """
 
 
@@ -152,18 +151,8 @@ def collected(settings: Settings, path: Path) -> dict[str, float]:
 def main() -> None:
     """Print the figures; fail when a claim does not hold."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    with tempfile.TemporaryDirectory(prefix="intent-bench-") as place:
-        folder = Path(place)
-        folder.chmod(0o755)  # the server may run under another account
-        port = ports.free_ports(1)[0]
-        server = postgres.Server(folder / "postgres", port, SecretStr(secrets.token_urlsafe(12)))
-        server.start()
-        try:
-            databases.create(server, {role: role for role in databases.ROLES})
-            migrate.migrate(settings_for(server, databases.SHOP, folder))
-            ratio, peak = measure(server, folder, rows)
-        finally:
-            server.stop()
+    with servers.installation("collect") as (server, settings):
+        ratio, peak = measure(server, settings.home, rows)
     print(
         f"ratio {ratio:.2f} (claimed: {LEAST_RATIO}), memory {peak / 2**20:.0f} MiB (claimed: 1024)"
     )
@@ -193,6 +182,8 @@ def measure(server: postgres.Server, folder: Path, rows: int) -> tuple[float, fl
         copy / statistics.median(without),
     )
     _say("collect CSV", rows / taken, copy / taken, peak)
+    processor = statistics.median(found["processor"] for found in ours)
+    print(f"  of it {processor:.1f} s of processor, all but the server's")
     pairs = [b / o["seconds"] for b, o in zip(bare, ours, strict=True)]
     print(f"  ratio by round: {', '.join(f'{pair:.2f}' for pair in pairs)}")
     for kind in ("csv.gz", "jsonl.zst", "parquet"):

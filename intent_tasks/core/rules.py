@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -159,10 +160,9 @@ def _filled(events: pa.Table, name: str) -> pa.Array:
 
 def _again(events: pa.Table) -> pa.Array:
     """Tell which rows repeat the event_id of an earlier row."""
-    ids = _column(events, "event_id")
-    first = pc.index_in(ids, value_set=ids.unique())
-    numbers = pa.array(range(len(ids)), pa.int64())
-    earliest = (
-        pa.table({"id": first, "number": numbers}).group_by("id").aggregate([("number", "min")])
-    )
-    return pc.invert(pc.is_in(numbers, value_set=earliest["number_min"].combine_chunks()))
+    ids = _column(events, "event_id").dictionary_encode("encode")
+    # Codes count up as ids appear: one that is not above all before it was there already.
+    codes = ids.indices.to_numpy()
+    again = np.zeros(len(codes), bool)
+    again[1:] = codes[1:] <= np.maximum.accumulate(codes)[:-1]
+    return pa.array(again)

@@ -8,7 +8,10 @@ import pyarrow.compute as pc
 from intent_tasks.core.rules import BadRow
 
 BLOCK_BYTES = 16 << 20
-"""Text is read in blocks of this size; a single line must fit in one."""
+"""Text is read in blocks of about this size; a single line must fit in one."""
+
+PART_BYTES = 2 << 20
+"""Arrow reads delimited text up to 32 parts ahead: so they are smaller than blocks."""
 
 BLOCK_ROWS = 131_072
 """Parquet is read in blocks of at most so many rows."""
@@ -27,6 +30,11 @@ class Rows:
     table: pa.Table
     numbers: pa.Array
     bad: list[BadRow]
+
+    @property
+    def last(self) -> int:
+        """The number of the last row; 0: there is none."""
+        return max([*(row.number for row in self.bad), *self.numbers[-1:].to_pylist()], default=0)
 
     def after(self, last: int) -> "Rows":
         """Return the rows whose number is greater."""

@@ -91,7 +91,7 @@ def convert(rows: Rows, shape: Shape, file_id: str) -> Batch:
         sorted([*rows.bad, *bad], key=lambda row: row.number),
         int(pc.sum(pc.and_(again, pc.invert(ignored))).as_py() or 0),
         int(pc.sum(ignored).as_py() or 0),
-        max([*(row.number for row in rows.bad), *numbers[-1:].to_pylist()], default=0),
+        rows.last,
     )
 
 

@@ -15,29 +15,43 @@ from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.mapping import Format, Shape
 
 
-def read(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
+def read(
+    stream: pa.NativeFile, path: str, layout: Format, part_bytes: int
+) -> Iterator[tuple[Shape, Rows]]:
     """Read the lines of a file, with the first shape of the format that its first line fits.
+
+    Args:
+        stream: at its beginning.
+        path: its name.
+        layout: its format.
+        part_bytes: so much is read at once; a line must fit in it.
 
     Raises:
         BadInput: the first line fits none, or is no text.
     """
-    begun = stream.read(blocks.BLOCK_BYTES)
+    begun = stream.read(part_bytes)
     if not begun:
         return
     shape, header = _shape(_first_line(begun, path), path, layout)
     bad: list[BadRow] = []
     number = 1 if shape.header else 2
-    for batch in _batches(_Again(begun, stream), path, shape, header, bad):
-        numbers, now = _numbered(number, batch.num_rows, bad)
+    again = _Again(begun, stream)
+    for table in _together(_batches(again, path, shape, header, part_bytes, bad)):
+        numbers, now = _numbered(number, table.num_rows, bad)
         number = max([number - 1, *numbers[-1:], *(row.number for row in now)]) + 1
-        yield shape, Rows(pa.Table.from_batches([batch]), pa.array(numbers, pa.int64()), now)
+        yield shape, Rows(table, pa.array(numbers, pa.int64()), now)
     if bad:
         empty = pa.table({name: pa.array([], pa.binary()) for name in header})
         yield shape, Rows(empty, pa.array([], pa.int64()), bad)
 
 
 def _batches(
-    stream: "_Again", path: str, shape: Shape, header: list[str], bad: list[BadRow]
+    stream: "_Again",
+    path: str,
+    shape: Shape,
+    header: list[str],
+    part_bytes: int,
+    bad: list[BadRow],
 ) -> Iterator[pa.RecordBatch]:
     """Read all columns as bytes, so that one line that is no UTF-8 does not cost the block."""
 
@@ -49,7 +63,7 @@ def _batches(
     yield from pa.csv.open_csv(
         stream,
         read_options=pa.csv.ReadOptions(
-            block_size=blocks.BLOCK_BYTES,
+            block_size=part_bytes,
             use_threads=False,  # numbers of lines are known only without
             column_names=header if shape.header else None,
         ),
@@ -65,6 +79,18 @@ def _batches(
             null_values=[""],
         ),
     )
+
+
+def _together(parts: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield as many parts in one as make a block."""
+    waiting: list[pa.RecordBatch] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(p.nbytes for p in waiting) >= blocks.BLOCK_BYTES:
+            yield pa.Table.from_batches(waiting).combine_chunks()
+            waiting = []
+    if waiting:
+        yield pa.Table.from_batches(waiting).combine_chunks()
 
 
 def _numbered(start: int, count: int, bad: list[BadRow]) -> tuple[list[int], list[BadRow]]:

@@ -23,6 +23,9 @@ KINDS = {
 }  # fmt: skip
 """How a file is read, by the end of its name."""
 
+READ_BYTES = 1 << 20
+"""Of each column of a Parquet file, so much is read at once."""
+
 
 def kind_of(path: str) -> tuple[str | None, str | None]:
     """Return how a file is read (None: it is no file of events) and how it is compressed."""
@@ -40,9 +43,9 @@ def read(file: BinaryIO, path: str, layout: Format) -> Iterator[tuple[Shape, Row
         BadInput: it cannot be read as what it is called, or has none of the format's shapes.
     """
     kind, compression = kind_of(path)
-    readers = {"json": _json, "parquet": _parquet, "text": delimited.read}
+    readers = {"json": _json, "parquet": _parquet, "text": _text}
     try:
-        yield from readers[kind or "text"](unpacked(file, compression), path, layout)
+        yield from readers[kind or "text"](file, compression, path, layout)
     except (pa.ArrowException, EOFError, OSError) as error:
         raise unreadable(path, error) from None
 
@@ -57,7 +60,7 @@ def unreadable(path: str, error: Exception) -> BadInput:
     """Return what to say of a file whose bytes are broken."""
     kind, compression = kind_of(path)
     said = str(error).splitlines()[0]
-    if "straddl" in said or "try to increase block size" in said:
+    if _is_too_long(said):
         return BadInput(
             f"{path} has a line longer than {blocks.BLOCK_BYTES >> 20} MiB, or a quotation mark "
             "that is never closed. Mend that line."
@@ -68,7 +71,33 @@ def unreadable(path: str, error: Exception) -> BadInput:
     return BadInput(f"{path} cannot be read as {called}: {said}. Write the file again.")
 
 
-def _json(stream: pa.NativeFile, _path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
+def _is_too_long(said: str) -> bool:
+    return "straddl" in said or "try to increase block size" in said
+
+
+def _text(
+    file: BinaryIO, compression: str | None, path: str, layout: Format
+) -> Iterator[tuple[Shape, Rows]]:
+    """Read small parts; from a line that does not fit in one on, such as hold any line."""
+    last = 0
+    small = min(blocks.PART_BYTES, blocks.BLOCK_BYTES)
+    try:
+        for shape, rows in delimited.read(unpacked(file, compression), path, layout, small):
+            last = rows.last
+            yield shape, rows
+    except pa.ArrowInvalid as error:
+        if not _is_too_long(str(error)) or small == blocks.BLOCK_BYTES:
+            raise
+        file.seek(0)
+        whole = unpacked(file, compression)
+        for shape, rows in delimited.read(whole, path, layout, blocks.BLOCK_BYTES):
+            yield shape, rows.after(last)
+
+
+def _json(
+    file: BinaryIO, compression: str | None, _path: str, layout: Format
+) -> Iterator[tuple[Shape, Rows]]:
+    stream = unpacked(file, compression)
     shape = layout.shapes[0]
     number, rest = 1, b""
     while True:
@@ -89,9 +118,12 @@ def _whole_lines(data: bytes, *, last: bool) -> tuple[bytes, bytes]:
     return data[:end], data[end:]
 
 
-def _parquet(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
-    file = pq.ParquetFile(stream)
-    names = tuple(file.schema_arrow.names)
+def _parquet(
+    file: BinaryIO, compression: str | None, path: str, layout: Format
+) -> Iterator[tuple[Shape, Rows]]:
+    # Through a buffer: or a whole group of rows, which may be the whole file, is read at once.
+    table = pq.ParquetFile(unpacked(file, compression), buffer_size=READ_BYTES)
+    names = tuple(table.schema_arrow.names)
     problems = []
     for shape in layout.shapes:
         if missing := shape.missing(names):
@@ -101,7 +133,7 @@ def _parquet(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple
             part for value in shape.values for f in value.fields for part in (f, f.split(".")[0])
         }
         number = 1
-        for batch in file.iter_batches(
+        for batch in table.iter_batches(
             blocks.BLOCK_ROWS, columns=[n for n in names if n in wanted]
         ):
             numbers = pa.array(range(number, number + batch.num_rows), pa.int64())

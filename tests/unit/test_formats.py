@@ -102,7 +102,7 @@ def test_batches_hold_all_lines_of_a_large_file_whatever_their_size(tmp_path, mo
     lines = [f"{n},1,view,143083620{n}" for n in range(8)]
     lines[5] = "5,1"
     whole = _read(tmp_path, ROCKET + "\n".join(lines))
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 60)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 40)
     batches = _read(tmp_path, ROCKET + "\n".join(lines))
     assert len(batches) > 2
     ids = [i for batch in batches for i in batch.events["event_id"].to_pylist()]
