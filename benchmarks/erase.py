@@ -10,10 +10,7 @@ minutes and 6 GB of disk that are given back. It prints seconds, places, and wha
 id and the key finds in all tables and files before and after: the search before is the control.
 """
 
-import secrets
-import shutil
 import sys
-import tempfile
 import time
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,13 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
-from pydantic import SecretStr
 
+from benchmarks import servers
 from intent_tasks import simulator
 from intent_tasks.core.identity import buckets_of
 from intent_tasks.definition import HORIZONS_DAYS
-from intent_tasks.local import databases, ports
-from intent_tasks.local.postgres import Server
 from intent_tasks.settings import Settings
 from intent_tasks.steps import extract
 from intent_tasks.stores import migrate, postgres, shop, snapshots
@@ -51,36 +46,9 @@ SELECT :day, customer_id, h, false, 0, :day FROM intent.customer_keys, unnest(AR
 
 
 def main(customers: int) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="intent-erase-"))
-    folder.chmod(0o755)
-    admin = SecretStr(secrets.token_urlsafe(12))
-    server = Server(folder / "postgres", ports.free_ports(1)[0], admin)
-    (folder / "postgres").mkdir(mode=0o755)
-    try:
-        server.start()
-        databases.create(server, {role: role for role in databases.ROLES})
-        settings = settings_of(server, folder / "home")
+    with servers.installation("erase", history_days=DAYS) as (_, settings):
         live_in(settings, customers)
         measure(settings)
-    finally:
-        server.stop()
-        shutil.rmtree(folder)
-
-
-def settings_of(server: Server, home: Path) -> Settings:
-    home.mkdir()
-    roles = ("pipeline", "analyst", "migrator", "shop_owner")
-    urls = {f"{r}_url": server.url(databases.SHOP, f"intent_{r}", f"intent_{r}") for r in roles}
-    return Settings(
-        **urls,
-        shop_url=server.url(databases.SHOP, "intent_extract", "intent_extract"),
-        home=home,
-        mlflow_url="http://127.0.0.1:9",
-        identity_key=SecretStr("identity key of the benchmark"),
-        manifest_key=SecretStr("manifest key of the benchmark"),
-        history_days=DAYS,
-        _env_file=None,
-    )
 
 
 def live_in(settings: Settings, customers: int) -> None:

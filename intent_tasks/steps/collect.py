@@ -8,12 +8,10 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,13 +26,13 @@ from intent_tasks.stores import postgres, shop
 from intent_tasks.stores.collecting import collected, folders, landing
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.privacy import erased_rows, identity
+from intent_tasks.stores.read_ahead import read_ahead
 
 SAY_EVERY_SECONDS = 10
 MOST_NAMED = 5
 """Files that cannot be used and are named in the message at the end."""
 
 Say = Callable[[str], None]
-T = TypeVar("T")
 
 
 @dataclass
@@ -212,7 +210,7 @@ class _Work:
                 progress.digest[:ID_CHARACTERS],
                 progress.last_row,
             )
-            for batch in _ahead(blocks):
+            for batch in read_ahead(blocks):
                 self._require_usable(progress, batch)
                 before, progress = progress, self._load_block(progress, batch)
                 for name in ("loaded", "repeated", "ignored", "quarantined"):
@@ -275,12 +273,3 @@ ID_CHARACTERS = 12
 
 def _most_often(bad: list[BadRow]) -> str:
     return Counter(row.rule for row in bad).most_common(1)[0][0]
-
-
-def _ahead(blocks: Iterator[T]) -> Iterator[T]:
-    """Yield the blocks, reading the next one while the last one is written."""
-    with ThreadPoolExecutor(1) as reader:
-        upcoming = reader.submit(next, blocks, None)
-        while (block := upcoming.result()) is not None:
-            upcoming = reader.submit(next, blocks, None)
-            yield block

@@ -23,6 +23,7 @@ from intent_tasks.stores import postgres, snapshots
 from intent_tasks.stores.extracting import intake, source
 from intent_tasks.stores.extracting.source import Arrived, Warehouse
 from intent_tasks.stores.privacy import identity
+from intent_tasks.stores.read_ahead import read_ahead
 from intent_tasks.tables import runs
 
 ROWS_AT_ONCE = 5_000_000
@@ -147,7 +148,7 @@ def _copy(
     refused: list[Refused] = []
     products = warehouse.products()
     with intake.Intake(settings, {day: found[day].rows for day in days}) as taken:
-        for block in warehouse.stream(days):
+        for block in read_ahead(warehouse.stream(days)):
             taken.add(block)
         for day in days:
             try:

@@ -41,6 +41,9 @@ _NO_ROWS = pa.table({"customer_key": pa.array([], pa.string()), "_row": pa.array
 LEAST_LIMIT = 10
 """Rows of a day that may always be set aside: a share of few rows says little."""
 
+MOST_KEYS = 300_000
+"""Customers whose key is kept from block to block, about 80 MB."""
+
 
 class Counts(NamedTuple):
     """What became of the rows of a day, and the digest of the snapshot."""
@@ -102,6 +105,7 @@ class Intake:
         starts = [settings.definition.day_start(day).timestamp() for day in counted]
         self._starts = (np.array(starts) * 1e6).astype(np.int64)
         self._rows = 0
+        self._keys: dict[str, str] = {}
         self._spool = Spool(settings.home / "snapshots")
 
     def __enter__(self) -> Self:
@@ -208,8 +212,7 @@ class Intake:
     ) -> None:
         """Write the pairs of id and key, and put the rows on the disk."""
         ids = rows["customer_id"].combine_chunks().dictionary_encode()
-        keys = identity.keys(self._settings, ids.dictionary.to_pylist())
-        _write_keys(connection, self._settings, pa.table([ids.dictionary, keys], schema=_PAIR))
+        keys = self._keys_of(connection, ids.dictionary.to_pylist())
         buckets = buckets_of(keys.to_pylist(), self._settings.bucket_count)
         rows = rows.append_column("customer_key", pc.take(keys, ids.indices))
         numbered = np.arange(self._rows, self._rows + rows.num_rows)
@@ -221,6 +224,16 @@ class Intake:
         for number, day in enumerate(self._days.values()):
             if (of_day := numbers == number).any():
                 day.ids.append(seen[of_day])
+
+    def _keys_of(self, connection: sa.Connection, ids: list[str]) -> pa.Array:
+        """Return the key of each id, and write the pairs that no block before had."""
+        if len(self._keys) > MOST_KEYS:
+            self._keys = {}
+        new = [name for name in ids if name not in self._keys]
+        made = identity.keys(self._settings, new)
+        _write_keys(connection, self._settings, pa.table([new, made], schema=_PAIR))
+        self._keys.update(zip(new, made.to_pylist(), strict=True))
+        return pa.array([self._keys[name] for name in ids], pa.string())
 
     # ── The end of a day ──────────────────────────────────────────────────────────────────────────
 
