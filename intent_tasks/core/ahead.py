@@ -132,7 +132,7 @@ def _at(values: npt.NDArray[np.integer], places: Wide, absent: int) -> Ints:
 def _is_new(everything: History, known: Encoded, who: Wide, later: Wide) -> npt.NDArray[np.bool_]:
     """Return which later events are of a product that the customer did nothing with before."""
     products = int(everything.product.max(initial=0)) + 2
-    before = _owner(known) * products + everything.product[known.place]
+    before = known.owner * products + everything.product[known.place]
     now = everything.product[later]
     return np.asarray((now >= 0) & ~np.isin(who * products + now, before))
 
@@ -140,7 +140,7 @@ def _is_new(everything: History, known: Encoded, who: Wide, later: Wide) -> npt.
 def _seen(numbers: Ints, known: Encoded) -> Ints:
     """Return the latest different products of each customer, newest first, shape (n, SEEN)."""
     seen = np.full((len(known.customers), SEEN), NOTHING, np.int32)
-    number, who = numbers[known.place][::-1], _owner(known)[::-1]
+    number, who = numbers[known.place][::-1], known.owner[::-1]
     who, number = who[number >= 0], number[number >= 0]
     _, index = np.unique(who * (MOST_PRODUCTS + 1) + number, return_index=True)
     kept = np.sort(index)  # newest first within a customer, customers backwards
@@ -150,8 +150,3 @@ def _seen(numbers: Ints, known: Encoded) -> Ints:
     fits = place < SEEN
     seen[who[fits], place[fits]] = number[fits]
     return seen
-
-
-def _owner(known: Encoded) -> Wide:
-    """Return which customer each known event is of, shape (m,)."""
-    return np.repeat(np.arange(len(known.customers)), known.event_count)

@@ -37,7 +37,7 @@ BASKETS = (
 _FAR_DAYS = 400.0
 
 
-class _Products(NamedTuple):
+class Products(NamedTuple):
     """Products that customers dealt with: p pairs of customer and product, by customer.
 
     Args:
@@ -49,6 +49,22 @@ class _Products(NamedTuple):
     who: Wide
     events: Wide
     begins: Wide
+
+    @property
+    def sizes(self) -> Wide:
+        """Events of each pair, shape (p,)."""
+        return np.asarray(np.diff(self.begins, append=len(self.events)))
+
+    @property
+    def last(self) -> Wide:
+        """Place of the last event of each pair, shape (p,)."""
+        return np.asarray(self.events[self.begins + self.sizes - 1])
+
+    def of_events(self, count: int) -> Wide:
+        """Return the pair of each of `count` events, -1 where it has no product."""
+        found = np.full(count, -1)
+        found[self.events] = np.repeat(np.arange(len(self.begins)), self.sizes)
+        return found
 
     def most(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """Return the largest value of the events of each pair, given that of all events."""
@@ -62,30 +78,37 @@ class _Products(NamedTuple):
             return np.zeros(0, np.int64)
         return np.asarray(np.add.reduceat(values[self.events].astype(np.int64), self.begins))
 
+    def most_of(self, values: Wide, count: int) -> Wide:
+        """Return the largest value among the pairs of each of `count` customers, 0: no pair."""
+        most, begins = np.zeros(count, np.int64), np.flatnonzero(starts(self.who))
+        if len(begins):
+            most[self.who[begins]] = np.maximum.reduceat(values, begins)
+        return most
+
 
 def baskets(past: Past) -> Floats:
     """Return the features, shape (n, len(BASKETS)); 0 where the shop does not record it."""
-    pairs = _pairs(past)
+    pairs = pairs_of(past)
     columns = [*_looks(past, pairs), *_open_carts(past, pairs), *_prices(past), *_visit(past)]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _pairs(past: Past) -> _Products:
+def pairs_of(past: Past) -> Products:
+    """Return the products that customers dealt with."""
     known = np.flatnonzero(past.events.product != ABSENT)
     who, product = past.who[known], past.events.product[known].astype(np.int64)
     cell = who * (int(product.max(initial=0)) + 1) + product
     order = np.argsort(cell, kind="stable")
     begins = np.flatnonzero(starts(cell[order]))
-    return _Products(who[order][begins], known[order], begins)
+    return Products(who[order][begins], known[order], begins)
 
 
-def _looks(past: Past, pairs: _Products) -> list[Floats]:
+def _looks(past: Past, pairs: Products) -> list[Floats]:
     n = past.count
     looks = pairs.sums(past.of_type("view"))
     recent = pairs.sums(past.age_days < RECENT_DAYS) > 0
     products = np.bincount(pairs.who, minlength=n)
-    most = np.zeros(n)
-    np.maximum.at(most, pairs.who, looks)
+    most = pairs.most_of(looks, n)
     category = past.events.coded[:, CODED.index("category_path")].astype(np.int64)
     named = category >= FIRST_CODE
     both = np.unique(past.who[named] * (1 + category.max(initial=0)) + category[named])
@@ -101,12 +124,10 @@ def _looks(past: Past, pairs: _Products) -> list[Floats]:
     ]
 
 
-def _last_product(past: Past, pairs: _Products, looks: Wide) -> list[Floats]:
+def _last_product(past: Past, pairs: Products, looks: Wide) -> list[Floats]:
     """Return, of the product of the latest event, how often it was looked at, carted, bought."""
     latest = np.full(past.count, -1)
-    pair = np.repeat(np.arange(len(pairs.begins)), np.diff([*pairs.begins, len(pairs.events)]))
-    of_event = np.full(len(past.who), -1)
-    of_event[pairs.events] = pair
+    of_event = pairs.of_events(len(past.who))
     told = of_event >= 0
     latest[past.who[told]] = of_event[told]
     carts, bought = (pairs.sums(past.of_type(kind)) for kind in ("cart", "purchase"))
@@ -116,7 +137,7 @@ def _last_product(past: Past, pairs: _Products, looks: Wide) -> list[Floats]:
     ]
 
 
-def _open_carts(past: Past, pairs: _Products) -> list[Floats]:
+def _open_carts(past: Past, pairs: Products) -> list[Floats]:
     """Return count, prices and age of what lies in the cart, as far as it can be known."""
     n, time = past.count, past.events.occurred.astype(np.float64)
     carted = pairs.most(np.where(past.of_type("cart"), time, -1))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from intent_tasks.core.features import FEATURES, STATICS, features
 from intent_tasks.core.history import ABSENT, FACTS, Floats, History
+from intent_tasks.core.past import Past
 from intent_tasks.core.vocabulary import PAD, Ints, event_code
 from intent_tasks.definition import Definition
 
@@ -61,6 +62,7 @@ class Encoded:
         event_end: end of each customer's events among the known, shape (n + 1,); [0] is 0.
         step: numbers of the steps, by customer and time, shape (s, len(STEP)).
         step_end: end of each customer's steps, shape (n + 1,); [0] is 0.
+        ends: the anchor of each customer in Unix seconds, shape (n,).
     """
 
     customers: Ints
@@ -73,6 +75,17 @@ class Encoded:
     event_end: npt.NDArray[np.int64]
     step: Floats
     step_end: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+
+    @property
+    def owner(self) -> npt.NDArray[np.int64]:
+        """Place of the customer of each known event, shape (m,)."""
+        return np.repeat(np.arange(len(self.customers)), self.event_count)
+
+    @property
+    def past(self) -> Past:
+        """What is known, as entries that can be counted."""
+        return Past(self.events.only(self.place), len(self.customers), self.owner, self.ends)
 
     @property
     def event_count(self) -> npt.NDArray[np.int64]:
@@ -104,18 +117,19 @@ class Encoded:
         )
         return sum(values.nbytes for values in own)
 
-    def rows(self, chosen: npt.NDArray[np.integer], length: int) -> npt.NDArray[np.int64]:
-        """Return where the last events are in the table they came from, -1 for padding.
+    def latest(
+        self, chosen: npt.NDArray[np.integer], length: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Return where the latest events are among the known, and which of them there are.
 
         Args:
             chosen: which customers, shape (b,).
             length: L, events of each.
 
         Returns:
-            Shape (b, L), oldest first.
+            Shape (b, L) each, oldest first; 0 where there is none.
         """
-        index, inside = _last(self.event_end, chosen, length)
-        return np.where(inside, self.events.row[self.place[index]], PADDING)
+        return _last(self.event_end, chosen, length)
 
     def batch(self, chosen: npt.NDArray[np.integer], length: int, steps: int) -> Arrays:
         """Return the inputs of a network, newest last.
@@ -184,6 +198,7 @@ def encode(everything: History, definition: Definition, anchor: date) -> Encoded
         event_end=np.concatenate([[0], ends]),
         step=step,
         step_end=step_end,
+        ends=np.full(len(customers), end),
     )
 
 
@@ -261,4 +276,5 @@ def join(parts: Sequence[Encoded]) -> Encoded:
         event_end=np.concatenate([[0], *event_ends]),
         step=np.concatenate([part.step for part in parts]),
         step_end=np.concatenate([[0], *step_ends]),
+        ends=np.concatenate([part.ends for part in parts]),
     )

@@ -4,7 +4,7 @@ All of one anchor is computed at once, from what was known then and from the cus
 only: a customer is read the same alone and among others.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,30 +23,26 @@ FAR_DAYS = 400.0
 RATIOS = (("cart", "view"), ("purchase", "cart"), ("purchase", "session"), ("remove", "cart"))
 SPACED = ("active_day", "session", "purchase")
 
-_COUNTS = (
+COUNTS = (
     *(f"{kind}_count_{days}d_log" for days in WINDOWS_DAYS for kind in KINDS),
     *(f"{kind}_count_log" for kind in KINDS),
 )
-_DECAYED = tuple(f"{kind}_decayed_{days}d" for days in HALF_LIVES_DAYS for kind in KINDS)
-_SINCE = tuple(f"days_since_{kind}_log" for kind in KINDS)
-_LAST_DAYS = tuple(f"{kind}_count_on_day_{n}_log" for n in range(RECENT_DAYS) for kind in TOLD)
-_SINCE_PURCHASE = tuple(f"{kind}_count_since_purchase_log" for kind in KINDS)
-_GAPS = tuple(
-    f"{kind}_{name}"
-    for kind in SPACED
-    for name in ("gap_mean_log", "gap_last_log", "gap_deviation_log", "overdue_log")
-)
-_RATIOS = tuple(f"{a}_per_{b}" for a, b in RATIOS)
+DECAYED = tuple(f"{kind}_decayed_{days}d" for days in HALF_LIVES_DAYS for kind in KINDS)
+SINCE = tuple(f"days_since_{kind}_log" for kind in KINDS)
+LAST_DAYS = tuple(f"{kind}_count_on_day_{n}_log" for n in range(RECENT_DAYS) for kind in TOLD)
+SINCE_PURCHASE = tuple(f"{kind}_count_since_purchase_log" for kind in KINDS)
+GAPS = ("gap_mean_log", "gap_last_log", "gap_deviation_log", "overdue_log")
+RATIO_NAMES = tuple(f"{a}_per_{b}" for a, b in RATIOS)
 _CLOCK = ("hour_sin", "hour_cos", "weekday_sin", "weekday_cos", "days_since_first_log")
 
 FEATURES = (
-    *_COUNTS,
-    *_DECAYED,
-    *_SINCE,
-    *_LAST_DAYS,
-    *_SINCE_PURCHASE,
-    *_GAPS,
-    *_RATIOS,
+    *COUNTS,
+    *DECAYED,
+    *SINCE,
+    *LAST_DAYS,
+    *SINCE_PURCHASE,
+    *(f"{kind}_{name}" for kind in SPACED for name in GAPS),
+    *RATIO_NAMES,
     *_CLOCK,
     *BASKETS,
 )
@@ -54,6 +50,8 @@ FEATURES = (
 
 STATICS = FEATURES
 """Those that the network reads beside the events."""
+
+Doubles = npt.NDArray[np.float64]
 
 RECENCY_FREQUENCY = (
     "days_since_active_day_log",
@@ -64,6 +62,20 @@ RECENCY_FREQUENCY = (
     "purchase_count_log",
 )
 """Those of the recency-frequency logistic regression."""
+
+
+class Slopes(NamedTuple):
+    """What a unit of each feature that the network reads is worth, to each of n customers.
+
+    Args:
+        values: shape (n, len(STATICS)).
+    """
+
+    values: npt.NDArray[np.floating]
+
+    def of(self, *names: str) -> npt.NDArray[np.floating]:
+        """Return those of some features, shape (n, len(names))."""
+        return self.values[:, [STATICS.index(name) for name in names]]
 
 
 def features(known: History, customers: npt.NDArray[Any], end: int | Wide) -> Floats:
@@ -78,7 +90,7 @@ def features(known: History, customers: npt.NDArray[Any], end: int | Wide) -> Fl
         Shape (n, len(FEATURES)), all finite: what is not known is 0, what never was is far.
     """
     past = Past.of(known, customers, end)
-    blocks = [
+    blocks: list[npt.NDArray[np.floating]] = [
         _counts(past),
         _decayed(past),
         _since(past),
@@ -134,7 +146,7 @@ def _since_purchase(past: Past) -> Floats:
     return np.asarray(np.log1p(past.counted(1, before.astype(np.int64))[:, 0]))
 
 
-def _gaps(past: Past, kind: str) -> Floats:
+def _gaps(past: Past, kind: str) -> Doubles:
     """Return mean, last and spread of the days between, and whether the next is overdue."""
     place, kinds = past.entries
     chosen = np.sort(place[kinds == KINDS.index(kind)])
@@ -142,12 +154,31 @@ def _gaps(past: Past, kind: str) -> Floats:
     same = who[1:] == who[:-1]
     owner, gap = who[1:][same], (age[:-1] - age[1:])[same]
     count = np.bincount(owner, minlength=past.count)
-    some = np.maximum(count, 1)
-    mean = np.bincount(owner, gap, past.count) / some
-    square = np.bincount(owner, gap**2, past.count) / some
+    total, square = (np.bincount(owner, values, past.count) for values in (gap, gap**2))
     last, since = np.zeros(past.count), np.full(past.count, FAR_DAYS)
     last[owner], since[who] = gap, age
-    deviation = np.sqrt(np.maximum(square - mean**2, 0))
+    return spacing(count, total, square, last, since)
+
+
+def spacing(
+    count: npt.NDArray[np.integer],
+    total: npt.NDArray[np.number],
+    square: npt.NDArray[np.number],
+    last: Doubles,
+    since: Doubles,
+) -> Doubles:
+    """Return the features `GAPS` of gaps in days, shape (n, len(GAPS)).
+
+    Args:
+        count: how many gaps there are, shape (n,), as all others.
+        total: their sum.
+        square: the sum of their squares.
+        last: the latest gap.
+        since: days since then.
+    """
+    some = np.maximum(count, 1)
+    mean = total / some
+    deviation = np.sqrt(np.maximum(square / some - mean**2, 0))
     overdue = np.where(count > 0, np.log1p(since) - np.log1p(mean), 0)
     columns = [np.log1p(mean), np.log1p(last), np.log1p(deviation), overdue]
     return np.stack(columns, axis=1)

@@ -76,7 +76,9 @@ class History:
         """Return the events that are kept."""
         names = ("customer", "occurred", "ingested", "day", "coded", "facts")
         more = ("product", "session", "row")
-        return History(self.keys, *(getattr(self, name)[kept] for name in (*names, *more)))
+        values = (getattr(self, name) for name in (*names, *more))
+        places = np.flatnonzero(kept) if kept.dtype == bool else kept
+        return History(self.keys, *(np.take(each, places, axis=0) for each in values))
 
     def of_kind(self, kind: str) -> npt.NDArray[np.bool_]:
         """Return which events are of a type; `any`: all."""

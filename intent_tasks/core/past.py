@@ -163,3 +163,17 @@ class Past:
 def starts(values: npt.NDArray[Any]) -> Bools:
     """Return which values differ from the one before; the first does."""
     return np.append(True, values[1:] != values[:-1])[: len(values)]
+
+
+def latest_two(cell: npt.NDArray[np.integer], cells: int) -> tuple[Wide, Wide]:
+    """Return the places of the last and of the last but one in each cell, -1 for none.
+
+    Args:
+        cell: of each of some things in the order of time, shape (m,).
+        cells: how many there are.
+    """
+    last, before, places = np.full(cells, -1), np.full(cells, -1), np.arange(len(cell))
+    last[cell] = places  # the latest is written last
+    others = places[last[cell] != places]
+    before[cell[others]] = others
+    return last, before

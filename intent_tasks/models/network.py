@@ -47,7 +47,7 @@ FAR = 8.0
 """Deviations from the mean beyond which a hand-made feature says no more."""
 FORGOTTEN = 0.25
 """Share of rows that are learned without hand-made features: so the encoder learns to do without
-them, and the events can be asked for reasons."""
+them."""
 
 
 @dataclass(frozen=True)
@@ -191,11 +191,6 @@ class Network:
         """Return the function from inputs to logits, shape (n, horizons)."""
         predictor = self.predictors[jit]
         return lambda inputs: np.asarray(predictor(inputs, training=False))
-
-    @property
-    def usual_statics(self) -> npt.NDArray[np.float32]:
-        """Mean of the hand-made features over the rows that were learned."""
-        return np.asarray(self.decide.get_layer("normal_past").mean, np.float32)
 
     @property
     def calibration(self) -> Calibration:

@@ -1,9 +1,10 @@
 """Which events moved a score most, in the same pass that computes the score.
 
-The effect of an event is the gradient of the log-odds by its vector, times that vector: what taking
-the vector away would change, to first order. It costs one step back through the network, not one
-scoring for each event. The hand-made features, which the same events make, are held at their usual
-values meanwhile: the network has learned to do without them.
+An event moves a score in two ways, and its effect is the sum of both. Through the encoder: the
+gradient of the log-odds by its vector, times that vector, is what taking the vector away would
+change, to first order. Through the hand-made features, which the same events make: the gradient by
+the features, times what they would lose without the event, which is known in closed form
+(`core/without.py`). It costs one step back through the network, not one scoring for each event.
 Source: Shrikumar, Greenside & Kundaje 2017, "Learning important features through propagating
 activation differences", section 2.2 (gradient × input).
 """
@@ -16,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from intent_tasks.core import without
 from intent_tasks.core.encoding import PADDING, Encoded
+from intent_tasks.core.features import STATICS, Slopes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.models.batches import batches
 from intent_tasks.models.network import Network
@@ -48,40 +51,64 @@ def explain(network: Network, encoded: Encoded) -> Explained:
         network: trained.
         encoded: the customers.
     """
+    logits, effects = event_effects(network, encoded)
+    return Explained(logits, *_strongest(encoded, effects, network.size.events))
+
+
+def event_effects(
+    network: Network, encoded: Encoded
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """Return logits, shape (n, horizons), and what each known event did to them, shape (m,)."""
     count = len(encoded.customers)
-    found = Explained(
-        np.empty((count, len(HORIZONS_DAYS)), np.float32),
-        np.full((count, MOST), PADDING, np.int64),
-        np.zeros((count, MOST), np.float32),
-    )
+    logits = np.empty((count, len(HORIZONS_DAYS)), np.float32)
+    slopes = np.zeros((count, len(STATICS)), np.float32)
+    effects = np.zeros(len(encoded.place))
     both = _both(network, count >= JIT_ROWS)
     for chosen, real, inputs in batches(encoded, network.size, PREDICTED):
-        logits, effects, places = (np.asarray(values)[:real] for values in both(inputs))
         chosen = chosen[:real]
-        rows = np.take_along_axis(encoded.rows(chosen, inputs["place"].shape[1]), places, axis=1)
-        effects = np.where(rows != PADDING, effects, 0)
-        found.logits[chosen] = logits
-        found.rows[chosen, : rows.shape[1]] = rows
-        found.effects[chosen, : rows.shape[1]] = effects
-    return found
+        logits[chosen], slopes[chosen], read = (np.asarray(v)[:real] for v in both(inputs))
+        place, there = encoded.latest(chosen, read.shape[1])
+        effects[place[there]] = read[there]
+    return logits, effects + without.effects(encoded.past, Slopes(slopes))
+
+
+def _strongest(
+    encoded: Encoded, effects: npt.NDArray[np.float64], read: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Return rows and effects of the strongest of the events read, shape (n, MOST) each."""
+    count = len(encoded.customers)
+    rows, strongest = np.full((count, MOST), PADDING), np.zeros((count, MOST), np.float32)
+    for begin in range(0, count, PREDICTED):
+        chosen = np.arange(begin, min(begin + PREDICTED, count))
+        length = max(MOST, min(read, int(encoded.event_count[chosen].max())))
+        place, there = encoded.latest(chosen, length)
+        effect = np.where(there, effects[place], 0)
+        kept = np.argpartition(-np.abs(effect), MOST - 1, axis=1)[:, :MOST]
+        found = np.take_along_axis(effect, kept, axis=1)
+        order = np.argsort(-np.abs(found), axis=1, kind="stable")
+        place, there, effect = (
+            np.take_along_axis(np.take_along_axis(v, kept, axis=1), order, axis=1)
+            for v in (place, there, effect)
+        )
+        rows[chosen] = np.where(there, encoded.events.row[encoded.place[place]], PADDING)
+        strongest[chosen] = effect
+    return rows, strongest
 
 
 @lru_cache(maxsize=2)
 def _both(network: Network, jit: bool) -> Callable[[Any], Any]:
-    """Return the function from inputs to logits, strongest effects and their places."""
+    """Return the function from inputs to logits, and the effects of features and of vectors."""
 
     def both(inputs: Any) -> Any:  # noqa: ANN401 - tensors
-        vectors = network.embed(inputs, training=False)
+        vectors, statics = network.embed(inputs, training=False), inputs["statics"]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(vectors)
+            tape.watch([vectors, statics])
             state = network.read([vectors, inputs["place"], inputs["steps"]], training=False)
-            usual = tf.zeros_like(inputs["statics"]) + network.usual_statics
-            log_odds = _log_odds(network.decide([state, usual], training=False))
-        logits = network.decide([state, inputs["statics"]], training=False)
-        effects = tf.reduce_sum(tape.gradient(log_odds, vectors) * vectors, axis=-1)
-        effects = tf.where(inputs["place"] >= 0, effects, 0.0)
-        places = tf.math.top_k(tf.abs(effects), MOST).indices
-        return logits, tf.gather(effects, places, batch_dims=1), places
+            logits = network.decide([state, statics], training=False)
+            log_odds = _log_odds(logits)
+        by_vectors, by_statics = tape.gradient(log_odds, [vectors, statics])
+        effects = tf.reduce_sum(by_vectors * vectors, axis=-1)
+        return logits, by_statics, tf.where(inputs["place"] >= 0, effects, 0.0)
 
     function: Callable[[Any], Any] = tf.function(both, jit_compile=jit, reduce_retracing=not jit)
     return function

@@ -21,7 +21,7 @@ from intent_tasks.stores import manifest, postgres, snapshots
 from intent_tasks.stores.privacy import consent, identity
 
 MOST_REASONS = 3
-LEAST_EFFECT = 0.002
+LEAST_EFFECT = 0.02
 """Change of the log-odds below which an event is no reason."""
 
 

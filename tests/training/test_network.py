@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from scipy.special import logit
 
+from intent_tasks.core import without
 from intent_tasks.core.anchors import NEVER, first_purchases
 from intent_tasks.core.encoding import encode
 from intent_tasks.core.features import FEATURES, STATICS
@@ -205,14 +206,28 @@ def test_reasons_come_with_the_same_scores(trained):
 
 def test_taking_named_events_away_moves_a_score_more_than_taking_others(trained):
     encoded = trained.train.encoded
-    found = reasons.explain(trained.model.network, encoded)
+    named = reasons.explain(trained.model.network, encoded).rows[:, 0]
+    drawn = np.random.default_rng(SEED).integers(encoded.event_count)
+    random = encoded.events.row[encoded.place[encoded.event_end[:-1] + drawn]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(without, "effects", lambda past, slopes: 0)
+        encoder = reasons.explain(trained.model.network, encoded).rows[:, 0]
     several = encoded.event_count > 3
-    everyone = np.arange(len(several))
-    rng = np.random.default_rng(SEED)
-    own = [row[row >= 0] for row in encoded.rows(everyone, SIZE.events)]
-    far = _distance(trained, several, found.rows[:, 0])
-    near = _distance(trained, several, np.array([rng.choice(rows) for rows in own]))
-    assert far > 1.5 * near, f"named events move the log-odds by {far:.2f}, random ones {near:.2f}"
+    far, near, said = (_distance(trained, several, rows) for rows in (named, random, encoder))
+    assert far > 2 * near, f"named events move the log-odds by {far:.2f}, random ones {near:.2f}"
+    assert far > said, f"those that the encoder alone names move it by {said:.2f}, not {far:.2f}"
+
+
+def test_the_effect_of_an_event_is_what_leaving_it_out_does(trained):
+    encoded = trained.train.encoded
+    found = reasons.explain(trained.model.network, encoded)
+    left = encode(encoded.events.without(found.rows[:, 0]), DEFINITION, ANCHOR)
+    kept = np.isin(encoded.customers, left.customers)
+    before = logit(scores(trained.model, trained.train)[kept, MAIN])
+    after = network.probabilities(training.logits_of(trained.model.network, left))[:, MAIN]
+    moved, said = before - logit(after), found.effects[kept, 0]
+    assert np.corrcoef(moved, said)[0, 1] > 0.9
+    assert (np.sign(moved) == np.sign(said)).mean() > 0.9
 
 
 def test_carts_raise_a_score(trained):

@@ -1,0 +1,84 @@
+"""What an event does to the features is what it does when everything is computed without it."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from intent_tasks.core import without
+from intent_tasks.core.features import FEATURES, STATICS, Slopes, features
+from intent_tasks.core.history import history
+from intent_tasks.core.past import Past
+from intent_tasks.core.vocabulary import learn_vocabulary
+from intent_tasks.definition import EVENT_TYPES
+from intent_tasks.stores.snapshots import SCHEMA
+
+END = datetime(2026, 6, 11, tzinfo=UTC)
+SECOND = int(END.timestamp())
+ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
+OFTEN = (0.4, 0.05, 0.1, 0.2, 0.05, 0.15, 0.03, 0.02)
+"""How often each event type occurs."""
+KEPT = ("view_again", "session", "active_day", "_per_session", "open_cart_price")
+"""Parts of the names of features of which small parts are left as they are: a session that starts
+later, a view that looks again at what is gone, the dearest price of a product in the cart."""
+
+
+def event(rng, customer, hours_before, kind):
+    at = END - timedelta(hours=hours_before)
+    row = {"customer_key": customer, "event_id": f"{hours_before:09.3f}", "event_type": kind}
+    row |= {"occurred_at": at, "ingested_at": at, "channel": str(rng.choice(["ads", "mail"]))}
+    if kind == "search":
+        return row | {"query_text": "red acme shoes"}
+    product = int(rng.integers(4))
+    more = {"product_id": f"p{product}", "category_path": f"c{product // 2}"}
+    more |= {"price": float(rng.integers(1, 50))}
+    return row | more | ({"rating": int(rng.integers(1, 6))} if kind == "review" else {})
+
+
+def shop(seed, customers=5):
+    rng = np.random.default_rng(seed)
+    for customer in range(customers):
+        for day in rng.choice(40, rng.integers(2, 7), replace=False):
+            hour = day * 24 + rng.integers(2, 20)
+            for minutes in np.sort(rng.choice(50, rng.integers(1, 5), replace=False)):
+                kind = str(rng.choice(EVENT_TYPES, p=OFTEN))
+                yield event(rng, f"c{customer}", hour + minutes / 60, kind)
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def lost(request):
+    """What each feature loses without each event: computed anew, and told; (m, features) each."""
+    table = pa.Table.from_pylist(list(shop(request.param)), SCHEMA).sort_by(ORDER)
+    known = history(table, learn_vocabulary([table]), "UTC")
+    customers = np.unique(known.customer)
+    whole = features(known, customers, SECOND).astype(np.float64)
+    anew = [
+        (whole - features(known.without(row[None]), customers, SECOND))[customer]
+        for row, customer in zip(known.row, known.customer, strict=True)
+    ]
+    past, one = Past.of(known, customers, SECOND), np.eye(len(STATICS))
+    told = [
+        without.effects(past, Slopes(np.broadcast_to(each, (len(customers), len(each)))))
+        for each in one
+    ]
+    return np.array(anew), np.array(told).T
+
+
+def test_features_lose_what_they_lose_when_computed_without_an_event(lost):
+    anew, told = lost
+    exact = [n for n, name in enumerate(FEATURES) if not any(part in name for part in KEPT)]
+    wrong = {FEATURES[n] for n in exact if np.abs(anew - told)[:, n].max() > 1e-4}
+    assert not wrong
+    assert (np.abs(anew[:, exact]).max(axis=0) > 0).mean() > 0.6, "most features lose something"
+
+
+def test_what_is_left_as_it_is_is_small(lost):
+    anew, told = lost
+    assert np.abs(anew - told).sum() < 0.15 * np.abs(anew).sum()
+
+
+def test_nobody_loses_nothing():
+    known = history(pa.Table.from_pylist([], SCHEMA), learn_vocabulary([]), "UTC")
+    past = Past.of(known, np.zeros(0, int), SECOND)
+    assert without.effects(past, Slopes(np.zeros((0, len(STATICS))))).shape == (0,)
