@@ -81,6 +81,14 @@ def _promote(settings: Settings, plan: Plan) -> int:
     receipt = postgres.receipt_of(settings, "register", plan.trained_on)
     if receipt is None:
         raise Refused(f"{TRAIN} registered no version for {plan.trained_on}; see the Airflow UI.")
+    if receipt["gate"] != "passed":
+        evaluated = postgres.receipt_of(settings, "evaluate", plan.trained_on) or {}
+        raise Refused(
+            f"Version {receipt['model_version']} did not pass the gate and is not promoted; "
+            f"failed: {'; '.join(evaluated.get('failed_checks', []))}. Its evidence.html, at "
+            f"{receipt['run_url']}, shows every check. Load more history, or another shop, and run "
+            "the demo again after `make clean`."
+        )
     registry.promote(settings, receipt["model_version"])
     return int(receipt["model_version"])
 

@@ -21,7 +21,7 @@ OFTEN = (0.4, 0.05, 0.1, 0.2, 0.05, 0.15, 0.03, 0.02)
 """How often each event type occurs."""
 KEPT = ("view_again", "session", "active_day", "_per_session", "open_cart_price")
 """Parts of the names of features of which small parts are left as they are: a session that starts
-later, a view that looks again at what is gone, the dearest price of a product in the cart."""
+later, a view that would look again then, the dearest price of a product in the cart."""
 
 
 def event(rng, customer, hours_before, kind):
@@ -30,7 +30,7 @@ def event(rng, customer, hours_before, kind):
     row |= {"occurred_at": at, "ingested_at": at, "channel": str(rng.choice(["ads", "mail"]))}
     if kind == "search":
         return row | {"query_text": "red acme shoes"}
-    product = int(rng.integers(4))
+    product = int(rng.integers(8))
     more = {"product_id": f"p{product}", "category_path": f"c{product // 2}"}
     more |= {"price": float(rng.integers(1, 50))}
     return row | more | ({"rating": int(rng.integers(1, 6))} if kind == "review" else {})
@@ -73,9 +73,10 @@ def test_features_lose_what_they_lose_when_computed_without_an_event(lost):
     assert (np.abs(anew[:, exact]).max(axis=0) > 0).mean() > 0.6, "most features lose something"
 
 
-def test_what_is_left_as_it_is_is_small(lost):
+def test_little_is_left_as_it_is(lost):
     anew, told = lost
-    assert np.abs(anew - told).sum() < 0.15 * np.abs(anew).sum()
+    changed = np.abs(anew) > 1e-6
+    assert (np.abs(anew - told)[changed] < 1e-2).mean() > 0.9
 
 
 def test_nobody_loses_nothing():
