@@ -67,6 +67,10 @@ def release(
         list[str] | None,
         typer.Option("--set", help="COLUMN=VALUE the rows get; without it they go in as they are"),
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option("--format", help="read lines of files in this format, not in their own"),
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Let rows in, corrected or accepted as they are, and copy their days again."""
@@ -77,13 +81,13 @@ def release(
     correction = corrections.parse(change or [])
     rows = _undecided(settings, day, source, rule, row)
     with_what = f" with {json.dumps(correction)}" if correction else " as they are"
+    decision = deciding.Decision(getpass.getuser(), reason, correction, layout)
     if not yes:
-        for found in rows[:MOST_SHOWN]:
-            why = deciding.obstacle(found, correction)
+        shown = rows[:MOST_SHOWN]
+        for found, why in zip(shown, deciding.obstacles(settings, shown, decision), strict=True):
             typer.echo(f"{_shown(found)}\n  → {f'stays out: {why}' if why else 'would go in'}")
         typer.echo(f"{len(rows)} rows would go in{with_what}, unless said otherwise. Add --yes.")
         return
-    decision = deciding.Decision(getpass.getuser(), reason, correction)
     stale = deciding.release(settings, rows, decision)
     typer.echo(f"{len(rows)} rows went in{with_what}.")
     _say_stale(stale)

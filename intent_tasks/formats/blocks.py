@@ -1,6 +1,8 @@
 """Rows as they are found in a file, and how much of a file is read at once."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,11 +27,13 @@ class Rows:
         table: their fields, nested ones as structs and lists.
         numbers: number of each row in its file, shape (n,), ascending.
         bad: rows that have no such fields at all.
+        lines: returns rows by their number as the file has them, where the table has less of them.
     """
 
     table: pa.Table
     numbers: pa.Array
     bad: list[BadRow]
+    lines: Callable[[Sequence[int]], list[dict[str, Any]]] | None = None
 
     @property
     def last(self) -> int:
@@ -40,4 +44,13 @@ class Rows:
         """Return the rows whose number is greater."""
         later = pc.greater(self.numbers, last)
         bad = [row for row in self.bad if row.number > last]
-        return Rows(self.table.filter(later), self.numbers.filter(later), bad)
+        table, numbers = self.table.filter(later), self.numbers.filter(later)
+        return replace(self, table=table, numbers=numbers, bad=bad)
+
+    def whole(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Return rows by their numbers, ascending, with all their fields."""
+        if self.lines is not None:
+            return self.lines(numbers)
+        wanted = pc.is_in(self.numbers, value_set=pa.array(numbers, pa.int64()))
+        found: list[dict[str, Any]] = self.table.filter(wanted).to_pylist()
+        return found

@@ -1,6 +1,7 @@
 """Turn rows of a source into events: columns filled, rows that cannot be used told apart."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,22 +69,27 @@ class Batch:
     last: int
 
 
-def convert(rows: Rows, shape: Shape, file_id: str) -> Batch:
+def convert(
+    rows: Rows, shape: Shape, file_id: str, correction: Mapping[str, Any] | None = None
+) -> Batch:
     """Return the rows as events.
 
     Args:
         rows: of one file.
         shape: how they are laid out.
         file_id: what event ids begin with where the source has none.
+        correction: column → value of all their events, given by a person who looked at them: then
+            values that are odd but possible are taken as well.
     """
     table, numbers, parts = _spread(rows.table, rows.numbers, shape.each)
-    events, rules = _events(table, shape)
-    events = _with_ids(events, numbers, parts, shape, file_id)
+    events, rules = _events(table, shape, correction or {})
+    if "event_id" not in (correction or {}):
+        events = _with_ids(events, numbers, parts, shape, file_id)
     ignored = _ignored(events, shape)
-    rules = _first_rule(rules, broken_rules(events))
+    rules = _first_rule(rules, broken_rules(events, accepted=correction is not None))
     again = pc.equal(rules, AGAIN)
     good = pc.equal(rules, OK)
-    bad = _bad(table, numbers, rules, pc.invert(pc.or_(pc.or_(good, again), ignored)), events)
+    bad = _bad(rows, numbers, rules, pc.invert(pc.or_(pc.or_(good, again), ignored)), events)
     keep = pc.and_(good, pc.invert(ignored))
     return Batch(
         events.filter(keep),
@@ -124,12 +130,18 @@ def _spread(
     return spread.append_column(name, elements), numbers.take(pa.array(parents)), pa.array(places)
 
 
-def _events(table: pa.Table, shape: Shape) -> tuple[pa.Table, pa.Array]:
+def _events(
+    table: pa.Table, shape: Shape, correction: Mapping[str, Any]
+) -> tuple[pa.Table, pa.Array]:
     """Return all columns, and per row the first one that is there and cannot be read."""
     rules = pa.array([OK] * table.num_rows, pa.string())
     columns: dict[str, pa.Array] = {}
     for field in SCHEMA:
         value = shape.events.get(field.name)
+        if field.name in correction:
+            given = pa.scalar(correction[field.name], field.type)
+            columns[field.name] = pa.repeat(given, table.num_rows)
+            continue
         if value is None:
             columns[field.name] = pa.nulls(table.num_rows, field.type)
             continue
@@ -203,23 +215,19 @@ _LAST = pc.ScalarAggregateOptions(skip_nulls=True)
 
 
 def _bad(
-    table: pa.Table, numbers: pa.Array, rules: pa.Array, wanted: pa.Array, events: pa.Table
+    rows: Rows, numbers: pa.Array, rules: pa.Array, wanted: pa.Array, events: pa.Table
 ) -> list[BadRow]:
-    """Return the rows to set aside; one that stands for several events only once."""
-    found: dict[int, BadRow] = {}
+    """Return the rows to set aside, whole; one that stands for several events only once."""
     if not pc.any(wanted).as_py():
         return []
-    rows = table.filter(wanted).to_pylist()
-    keys = events["event_id"].filter(wanted).to_pylist()
-    for number, rule, row, key in zip(
-        numbers.filter(wanted).to_pylist(),
-        rules.filter(wanted).to_pylist(),
-        rows,
-        keys,
-        strict=True,
-    ):
-        found.setdefault(number, BadRow(number, rule, json.dumps(_plain(row), default=str), key))
-    return list(found.values())
+    found: dict[int, tuple[str, str | None]] = {}
+    columns = (numbers, rules, events["event_id"])
+    for number, rule, key in zip(*(c.filter(wanted).to_pylist() for c in columns), strict=True):
+        found.setdefault(number, (rule, key))
+    return [
+        BadRow(number, rule, json.dumps(_plain(row), default=str), key)
+        for (number, (rule, key)), row in zip(found.items(), rows.whole(list(found)), strict=True)
+    ]
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any field of any source

@@ -6,6 +6,8 @@ there, a line that is broken) the block is read line by line, and what cannot be
 
 import io
 import json
+from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -38,7 +40,7 @@ def parse(block: bytes, shape: Shape, first_number: int) -> Rows:
             table = _at_once(block, tree)
             numbers = pa.array(range(first_number, first_number + table.num_rows), pa.int64())
             if table.num_rows == block.count(b"\n") + (not block.endswith(b"\n")):
-                return Rows(table, numbers, [])
+                return Rows(table, numbers, [], partial(_whole, block, first_number))
         except (pa.ArrowException, ValueError):
             pass  # it is said below which line it was
     return _by_line(block, tree, first_number)
@@ -89,7 +91,13 @@ def _by_line(block: bytes, tree: Tree, first_number: int) -> Rows:
             text = line.decode(errors="backslashreplace")
             bad.append(BadRow(number, "the line is no JSON object", json.dumps(text)))
     schema = pa.schema([(name, _type(tree[name], [])) for name in tree])
-    return Rows(pa.Table.from_pylist(found, schema), pa.array(numbers, pa.int64()), bad)
+    lines = partial(_whole, block, first_number)
+    return Rows(pa.Table.from_pylist(found, schema), pa.array(numbers, pa.int64()), bad, lines)
+
+
+def _whole(block: bytes, first_number: int, numbers: Sequence[int]) -> list[Tree]:
+    lines = block.splitlines()
+    return [json.loads(lines[number - first_number]) for number in numbers]
 
 
 def _pruned(value: Any, tree: Any) -> Any:  # noqa: ANN401 - any JSON

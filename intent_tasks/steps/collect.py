@@ -191,7 +191,7 @@ class _Work:
             if known and known.state == collected.LOADED and known.rows_loaded:
                 raise collected.changed(self.file.url, known)
             if known:  # broken off in a file that was broken: from the beginning, as if never begun
-                landing.forget(connection, known.digest[:ID_CHARACTERS])
+                landing.forget(connection, known.file_id)
             original = collected.original_of(connection, self.file.url, digest)
             state = collected.COPY if original else collected.LOADING
             if original:
@@ -207,7 +207,7 @@ class _Work:
                 opened,
                 self.file.path,
                 self.layout,
-                progress.digest[:ID_CHARACTERS],
+                progress.file_id,
                 progress.last_row,
             )
             for batch in read_ahead(blocks):
@@ -265,10 +265,6 @@ def _without_erased(settings: Settings, batch: files.Batch) -> files.Batch:
     bad = [row for row, names in zip(batch.bad, named, strict=True) if not names & gone]
     left_out = batch.events.num_rows - events.num_rows + len(batch.bad) - len(bad)
     return replace(batch, events=events, bad=bad, ignored=batch.ignored + left_out)
-
-
-ID_CHARACTERS = 12
-"""Characters of the digest that event ids begin with where the source has none."""
 
 
 def _most_often(bad: list[BadRow]) -> str:

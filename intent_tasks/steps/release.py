@@ -2,7 +2,8 @@
 
 A row of the warehouse that is released is not put into a file: the decision is written down, the
 day of its arrival is copied again, and the copy honours it. So the day comes out as if the row had
-always been right. A line of a file goes to `shop.events`, where the copy finds it.
+always been right. A line of a file is read again in its format as that is now, and what it says
+then goes to `shop.events`, where the copy finds it.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,10 +15,12 @@ import pyarrow as pa
 
 from intent_tasks.core.rules import OK, broken_rules
 from intent_tasks.errors import BadInput, Refused
+from intent_tasks.formats import files, mapping
+from intent_tasks.formats.again import read_again
 from intent_tasks.settings import Settings
 from intent_tasks.steps import extract
 from intent_tasks.stores import postgres, shop, snapshots
-from intent_tasks.stores.collecting import landing
+from intent_tasks.stores.collecting import collected, landing
 from intent_tasks.stores.extracting import conservation, corrections, quarantine, source
 from intent_tasks.stores.extracting.quarantine import DROPPED, RELEASED, Correction, Found
 
@@ -30,28 +33,73 @@ class Decision:
         by: who.
         reason: why.
         correction: column → value that the rows get; none: they are accepted as they are.
+        layout: name of the format to read lines of files in; None: the one they were collected in.
     """
 
     by: str
     reason: str
     correction: Correction
+    layout: str | None = None
 
 
-def obstacle(row: Found, correction: Correction) -> str:
-    """Return why a row cannot go in with a correction; empty: it can, as far as it is seen here.
+def obstacles(settings: Settings, rows: Sequence[Found], decision: Decision) -> list[str]:
+    """Return why each row cannot go in; empty: it can, as far as it is seen here.
 
     Raises:
-        BadInput: a value is not of the type of its column.
+        BadInput: a value is not of the type of its column, or a format cannot be read.
     """
+    lines = _read_again(settings, rows, decision)
+    return [_obstacle(row, decision.correction, lines.get(_place(row))) for row in rows]
+
+
+def _obstacle(row: Found, correction: Correction, line: files.Batch | None) -> str:
     if row.state == RELEASED:
         return "it is released already"
     day = quarantine.day_of(row.source)
     if not row.replayable:
         return "" if day else "its payload was cut: correct the file and collect it again"
-    if day and "occurred_at" in correction and row.payload.get("ingested_at") is None:
+    if day is None:
+        return _obstacle_of_line(line)
+    if "occurred_at" in correction and row.payload.get("ingested_at") is None:
         return "when it occurred is when it arrived: correct that in the warehouse"
     broken = broken_rules(corrections.event(row.payload, correction), accepted=True)[0].as_py()
     return "" if broken == OK else f"then {broken}: correct it with --set"
+
+
+def _obstacle_of_line(line: files.Batch | None) -> str:
+    if line is None:
+        return "it has no fields: write the line anew, to a file of another name, and collect that"
+    if line.bad:
+        return f"then {line.bad[0].rule}: correct it with --set, or in the file of its format"
+    if not line.events.num_rows:
+        return "its format says that it is no event of a customer: drop it, or correct the format"
+    return ""
+
+
+def _place(row: Found) -> tuple[str, int]:
+    return row.source, row.row_number
+
+
+def _read_again(
+    settings: Settings, rows: Sequence[Found], decision: Decision
+) -> dict[tuple[str, int], files.Batch]:
+    """Return what lines of files say in their format as it is now; not those without fields."""
+    lines = [
+        row
+        for row in rows
+        if row.replayable and isinstance(row.payload, dict) and not quarantine.day_of(row.source)
+    ]
+    with postgres.reading(settings.pipeline_url) as connection:
+        known = collected.formats_of(connection, (row.source for row in lines))
+    formats: dict[str, mapping.Format] = {}
+    found = {}
+    for row in lines:
+        name, file_id = known.get(row.source, ("native", row.digest[: collected.ID_CHARACTERS]))
+        name = decision.layout or name
+        layout = formats.setdefault(name, formats.get(name) or mapping.load(name))
+        values = corrections.typed(decision.correction)
+        found[_place(row)] = read_again(row.payload, row.row_number, layout, file_id, values)
+    return found
 
 
 def release(settings: Settings, rows: Sequence[Found], decision: Decision) -> list[date]:
@@ -62,8 +110,8 @@ def release(settings: Settings, rows: Sequence[Found], decision: Decision) -> li
         Refused: this installation may not write to the shop, or the warehouse no longer holds the
             day.
     """
-    for row in rows:
-        if why := obstacle(row, decision.correction):
+    for row, why in zip(rows, obstacles(settings, rows, decision), strict=True):
+        if why:
             raise BadInput(
                 f"Row {row.digest[:12]} of {row.source} cannot go in: {why}. Nothing was changed."
             )
@@ -131,13 +179,14 @@ def _require_rows_of(settings: Settings, days: Collection[date]) -> None:
 
 def _send(settings: Settings, lines: Sequence[Found], decision: Decision) -> set[date]:
     """Put corrected lines of files into the shop; return the days on which they arrive there."""
-    events = pa.concat_tables(
-        [corrections.event(line.payload, decision.correction) for line in lines]
-    )
+    found = _read_again(settings, lines, decision).values()
+    events = pa.concat_tables([line.events for line in found])
     if not all(rule == OK for rule in broken_rules(events, accepted=True).to_pylist()):
         raise BadInput("Two of these lines have one event_id: release the one that is right.")
     with postgres.changing(shop.owner_url(settings), "collect") as connection:
         landing.append(connection, events, expect_known=True)
+        for line in found:
+            landing.add_products(connection, line.products)
     with postgres.changing(settings.pipeline_url, "quarantine") as connection:
         quarantine.decide(
             connection, lines, RELEASED, decision.by, decision.reason, decision.correction

@@ -1,5 +1,6 @@
 """Ledger of collected files: how far each is loaded, in the transaction that loads it."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -9,6 +10,9 @@ from sqlalchemy.dialects import postgresql
 from intent_tasks.errors import Refused, TemporaryFailure
 from intent_tasks.stores.collecting.folders import File
 from intent_tasks.tables import collected_files, quarantine
+
+ID_CHARACTERS = 12
+"""Characters of the digest that event ids begin with where the source has none."""
 
 LOADING, LOADED, COPY = "loading", "loaded", "copy"
 
@@ -27,6 +31,11 @@ class Progress(NamedTuple):
     rows_ignored: int
     rows_quarantined: int
 
+    @property
+    def file_id(self) -> str:
+        """What the ids of its events begin with where the source has none."""
+        return self.digest[:ID_CHARACTERS]
+
     def is_of(self, file: File) -> bool:
         """Tell whether the store says that the file is still the one that was read."""
         return bool(file.version) and (self.size_bytes, self.version) == (
@@ -44,6 +53,13 @@ def progress_of(connection: sa.Connection, url: str) -> Progress | None:
         sa.select(*_PROGRESS).where(collected_files.c.path == url)
     ).one_or_none()
     return None if row is None else Progress(*row)
+
+
+def formats_of(connection: sa.Connection, urls: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return, for each file that was collected, the name of its format and its file_id."""
+    query = sa.select(collected_files.c.path, collected_files.c.format, collected_files.c.digest)
+    found = connection.execute(query.where(collected_files.c.path.in_(set(urls))))
+    return {path: (name, digest[:ID_CHARACTERS]) for path, name, digest in found}
 
 
 def others(connection: sa.Connection, url: str) -> list[str]:

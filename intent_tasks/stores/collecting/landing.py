@@ -138,9 +138,7 @@ def add_products(connection: sa.Connection, told: pa.Table) -> None:
     if told.num_rows == 0 or mark != COLLECTED:
         return
     names = told.column_names
-    connection.exec_driver_sql(
-        f"CREATE TEMPORARY TABLE told (LIKE {products.fullname}) ON COMMIT DROP"
-    )
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE told (LIKE {products.fullname})")
     postgres.copy_in(connection, "told", told)
     new = sa.table("told", *(sa.column(name) for name in names))
     insert = postgresql.insert(products).from_select(
@@ -151,6 +149,7 @@ def add_products(connection: sa.Connection, told: pa.Table) -> None:
     connection.execute(
         insert.on_conflict_do_update(index_elements=["product_id"], set_=facts, where=differs)
     )
+    connection.exec_driver_sql("DROP TABLE told")
 
 
 def forget(connection: sa.Connection, file_id: str) -> None:

@@ -77,6 +77,11 @@ def _read(name: str, value: Any) -> Any:  # noqa: ANN401 - what a column holds
     return datetime.fromisoformat(value) if is_time else value
 
 
+def typed(correction: Correction) -> dict[str, Any]:
+    """Return a correction with its times as such."""
+    return {name: _read(name, value) for name, value in correction.items()}
+
+
 def event(payload: Correction, correction: Correction) -> pa.Table:
     """Return the event that a row set aside is with its correction, one row, columns of the shop.
 

@@ -1,0 +1,35 @@
+"""Read one row of a file once more, from what was kept of it when it was set aside."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from intent_tasks.formats import jsonlines
+from intent_tasks.formats.blocks import Rows
+from intent_tasks.formats.convert import Batch, convert
+from intent_tasks.formats.mapping import Format
+
+
+def read_again(
+    payload: dict[str, Any],
+    number: int,
+    layout: Format,
+    file_id: str,
+    correction: dict[str, Any],
+) -> Batch:
+    """Return what a row says in a format, which need not be the one it was set aside in.
+
+    Args:
+        payload: field → value, as it was kept.
+        number: of the row in its file.
+        layout: the format.
+        file_id: what event ids begin with where the source has none.
+        correction: column of `shop.events` → value that its events get.
+    """
+    shape = min(layout.shapes, key=lambda shape: len(shape.missing(tuple(payload))))
+    if any(isinstance(value, dict | list) for value in payload.values()):
+        rows = jsonlines.parse(json.dumps(payload).encode(), shape, number)
+    else:
+        rows = Rows(pa.Table.from_pylist([payload]), pa.array([number], pa.int64()), [])
+    return convert(rows, shape, file_id, correction)
