@@ -123,6 +123,8 @@ class Settings(Schedule):
     """Share of a day's rows that may be set aside (ten always may); above it the day is refused."""
     retention_days: dict[str, int] = {}
     """Other limits than those in docs/privacy.md, place → days, as JSON: {"exports": 7}."""
+    learn_without_consent: bool = False
+    """Learn also from customers who say no to personalisation: see docs/privacy.md first."""
     training_days: int = 60
     """Days of anchors that training learns from."""
     model_encoder: str = "gru"

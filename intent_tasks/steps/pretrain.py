@@ -10,7 +10,7 @@ from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.steps.train import pretrained_folder, window_of
 from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.privacy import erasure
+from intent_tasks.stores.privacy import consent, erasure
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -30,7 +30,8 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     temporary = target.with_suffix(".part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    learned = _learn(settings, first, until, temporary)
+    allowed = consent.learnable(settings)
+    learned = _learn(settings, allowed, first, until, temporary)
     erasure.require_none_since_window(settings, as_of_date)
     for earlier in target.parent.glob(f"{as_of_date}-*"):
         if earlier != temporary:
@@ -40,6 +41,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "as_of_date": str(as_of_date),
         "path": str(target.relative_to(settings.home)),
         "learned_until": str(until),
+        "customers_without_consent": allowed.left_out,
         **learned,
     }
     with postgres.writing(settings, "pretrain", as_of_date) as connection:
@@ -47,13 +49,15 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     return receipt
 
 
-def _learn(settings: Settings, first: date, until: date, folder: Path) -> Receipt:
+def _learn(
+    settings: Settings, allowed: consent.Learnable, first: date, until: date, folder: Path
+) -> Receipt:
     from intent_tasks.models import pretrained, pretraining
     from intent_tasks.models.sizes import size_of
 
     size = size_of(settings.model_size, settings.model_encoder)
     tables = [
-        snapshots.read(settings.home, settings.definition, until, [bucket], first)
+        allowed.of(snapshots.read(settings.home, settings.definition, until, [bucket], first))
         for bucket in range(settings.bucket_count)
     ]
     plan = pretraining.Plan(

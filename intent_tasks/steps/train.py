@@ -23,7 +23,7 @@ from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, snapshots
 from intent_tasks.stores.contracts import contract, measured
-from intent_tasks.stores.privacy import erasure
+from intent_tasks.stores.privacy import consent, erasure
 
 if TYPE_CHECKING:
     from intent_tasks.models.files import Model
@@ -54,7 +54,8 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     from intent_tasks.models.sizes import size_of
 
     size_of(settings.model_size, settings.model_encoder)  # no time is spent on what is not there
-    rank, slices = distribution.rank(), slices_of(settings, window)
+    allowed = consent.learnable(settings)
+    rank, slices = distribution.rank(), slices_of(settings, window, allowed)
     pretrained = _pretrained(settings, window)
     if pretrained is None:
         slices.learn_vocabulary()
@@ -84,6 +85,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "digest": digest_of(target),
         "rows": survey.rows,
         "buyers": survey.buyers,
+        "customers_without_consent": allowed.left_out,
         "steps": curve[-1]["step"],
         "pretrained": pretrained and pretrained.digest,
         "failed": checked.broken,
@@ -159,12 +161,13 @@ def digest_of(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def slices_of(settings: Settings, window: Receipt) -> Slices:
-    """Return the slices of a window, which read the snapshots bucket by bucket."""
+def slices_of(settings: Settings, window: Receipt, allowed: consent.Learnable) -> Slices:
+    """Return the slices of a window, which read what may be learned from bucket by bucket."""
     first, last = (date.fromisoformat(window[name]) for name in ("first_day", "last_day"))
 
     def read(bucket: int) -> pa.Table:
-        return snapshots.read(settings.home, settings.definition, last, [bucket], first)
+        known = snapshots.read(settings.home, settings.definition, last, [bucket], first)
+        return allowed.of(known)
 
     split = {name: [date.fromisoformat(day) for day in window["split"][name]] for name in PARTS}
     return Slices(read, settings.bucket_count, split, settings.definition, settings.seed)

@@ -4,8 +4,10 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
+from intent_tasks.core.identity import customer_keys
+from intent_tasks.core.slices import PARTS
 from intent_tasks.errors import BadInput, Refused
-from intent_tasks.steps import publish
+from intent_tasks.steps import extract, publish, train
 from intent_tasks.stores import postgres
 from intent_tasks.stores.privacy import consent
 from tests.database.conftest import CUSTOMERS, DAY
@@ -93,3 +95,27 @@ def test_the_keys_of_those_who_say_no_are_those_of_the_snapshots(scored_shop):
         say(scored_shop, customer, False)
     assert publish.run(scored_shop, DAY)["withdrawn"] == len(CUSTOMERS) - 1
     assert consent.keys_that_say_no(scored_shop).type == pa.string()
+
+
+def learned_from(settings):
+    """Return the customers whose events training reads, and how many it leaves out."""
+    window = {"first_day": str(DAY), "last_day": str(DAY), "split": {p: [] for p in PARTS}}
+    allowed = consent.learnable(settings)
+    slices = train.slices_of(settings, window, allowed)
+    keys = {k for n in range(slices.buckets) for k in slices.read(n)["customer_key"].to_pylist()}
+    secret = settings.identity_key.get_secret_value().encode()
+    return {c for c in CUSTOMERS if customer_keys([c], secret)[0] in keys}, allowed.left_out
+
+
+def test_who_says_no_when_a_version_is_trained_is_not_learned_from(small_shop):
+    extract.run(small_shop, DAY)
+    assert learned_from(small_shop) == (set(CUSTOMERS), 0)
+    say(small_shop, CUSTOMERS[0], False)
+    say(small_shop, CUSTOMERS[1], True, suppressed=True)
+    say(small_shop, CUSTOMERS[2], True)
+    say(small_shop, "nobody who did anything", False)
+    assert learned_from(small_shop) == (set(CUSTOMERS[2:]), 2)
+    otherwise = small_shop.model_copy(update={"learn_without_consent": True})
+    assert learned_from(otherwise) == (set(CUSTOMERS), 0)
+    say(small_shop, CUSTOMERS[0], True)
+    assert learned_from(small_shop) == (set(CUSTOMERS) - {CUSTOMERS[1]}, 1)

@@ -13,8 +13,10 @@ from intent_tasks.settings import Settings
 from intent_tasks.simulator import Config
 from intent_tasks.steps import pretrain
 from intent_tasks.stores import snapshots
+from intent_tasks.stores.privacy.consent import Learnable
 
 SHOP = Config(customers=120, days=64, products=100, leaves=5, last_day=date(2026, 6, 30))
+EVERYBODY = Learnable(pa.array([], pa.string()))
 UNTIL = SHOP.last_day - timedelta(days=14)
 
 
@@ -38,7 +40,7 @@ def test_a_window_is_pretrained_from_its_snapshots(tmp_path):
     known, folder = fill(tmp_path), tmp_path / "kept"
     folder.mkdir()
     settings = settings_of(tmp_path)
-    receipt = pretrain._learn(settings, SHOP.first_day, UNTIL, folder)
+    receipt = pretrain._learn(settings, EVERYBODY, SHOP.first_day, UNTIL, folder)
     assert receipt["rows"] > 100
     assert 0 < receipt["products"] <= 100
     kept = pretrained.load(folder)

@@ -15,7 +15,7 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.models import files, fitting, network, training
 from intent_tasks.simulator import Config
 from intent_tasks.steps import evaluate, train
-from tests.training.test_pretrain_step import fill, settings_of
+from tests.training.test_pretrain_step import EVERYBODY, fill, settings_of
 
 SHOP = Config(customers=120, days=64, products=100, leaves=5, last_day=date(2026, 6, 30))
 
@@ -29,7 +29,7 @@ def kept(request, tmp_path_factory):
     days = {"train": (28, 32), "calibrate": (40,), "test": (46, 49)}
     split = {p: [str(SHOP.first_day + timedelta(days=n)) for n in days[p]] for p in PARTS}
     window = {"first_day": str(SHOP.first_day), "last_day": str(SHOP.last_day), "split": split}
-    slices = train.slices_of(settings, window)
+    slices = train.slices_of(settings, window, EVERYBODY)
     slices.learn_vocabulary()
     samples = fitting.Samples()
     survey = slices.survey(samples.add)

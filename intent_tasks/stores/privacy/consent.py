@@ -5,13 +5,14 @@ is true and `suppressed` is not. A customer with a row that says anything else (
 suppressed) says *no*. Of a customer without a row nothing is known, and so of everybody where the
 shop has no such table or column.
 
-- Predicting (`consent_personalisation`) leaves out who says no.
+- Predicting (`consent_personalisation`) leaves out who says no, and so does learning.
 - A list for people takes only who says yes.
 """
 
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from intent_tasks.core.identity import customer_keys
@@ -59,8 +60,37 @@ def read(settings: Settings, purpose: str) -> Consent:
     with postgres.arrow(settings.shop_url, query) as reader:
         rows = reader.read_all().combine_chunks()
     ids, yes = rows["customer_id"], rows["yes"]
-    no = pa.compute.invert(yes)
+    no = pc.invert(yes)
     return Consent(_ids(ids.filter(yes)), _ids(ids.filter(no)), name in known)
+
+
+class Learnable:
+    """What may be learned from: the events of everybody but some, who are counted.
+
+    Args:
+        refused: customer_keys of those who are left out.
+    """
+
+    def __init__(self, refused: pa.Array) -> None:
+        self._refused = refused
+        self._left_out: set[str] = set()
+
+    @property
+    def left_out(self) -> int:
+        """Customers who had events and were left out so far."""
+        return len(self._left_out)
+
+    def of(self, events: pa.Table) -> pa.Table:
+        """Return the events that may be learned from."""
+        theirs = pc.is_in(events["customer_key"], value_set=self._refused)
+        self._left_out.update(events["customer_key"].filter(theirs).unique().to_pylist())
+        return events.filter(pc.invert(theirs))
+
+
+def learnable(settings: Settings) -> Learnable:
+    """Return who may be learned from at this moment, as the settings say."""
+    nobody = pa.array([], pa.string())
+    return Learnable(nobody if settings.learn_without_consent else keys_that_say_no(settings))
 
 
 def keys_that_say_no(settings: Settings) -> pa.Array:
