@@ -2,7 +2,8 @@
 
 Thresholds are fitted on 60 days of a simulated shop. Then 60 later days, as they are, count the
 false alarms; and each corruption of `planted_corruptions.py` is planted, one at a time, into rows
-of one of these days, which the same code checks as in `intent step validate`.
+of one of these days, which the same code checks as in `intent step validate`. The same for
+predictions, those of the shop's exact limit (`planted_predictions.py`), as in `publish`.
 Claims: at least 95 % caught, no false alarm.
 Command: `python -m benchmarks.corruptions [CUSTOMERS [SEED]]` (own PostgreSQL; 4 minutes for 4,000)
 """
@@ -16,9 +17,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from benchmarks import planted_predictions
 from benchmarks.planted_corruptions import CORRUPTIONS, Corruption
 from expectations import thresholds
 from expectations.rules import Severity
@@ -26,7 +29,8 @@ from intent_tasks import simulator
 from intent_tasks.local import databases, ports, postgres
 from intent_tasks.settings import Settings
 from intent_tasks.stores import migrate, shop
-from intent_tasks.stores.contracts import fitting, measured
+from intent_tasks.stores.contracts import fitting, measured, predicted
+from intent_tasks.stores.contracts.contract import Measured
 from tests.conftest import FAST, settings_for
 
 FIT_DAYS = CLEAN_DAYS = 60
@@ -34,6 +38,7 @@ WARM_UP_DAYS = 28
 """First days of the simulated shop, in which weekdays get their history."""
 
 CAUGHT_AT_LEAST, FALSE_ALARMS_AT_MOST = 0.95, 0
+ALL = (*CORRUPTIONS, *planted_predictions.CORRUPTIONS)
 PLACE = "corrupt"
 """Schema of the corrupted tables."""
 
@@ -52,6 +57,7 @@ class Bench:
     def __init__(self, admin: sa.Engine, settings: Settings, config: simulator.Config) -> None:
         self.admin = admin
         self.settings = settings
+        self.config = config
         self.days = [config.first_day + timedelta(days=n) for n in range(config.days)]
         self.clean_days = self.days[-CLEAN_DAYS:]
         self.fit_days = self.days[-CLEAN_DAYS - FIT_DAYS : -CLEAN_DAYS]
@@ -74,39 +80,71 @@ class Bench:
             )
             self.counts = dict(connection.execute(arrived).all())
 
+    def publish_and_fit(self, events: pa.Table) -> None:
+        """Publish the predictions of all days, and fit on the first of them."""
+        days = [*self.fit_days, *self.clean_days]
+        self.pinned = planted_predictions.publish(self.settings, self.config, events, days)
+        with self.admin.connect() as connection:
+            shipped = self.limits["predictions"]
+            fitted = fitting.of_predictions(connection, self.fit_days, shipped, _say)
+            self.limits["predictions"] = fitted or shipped
+
     def check(self, day: date, what: str, place: str = "shop") -> Seen:
         """Measure and judge one day as the step `validate` does."""
         usual = measured.usual_of(
             [self.counts.get(day - timedelta(weeks=n), 0) for n in (4, 3, 2, 1)]
         )
-        with self.admin.connect() as plain:
-            connection = plain.execution_options(schema_translate_map={"shop": place})
+        with self._reading({"shop": place}) as connection:
             found = [
                 measured.day_of_events(
                     connection, self.settings.definition, self.limits["events"], day, usual
                 ),
                 *(measured.table(connection, n, self.limits[n]) for n in measured.TABLES),
             ]
-        broken = [
-            (m, name)
-            for m in found
-            if m
-            for name, b in m.bounds.items()
-            if not b.allows(m.numbers[name])
-        ]
-        severities = {m.bounds[name].severity for m, name in broken}
-        worst = next((s for s in Severity if s in severities), "")
-        return Seen(what, [f"{m.suite}.{name}" for m, name in broken], str(worst))
+        return _seen(what, [m for m in found if m])
+
+    def check_predictions(self, day: date, what: str, place: str = "intent") -> Seen:
+        """Measure and judge the predictions of a day as the step `publish` does."""
+        with self._reading({"intent": place}) as connection:
+            count = sa.select(sa.func.count()).select_from(predicted.TABLE)
+            scored = connection.scalar(count.where(predicted.TABLE.c.as_of_date == day))
+            limits = self.limits["predictions"]
+            found = predicted.day_of_predictions(connection, limits, day, self.pinned, scored)
+        return _seen(what, [found])
+
+    @contextmanager
+    def _reading(self, places: dict[str, str]) -> Iterator[sa.Connection]:
+        with self.admin.connect() as connection:
+            yield connection.execution_options(schema_translate_map=places)
 
     def plant(self, corruption: Corruption, day: date) -> Seen:
         """Check a day with one corruption."""
         definition = self.settings.definition
-        spans = {"start": definition.day_start(day), "end": definition.day_end(day)}
+        spans = {
+            "start": definition.day_start(day),
+            "end": definition.day_end(day),
+            "day": day,
+        }
         with self.admin.begin() as connection:
             for statement in corruption.statements(PLACE):
                 needed = {k: v for k, v in spans.items() if f":{k}" in statement}
                 connection.execute(sa.text(statement), needed)
-        return self.check(day, corruption.name, PLACE)
+        check = self.check
+        if isinstance(corruption, planted_predictions.OfPredictions):
+            check = self.check_predictions
+        return check(day, corruption.name, PLACE)
+
+
+def _seen(what: str, found: list[Measured]) -> Seen:
+    broken = [
+        (m, name)
+        for m in found
+        for name, bound in m.bounds.items()
+        if not bound.allows(m.numbers[name])
+    ]
+    severities = {m.bounds[name].severity for m, name in broken}
+    worst = next((s for s in Severity if s in severities), "")
+    return Seen(what, [f"{m.suite}.{name}" for m, name in broken], str(worst))
 
 
 def _say(text: str) -> None:
@@ -146,28 +184,38 @@ def main() -> None:
     given = [int(text) for text in sys.argv[1:]] or [4000]
     with bench(*given) as made:
         made.fit()
+        made.publish_and_fit(pa.concat_tables(simulator.simulate(made.config)))
         clean = []
         for day in made.clean_days:
             _say(f"clean {day}")
-            clean.append(made.check(day, str(day)))
+            clean += [made.check(day, str(day)), made.check_predictions(day, str(day))]
         planted = []
-        for number, corruption in enumerate(CORRUPTIONS):
+        for number, corruption in enumerate(ALL):
             _say(f"planted {corruption.name}")
             planted.append(made.plant(corruption, made.clean_days[7 + number % 45]))
     _say("")
+    _print(planted)
+    alarms = [seen for seen in clean if seen.broken]
+    days = {seen.what for seen in alarms}
+    print(f"False alarms: {len(days)} of {len(made.clean_days)} clean days")
+    for seen in alarms:
+        print(f"  {seen.what}: {seen.severity}: {', '.join(seen.broken)}")
+    caught = sum(bool(seen.broken) for seen in planted)
+    sys.exit(caught < CAUGHT_AT_LEAST * len(planted) or len(days) > FALSE_ALARMS_AT_MOST)
+
+
+def _print(planted: list[Seen]) -> None:
     print("\n| corruption | caught as | first rules |\n|---|---|---|")
     for seen in planted:
         print(f"| {seen.what} | {seen.severity or '**missed**'} | {', '.join(seen.broken[:3])} |")
-    caught = sum(bool(seen.broken) for seen in planted)
-    alarms = [seen for seen in clean if seen.broken]
-    stops = sum(seen.severity in ("stop", "quarantine") for seen in planted)
-    print(
-        f"\nCaught: {caught} of {len(planted)} ({caught / len(planted):.1%}), {stops} stop the day"
-    )
-    print(f"False alarms: {len(alarms)} of {len(clean)} clean days")
-    for seen in alarms:
-        print(f"  {seen.what}: {seen.severity}: {', '.join(seen.broken)}")
-    sys.exit(caught < CAUGHT_AT_LEAST * len(planted) or len(alarms) > FALSE_ALARMS_AT_MOST)
+    ours = len(planted_predictions.CORRUPTIONS)
+    for what, some in (("shop", planted[:-ours]), ("predictions", planted[-ours:])):
+        caught = sum(bool(seen.broken) for seen in some)
+        stops = sum(seen.severity in ("stop", "quarantine") for seen in some)
+        share = caught / len(some)
+        print(
+            f"\nCaught of the {what}: {caught} of {len(some)} ({share:.1%}), {stops} stop the day"
+        )
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expectations.measures import Day, Number, quantile, repeated, share, shift
+from expectations.measures import Day, Number, share, shift
 from expectations.rules import Rule, Scale, Severity
 from expectations.tables import (
     garbled_rule,
+    largest_rule,
     length_rule,
     missing_rules,
     rule,
@@ -31,6 +32,9 @@ SEVERITY_OF = {"rating": WARN, "device": WARN}
 MEASURED = ("price",)
 """Columns whose distribution is compared with that of the reference."""
 
+SAID = ("customer_id", "event_type", "product_id", "query_text", "occurred_at")
+"""Columns in which two rows do not agree by chance."""
+
 RANGES = {"price": (0.0, 1e12), "quantity": (0, 1_000_000), "rating": (1, 5)}
 """Smallest and largest value; outside, a row is set aside (core/rules.py)."""
 
@@ -47,7 +51,7 @@ def relation(
     time_zone: str,
     with_products: bool,
 ) -> sa.CTE:
-    """Return the rows of a day of arrival, read once, with what rules derive from them.
+    """Return the rows of a day of arrival, with what rules derive from them.
 
     Args:
         columns: that can be measured; the optional may be absent.
@@ -60,14 +64,17 @@ def relation(
     """
     there = [c for c in events.columns if c.name in columns]
     picked: list[Number] = [sa.cast(c, c.type).label(c.name) for c in there]
-    picked.append((sa.extract("epoch", sa.literal(end) - arrived) / 3600).label("hours_to_end"))
+    picked.append((sa.literal(end) - arrived).label("time_to_end"))
+    said = [c for c in there if c.name in SAID]
+    picked.append(sa.func.hash_record_extended(sa.func.row(*said), 0, type_=sa.BigInteger)
+                  .label("content"))  # fmt: skip
     if "occurred_at" in columns:
         local = sa.func.timezone(time_zone, events.c.occurred_at)
-        picked.append(sa.cast(sa.extract("hour", local), sa.Integer).label("hour"))
+        picked.append(sa.cast(sa.func.date_part("hour", local), sa.Integer).label("hour"))
         picked.append((events.c.occurred_at < start).label("is_late"))
     if {"occurred_at", "ingested_at"} <= set(columns):
-        lag = sa.extract("epoch", events.c.ingested_at - events.c.occurred_at)
-        picked.append(sa.cast(lag, sa.Double).label("lag_seconds"))
+        lag = _seconds(events.c.ingested_at - events.c.occurred_at)
+        picked.append(lag.label("lag_seconds"))
     source: sa.FromClause = events
     if with_products and {"product_id", "price"} <= set(columns):
         # Once each, even if a view lists one twice: the join must not add events.
@@ -76,11 +83,19 @@ def relation(
             .group_by(products.c.product_id)
             .subquery("listed")
         )
-        picked.append(sa.cast(listed.c.price, sa.Double).label("listed_price"))
+        price = sa.cast(listed.c.price, sa.Double)
+        picked.append(price.label("listed_price"))
+        ratio = sa.cast(events.c.price, sa.Double) / sa.func.nullif(price, 0.0, type_=sa.Double)
+        picked.append(ratio.label("price_ratio"))
         picked.append(listed.c.product_id.is_not(None).label("is_listed"))
         source = events.outerjoin(listed, listed.c.product_id == events.c.product_id)
     day = sa.select(*picked).select_from(source).where(of_day)
-    return day.cte("day").prefix_with("MATERIALIZED", dialect="postgresql")
+    return day.cte("day").prefix_with("NOT MATERIALIZED", dialect="postgresql")
+
+
+def _seconds(interval: Number) -> Number:
+    """Return the seconds of an interval; `extract` would compute them as exact decimals."""
+    return sa.func.date_part("epoch", interval, type_=sa.Double)
 
 
 HIGH: dict[str, Any] = {"sides": ("high",)}
@@ -96,6 +111,8 @@ def _column_rules() -> list[Rule]:
         *(length_rule(name, WARN) for name in texts),
         *(variety_rule(name, STOP) for name in ids),
         *(variety_rule(name, WARN) for name in texts),
+        largest_rule("customer_id", STOP),
+        largest_rule("product_id", WARN),
         *(garbled_rule(name) for name in (*texts, "product_id")),
         *(_outside(name, low, high) for name, (low, high) in RANGES.items()),
     ]
@@ -119,7 +136,7 @@ def _type_share(kind: str) -> Rule:
 def _time_rules() -> list[Rule]:
     return [
         rule("ingested_at_hours_to_end", STOP, "hours from the last arrival to the end of the day",
-              "", lambda t: sa.func.min(t.c.hours_to_end), slack=1.0, sides=("high",)),
+              "", lambda t: _seconds(sa.func.min(t.c.time_to_end)) / 3600.0, slack=1.0, **HIGH),
         rule("occurred_at_late", WARN, "share of events of an earlier day", "occurred_at",
               lambda t: share(t.c.is_late), slack=0.03),
         rule("occurred_at_night", STOP, "share of events from 0 to 6 o'clock", "occurred_at",
@@ -128,7 +145,7 @@ def _time_rules() -> list[Rule]:
               "after they arrived", "occurred_at ingested_at",
               lambda t: share(t.c.lag_seconds < -MOST_EARLY_SECONDS), **HIGH),
         rule("ingested_at_lag_seconds", WARN, "median of the seconds until an event arrives",
-              "occurred_at ingested_at", lambda t: quantile(t.c.lag_seconds, 0.5),
+              "occurred_at ingested_at", lambda t: t.quantile("lag_seconds", 0.5),
               scale=Scale.RATIO, slack=0.5),
     ]  # fmt: skip
 
@@ -149,6 +166,10 @@ def _price_rules() -> list[Rule]:
         "price listed_price", lambda t: share(_near_listed(t), t.c.price.is_not(None)),
         sides=("low",), slack=0.05,
     )  # fmt: skip
+    usual = rule(
+        "price_of_listed", STOP, "median of prices relative to the product's listed price",
+        "price_ratio", lambda t: t.quantile("price_ratio", 0.5), scale=Scale.RATIO, slack=0.05,
+    )  # fmt: skip
     known = rule(
         "product_id_listed", WARN, "share of product_id that shop.products knows",
         "product_id listed_price", lambda t: share(t.c.is_listed, t.c.product_id.is_not(None)),
@@ -156,15 +177,15 @@ def _price_rules() -> list[Rule]:
     )  # fmt: skip
     mean = rule("quantity_mean", WARN, "mean of quantity", "quantity",
                  lambda t: sa.cast(sa.func.avg(t.c.quantity), sa.Double), **RATIO)  # fmt: skip
-    return [*quantiles, drifted, listed, known, mean]
+    return [*quantiles, drifted, listed, usual, known, mean]
 
 
 def _price_quantile(part: float, day: Day) -> Number:
-    return quantile(day.c.price, part)
+    return day.quantile("price", part)
 
 
 def _near_listed(day: Day) -> sa.ColumnElement[bool]:
-    return day.c.price.between(day.c.listed_price / 2, day.c.listed_price * 2)
+    return day.c.price.between(day.c.listed_price * 0.5, day.c.listed_price * 2)
 
 
 def _whole_row_rules() -> list[Rule]:
@@ -181,22 +202,18 @@ def _whole_row_rules() -> list[Rule]:
         QUARANTINE,
         "share of rows that repeat an event_id",
         "event_id",
-        lambda t: repeated(t.c.event_id),
+        lambda t: t.repeated("event_id"),
         **HIGH,
     )
-    return [unknown, twice, rule(
+    rated = rule(
+        "rating_of_reviews", WARN, "share of reviews with a rating", "event_type rating",
+        lambda t: share(t.c.rating.is_not(None), t.c.event_type == "review"), sides=("low",),
+        slack=0.1,
+    )  # fmt: skip
+    return [unknown, twice, rated, rule(
         "row_repeated", STOP, "share of rows that say the same as another, whatever their event_id",
-        "customer_id event_type occurred_at", lambda t: repeated(_content(t)), **HIGH,
+        "customer_id event_type occurred_at", lambda t: t.repeated("content"), **HIGH,
     )]  # fmt: skip
-
-
-def _content(day: Day) -> Number:
-    """Return one number for what a row says."""
-    names = [n for n in ("customer_id", "event_type", "product_id", "query_text", "occurred_at")
-             if n in day.c]  # fmt: skip
-    texts = [sa.func.coalesce(sa.cast(day.c[name], sa.Text), "") for name in names]
-    said = sa.func.concat_ws("\n", *texts)
-    return sa.func.hashtextextended(said, 0, type_=sa.BigInteger)
 
 
 TABLE = events

@@ -25,11 +25,19 @@ class Reference:
     deciles: dict[str, list[float]]
 
 
+QUANTILES = (0.1, 0.5, 0.9, 0.99)
+"""Those that are measured, by one sort of a column."""
+
+
 class Day:
     """The rows that are measured, and the reference beside them.
 
+    Counts and sums are one pass over the rows. What is grouped or sorted is a relation of its own,
+    made once for all rules that ask for it: PostgreSQL reads the rows again for each, in parallel,
+    which costs less than to keep 2 million of them for all.
+
     Args:
-        rows: the relation, read once.
+        rows: the relation, which must not be materialised.
         reference: of clean days.
     """
 
@@ -38,24 +46,74 @@ class Day:
         self.c = rows.c
         self.reference = reference
         self._values: dict[str, Values] = {}
+        self._groups: dict[str, Groups] = {}
+        self._quantiles: dict[str, sa.CTE] = {}
+        self._cells: sa.CTE | None = None
 
     def values(self, name: str) -> "Values":
         """Return the shares of a column's values beside those of the reference."""
         if name not in self._values:
             usual = self.reference.shares.get(name, {})
-            self._values[name] = Values(self.rows, name, usual)
+            cells = self._all_cells() if usual else self._counted([name], f"{name}_cells")
+            self._values[name] = Values(cells, name, usual)
         return self._values[name]
+
+    def variety(self, name: str) -> Number:
+        """Return how many different values there are, per row that has one."""
+        # Of nearly unique values a sort is faster than groups.
+        column = self.c[name]
+        different = sa.func.count(sa.distinct(_as_number(column)))
+        part = _part(different, sa.func.count(column))
+        return sa.select(part).select_from(self.rows).scalar_subquery()
+
+    def repeated(self, name: str) -> Number:
+        """Return the share of rows that repeat a value of another row."""
+        return 1 - self.variety(name)
+
+    def groups(self, name: str) -> "Groups":
+        """Return the rows of each value of a column that has far fewer values than rows."""
+        if name not in self._groups:
+            self._groups[name] = Groups(self.rows, name)
+        return self._groups[name]
+
+    def quantile(self, name: str, part: float) -> Number:
+        """Return a quantile of the values that are not null, one of QUANTILES."""
+        if name not in self._quantiles:
+            parts = sa.cast(QUANTILES, sa.ARRAY(sa.Double))
+            found = sa.func.percentile_disc(parts).within_group(self.c[name])
+            typed = sa.type_coerce(found, sa.ARRAY(sa.Double)).label("parts")
+            self._quantiles[name] = sa.select(typed).select_from(self.rows).cte(f"{name}_quantiles")
+        place = QUANTILES.index(part) + 1
+        return sa.select(self._quantiles[name].c.parts[place]).scalar_subquery()
 
     def deciles(self, name: str) -> list[float]:
         """Return the deciles of a column in the reference."""
         return self.reference.deciles.get(name, [])
 
+    def _all_cells(self) -> sa.CTE:
+        """Return the rows counted by all compared columns at once, so that they are read once."""
+        if self._cells is None:
+            self._cells = self._counted([n for n in self.reference.shares if n in self.c], "cells")
+        return self._cells
+
+    def _counted(self, names: Sequence[str], name: str) -> sa.CTE:
+        picked = [self.c[n] for n in names]
+        return sa.select(*picked, sa.func.count().label("row_count")).group_by(*picked).cte(name)
+
 
 def share(condition: sa.ColumnElement[bool], of: sa.ColumnElement[bool] | None = None) -> Number:
     """Return the share of rows for which a condition holds, among all or those of another one."""
     met = sa.func.count().filter(condition if of is None else sa.and_(condition, of))
-    among = sa.func.count() if of is None else sa.func.count().filter(of)
-    return sa.cast(met, sa.Double) / sa.func.nullif(among, 0)
+    return _part(met, sa.func.count() if of is None else sa.func.count().filter(of))
+
+
+def _part(number: Number, of: Number) -> Number:
+    return sa.cast(number, sa.Double) / sa.func.nullif(sa.cast(of, sa.Double), 0.0, type_=sa.Double)
+
+
+def _as_number(column: Number) -> Number:
+    """Return what is told apart much faster than texts; two of the same hash do not matter here."""
+    return sa.func.hashtextextended(column, 0) if isinstance(column.type, sa.Text) else column
 
 
 def missing(column: Number) -> sa.ColumnElement[bool]:
@@ -63,25 +121,6 @@ def missing(column: Number) -> sa.ColumnElement[bool]:
     if isinstance(column.type, sa.Text):
         return sa.func.coalesce(column, "") == ""
     return column.is_(None)
-
-
-def quantile(column: Number, part: float) -> Number:
-    """Return a quantile of the values that are not null."""
-    return sa.func.percentile_disc(part).within_group(column)
-
-
-def distinct(column: Number) -> Number:
-    """Return how many different values there are, per row that has one."""
-    # Numbers sort much faster than texts; two texts of the same hash do not matter here.
-    hashed = sa.func.hashtextextended(column, 0) if isinstance(column.type, sa.Text) else column
-    return sa.cast(sa.func.count(sa.distinct(hashed)), sa.Double) / sa.func.nullif(
-        sa.func.count(column), 0
-    )
-
-
-def repeated(column: Number) -> Number:
-    """Return the share of rows that repeat a value of another row."""
-    return 1 - distinct(column)
 
 
 def mean_length(column: Number) -> Number:
@@ -92,7 +131,9 @@ def mean_length(column: Number) -> Number:
 def garbled(column: Number) -> Number:
     """Return the share of rows with a text that was read in a wrong encoding."""
     # What is left of a character in UTF-8 that was read as Latin-1, or could not be read at all.
-    return share(column.op("~")("[ÃÂâ][\u0080-\u00bf]|â€|\ufffd"))
+    found = column.op("~")("[ÃÂâ][\u0080-\u00bf]|â€|\ufffd")
+    # A text of ASCII alone cannot be, and a pattern costs much more than two lengths.
+    return share(sa.and_(sa.func.octet_length(column) > sa.func.length(column), found))
 
 
 def shift(column: Number, deciles: Sequence[float]) -> Number:
@@ -110,15 +151,45 @@ def shift(column: Number, deciles: Sequence[float]) -> Number:
     return sa.func.greatest(*parts) if parts else sa.null()
 
 
+class Groups:
+    """The rows of each value of one column, as a relation of one row."""
+
+    def __init__(self, relation: sa.FromClause, name: str) -> None:
+        column = relation.c[name]
+        of_value = (
+            sa.select(sa.func.count().label("row_count"))
+            .where(column.is_not(None))
+            .group_by(_as_number(column))
+            .subquery()
+        )
+        rows = of_value.c.row_count
+        self._found = sa.select(
+            sa.cast(sa.func.count(), sa.Double).label("value_count"),
+            sa.cast(sa.func.max(rows), sa.Double).label("most_rows"),
+            sa.cast(sa.func.sum(rows), sa.Double).label("all_rows"),
+        ).cte(f"{name}_groups")
+
+    def variety(self) -> Number:
+        """Return how many different values there are, per row that has one."""
+        return self._per_row(self._found.c.value_count)
+
+    def largest(self) -> Number:
+        """Return the share of the rows that have the most frequent value."""
+        return self._per_row(self._found.c.most_rows)
+
+    def _per_row(self, number: Number) -> Number:
+        return sa.select(_part(number, self._found.c.all_rows)).scalar_subquery()
+
+
 class Values:
     """The shares of the values of one column, now and in the reference, as a relation."""
 
-    def __init__(self, relation: sa.FromClause, name: str, reference: Mapping[str, float]) -> None:
-        column = relation.c[name]
-        value = sa.cast(column, sa.Text).label("value")
+    def __init__(self, cells: sa.CTE, name: str, reference: Mapping[str, float]) -> None:
+        value = sa.cast(cells.c[name], sa.Text).label("value")
+        counted = sa.func.sum(cells.c.row_count)
         now = (
-            sa.select(value, (sa.func.count() / sa.func.sum(sa.func.count()).over()).label("part"))
-            .where(column.is_not(None))
+            sa.select(value, (counted / sa.func.sum(counted).over()).label("part"))
+            .where(value.is_not(None))
             .group_by(value)
             .cte(f"{name}_values")
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expectations.measures import Day, Number, distinct, garbled, mean_length, missing, share
+from expectations.measures import Day, Number, garbled, mean_length, missing, share
 from expectations.rules import Rule, Scale, Severity
 
 VALUES = {
@@ -58,11 +58,20 @@ def length_rule(name: str, severity: Severity) -> Rule:
 
 
 def variety_rule(name: str, severity: Severity) -> Rule:
-    """Return a rule of a text: how many different ones there are."""
+    """Return a rule of a text: how many different ones there are, where they are few."""
     meaning = f"different values of {name} per row that has one"
     return rule(
-        f"{name}_variety", severity, meaning, name, lambda t: distinct(t.c[name]),
+        f"{name}_variety", severity, meaning, name, lambda t: t.groups(name).variety(),
         scale=Scale.RATIO, slack=0.1,
+    )  # fmt: skip
+
+
+def largest_rule(name: str, severity: Severity) -> Rule:
+    """Return a rule of a text: whether one value has taken the place of others."""
+    meaning = f"share of the rows of the most frequent {name}"
+    return rule(
+        f"{name}_largest", severity, meaning, name, lambda t: t.groups(name).largest(),
+        sides=("high",), slack=0.02,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -71,18 +72,25 @@ def migrated_database(
     return databases.SHOP
 
 
+@contextmanager
+def copy_of(server: postgres.Server, database: str) -> Iterator[str]:
+    """Copy a database to which nobody is connected; yield the name of the copy."""
+    name = f"test_{secrets.token_hex(4)}"
+    engine = sa.create_engine(
+        server.url().get_secret_value(), isolation_level="AUTOCOMMIT", poolclass=NullPool
+    )
+    with engine.connect() as connection:
+        connection.execute(sa.text(f'CREATE DATABASE "{name}" TEMPLATE "{database}"'))
+        try:
+            yield name
+        finally:
+            connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
 @pytest.fixture
 def settings(
     postgres_server: postgres.Server, migrated_database: str, tmp_path: Path
 ) -> Iterator[Settings]:
     """Settings of an installation with an empty, migrated database of its own."""
-    name = f"test_{secrets.token_hex(4)}"
-    engine = sa.create_engine(
-        postgres_server.url().get_secret_value(), isolation_level="AUTOCOMMIT", poolclass=NullPool
-    )
-    with engine.connect() as connection:
-        connection.execute(sa.text(f'CREATE DATABASE "{name}" TEMPLATE "{migrated_database}"'))
-        try:
-            yield settings_for(postgres_server, name, tmp_path)
-        finally:
-            connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    with copy_of(postgres_server, migrated_database) as name:
+        yield settings_for(postgres_server, name, tmp_path)

@@ -92,6 +92,17 @@ def _fitted(settings: Settings, first: date, last: date) -> str:
         for name, module in measured.TABLES.items():
             _progress(name)
             limits[name] = fitting.of_table(connection, module, limits[name]) or limits[name]
+    with postgres.reading(settings.pipeline_url) as connection:
+        of_ours = {
+            "predictions": fitting.of_predictions(
+                connection, days, limits["predictions"], _progress
+            ),
+            "training_set": fitting.of_trainings(connection, days, limits["training_set"]),
+        }
+    for name, fitted in of_ours.items():
+        if fitted is None:
+            _progress(f"{name}: too few clean days; what is shipped stays")
+        limits[name] = fitted or limits[name]
     meanings = {suite: contract.meanings(suite) for suite in limits}
     return thresholds.text(HEADER.format(first=first, last=last), limits, meanings)
 

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
+from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.contracts import contract, measured
+from intent_tasks.stores.contracts import contract, predicted
 from intent_tasks.stores.extracting import conservation
 from intent_tasks.stores.privacy import consent, identity
 from intent_tasks.tables import customer_keys, erasures, predictions, promotions
@@ -72,8 +72,8 @@ def _check(
         Refused: a rule is broken; the rows are rolled back, and those published before stay.
     """
     limits = contract.in_force(settings)["predictions"]
-    base_rate = pin["base_rates"][str(MAIN_HORIZON_DAYS)]
-    found = measured.predicted(connection, limits, as_of_date, base_rate, scored)
+    pinned = predicted.Pinned.of(pin)
+    found = predicted.day_of_predictions(connection, limits, as_of_date, pinned, scored)
     result = contract.judge(settings, as_of_date, found)
     contract.refuse(settings, f"The predictions of {as_of_date} break the contract", [result])
     return result.page

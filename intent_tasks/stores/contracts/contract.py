@@ -103,9 +103,8 @@ def meanings(suite: str) -> dict[str, str]:
 
 ADDED = {
     "rows": "rows",
-    "rows_of_last_day": "customers scored relative to the predictions of the last day before",
-    "mean_of_base_rate": "mean probability relative to the base rate the model was trained on",
     "rows_of_weekday": "rows relative to the median of the same weekday in the last four weeks",
+    **{rule.name: rule.meaning for rule in predictions.BESIDE},
 }
 """Rules whose number is not of the rows alone, with their meaning."""
 

@@ -1,4 +1,7 @@
-"""Thresholds proposed from the clean days of a shop: measured in SQL, counts and shares only."""
+"""Thresholds proposed from the clean days of a shop: measured in SQL, counts and shares only.
+
+Days of predictions that are published have kept the contract, and so have trainings that passed.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
@@ -7,21 +10,25 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expectations import events, schema
+from expectations import events, predictions, schema, training_set
 from expectations.fitting import bounds
 from expectations.measures import Reference
 from expectations.rules import ROW_COUNT, Rule, Scale, Severity
 from expectations.thresholds import Bound, Thresholds
 from intent_tasks.definition import Definition
 from intent_tasks.errors import BadInput, Refused
-from intent_tasks.stores.contracts import measured
+from intent_tasks.stores.contracts import measured, predicted
 from intent_tasks.stores.contracts.contract import ADDED
+from intent_tasks.tables import contract_results, runs
 
 LEAST_DAYS = 14
 """With fewer days the weekdays are not known."""
 
 LEAST_ROWS = 10
 """A value seen in fewer rows is not written down: it might be of one person."""
+
+LEAST_TRAININGS = 5
+"""With fewer of them nothing is known of how they differ."""
 
 MOST_VALUES = 100
 """A column with more values than this is text, and its values are nobody's business."""
@@ -95,6 +102,74 @@ def of_table(
     counted = {"rows": Bound(Severity.STOP, low=float(round((numbers[ROW_COUNT] or 0) / 2)))}
     fitted = shipped.rules | bounds(possible, [numbers]) | counted
     return Thresholds(fitted, _kinds(module, found, usable), usual)
+
+
+def of_predictions(
+    connection: sa.Connection, days: Sequence[date], shipped: Thresholds, progress: Progress
+) -> Thresholds | None:
+    """Return thresholds for the predictions of a day, from those published on some days.
+
+    Args:
+        connection: of the pipeline.
+        days: shop days, ascending.
+        shipped: thresholds of every shop.
+        progress: told how far it is.
+
+    Returns:
+        None when too few of the days are published.
+    """
+    span = predictions.relation(days[0], days[-1])
+    count = sa.select(span.c.as_of_date, sa.func.count()).group_by(span.c.as_of_date)
+    published: dict[date, int] = dict(connection.execute(count).all())
+    pins = _receipts(connection, "pin", published)
+    if len(published) < LEAST_DAYS:
+        return None
+    usual = reference(connection, span, predictions)
+    seen = []
+    for number, day in enumerate(sorted(published), 1):
+        progress(f"predictions: day {number} of {len(published)}, {day}")
+        rows = predictions.relation(day, day)
+        alone = measured.measure(connection, rows, predictions.RULES, Thresholds(reference=usual))
+        if day in pins:
+            pinned = predicted.Pinned.of(pins[day])
+            alone |= predicted.beside(connection, day, pinned, published[day])
+        seen.append(alone)
+    fitted = bounds([*predictions.RULES, *predictions.BESIDE], seen)
+    return Thresholds(shipped.rules | fitted, {}, usual)
+
+
+def _receipts(connection: sa.Connection, step: str, days: Iterable[date]) -> dict[date, Any]:
+    query = sa.select(runs.c.as_of_date, runs.c.receipt)
+    of_days = query.where(runs.c.step == step, runs.c.as_of_date.in_(list(days)))
+    return dict(connection.execute(of_days).all())
+
+
+def of_trainings(
+    connection: sa.Connection, days: Sequence[date], shipped: Thresholds
+) -> Thresholds | None:
+    """Return thresholds for a training set, from what was written down of those that passed.
+
+    Args:
+        connection: of the pipeline.
+        days: shop days, ascending.
+        shipped: thresholds of every shop.
+
+    Returns:
+        None when there are too few of them.
+    """
+    c = contract_results.c
+    query = sa.select(c.as_of_date, c.rule, c.severity, c.passed, c.observed)
+    of_days = query.where(c.suite == "training_set", c.as_of_date.between(days[0], days[-1]))
+    seen: dict[date, dict[str, float | None]] = {}
+    refused = set()
+    for day, rule, severity, passed, observed in connection.execute(of_days):
+        seen.setdefault(day, {})[rule] = observed
+        if not passed and severity != Severity.WARN:
+            refused.add(day)
+    clean = [numbers for day, numbers in seen.items() if day not in refused]
+    if len(clean) < LEAST_TRAININGS:
+        return None
+    return Thresholds(shipped.rules | bounds(training_set.RULES, clean))
 
 
 def _possible(module: ModuleType, rows: sa.CTE) -> list[Rule]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expectations import customers, events, predictions, products, schema, training_set
+from expectations import customers, events, products, schema, training_set
 from expectations.measures import Day
 from expectations.rules import ROW_COUNT, Rule, Severity, profile
 from expectations.thresholds import Bound, Thresholds
@@ -25,6 +25,9 @@ WEEKS = 4
 
 LEAST_WEEKS = 2
 """With fewer of them nothing is compared."""
+
+SORT_MEMORY = "32MB"
+"""For each sort and group of a query: enough for the ids of 2 million events."""
 
 TABLES: dict[str, Any] = {"products": products, "customers": customers}
 """The shop's tables that are measured as they are today; both may be absent."""
@@ -57,7 +60,7 @@ def day_of_events(
     # Without it nobody knows which rows arrived on a day.
     dated = "occurred_at" in usable
     rows = rows_of_events(connection, definition, usable, day, day) if dated else None
-    measured = _measured(connection, "events", events.RULES, rows, findings, limits)
+    measured = of_rows(connection, "events", events.RULES, rows, findings, limits)
     return _add(measured, limits, "rows_of_weekday", usual_rows)
 
 
@@ -90,30 +93,7 @@ def table(connection: sa.Connection, suite: str, limits: Thresholds) -> Measured
     findings = schema.findings(module.TABLE, found or {}, limits.columns)
     usable = [n for n, f in findings.items() if f.fine and n in (found or {})]
     rows = module.relation(usable) if usable else None
-    return _measured(connection, suite, module.RULES, rows, findings, limits)
-
-
-def predicted(
-    connection: sa.Connection, limits: Thresholds, day: date, base_rate: float, scored: int
-) -> Measured:
-    """Measure the predictions of a day, in the transaction that writes them.
-
-    Args:
-        connection: of the pipeline.
-        limits: bounds and reference.
-        day: shop day.
-        base_rate: of the main horizon, that the pinned model was trained with.
-        scored: customers who were scored. Not all have rows: who was erased or has withdrawn
-            consent since must not keep the others' rows, or their own of before, in place.
-    """
-    rows = predictions.relation(day)
-    measured = _measured(connection, "predictions", predictions.RULES, rows, {}, limits)
-    if "rows" in measured.bounds:
-        measured.numbers["rows"] = float(scored)
-    _add(measured, limits, "rows_of_last_day", _rows_before(connection, day), scored)
-    mean = predictions.mean(Day(rows, limits.reference))
-    seen = connection.scalar(sa.select(mean).select_from(rows))
-    return _add(measured, limits, "mean_of_base_rate", base_rate, seen)
+    return of_rows(connection, suite, module.RULES, rows, findings, limits)
 
 
 def of_training(found: TrainingSet, limits: Thresholds) -> Measured:
@@ -128,23 +108,6 @@ def of_training(found: TrainingSet, limits: Thresholds) -> Measured:
         {rule.name: limits.rules[rule.name] for rule in there},
         {rule.name: rule.meaning for rule in there},
     )
-
-
-def _rows_before(connection: sa.Connection, day: date) -> int | None:
-    of = predictions.TABLE.c
-    counted = (
-        sa.select(sa.func.count())
-        .where(of.role == "champion", of.as_of_date < day)
-        .where(of.as_of_date >= day - timedelta(days=MOST_DAYS_BEFORE))
-        .group_by(of.as_of_date)
-        .order_by(of.as_of_date.desc())
-        .limit(1)
-    )
-    return connection.scalar(counted)
-
-
-MOST_DAYS_BEFORE = 7
-"""An older day of predictions says nothing of how many there should be."""
 
 
 def usual_rows(settings: Settings, day: date) -> float | None:
@@ -173,7 +136,7 @@ def types(connection: sa.Connection, of: sa.Table) -> dict[str, Any] | None:
     return {column["name"]: column["type"] for column in found}
 
 
-def _measured(
+def of_rows(
     connection: sa.Connection,
     suite: str,
     rules: Sequence[Rule],
@@ -181,6 +144,16 @@ def _measured(
     findings: Mapping[str, schema.Finding],
     limits: Thresholds,
 ) -> Measured:
+    """Measure rows by the rules that have bounds, and what became of the columns.
+
+    Args:
+        connection: that may read the rows.
+        suite: its name.
+        rules: of the suite.
+        rows: None where none can be read.
+        findings: of the columns of the contract.
+        limits: bounds and reference.
+    """
     bounds = {f"column_{name}": Bound(Severity.STOP, low=1) for name in findings}
     numbers: dict[str, float | None] = {
         f"column_{name}": float(f.fine) for name, f in findings.items()
@@ -209,20 +182,15 @@ def measure(
 ) -> dict[str, float | None]:
     """Return the number of each rule and `row_count`, from one `SELECT`."""
     query = profile(Day(rows, limits.reference), rules)
+    connection.execute(sa.text(f"SET LOCAL work_mem = '{SORT_MEMORY}'"))
     found = connection.execute(query).mappings().one()
     return {name: None if value is None else float(value) for name, value in found.items()}
 
 
-def _add(
-    measured: Measured,
-    limits: Thresholds,
-    rule: str,
-    usual: float | None,
-    value: float | None = None,
-) -> Measured:
-    """Add a number relative to its usual one: that of rows unless another value is given."""
+def _add(measured: Measured, limits: Thresholds, rule: str, usual: float | None) -> Measured:
+    """Add the number of rows relative to the usual one."""
     if usual and measured.row_count and rule in limits.rules:
-        measured.numbers[rule] = (measured.row_count if value is None else value) / usual
+        measured.numbers[rule] = measured.row_count / usual
         measured.bounds[rule] = limits.rules[rule]
         measured.meanings[rule] = ADDED[rule]
     return measured
