@@ -35,11 +35,11 @@ def options(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def source(rows: Rows) -> training.Source:
+def source(*parts: Rows) -> training.Source:
     """Return rows that are all in memory as what training reads."""
 
     def once(_epoch: int, skipped: int) -> Iterator[Rows]:
-        yield from [rows][skipped:]
+        yield from parts[skipped:]
 
     return once
 
