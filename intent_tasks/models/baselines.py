@@ -141,12 +141,11 @@ def boosted_trees(rows: Labelled, later: Labelled, seed: int, **changed: object)
 
 def centring(log_odds: Floats, outcomes: npt.NDArray[np.bool_]) -> float:
     """Return the shift of log-odds that brings their mean to what came true on a later slice."""
-    found = minimize_scalar(lambda s: log_loss(log_odds + s, outcomes), bounds=(-2, 2))
+    found = minimize_scalar(lambda s: _loss(log_odds + s, outcomes), bounds=(-2, 2))
     return float(found.x)
 
 
-def log_loss(log_odds: Floats, outcomes: npt.NDArray[np.bool_]) -> float:
-    """Return the mean log loss of log-odds, shape (n,), in nats."""
+def _loss(log_odds: Floats, outcomes: npt.NDArray[np.bool_]) -> float:
     return float((np.logaddexp(0, log_odds) - outcomes * log_odds).mean())
 
 

@@ -140,11 +140,13 @@ class Later(NamedTuple):
         logits: of the hazards, calibrated, shape (n, horizons).
         trees: probabilities of the trees at the main horizon, shape (n,).
         first: horizon of the first purchase, shape (n,).
+        customers: whose row it is, numbers from 0 on, shape (n,).
     """
 
     logits: npt.NDArray[np.float32]
     trees: Floats
     first: npt.NDArray[np.int32]
+    customers: npt.NDArray[np.int64]
 
     def probabilities(self, mix: blend.Blend | None) -> npt.NDArray[np.float64]:
         """Return what is said of them, mixed or by the network alone, shape (n, horizons)."""
@@ -194,13 +196,15 @@ def fit_network(
     training.calibrate(built, seen.logits, seen.first)
     seen = seen._replace(logits=np.asarray(built.calibration(seen.logits)))
     said, bought = network.probabilities(seen.logits)[:, blend.MAIN], seen.first <= blend.MAIN
-    share = blend.fit(said, seen.trees, bought)
+    share = blend.fit(said, seen.trees, bought, seen.customers)
     return Fitted(built, curve, seen, blend.Blend(share, known.lightgbm))
 
 
 def _later(built: Network, known: Baselines, source: training.Source) -> Later:
-    parts = [
-        (training.logits_of(built, r.encoded), known.lightgbm(r.encoded.features), r.first)
-        for r in source(0, 0)
-    ]
+    parts, customers = [], 0
+    for rows in source(0, 0):  # of other customers each
+        encoded = rows.encoded
+        said = training.logits_of(built, encoded), known.lightgbm(encoded.features)
+        parts.append((*said, rows.first, encoded.customers.astype(np.int64) + customers))
+        customers += len(encoded.events.keys)
     return Later(*(np.concatenate(values) for values in zip(*parts, strict=True)))

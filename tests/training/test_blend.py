@@ -11,13 +11,34 @@ RNG = np.random.default_rng(3)
 COUNT = 1500
 
 
-def test_the_share_that_is_found_is_no_worse_than_either_part():
+def parts(noise):
+    """Return what two say of the same rows, and what came true; the first errs by so much more."""
     truth = RNG.beta(1, 4, COUNT)
     outcomes = RNG.random(COUNT) < truth
-    a, b = (np.clip(truth * np.exp(RNG.normal(0, 0.7, COUNT)), 0.01, 0.99) for _ in range(2))
-    share = blend.fit(a, b, outcomes)
+    errors = (RNG.normal(0, 0.7 * more, COUNT) for more in (noise, 1))
+    a, b = (np.clip(truth * np.exp(error), 0.01, 0.99) for error in errors)
+    return a, b, outcomes
+
+
+def test_the_share_that_is_found_is_no_worse_than_either_part():
+    a, b, outcomes = parts(1)
+    share = blend.fit(a, b, outcomes, np.arange(COUNT))
     losses = [log_losses(p, outcomes).mean() for p in (blend.mixed(share, a, b), a, b)]
     assert losses[0] < min(losses[1:])
+
+
+def test_of_a_network_that_only_errs_nothing_is_taken():
+    a, b, outcomes = parts(4)
+    assert blend.fit(a, b, outcomes, np.arange(COUNT)) < 0.1
+
+
+def test_less_is_taken_where_the_same_rows_are_of_fewer_customers():
+    a, b, outcomes = parts(1)
+    many, few = (
+        blend.fit(*(np.repeat(v[:200], 5) for v in (a, b, outcomes)), customers)
+        for customers in (np.arange(1000), np.repeat(np.arange(200), 5))
+    )
+    assert few < many
 
 
 @pytest.fixture(scope="module")
