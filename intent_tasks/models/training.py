@@ -29,8 +29,10 @@ WEIGHT_DECAY = 1e-2
 EPOCHS, STEPS = 3, 200
 """Most passes over the training slice, more where it is small, so that they are as many steps as
 this; the step size falls to zero over all of them."""
-ROUND_STEPS = 600
-"""Least steps between two looks at the later slice, unless a pass is over before."""
+MOST_ROWS = 3_000_000
+"""Rows that all passes together need not exceed: a second look tells less than new rows."""
+ROUND_STEPS, LOOKS = 600, 8
+"""Least steps between two looks at the later slice, and about how many looks there are at most."""
 PATIENCE = 3
 """Looks at the later slice without a gain after which the best weights are taken: days repeat their
 customers, and a network that goes on learns those by heart."""
@@ -94,8 +96,14 @@ class Plan:
 
     @property
     def epochs(self) -> int:
-        """Most passes."""
-        return max(EPOCHS, STEPS // self.epoch_steps)
+        """Most passes: more where a shop is small, one where a pass is all that can be paid for."""
+        paid = min(EPOCHS, MOST_ROWS // max(self.rows, 1))
+        return max(1, paid, STEPS // self.epoch_steps)
+
+    @property
+    def round_steps(self) -> int:
+        """Least steps between two looks at the later slice, unless a pass is over before."""
+        return max(ROUND_STEPS, self.epoch_steps * self.epochs // LOOKS)
 
     @property
     def compiled(self) -> bool:
@@ -177,7 +185,7 @@ def _rounds(
                 if len(losses) % CHECKED == 1:
                     _require_number(float(losses[-1]), progress.steps + len(losses))
             progress.parts += 1
-            if len(losses) >= ROUND_STEPS:
+            if len(losses) >= plan.round_steps:
                 progress.steps += len(losses)
                 yield losses, time.monotonic() - begun
                 losses, begun = [], time.monotonic()
@@ -196,11 +204,13 @@ def _fed(
     teacher: Teacher | None = None,
 ) -> tf.data.Dataset:
     """Return batches of inputs, labels, what is taught, and weights, made ahead of their use."""
-    taught = np.zeros(len(rows.first), np.float32)
-    if teacher is not None and len(taught):
-        taught = teacher(rows.encoded.features).astype(np.float32)
+    held = [rows]  # TensorFlow never forgets a generator, so the generator must let go of the rows
 
     def made() -> Iterator[tuple[Any, ...]]:
+        rows = held.pop()
+        taught = np.zeros(len(rows.first), np.float32)
+        if teacher is not None and len(taught):
+            taught = teacher(rows.encoded.features).astype(np.float32)
         for chosen, count, inputs in batches(rows.encoded, size, batch, rng):
             weight = (np.arange(batch) < count).astype(np.float32)
             yield inputs, rows.first[chosen], taught[chosen], weight

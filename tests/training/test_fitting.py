@@ -1,5 +1,7 @@
 """What baselines are given stays bounded, and all models of a window are fitted one way."""
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 
 from intent_tasks.core.anchors import NEVER
 from intent_tasks.core.slices import Rows
-from intent_tasks.models import fitting
+from intent_tasks.models import fitting, training
+from intent_tasks.models.sizes import SIZES
 
 COUNT = 1003
 
@@ -37,3 +40,23 @@ def test_the_test_days_are_not_among_what_baselines_are_given():
         samples.add(part, rows_of([0, NEVER], 10 * n))
     given = {part: sample.labelled().features[:, 0].tolist() for part, sample in samples.of.items()}
     assert given == {"train": [0, 1], "calibrate": [10, 11]}
+
+
+def test_rows_that_were_learned_are_let_go_of():
+    """TensorFlow keeps every generator it was given: a pass over a large shop must not add up."""
+    features = np.zeros((8, 1), np.float32)
+    rows = Rows(SimpleNamespace(features=features), np.zeros(8, np.int32))
+    learned = weakref.ref(features)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "batches", lambda *_: iter([]))
+        assert list(training._fed(rows, SIZES["nano"], 8, None)) == []
+    del rows, features
+    gc.collect()
+    assert learned() is None
+
+
+def test_the_more_rows_the_fewer_passes_and_looks():
+    passes = {rows: training.Plan(rows, 1).epochs for rows in (1_000, 50_000, 1_600_000, 10**8)}
+    assert passes == {1_000: 100, 50_000: 3, 1_600_000: 1, 10**8: 1}
+    large = training.Plan(10**8, 1)
+    assert large.epoch_steps / large.round_steps <= training.LOOKS + 0.1
