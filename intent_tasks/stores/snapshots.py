@@ -342,5 +342,8 @@ def _parquet(rows: pa.Table) -> bytes:
 def replace(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees all of it or what was there before."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)  # what a full disk took of it

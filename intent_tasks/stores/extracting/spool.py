@@ -6,6 +6,7 @@ however it ends.
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -43,7 +44,9 @@ class Spool:
         trace: TracebackType | None,
     ) -> None:
         for file in self._files.values():
-            file.close()
+            # What a full disk does not take of it any more is of no use.
+            with suppress(OSError):
+                file.close()
 
     def add(self, compartments: npt.NDArray[np.int64], rows: pa.Table) -> None:
         """Put each row into its compartment.
