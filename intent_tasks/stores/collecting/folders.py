@@ -80,6 +80,7 @@ def find(url: str, options: str = "{}") -> tuple[list[File], int]:
         Refused: it may not be read.
     """
     system, root = _system(url, options)
+    system.invalidate_cache()  # what this process listed before may have changed
     try:
         found: dict[str, dict[str, Any]] = system.find(root, detail=True)
     except FileNotFoundError:

@@ -1,0 +1,68 @@
+"""Files of an object store, over its real protocol: needs the packages s3fs and moto[server]."""
+
+import json
+
+import pytest
+from pydantic import SecretStr
+
+from intent_tasks.errors import Refused
+from intent_tasks.steps import collect
+from intent_tasks.stores import postgres
+
+pytestmark = pytest.mark.database
+
+s3fs = pytest.importorskip("s3fs")
+server = pytest.importorskip("moto.server")
+
+HEADER = b"event_id,customer_id,event_type,occurred_at\n"
+LINE = b"e%d,c1,view,2026-06-30T12:00:00Z\n"
+
+
+@pytest.fixture
+def store(settings):
+    """Settings that name a bucket, and the bucket's file system."""
+    running = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    options = {
+        "key": "k",
+        "secret": "s",
+        "client_kwargs": {"endpoint_url": f"http://{host}:{port}"},
+    }
+    system = s3fs.S3FileSystem(**options, skip_instance_cache=True)
+    if not system.exists("logs"):
+        system.mkdir("logs")
+    named = {"collect_url": "s3://logs/shop", "collect_format": "native"}
+    yield (
+        settings.model_copy(update=named | {"collect_options": SecretStr(json.dumps(options))}),
+        system,
+    )
+    running.stop()
+
+
+def collected(settings):
+    """Collect, and return files and rows that were loaded, and files that were known."""
+    url, layout = settings.collect_url, settings.collect_format
+    totals = collect.collect(settings, url, layout, lambda _: None)
+    return totals.files["loaded"], totals.rows["loaded"], totals.files["known"]
+
+
+def test_a_bucket_is_collected_each_object_once_and_a_changed_one_named(store):
+    settings, system = store
+    system.pipe("logs/shop/dt=1/a.csv", HEADER + b"".join(LINE % n for n in range(5)))
+    system.pipe("logs/shop/_SUCCESS", b"")
+    assert collected(settings) == (1, 5, 0)
+    system.pipe("logs/shop/dt=2/b.csv", HEADER + b"".join(LINE % n for n in range(5, 8)))
+    assert collected(settings) == (1, 3, 1)
+    system.pipe("logs/shop/dt=1/a.csv", HEADER + LINE % 99)
+    with pytest.raises(Refused, match=r"s3://logs/shop/dt=1/a\.csv changed after 5 events"):
+        collected(settings)
+    with postgres.reading(settings.shop_owner_url) as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM shop.events").scalar() == 8
+
+
+def test_a_bucket_that_is_not_there_is_named(store):
+    settings, _ = store
+    absent = settings.model_copy(update={"collect_url": "s3://nowhere/shop"})
+    with pytest.raises(Refused, match="s3://nowhere/shop"):
+        collected(absent)
