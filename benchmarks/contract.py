@@ -2,20 +2,30 @@
 
 The events are those of a simulated shop, all moved into one day. The floor is what any check must
 do at least: read the rows of the day once and count them.
-Claim: at most 20 s for the step's measuring and judging of all suites.
-Command: `python -m benchmarks.contract [EVENTS]` (own PostgreSQL; 3 minutes)
+Claim: at most 20 s for the step `validate`, all suites with fitted thresholds, pages and all.
+Command: `python -m benchmarks.contract [EVENTS]` (own PostgreSQL; 4 minutes)
 """
 
+import contextlib
 import sys
 import time
+from collections.abc import Callable
 from datetime import date
+from typing import TypeVar
 
+import psutil
 import sqlalchemy as sa
 
 from benchmarks.corruptions import bench
+from expectations import thresholds
+from intent_tasks.errors import Refused
+from intent_tasks.local.postgres import Server
+from intent_tasks.settings import Settings
 from intent_tasks.steps import validate
 from intent_tasks.stores import postgres
-from intent_tasks.stores.contracts import fitting, measured
+from intent_tasks.stores.contracts import contract, fitting, measured
+
+T = TypeVar("T")
 
 SECONDS_ALLOWED = 20.0
 DAY = date(2026, 8, 1)
@@ -31,36 +41,72 @@ FROM shop.events, generate_series(1, 20) AS n LIMIT :events
 """
 
 
+class Clock:
+    """Seconds on the wall, and of the processors: of the server and of this process."""
+
+    def __init__(self, server: Server) -> None:
+        """Find the server's process."""
+        pid = (server.data / "postmaster.pid").read_text().split()[0]
+        self._server = psutil.Process(int(pid))
+
+    def timed(self, work: Callable[[], T]) -> tuple[T, str, float]:
+        """Return what the work returns, both in words, and the seconds on the wall."""
+        before, start = self._processor(), time.perf_counter()
+        found = work()
+        wall = time.perf_counter() - start
+        return found, f"{wall:.1f} s ({self._processor() - before:.1f} processor seconds)", wall
+
+    def _processor(self) -> float:
+        used = time.process_time()
+        for process in (self._server, *self._server.children()):
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                # Workers that have ended count among the children of the server.
+                ended = times.children_user + times.children_system
+                used += times.user + times.system + (ended if process == self._server else 0)
+        return used
+
+
 def main() -> None:
     """Print the measured seconds; fail when the claim does not hold."""
     events = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000_000
     with bench(4000) as made:
-        settings = made.settings
+        settings, clock = made.settings, Clock(made.server)
         with made.admin.begin() as connection:
             connection.execute(sa.text(CROWD), {"day": DAY, "events": events})
         with made.admin.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.execute(sa.text("VACUUM ANALYZE shop.events"))
+        rules = measured.events.RULES
         with postgres.reading(settings.shop_url) as connection:
             columns = [c.name for c in measured.events.TABLE.columns]
             rows = measured.rows_of_events(connection, settings.definition, columns, DAY, DAY)
-            start = time.perf_counter()
-            connection.execute(sa.select(sa.func.count()).select_from(rows))
-            floor = time.perf_counter() - start
             limits = fitting.Thresholds(
                 reference=fitting.reference(connection, rows, measured.events)
             )
-            start = time.perf_counter()
-            numbers = measured.measure(connection, rows, measured.events.RULES, limits)
-            every_rule = time.perf_counter() - start
+            count = sa.select(sa.func.count()).select_from(rows)
+            _, floor, _ = clock.timed(lambda: connection.execute(count))
+            numbers, every_rule, _ = clock.timed(
+                lambda: measured.measure(connection, rows, rules, limits)
+            )
         validate.run(settings, DAY)  # Great Expectations is imported once a process
-        start = time.perf_counter()
-        validate.run(settings, DAY)
-        step = time.perf_counter() - start
-    print(f"{numbers['row_count']:,.0f} events, {len(numbers) - 1} rules: {every_rule:.1f} s")
-    print(f"Reading and counting them once: {floor:.1f} s (ratio {every_rule / floor:.1f})")
-    print(f"Step validate with the shipped thresholds, pages and all: {step:.1f} s")
+        _, shipped, _ = clock.timed(lambda: validate.run(settings, DAY))
+        made.fit()
+        text = thresholds.text("", made.limits, {s: contract.meanings(s) for s in made.limits})
+        (settings.home / thresholds.FILE).write_text(text, encoding="utf-8")
+        _, fitted, seconds = clock.timed(lambda: _judged(settings))
+    print(f"{numbers['row_count']:,.0f} events")
+    print(f"Reading and counting them once: {floor}")
+    print(f"All {len(rules)} rules of events, measured: {every_rule}")
+    print(f"Step validate with the shipped thresholds, pages and all: {shipped}")
+    print(f"Step validate with fitted thresholds, all suites, pages and all: {fitted}")
     print(f"Allowed: {SECONDS_ALLOWED} s")
-    sys.exit(every_rule > SECONDS_ALLOWED)
+    sys.exit(seconds > SECONDS_ALLOWED)
+
+
+def _judged(settings: Settings) -> None:
+    """Check the day; that a crowd is no usual day and is refused does not matter here."""
+    with contextlib.suppress(Refused):
+        validate.run(settings, DAY)
 
 
 if __name__ == "__main__":

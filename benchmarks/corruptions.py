@@ -8,30 +8,27 @@ Claims: at least 95 % caught, no false alarm.
 Command: `python -m benchmarks.corruptions [CUSTOMERS [SEED]]` (own PostgreSQL; 4 minutes for 4,000)
 """
 
-import secrets
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import sqlalchemy as sa
-from pydantic import SecretStr
 
 from benchmarks import planted_predictions
 from benchmarks.planted_corruptions import CORRUPTIONS, Corruption
+from benchmarks.servers import installation
 from expectations import thresholds
 from expectations.rules import Severity
 from intent_tasks import simulator
-from intent_tasks.local import databases, ports, postgres
+from intent_tasks.local import databases
+from intent_tasks.local.postgres import Server
 from intent_tasks.settings import Settings
-from intent_tasks.stores import migrate, shop
+from intent_tasks.stores import shop
 from intent_tasks.stores.contracts import fitting, measured, predicted
 from intent_tasks.stores.contracts.contract import Measured
-from tests.conftest import FAST, settings_for
 
 FIT_DAYS = CLEAN_DAYS = 60
 WARM_UP_DAYS = 28
@@ -54,10 +51,13 @@ class Seen(NamedTuple):
 class Bench:
     """The simulated shop, and the thresholds fitted on its first days."""
 
-    def __init__(self, admin: sa.Engine, settings: Settings, config: simulator.Config) -> None:
+    def __init__(
+        self, admin: sa.Engine, settings: Settings, config: simulator.Config, server: Server
+    ) -> None:
         self.admin = admin
         self.settings = settings
         self.config = config
+        self.server = server
         self.days = [config.first_day + timedelta(days=n) for n in range(config.days)]
         self.clean_days = self.days[-CLEAN_DAYS:]
         self.fit_days = self.days[-CLEAN_DAYS - FIT_DAYS : -CLEAN_DAYS]
@@ -156,27 +156,15 @@ def bench(customers: int, seed: int = 7) -> Iterator[Bench]:
     """Make the shop in an embedded PostgreSQL of its own."""
     days = WARM_UP_DAYS + FIT_DAYS + CLEAN_DAYS
     config = simulator.Config(seed=seed, customers=customers, days=days)
-    with tempfile.TemporaryDirectory(prefix="intent-bench-") as folder:
-        Path(folder).chmod(0o755)  # the database may run under another account
-        password = SecretStr(secrets.token_urlsafe(12))
-        server = postgres.Server(Path(folder) / "postgres", ports.free_ports(1)[0], password, FAST)
-        server.start()
-        try:
-            databases.create(server, {role: role for role in databases.ROLES})
-            settings = settings_for(server, databases.SHOP, Path(folder) / "state")
-            settings.home.mkdir()
-            migrate.migrate(settings)
-            rows = shop.load(
-                settings, "simulated shop", "digest", simulator.simulate(config, 10),
-                simulator.catalogue(config), simulator.customers(config),
-            )  # fmt: skip
-            print(f"{customers:,} customers, {rows:,} events, {config.days} days")
-            engine = sa.create_engine(
-                server.url(databases.SHOP).get_secret_value(), poolclass=sa.NullPool
-            )
-            yield Bench(engine, settings, config)
-        finally:
-            server.stop()
+    with installation("contract", bucket_count=2) as (server, settings):
+        rows = shop.load(
+            settings, "simulated shop", "digest", simulator.simulate(config, 10),
+            simulator.catalogue(config), simulator.customers(config),
+        )  # fmt: skip
+        print(f"{customers:,} customers, {rows:,} events, {config.days} days")
+        url = server.url(databases.SHOP).get_secret_value()
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
+        yield Bench(engine, settings, config, server)
 
 
 def main() -> None:
