@@ -77,6 +77,23 @@ def test_great_expectations_judges_as_the_bound_says(tmp_path, value):
     assert "0 to 1" in (tmp_path / Path(judged.page)).read_text()
 
 
+def test_the_index_lists_the_newest_days_only_and_every_day_keeps_its_page(tmp_path, monkeypatch):
+    from datetime import UTC, datetime
+
+    from expectations.suite import suite
+    from intent_tasks.stores.contracts import data_docs
+
+    monkeypatch.setattr(data_docs, "MOST_LISTED", 2)
+    made, held = suite("s", {"r": Bound(Severity.STOP, 0.0, 1.0)}, {}), {"r": 0.5}
+    pages = [
+        data_docs.judge(tmp_path, made, held, f"day {n}", datetime(2026, 6, n, tzinfo=UTC)).page
+        for n in (1, 2, 3)
+    ]
+    index = (tmp_path / "data_docs" / "index.html").read_text()
+    assert [f"day {n}" in index for n in (1, 2, 3)] == [False, True, True]
+    assert all((tmp_path / page).exists() for page in pages)
+
+
 def test_a_bound_lies_outside_all_clean_days_and_one_odd_day_does_not_move_it_far():
     days = [100.0 + n % 5 for n in range(40)]
     fitted = bound(_rule(scale=Scale.RATIO, slack=0.01), days)

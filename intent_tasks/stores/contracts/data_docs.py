@@ -34,6 +34,10 @@ from intent_tasks.errors import Refused
 COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 """How much of a result is kept: a sample of the offending values would be personal data."""
 
+MOST_LISTED = 60
+"""Checks in the index, of the newest days. It is written anew each time from the results that it
+lists, so that without a limit each day would take longer than the one before."""
+
 PAGES = "data_docs"
 RESULTS = "validation_results"
 
@@ -95,7 +99,10 @@ def _context(home: Path) -> EphemeralDataContext:
             "class_name": "SiteBuilder",
             "show_how_to_buttons": False,
             "store_backend": _folder(home / PAGES),
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            "site_index_builder": {
+                "class_name": "DefaultSiteIndexBuilder",
+                "validation_results_limit": MOST_LISTED,
+            },
         }
     }
     config = DataContextConfig(
