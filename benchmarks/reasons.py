@@ -38,6 +38,13 @@ DEFINITION = Definition()
 MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
 
 
+def asked_for() -> pa.Table:
+    """Return the events of the shop that the command line names."""
+    if len(sys.argv) > 1:
+        return shops.recorded(Path(sys.argv[1]), sys.argv[2])
+    return shops.simulated(Config(customers=CUSTOMERS, seed=11))
+
+
 def sliced(events: pa.Table) -> Slices:
     """Return the slices of a shop, split as the step `window` does."""
     first, last = (pc.min_max(events["occurred_at"])[end].as_py().date() for end in ("min", "max"))
@@ -67,9 +74,7 @@ def log_odds(built: network.Network, encoded: Encoded) -> np.ndarray:
 
 def main() -> None:
     """Print the table."""
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    shop = Config(customers=CUSTOMERS, seed=11)
-    events = shops.recorded(path, sys.argv[2]) if path else shops.simulated(shop)
+    events = asked_for()
     found = sliced(events)
     built, day = trained(found), found.split["test"][-1]
     everything = history(events, found.vocabulary, DEFINITION.time_zone)

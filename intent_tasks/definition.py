@@ -24,6 +24,9 @@ ROLES = ("champion", "challenger")
 BANDS = {"hot": 4.0, "warm": 1.5, "cool": 0.5, "cold": 0.0}
 """Least lift over the realised base rate of the main horizon, hottest first."""
 
+STAGES = ("browsing", "comparing", "ready", "leaving")
+"""Where a customer stands, by what they do within the main horizon; see `core/stages.py`."""
+
 LEAST_GROUP = 10
 """Customers below which a group is not shown: it would say something about single ones.
 

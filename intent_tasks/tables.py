@@ -29,6 +29,7 @@ from intent_tasks.definition import (
     LEAST_GROUP,
     QUARANTINE_STATES,
     ROLES,
+    STAGES,
 )
 
 SHOP = "shop"
@@ -139,6 +140,11 @@ predictions = Table(
     ),
     Column("band", Text, nullable=False, comment="hot, warm, cool, cold: by lift over base rate"),
     Column(
+        "stage",
+        Text,
+        comment="browsing, comparing, ready, leaving: the likeliest; null: it was not told",
+    ),
+    Column(
         "reasons", JSONB, comment="events that moved the score most: type, product, date, effect"
     ),
     Column("reason", Text, comment="the same as a sentence"),
@@ -149,6 +155,7 @@ predictions = Table(
     Column("scored_at", Instant, nullable=False, comment="when these rows were published, UTC"),
     _one_of("role", ROLES),
     _one_of("band", tuple(BANDS)),
+    _one_of("stage", STAGES),
     _one_of("fallback_level", FALLBACK_LEVELS),
     *(
         CheckConstraint(f"probability_{h}d BETWEEN 0 AND 1", name=f"probability_{h}d_range")

@@ -14,7 +14,8 @@ from intent_tasks.core.anchors import NEVER, first_purchases
 from intent_tasks.core.encoding import Encoded, encode, join
 from intent_tasks.core.features import STATICS
 from intent_tasks.core.history import history
-from intent_tasks.core.vocabulary import Counts, Vocabulary
+from intent_tasks.core.stages import stages
+from intent_tasks.core.vocabulary import Counts, Ints, Vocabulary
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.errors import Refused
 
@@ -29,10 +30,17 @@ KEPT_BYTES = 600_000_000
 
 
 class Rows(NamedTuple):
-    """Encoded rows, and the horizon of the first purchase of each, shape (n,)."""
+    """Encoded rows with what came after them.
+
+    Args:
+        encoded: n rows.
+        first: horizon of the first purchase of each, shape (n,).
+        stage: place in `STAGES` of each, shape (n,); None: nobody asks for it.
+    """
 
     encoded: Encoded
     first: npt.NDArray[np.int32]
+    stage: Ints | None = None
 
     def purchased_within(self, horizon_days: int) -> npt.NDArray[np.bool_]:
         """Return the label of each row at a horizon, shape (n,)."""
@@ -162,11 +170,16 @@ class Slices:
         rows = {}
         for part in parts:
             encoded = [encode(everything, self.definition, day) for day in self.split[part]]
-            first = [
-                first_purchases(everything, one.customers, day, self.definition)
-                for one, day in zip(encoded, self.split[part], strict=True)
-            ]
-            rows[part] = Rows(join(encoded), np.concatenate(first))
+            first, stage = (
+                np.concatenate(
+                    [
+                        told(everything, one.customers, day, self.definition)
+                        for one, day in zip(encoded, self.split[part], strict=True)
+                    ]
+                )
+                for told in (first_purchases, stages)
+            )
+            rows[part] = Rows(join(encoded), first, stage)
         return rows
 
     def _keep(self, key: Any, make: Callable[[], Any], size: Callable[[Any], int]) -> Any:  # noqa: ANN401

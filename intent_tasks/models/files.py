@@ -73,7 +73,7 @@ def save(folder: Path, model: Model) -> None:
             booster.save_model(folder / BOOSTER.format(n))
     _write_json(folder / CONFIG, config)
     _write_json(folder / VOCABULARY, model.vocabulary)
-    weights = model.network.whole.get_weights()
+    weights = model.network.everything.get_weights()
     np.savez(folder / WEIGHTS, **{f"w{n:03d}": values for n, values in enumerate(weights)})
 
 
@@ -94,12 +94,12 @@ def load(folder: Path) -> Model:
     network = build(architecture)
     with np.load(folder / WEIGHTS, allow_pickle=False) as weights:
         values = [weights[name] for name in sorted(weights.files)]
-    if [v.shape for v in values] != [w.shape for w in network.whole.get_weights()]:
+    if [v.shape for v in values] != [w.shape for w in network.everything.get_weights()]:
         raise BadInput(
             f"The weights in {folder} are of another architecture than its {CONFIG} says. "
             "Restore the files of one version, or train anew."
         )
-    network.whole.set_weights(values)
+    network.everything.set_weights(values)
     rates, thresholds = config["base_rates"], config["thresholds"]
     return Model(architecture, vocabulary, network, rates, thresholds, _blend(folder, config))
 

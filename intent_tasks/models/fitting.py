@@ -16,7 +16,7 @@ import numpy.typing as npt
 from intent_tasks.core.features import FEATURES
 from intent_tasks.core.slices import PARTS, Rows, Survey
 from intent_tasks.definition import MAIN_HORIZON_DAYS
-from intent_tasks.models import baselines, blend, distribution, network, training
+from intent_tasks.models import baselines, blend, distribution, network, stage, training
 from intent_tasks.models.baselines import Floats, Labelled, Line, Trees
 from intent_tasks.models.network import Architecture, Network
 from intent_tasks.models.start import begin_with
@@ -194,6 +194,7 @@ def fit_network(
         curve = training.fit(built, train, later, plan, folder, say, look, known.lightgbm)
     seen = _later(built, known, later)
     training.calibrate(built, seen.logits, seen.first)
+    stage.fit(built, train)
     seen = seen._replace(logits=np.asarray(built.calibration(seen.logits)))
     said, bought = network.probabilities(seen.logits)[:, blend.MAIN], seen.first <= blend.MAIN
     share = blend.fit(said, seen.trees, bought, seen.customers)

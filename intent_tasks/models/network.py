@@ -25,7 +25,7 @@ from keras import layers, ops
 from intent_tasks.core.encoding import NUMERIC, STEP
 from intent_tasks.core.features import STATICS
 from intent_tasks.core.vocabulary import CODED, COLUMNS
-from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
+from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, STAGES
 from intent_tasks.models.encoders import ENCODERS
 from intent_tasks.models.sizes import Size
 
@@ -169,14 +169,18 @@ class Network:
         embed: inputs → vectors of the events, shape (n, L, D).
         read: vectors, place and steps → what the encoder says, shape (n, D).
         decide: that and statics → logits of the hazards, shape (n, horizons).
+        stage: what the encoder says and statics → log-odds of `STAGES`, shape (n, stages).
         whole: inputs → logits.
+        everything: inputs → logits and log-odds of the stages; holds all weights.
         size: most events and steps that it reads.
     """
 
     embed: keras.Model
     read: keras.Model
     decide: keras.Model
+    stage: keras.Model
     whole: keras.Model
+    everything: keras.Model
     size: Size
 
     @cached_property
@@ -212,12 +216,13 @@ def build(architecture: Architecture) -> Network:
     """Build the network with fresh weights."""
     inputs = _inputs()
     embed = _embed(architecture, inputs)
-    read, decide = _read(architecture), _decide(architecture)
+    read, (decide, stage) = _read(architecture), _decide(architecture)
     state = read([embed(inputs), inputs["place"], inputs["steps"]])
     logits = decide([state, inputs["statics"]])
-    return Network(
-        embed, read, decide, keras.Model(inputs, logits, name="intent"), architecture.size
-    )
+    stages = stage([state, inputs["statics"]])
+    whole = keras.Model(inputs, logits, name="intent")
+    everything = keras.Model(inputs, [logits, stages], name="everything")
+    return Network(embed, read, decide, stage, whole, everything, architecture.size)
 
 
 def _inputs() -> dict[str, Any]:
@@ -255,7 +260,7 @@ def _read(architecture: Architecture) -> keras.Model:
     return keras.Model([events, place, steps], state, name="read")
 
 
-def _decide(architecture: Architecture) -> keras.Model:
+def _decide(architecture: Architecture) -> tuple[keras.Model, keras.Model]:
     width = architecture.size.width
     state = keras.Input((width,), name="state")
     statics = keras.Input((len(STATICS),), name="past")
@@ -272,7 +277,13 @@ def _decide(architecture: Architecture) -> keras.Model:
     # A straight way from the past to the hazards: what is linear need not be learned by layers.
     straight = layers.Dense(len(HORIZONS_DAYS), use_bias=False, name="straight")(known)
     logits = layers.Add()([layers.Dense(len(HORIZONS_DAYS), name="hazard")(hidden), straight])
-    return keras.Model([state, statics], Calibration(name="calibration")(logits), name="decide")
+    decided = Calibration(name="calibration")(logits)
+    told = layers.Concatenate(name="told")([hidden, known])
+    stages = layers.Dense(len(STAGES), kernel_initializer="zeros", name="stage")(told)
+    return (
+        keras.Model([state, statics], decided, name="decide"),
+        keras.Model([state, statics], stages, name="stages"),
+    )
 
 
 def probabilities(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

@@ -37,11 +37,13 @@ class Explained(NamedTuple):
         rows: where the events are in the table they came from, strongest first, -1: there is none
             more; shape (n, MOST).
         effects: what each added to the log-odds of a purchase within the main horizon, same shape.
+        stage: the likeliest stage, places in `STAGES`, shape (n,).
     """
 
     logits: npt.NDArray[np.float32]
     rows: npt.NDArray[np.int64]
     effects: npt.NDArray[np.float32]
+    stage: npt.NDArray[np.int64]
 
 
 def explain(network: Network, encoded: Encoded) -> Explained:
@@ -51,25 +53,19 @@ def explain(network: Network, encoded: Encoded) -> Explained:
         network: trained.
         encoded: the customers.
     """
-    logits, effects = event_effects(network, encoded)
-    return Explained(logits, *_strongest(encoded, effects, network.size.events))
-
-
-def event_effects(
-    network: Network, encoded: Encoded
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """Return logits, shape (n, horizons), and what each known event did to them, shape (m,)."""
     count = len(encoded.customers)
     logits = np.empty((count, len(HORIZONS_DAYS)), np.float32)
     slopes = np.zeros((count, len(STATICS)), np.float32)
-    effects = np.zeros(len(encoded.place))
+    effects, stage = np.zeros(len(encoded.place)), np.zeros(count, np.int64)
     both = _both(network, count >= JIT_ROWS)
     for chosen, real, inputs in batches(encoded, network.size, PREDICTED):
         chosen = chosen[:real]
-        logits[chosen], slopes[chosen], read = (np.asarray(v)[:real] for v in both(inputs))
+        said = (np.asarray(values)[:real] for values in both(inputs))
+        logits[chosen], stage[chosen], slopes[chosen], read = said
         place, there = encoded.latest(chosen, read.shape[1])
         effects[place[there]] = read[there]
-    return logits, effects + without.effects(encoded.past, Slopes(slopes))
+    effects += without.effects(encoded.past, Slopes(slopes))
+    return Explained(logits, *_strongest(encoded, effects, network.size.events), stage)
 
 
 def _strongest(
@@ -97,7 +93,7 @@ def _strongest(
 
 @lru_cache(maxsize=2)
 def _both(network: Network, jit: bool) -> Callable[[Any], Any]:
-    """Return the function from inputs to logits, and the effects of features and of vectors."""
+    """Return the function from inputs to logits, stage, slopes of features, effects of vectors."""
 
     def both(inputs: Any) -> Any:  # noqa: ANN401 - tensors
         vectors, statics = network.embed(inputs, training=False), inputs["statics"]
@@ -106,9 +102,10 @@ def _both(network: Network, jit: bool) -> Callable[[Any], Any]:
             state = network.read([vectors, inputs["place"], inputs["steps"]], training=False)
             logits = network.decide([state, statics], training=False)
             log_odds = _log_odds(logits)
+        stage = tf.argmax(network.stage([state, statics], training=False), axis=1)
         by_vectors, by_statics = tape.gradient(log_odds, [vectors, statics])
         effects = tf.reduce_sum(by_vectors * vectors, axis=-1)
-        return logits, by_statics, tf.where(inputs["place"] >= 0, effects, 0.0)
+        return logits, stage, by_statics, tf.where(inputs["place"] >= 0, effects, 0.0)
 
     function: Callable[[Any], Any] = tf.function(both, jit_compile=jit, reduce_retracing=not jit)
     return function

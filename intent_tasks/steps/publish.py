@@ -27,7 +27,8 @@ _PROBABILITIES = [f"probability_{h}d" for h in HORIZONS_DAYS]
 _CREATE_SCORES = sa.text(
     "CREATE TEMPORARY TABLE new_scores (customer_key text, role text, "
     + "".join(f"{name} double precision, " for name in _PROBABILITIES)
-    + "band text, reasons text, reason text, fallback_level text, channel text) ON COMMIT DROP"
+    + "band text, stage text, reasons text, reason text, fallback_level text, channel text) "
+    + "ON COMMIT DROP"
 )
 
 
@@ -170,7 +171,7 @@ def _replace(
 
 
 def _insert(as_of_date: date, pin: Receipt) -> sa.Insert:
-    carried = ["role", *_PROBABILITIES, "band", "reason", "fallback_level", "channel"]
+    carried = ["role", *_PROBABILITIES, "band", "stage", "reason", "fallback_level", "channel"]
     selected = {
         "as_of_date": sa.literal(as_of_date, sa.Date),
         "customer_id": customer_keys.c.customer_id,

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from intent_tasks.core.encoding import Encoded, encode
 from intent_tasks.core.history import history
-from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS
+from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS, STAGES
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
@@ -100,6 +100,7 @@ def _scores(settings: Settings, as_of_date: date, pin: Receipt, events: pa.Table
             "customer_key": pa.array(everything.keys[encoded.customers].tolist(), pa.string()),
             "role": pa.array(["champion"] * count, pa.string()),
             **{f"probability_{h}d": predicted[:, n] for n, h in enumerate(HORIZONS_DAYS)},
+            "stage": pa.array([STAGES[n] for n in found.stage], pa.string()),
             "band": pa.array(bands(main, base_rate), pa.string()),
             "reasons": pa.array([json.dumps(r) for r in explained], pa.string()),
             "reason": pa.array([sentence(r) for r in explained], pa.string()),

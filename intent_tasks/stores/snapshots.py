@@ -56,6 +56,7 @@ SCORES = pa.schema(
         pa.field("role", pa.string(), nullable=False),
         *(pa.field(f"probability_{h}d", pa.float64(), nullable=False) for h in HORIZONS_DAYS),
         pa.field("band", pa.string(), nullable=False),
+        pa.field("stage", pa.string()),
         pa.field("reasons", pa.string()),
         pa.field("reason", pa.string()),
         pa.field("fallback_level", pa.string(), nullable=False),

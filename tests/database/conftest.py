@@ -72,6 +72,7 @@ def _score(key, probability):
         "role": "champion",
         **{f"probability_{h}d": probability for h in HORIZONS_DAYS},
         "band": "hot" if probability > 0.5 else "cold",
+        "stage": "ready" if probability > 0.5 else "leaving",
         "reasons": json.dumps(reasons),
         "reason": 'Said "yes", and more.',
         "fallback_level": "model",

@@ -23,10 +23,13 @@ def _rows(settings, query="SELECT * FROM intent.predictions ORDER BY customer_id
 def test_all_scores_of_all_buckets_are_published_under_the_ids_of_the_shop(scored_shop):
     receipt = publish.run(scored_shop, DAY)
     assert receipt["rows"] == receipt["scored"] == len(CUSTOMERS)
-    columns = "customer_id, probability_7d, band, reasons->0->>'product_id', reason, model_version"
+    columns = "customer_id, probability_7d, band, stage, reasons->0->>'product_id', reason"
+    columns += ", model_version"
     rows = _rows(scored_shop, f"SELECT {columns} FROM intent.latest_predictions ORDER BY 1")
     assert [row[0] for row in rows] == CUSTOMERS
-    assert {row[1:] for row in rows} == {(0.25, "cold", "p1", 'Said "yes", and more.', 1)}
+    assert {row[1:] for row in rows} == {
+        (0.25, "cold", "leaving", "p1", 'Said "yes", and more.', 1)
+    }
 
 
 def test_the_same_scores_again_change_no_byte(scored_shop):

@@ -1,0 +1,78 @@
+"""The stage is read off a trained network, and changes nothing of what it says of purchases."""
+
+import numpy as np
+import pytest
+
+from intent_tasks.core.slices import Rows
+from intent_tasks.core.stages import stages
+from intent_tasks.core.vocabulary import learn_vocabulary
+from intent_tasks.definition import STAGES
+from intent_tasks.models import files, network, reasons, stage, training
+from tests.training import test_network as shop
+
+READY = STAGES.index("ready")
+
+
+@pytest.fixture(scope="module")
+def asked():
+    """A network that learned nothing, rows with their stages, and the logits before the fit."""
+    network.deterministic(shop.SEED)
+    events = shop.simulated(900)
+    vocabulary = learn_vocabulary([events])
+    rows = shop.rows_of(events, vocabulary)
+    found = stages(rows.encoded.events, rows.encoded.customers, shop.ANCHOR, shop.DEFINITION)
+    architecture = shop.architecture_of(vocabulary, rows.encoded.statics)
+    built = network.build(architecture)
+    before = training.logits_of(built, rows.encoded)
+    rows = Rows(rows.encoded, rows.first, found)
+    stage.fit(built, shop.source(rows))
+    model = files.Model(architecture, vocabulary, built, {}, {})
+    return built, rows, before, model
+
+
+def test_stages_are_told_better_than_by_how_frequent_they_are(asked):
+    built, rows, _, _ = asked
+    said = stage.probabilities(built, rows.encoded)
+    np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)
+    frequency = np.bincount(rows.stage, minlength=len(STAGES)) / len(rows.stage)
+    np.testing.assert_allclose(said.mean(axis=0), frequency, atol=0.02)
+    told = np.log(said[np.arange(len(said)), rows.stage]).mean()
+    assert told > np.log(frequency[rows.stage]).mean() + 0.05
+    ready = rows.stage == READY
+    assert said[ready, READY].mean() > 1.5 * said[~ready, READY].mean()
+
+
+def test_the_probability_of_a_purchase_stays_as_it_was(asked):
+    built, rows, before, _ = asked
+    assert training.logits_of(built, rows.encoded).tobytes() == before.tobytes()
+
+
+def test_the_stage_that_is_published_is_the_likeliest_and_is_kept(asked, tmp_path):
+    built, rows, _, model = asked
+    likeliest = stage.probabilities(built, rows.encoded).argmax(axis=1)
+    assert (reasons.explain(built, rows.encoded).stage == likeliest).mean() > 0.999
+    files.save(tmp_path, model)
+    kept = files.load(tmp_path).network
+    assert (stage.probabilities(kept, rows.encoded).argmax(axis=1) == likeliest).mean() > 0.999
+
+
+@pytest.mark.parametrize("there", [(0,), (1, 3), (0, 1, 2, 3)])
+def test_stages_that_nobody_was_in_are_as_unlikely_as_can_be(there):
+    rng = np.random.default_rng(1)
+    found = rng.choice(there, 300).astype(np.int32)
+    told = (found[:, None] == np.arange(len(STAGES))) + rng.normal(size=(300, len(STAGES)))
+    slopes, shifts = stage.line(told.astype(np.float32), found)
+    said = np.exp(told @ slopes + shifts)
+    said /= said.sum(axis=1, keepdims=True)
+    never = sorted(set(range(len(STAGES))) - set(there))
+    assert (said[:, never] < 1e-6).all()
+    np.testing.assert_allclose(
+        said.mean(axis=0), np.bincount(found, minlength=len(STAGES)) / 300, atol=0.02
+    )
+
+
+def test_rows_without_stages_leave_the_head_as_it_is(asked):
+    _, rows, _, model = asked
+    fresh = network.build(model.architecture)
+    stage.fit(fresh, shop.source(Rows(rows.encoded, rows.first)))
+    assert not fresh.stage.get_layer("stage").get_weights()[0].any()

@@ -1,0 +1,57 @@
+"""The stage of a customer is told by what they do in the week after an anchor."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from intent_tasks.core.history import history
+from intent_tasks.core.stages import COMPARED, stages
+from intent_tasks.core.vocabulary import learn_vocabulary
+from intent_tasks.definition import MAIN_HORIZON_DAYS, STAGES, Definition
+from intent_tasks.stores.snapshots import SCHEMA
+
+ANCHOR = date(2026, 6, 10)
+END = Definition().day_end(ANCHOR)
+ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
+
+
+def event(customer, days, kind="view", product="p1", category="shoes"):
+    at = END + timedelta(days=days)
+    row = {"customer_key": customer, "event_type": kind, "product_id": product}
+    row |= {"event_id": f"{customer}{days}{product}", "category_path": category}
+    return row | {"occurred_at": at, "ingested_at": at}
+
+
+def stage_of(*rows):
+    """Return the stage of the only customer who did something before the anchor."""
+    before = [event("a", -n - 1.0) for n in range(9)]  # so that the category is known
+    table = pa.Table.from_pylist([*before, *rows], SCHEMA).sort_by(ORDER)
+    everything = history(table, learn_vocabulary([table]), "UTC")
+    place = everything.keys.tolist().index("a")
+    return STAGES[stages(everything, np.array([place]), ANCHOR, Definition())[0]]
+
+
+def test_who_does_nothing_within_the_week_was_leaving():
+    assert stage_of() == "leaving"
+    assert stage_of(event("a", MAIN_HORIZON_DAYS + 0.5, "purchase")) == "leaving"
+    assert stage_of(event("b", 1, "purchase")) == "leaving"
+
+
+def test_who_purchases_was_ready_whatever_else_they_do():
+    assert stage_of(event("a", 1, "cart"), event("a", 2, "purchase")) == "ready"
+    assert stage_of(event("a", 2, "purchase"), event("a", 3, "cart")) == "ready"
+
+
+def test_who_looks_at_several_products_of_a_category_or_carts_was_comparing():
+    looks = [event("a", 1 + n / 9, product=f"p{n}") for n in range(COMPARED)]
+    assert stage_of(*looks) == "comparing"
+    assert stage_of(event("a", 1, "cart")) == "comparing"
+
+
+def test_who_does_anything_else_was_browsing():
+    same = [event("a", 1 + n / 9) for n in range(COMPARED)]
+    scattered = [event("a", 1 + n / 9, product=f"p{n}", category=f"c{n}") for n in range(COMPARED)]
+    others = [event("b", 1 + n / 9, product=f"p{n}") for n in range(COMPARED - 1)]
+    for rows in (same, scattered, [*others, event("a", 1, product="p9")]):
+        assert stage_of(*rows) == "browsing"
