@@ -25,6 +25,7 @@ from intent_tasks.core.slices import Rows, Slices
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.models import network, training
 from intent_tasks.models.batches import BATCH, batches
+from intent_tasks.models.feeding import fed
 from intent_tasks.models.sizes import Size, size_of
 from intent_tasks.simulator import Config
 
@@ -66,10 +67,10 @@ def ours(architecture: network.Architecture, rows: Rows, jit: bool) -> Callable[
     built = network.build(architecture)
     optimizer = keras.optimizers.AdamW(1e-3)
     optimizer.build(built.whole.trainable_variables)
-    step = training._step(built, optimizer, jit)
+    step = training._step(built, optimizer, jit, training.TAUGHT)
 
     def learn() -> int:
-        for batch in training._fed(rows, architecture.size, BATCH, np.random.default_rng(7)):
+        for batch in fed(rows, architecture.size, BATCH, np.random.default_rng(7)):
             loss = step(*batch)
         float(loss)
         return len(rows.first)

@@ -136,6 +136,12 @@ class Settings(Schedule):
     false: the network alone."""
     pretrained: bool = False
     """Training begins with what `intent pretrain` learns from all events: docs/pretraining.md."""
+    mixed_precision: bool = False
+    """Layers of the network compute in bfloat16 (losses and probabilities do not): faster and half
+    the memory on a GPU, slower on most processors."""
+    deterministic_training: bool = True
+    """Training twice on the same data gives the same bytes; false: faster, most of all on a GPU,
+    and the same but for rounding."""
     seed: int = 20260101
     """Start of every random choice."""
 

@@ -185,7 +185,7 @@ def fit_network(
     Raises:
         Refused: the loss is no number any more.
     """
-    network.deterministic(plan.seed)
+    network.deterministic(plan.seed, plan.exactly)
     with distribution.strategy().scope():
         built = network.build(architecture)
         begin_with(built, known.logistic, survey.first)

@@ -60,6 +60,8 @@ class Architecture:
         vocabulary_sizes: codes of each coded column.
         static_means: of each static feature, shape (len(STATICS),).
         static_deviations: the same.
+        mixed_precision: whether layers compute in bfloat16; weights, sums, logits and losses are
+            float32 all the same.
     """
 
     encoder: str
@@ -67,6 +69,7 @@ class Architecture:
     vocabulary_sizes: dict[str, int]
     static_means: list[float]
     static_deviations: list[float]
+    mixed_precision: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -203,9 +206,17 @@ class Network:
         return found
 
 
-def deterministic(seed: int) -> None:
-    """Make the same bytes come out of the same bytes; called once, before anything is built."""
+def deterministic(seed: int, exactly: bool = True) -> None:
+    """Make the same come out of the same; called once, before anything is built.
+
+    Args:
+        seed: of all that is drawn.
+        exactly: to the last bit: sums in one order, by a fixed number of threads. Otherwise faster,
+            most of all on a GPU, and the same but for rounding.
+    """
     keras.utils.set_random_seed(seed)
+    if not exactly:
+        return
     tf.config.experimental.enable_op_determinism()
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     # One operation at a time; but whoever waits for other workers must not block the rest.
@@ -214,6 +225,19 @@ def deterministic(seed: int) -> None:
 
 def build(architecture: Architecture) -> Network:
     """Build the network with fresh weights."""
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if architecture.mixed_precision else usual)
+    try:
+        return _build(architecture)
+    finally:
+        keras.config.set_dtype_policy(usual)
+
+
+EXACT = "float32"
+"""Of the layers in which bfloat16 would lose what counts: sums of events, features and logits."""
+
+
+def _build(architecture: Architecture) -> Network:
     inputs = _inputs()
     embed = _embed(architecture, inputs)
     read, (decide, stage) = _read(architecture), _decide(architecture)
@@ -253,7 +277,9 @@ def _read(architecture: Architecture) -> keras.Model:
     events = keras.Input((None, width), name="events")
     place = keras.Input((None,), dtype="int32", name="place_of_event")
     steps = keras.Input((None, len(STEP)), name="steps_of_past")
-    days = layers.Concatenate()([DaySums(name="day_sums")(events, place, steps), steps])
+    days = layers.Concatenate()(
+        [DaySums(name="day_sums", dtype=EXACT)(events, place, steps), steps]
+    )
     days = layers.Dense(width, activation="gelu", name="step")(days)
     mask = steps[:, :, 0] > 0
     state = ENCODERS[architecture.encoder].encode(days, mask, width, depth)  # (n, D)
@@ -268,18 +294,20 @@ def _decide(architecture: Architecture) -> tuple[keras.Model, keras.Model]:
         mean=np.array(architecture.static_means),
         variance=np.array(architecture.static_deviations) ** 2,
         name="normal_past",
+        dtype=EXACT,
     )(statics)
     # What hardly varied while it was learned, such as a weekday, must not be everything later.
-    known = Forget(FORGOTTEN, name="forget")(ops.clip(known, -FAR, FAR))
+    known = Forget(FORGOTTEN, name="forget", dtype=EXACT)(ops.clip(known, -FAR, FAR))
     past = layers.Dense(width, activation="gelu", name="past_dense")(known)
     both = layers.Dropout(DROPOUT)(layers.Concatenate()([state, past]))
     hidden = layers.Dense(width, activation="gelu", name="both")(both)
     # A straight way from the past to the hazards: what is linear need not be learned by layers.
-    straight = layers.Dense(len(HORIZONS_DAYS), use_bias=False, name="straight")(known)
-    logits = layers.Add()([layers.Dense(len(HORIZONS_DAYS), name="hazard")(hidden), straight])
-    decided = Calibration(name="calibration")(logits)
-    told = layers.Concatenate(name="told")([hidden, known])
-    stages = layers.Dense(len(STAGES), kernel_initializer="zeros", name="stage")(told)
+    straight = layers.Dense(len(HORIZONS_DAYS), use_bias=False, name="straight", dtype=EXACT)(known)
+    hazards = layers.Dense(len(HORIZONS_DAYS), name="hazard", dtype=EXACT)(hidden)
+    logits = layers.Add(dtype=EXACT)([hazards, straight])
+    decided = Calibration(name="calibration", dtype=EXACT)(logits)
+    told = layers.Concatenate(name="told", dtype=EXACT)([hidden, known])
+    stages = layers.Dense(len(STAGES), kernel_initializer="zeros", name="stage", dtype=EXACT)(told)
     return (
         keras.Model([state, statics], decided, name="decide"),
         keras.Model([state, statics], stages, name="stages"),

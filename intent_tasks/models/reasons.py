@@ -104,7 +104,7 @@ def _both(network: Network, jit: bool) -> Callable[[Any], Any]:
             log_odds = _log_odds(logits)
         stage = tf.argmax(network.stage([state, statics], training=False), axis=1)
         by_vectors, by_statics = tape.gradient(log_odds, [vectors, statics])
-        effects = tf.reduce_sum(by_vectors * vectors, axis=-1)
+        effects = tf.reduce_sum(tf.cast(by_vectors * vectors, tf.float32), axis=-1)
         return logits, stage, by_statics, tf.where(inputs["place"] >= 0, effects, 0.0)
 
     function: Callable[[Any], Any] = tf.function(both, jit_compile=jit, reduce_retracing=not jit)

@@ -13,14 +13,13 @@ import numpy.typing as npt
 import tensorflow as tf
 from scipy.optimize import minimize
 
-from intent_tasks.core.encoding import NUMERIC, STEP, Encoded
-from intent_tasks.core.features import STATICS
+from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.slices import Rows
-from intent_tasks.core.vocabulary import CODED
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.models import checkpoint, distribution
 from intent_tasks.models.batches import BATCH, batches
+from intent_tasks.models.feeding import Teacher, fed
 from intent_tasks.models.network import Network, hazard_loss, taught_loss
 from intent_tasks.models.sizes import Size
 
@@ -43,9 +42,6 @@ JIT_ROWS = 60_000
 TAUGHT = 3.0
 """Weight of what a teacher says beside what came true: an outcome is mostly chance, a probability
 is not. Source: Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network"."""
-
-Teacher = Callable[[npt.NDArray[np.floating]], npt.NDArray[np.floating]]
-"""From features, shape (n, features), to probabilities at the main horizon, shape (n,)."""
 
 Source = Callable[[int, int], Iterator[Rows]]
 """Gives the parts of a slice in the order of a pass: number of the pass, parts to leave out."""
@@ -79,7 +75,10 @@ class Plan:
         rows: of the training slice.
         seed: of the order of the rows.
         learning_rate: at the start.
+        weight_decay: of AdamW.
+        batch: rows of a step.
         jit: compile by XLA; None: when there are enough rows.
+        exactly: twice the same bytes; see `network.deterministic`.
     """
 
     rows: int
@@ -88,6 +87,7 @@ class Plan:
     weight_decay: float = WEIGHT_DECAY
     batch: int = BATCH
     jit: bool | None = None
+    exactly: bool = True
 
     @property
     def epoch_steps(self) -> int:
@@ -180,8 +180,8 @@ def _rounds(
     while progress.epoch < plan.epochs:
         for rows in train(progress.epoch, progress.parts):
             rng = np.random.default_rng([plan.seed, progress.epoch, progress.parts])
-            for fed in _fed(rows, size, plan.batch, rng, teacher):
-                losses.append(step(*fed))
+            for batch in fed(rows, size, plan.batch, rng, teacher):
+                losses.append(step(*batch))
                 if len(losses) % CHECKED == 1:
                     _require_number(float(losses[-1]), progress.steps + len(losses))
             progress.parts += 1
@@ -196,45 +196,8 @@ def _rounds(
             losses, begun = [], time.monotonic()
 
 
-def _fed(
-    rows: Rows,
-    size: Size,
-    batch: int,
-    rng: np.random.Generator | None,
-    teacher: Teacher | None = None,
-) -> tf.data.Dataset:
-    """Return batches of inputs, labels, what is taught, and weights, made ahead of their use."""
-    held = [rows]  # TensorFlow never forgets a generator, so the generator must let go of the rows
-
-    def made() -> Iterator[tuple[Any, ...]]:
-        rows = held.pop()
-        taught = np.zeros(len(rows.first), np.float32)
-        if teacher is not None and len(taught):
-            taught = teacher(rows.encoded.features).astype(np.float32)
-        for chosen, count, inputs in batches(rows.encoded, size, batch, rng):
-            weight = (np.arange(batch) < count).astype(np.float32)
-            yield inputs, rows.first[chosen], taught[chosen], weight
-
-    numbers = tf.TensorSpec((batch,), tf.float32)
-    one = tf.TensorSpec((batch,), tf.int32), numbers, numbers
-    signature = (_signature(batch), *one)
-    return tf.data.Dataset.from_generator(made, output_signature=signature).prefetch(AHEAD)
-
-
 CHECKED = 50
 """Steps after which it is looked whether the loss is still a number."""
-AHEAD = 4
-"""Batches that are made before they are needed."""
-
-
-def _signature(batch: int) -> dict[str, tf.TensorSpec]:
-    return {
-        "codes": tf.TensorSpec((batch, None, len(CODED)), tf.int32),
-        "numeric": tf.TensorSpec((batch, None, len(NUMERIC)), tf.float32),
-        "place": tf.TensorSpec((batch, None), tf.int32),
-        "steps": tf.TensorSpec((batch, None, len(STEP)), tf.float32),
-        "statics": tf.TensorSpec((batch, len(STATICS)), tf.float32),
-    }
 
 
 def _step(

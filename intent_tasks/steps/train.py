@@ -187,7 +187,9 @@ def _train(
 
     size = size_of(settings.model_size, settings.model_encoder)
     sizes = vocabulary_sizes(slices.vocabulary)
-    architecture = Architecture(settings.model_encoder, size, sizes, *survey.moments())
+    architecture = Architecture(
+        settings.model_encoder, size, sizes, *survey.moments(), settings.mixed_precision
+    )
 
     def give(fresh: Network) -> None:
         if pretrained is not None:
@@ -198,7 +200,7 @@ def _train(
         known,
         {part: slices.source(part) for part in PARTS},
         survey,
-        training.Plan(survey.rows["train"], settings.seed),
+        training.Plan(survey.rows["train"], settings.seed, exactly=settings.deterministic_training),
         folder=folder / CHECKPOINT,
         say=_say,
         give=give,

@@ -1,4 +1,4 @@
-"""Two workers learn what one learns."""
+"""Two workers, or two devices of one, learn what one learns."""
 
 import json
 import os
@@ -21,11 +21,11 @@ def free_ports(count):
     return ports
 
 
-def started(config):
+def started(config, module="two_workers"):
     environment = {k: v for k, v in os.environ.items() if k != distribution.VARIABLE}
     if config:
         environment[distribution.VARIABLE] = json.dumps(config)
-    command = [sys.executable, "-m", "tests.training.two_workers"]
+    command = [sys.executable, "-m", f"tests.training.{module}"]
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -47,6 +47,13 @@ def test_two_workers_have_the_losses_of_one():
     for one in both:
         assert one["replicas"] == 2
         np.testing.assert_allclose(one["losses"], alone["losses"], rtol=1e-4)
+
+
+def test_two_devices_of_one_machine_have_the_losses_of_one():
+    both, alone = started(None, "two_devices"), started(None)
+    two, one = said(both), said(alone)
+    assert (two["replicas"], one["replicas"]) == (2, 1)
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-4)
 
 
 def test_a_cluster_that_is_not_described_is_refused(monkeypatch):

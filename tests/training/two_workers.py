@@ -1,7 +1,8 @@
 """One worker of a training on loopback; prints the loss of each look as JSON."""
 
 import json
-import sys
+
+import tensorflow as tf
 
 from intent_tasks.models import distribution, network, training
 from intent_tasks.models.sizes import Size
@@ -10,9 +11,7 @@ from tests.training import test_network as shop
 BATCH = 64
 
 
-def main() -> None:
-    network.deterministic(shop.SEED)
-    strategy = distribution.strategy()  # before anything else is done with TensorFlow
+def main(strategy: tf.distribute.Strategy) -> None:
     # What is drawn at random differs between workers; all else must not.
     network.DROPOUT = network.FORGOTTEN = 0.0
     training.EPOCHS, training.STEPS = 2, 1
@@ -30,4 +29,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    network.deterministic(shop.SEED)
+    main(distribution.strategy())  # before anything else is done with TensorFlow

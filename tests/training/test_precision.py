@@ -1,0 +1,69 @@
+"""Mixed precision and exact repetition, each switched on and off."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from intent_tasks.core.vocabulary import learn_vocabulary
+from intent_tasks.models import network, training
+from intent_tasks.models.network import Architecture
+from intent_tasks.models.sizes import Size
+from tests.training import test_network as shop
+
+SIZE = Size(16, 8, 32, 1)
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """Rows, and how a transformer for them is built in full and in mixed precision."""
+    network.deterministic(shop.SEED)
+    events = shop.simulated(400)
+    vocabulary = learn_vocabulary([events])
+    rows = shop.rows_of(events, vocabulary)
+    full = shop.architecture_of(vocabulary, rows.encoded.statics, "transformer", SIZE)
+    return rows, full, Architecture(**{**vars(full), "mixed_precision": True})
+
+
+def test_mixed_precision_says_nearly_the_same_and_keeps_what_counts_in_full(learned):
+    rows, full, mixed = learned
+    one, other = network.build(full), network.build(mixed)
+    assert keras.config.dtype_policy().name == "float32", "only this network is mixed"
+    other.everything.set_weights(one.everything.get_weights())
+    assert {w.dtype for w in other.everything.get_weights()} == {np.dtype("float32")}
+    computed = {layer.compute_dtype for layer in other.read.layers}
+    assert "bfloat16" in computed, "nothing is computed in half precision"
+    asked = rows.encoded.batch(np.arange(64), SIZE.events, SIZE.steps)
+    logits = [built.whole(asked) for built in (one, other)]
+    assert logits[1].dtype == "float32"
+    assert network.hazard_loss(rows.first[:64], logits[1]).dtype == "float32"
+    difference = np.abs(np.asarray(logits[0]) - np.asarray(logits[1]))
+    assert 0 < difference.max() < 0.05
+
+
+def test_a_network_in_mixed_precision_learns(learned):
+    rows, _, mixed = learned
+    built = network.build(mixed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "EPOCHS", 4)
+        patch.setattr(training, "STEPS", 1)
+        plan = training.Plan(len(rows.first), shop.SEED, learning_rate=1e-2, batch=50)
+        curve = training.fit(built, shop.source(rows), shop.source(rows), plan)
+    assert curve[-1]["loss"] < curve[0]["loss"]
+
+
+@pytest.mark.parametrize("exactly", [True, False])
+def test_exact_repetition_is_switched_on_and_off(monkeypatch, exactly):
+    asked = []
+    threads = tf.config.threading
+    for place, name in (
+        (tf.config.experimental, "enable_op_determinism"),
+        (threads, "set_intra_op_parallelism_threads"),
+        (threads, "set_inter_op_parallelism_threads"),
+    ):
+        monkeypatch.setattr(place, name, lambda *_, name=name: asked.append(name))
+    network.deterministic(3, exactly)
+    drawn = np.asarray(tf.random.uniform((3,)))
+    network.deterministic(3, exactly)
+    np.testing.assert_array_equal(np.asarray(tf.random.uniform((3,))), drawn)
+    assert len(asked) == (6 if exactly else 0)
