@@ -27,11 +27,11 @@ def settings_of(home):
     return Settings(**given, bucket_count=2, _env_file=None)
 
 
-def fill(home):
-    events = simulated(SHOP)
+def fill(home, shop=SHOP):
+    events = simulated(shop)
     arrived = events["ingested_at"].cast(pa.date32())
-    for n in range(SHOP.days):
-        day = SHOP.first_day + timedelta(days=n)
+    for n in range(shop.days):
+        day = shop.first_day + timedelta(days=n)
         snapshots.write_day(home, day, events.filter(pc.equal(arrived, pa.scalar(day))), 2, 0)
     return events.filter(pc.less(arrived, pa.scalar(UNTIL)))
 

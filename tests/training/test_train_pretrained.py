@@ -1,0 +1,59 @@
+"""`intent step train` with INTENT_PRETRAINED against the database: pretrained once, begun with."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from intent_tasks.core.slices import PARTS
+from intent_tasks.models import files, pretrained, pretraining, training
+from intent_tasks.simulator import Config
+from intent_tasks.steps import train
+from intent_tasks.stores import postgres
+from tests.training.test_pretrain_step import fill
+
+pytestmark = pytest.mark.database
+
+SHOP = Config(customers=120, days=80, products=100, leaves=5, last_day=date(2026, 6, 30))
+DAY = SHOP.last_day
+ANCHORS = {"train": range(34, 39), "calibrate": range(53, 56), "test": range(60, 64)}
+
+
+@pytest.fixture
+def windowed(settings, monkeypatch):
+    """Settings of a shop with snapshots and a window of training; learning is cut short."""
+    fill(settings.home, SHOP)
+    split = {
+        part: [str(SHOP.first_day + timedelta(days=n)) for n in ANCHORS[part]] for part in PARTS
+    }
+    window = {"first_day": str(SHOP.first_day), "last_day": str(DAY), "as_of_date": str(DAY)}
+    with postgres.writing(settings, "window", DAY) as connection:
+        receipt = window | {"split": split, "snapshot_digest": "of these snapshots"}
+        postgres.record(connection, "window", DAY, receipt)
+    monkeypatch.setattr(training, "EPOCHS", 1)
+    monkeypatch.setattr(training, "STEPS", 2)
+    monkeypatch.setattr(pretraining, "EPOCHS", 1)
+    return settings.model_copy(update={"pretrained": True})
+
+
+def test_training_pretrains_where_nothing_is_kept_and_begins_with_it(windowed, monkeypatch):
+    begun = []
+    give = pretrained.Pretrained.give
+
+    def seen(self, network, *more):
+        give(self, network, *more)
+        begun.append(network.read.get_weights())
+
+    monkeypatch.setattr(pretrained.Pretrained, "give", seen)
+    receipt = train.run(windowed, DAY)
+    ledger = postgres.receipt_of(windowed, "pretrain", DAY)
+    kept = pretrained.load(windowed.home / ledger["path"])
+    assert receipt["pretrained"] == ledger["digest"] == kept.digest
+    for left, right in zip(begun[0], kept.read, strict=True):
+        np.testing.assert_array_equal(left, right)
+    model = files.load(windowed.home / receipt["path"] / train.MODEL)
+    assert model.vocabulary == kept.vocabulary
+    assert postgres.receipt_of(windowed, "train", DAY) == receipt
+
+    monkeypatch.setattr(pretraining, "learn", lambda *_: pytest.fail("pretrained again"))
+    assert train.run(windowed, DAY)["digest"] == receipt["digest"], "twice the same bytes"
