@@ -15,7 +15,10 @@ from intent_tasks.models.sizes import Size
 
 BATCH = 512
 """Rows of a batch."""
-SHAPES = ((16, 4), (48, 12), (128, 32), (256, 64), (512, 90), (1024, 180), (2048, 365))
+SHAPES = (
+    *((16, 4), (32, 8), (48, 12), (64, 16), (96, 24), (128, 32), (192, 48), (256, 64)),
+    *((384, 80), (512, 90), (1024, 180), (2048, 365)),
+)
 """Events and steps that a batch is trimmed to: the first that holds all of its rows."""
 
 

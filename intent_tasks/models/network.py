@@ -108,8 +108,10 @@ class Words(layers.Layer):  # type: ignore[misc]
 
     def call(self, codes: Any) -> Any:  # noqa: ANN401 - tensors
         """Return shape (n, L, width) from codes of shape (n, L, words)."""
-        known = ops.cast(ops.not_equal(codes, 0), self.compute_dtype)
-        return ops.einsum("nlkw,nlk->nlw", self.table(codes), known)
+        vectors = ops.cast(ops.convert_to_tensor(self.table.embeddings), self.compute_dtype)
+        nothing = ops.zeros_like(vectors[:1])  # is what padding adds
+        known = ops.concatenate([nothing, vectors[1:]], axis=0)
+        return ops.sum(ops.take(known, codes, axis=0), axis=2)
 
 
 @keras.saving.register_keras_serializable("intent")
