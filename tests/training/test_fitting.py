@@ -9,7 +9,7 @@ import pytest
 
 from intent_tasks.core.anchors import NEVER
 from intent_tasks.core.slices import Rows
-from intent_tasks.models import fitting, training
+from intent_tasks.models import feeding, fitting, training
 from intent_tasks.models.sizes import SIZES
 
 COUNT = 1003
@@ -48,8 +48,8 @@ def test_rows_that_were_learned_are_let_go_of():
     rows = Rows(SimpleNamespace(features=features), np.zeros(8, np.int32))
     learned = weakref.ref(features)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "batches", lambda *_: iter([]))
-        assert list(training._fed(rows, SIZES["nano"], 8, None)) == []
+        patch.setattr(feeding, "batches", lambda *_: iter([]))
+        assert list(feeding.fed(rows, SIZES["nano"], 8, None)) == []
     del rows, features
     gc.collect()
     assert learned() is None
