@@ -27,11 +27,9 @@ INTENT_SHOP_OWNER_URL, INTENT_TIME_ZONE, INTENT_LAST_DAY (a recording is collect
 INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS. More: docs/collect.md.
 """
 
-from datetime import UTC, datetime
-
 from airflow.sdk import DAG, CronTriggerTimetable
-from intent_days import day_of_run, day_param
-from intent_step import Step, defaults
+from intent_frame import frame
+from intent_step import Step
 
 from intent_tasks.settings import Schedule
 
@@ -40,14 +38,8 @@ nightly = CronTriggerTimetable(schedule.collect_cron, timezone=schedule.time_zon
 
 with DAG(
     "intent_collect",
-    description="Land new files of events in the shop's tables.",
-    doc_md=__doc__,
     schedule=nightly if schedule.collects else None,
-    start_date=datetime(2000, 1, 1, tzinfo=UTC),
-    catchup=False,
     max_active_runs=1,
-    default_args=defaults(schedule) | {"as_of_date": day_of_run},
-    params={"as_of_date": day_param()},
-    tags=["intent"],
+    **frame(__doc__, schedule),
 ) as dag:
     Step(task_id="collect")

@@ -25,11 +25,10 @@ Settings: INTENT_DAILY_CRON, INTENT_TIME_ZONE, INTENT_LAST_DAY, INTENT_MAX_ACTIV
 once), INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
 """
 
-from datetime import UTC, datetime
-
 from airflow.sdk import DAG, chain
-from intent_days import PREDICTIONS, ShopDays, day_of_run, day_param
-from intent_step import Step, defaults
+from intent_days import PREDICTIONS, ShopDays
+from intent_frame import frame
+from intent_step import Step
 
 from intent_tasks.settings import Schedule
 
@@ -37,16 +36,9 @@ schedule = Schedule()
 
 with DAG(
     "intent_daily",
-    description="Predict, for one shop day, what every customer is about to do.",
-    doc_md=__doc__,
     schedule=ShopDays(schedule.daily_cron, schedule.time_zone, schedule.last_day),
-    # So far back that any day can be backfilled; catchup is off.
-    start_date=datetime(2000, 1, 1, tzinfo=UTC),
-    catchup=False,
     max_active_runs=schedule.max_active_runs,
-    default_args=defaults(schedule) | {"as_of_date": day_of_run},
-    params={"as_of_date": day_param()},
-    tags=["intent"],
+    **frame(__doc__, schedule),
 ) as dag:
     pin = Step(task_id="pin", over="buckets")
     validated = Step(task_id="extract") >> Step(task_id="validate")

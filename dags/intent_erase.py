@@ -26,11 +26,9 @@ Settings: INTENT_ERASE_CRON, INTENT_TIME_ZONE, INTENT_POOL, INTENT_RETRY_DELAY_S
 INTENT_STEP_TIMEOUT_SECONDS. How it works: docs/privacy.md.
 """
 
-from datetime import UTC, datetime
-
 from airflow.sdk import DAG, CronTriggerTimetable
-from intent_days import day_of_run, day_param
-from intent_step import Step, defaults
+from intent_frame import frame
+from intent_step import Step
 
 from intent_tasks.settings import Schedule
 
@@ -38,14 +36,8 @@ schedule = Schedule()
 
 with DAG(
     "intent_erase",
-    description="Erase the customers who asked for it.",
-    doc_md=__doc__,
     schedule=CronTriggerTimetable(schedule.erase_cron, timezone=schedule.time_zone),
-    start_date=datetime(2000, 1, 1, tzinfo=UTC),
-    catchup=False,
     max_active_runs=1,
-    default_args=defaults(schedule) | {"as_of_date": day_of_run},
-    params={"as_of_date": day_param()},
-    tags=["intent"],
+    **frame(__doc__, schedule),
 ) as dag:
     Step(task_id="erase")

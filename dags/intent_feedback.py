@@ -23,24 +23,17 @@ the next run does the work of the one that failed.
 Settings: INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
 """
 
-from datetime import UTC, datetime
-
 from airflow.sdk import DAG
-from intent_days import PREDICTIONS, day_param, newest_published_day
-from intent_step import Step, defaults
+from intent_days import PREDICTIONS, newest_published_day
+from intent_frame import frame
+from intent_step import Step
 
 from intent_tasks.settings import Schedule
 
 with DAG(
     "intent_feedback",
-    description="Measure what came true of earlier predictions.",
-    doc_md=__doc__,
     schedule=[PREDICTIONS],
-    start_date=datetime(2000, 1, 1, tzinfo=UTC),
-    catchup=False,
     max_active_runs=1,
-    default_args=defaults(Schedule()) | {"as_of_date": newest_published_day},
-    params={"as_of_date": day_param()},
-    tags=["intent"],
+    **frame(__doc__, Schedule(), newest_published_day),
 ) as dag:
     Step(task_id="mature") >> Step(task_id="measure")

@@ -24,11 +24,9 @@ Settings: INTENT_RETENTION_CRON, INTENT_RETENTION_DAYS, INTENT_TIME_ZONE, INTENT
 INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
 """
 
-from datetime import UTC, datetime
-
 from airflow.sdk import DAG, CronTriggerTimetable
-from intent_days import day_of_run, day_param
-from intent_step import Step, defaults
+from intent_frame import frame
+from intent_step import Step
 
 from intent_tasks.settings import Schedule
 
@@ -37,14 +35,8 @@ every_morning = CronTriggerTimetable(schedule.retention_cron, timezone=schedule.
 
 with DAG(
     "intent_retention",
-    description="Delete what is older than its limit.",
-    doc_md=__doc__,
     schedule=None if schedule.last_day else every_morning,
-    start_date=datetime(2000, 1, 1, tzinfo=UTC),
-    catchup=False,
     max_active_runs=1,
-    default_args=defaults(schedule) | {"as_of_date": day_of_run},
-    params={"as_of_date": day_param()},
-    tags=["intent"],
+    **frame(__doc__, schedule),
 ) as dag:
     Step(task_id="retain")

@@ -25,11 +25,9 @@ Settings: INTENT_WEEKLY_CRON, INTENT_TIME_ZONE, INTENT_LAST_DAY (a recording is 
 only), INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
 """
 
-from datetime import UTC, datetime
-
 from airflow.sdk import DAG, CronTriggerTimetable, chain
-from intent_days import day_of_run, day_param
-from intent_step import Step, defaults
+from intent_frame import frame
+from intent_step import Step
 
 from intent_tasks.settings import Schedule
 
@@ -38,14 +36,8 @@ weekly = CronTriggerTimetable(schedule.weekly_cron, timezone=schedule.time_zone)
 
 with DAG(
     "intent_train",
-    description="Train a new model version and hand it to the registry as challenger.",
-    doc_md=__doc__,
     schedule=None if schedule.last_day else weekly,
-    start_date=datetime(2000, 1, 1, tzinfo=UTC),
-    catchup=False,
     max_active_runs=1,
-    default_args=defaults(schedule) | {"as_of_date": day_of_run},
-    params={"as_of_date": day_param()},
-    tags=["intent"],
+    **frame(__doc__, schedule),
 ) as dag:
     chain(*[Step(task_id=s) for s in ("window", "validate", "train", "evaluate", "register")])

@@ -14,7 +14,6 @@ A step is `intent step NAME --as-of-date D`. Its exit code says what Airflow doe
 
 import json
 from collections.abc import Callable, Collection
-from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink, Context
@@ -29,18 +28,6 @@ Receipt = dict[str, Any]
 
 RECEIPT_KEY = "receipt"
 """XCom key of the receipt where the return value is the list that a mapped task runs over."""
-
-
-def defaults(schedule: Schedule) -> dict[str, Any]:
-    """Return the `default_args` of a DAG of steps: retries for exit code 75, a limit on time."""
-    return {
-        "retries": 3,
-        "retry_delay": timedelta(seconds=schedule.retry_delay_seconds),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=15),
-        "execution_timeout": timedelta(seconds=schedule.step_timeout_seconds),
-        "pool": schedule.pool,
-    }
 
 
 class Step(BaseOperator):
