@@ -35,8 +35,9 @@ ROUND_STEPS, LOOKS = 600, 8
 PATIENCE = 3
 """Looks at the later slice without a gain after which the best weights are taken: days repeat their
 customers, and a network that goes on learns those by heart."""
-JIT_ROWS = 60_000
-"""Rows from which compiling the network by XLA, once for each shape, costs less than it saves."""
+JIT_ROWS = 600_000
+"""Rows from which compiling the network by XLA, once for each shape, costs less than it saves: 37
+seconds of the processor for the shapes of `nano`, against 23 microseconds in each row learned."""
 
 
 TAUGHT = 3.0
