@@ -7,9 +7,12 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from intent_tasks.errors import IntentError
 from intent_tasks.local import configuration, postgres
@@ -112,6 +115,34 @@ class Supervisor:
         running = self._call("getPID")
         self._call("shutdown")
         wait_until(lambda: not Path(f"/proc/{running}").exists(), "the end of the servers", 60)
+
+
+def end_left_behind(installation: Installation) -> None:
+    """End the servers of a supervisord that was killed: nobody else would, and they hold the ports.
+
+    They are known by their working folder and by what supervisord calls them, or, where Airflow
+    writes its own title over that, by this title.
+    """
+    installation.postgres.stop()
+    found = [process for process in psutil.process_iter() if _is_server(process, installation.home)]
+    for process in found:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, still = psutil.wait_procs(found, timeout=10)
+    for process in still:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(still, timeout=10)
+
+
+def _is_server(process: psutil.Process, home: Path) -> bool:
+    try:
+        if Path(process.cwd()) != home.resolve():
+            return False
+        named = process.environ().get("SUPERVISOR_PROCESS_NAME") in PROGRAMS
+        return named or " ".join(process.cmdline()).split(" ")[0] == "airflow"
+    except (psutil.Error, OSError):  # another account's, or it has just ended
+        return False
 
 
 def wait_until(true: Callable[[], bool], what: str, seconds: float) -> None:

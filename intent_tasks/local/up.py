@@ -16,7 +16,13 @@ from sqlalchemy.pool import NullPool
 from intent_tasks.errors import IntentError, Refused, TemporaryFailure
 from intent_tasks.local import configuration, databases
 from intent_tasks.local.installation import Calendar, Installation
-from intent_tasks.local.supervisor import AIRFLOW, Supervisor, last_lines, wait_until
+from intent_tasks.local.supervisor import (
+    AIRFLOW,
+    Supervisor,
+    end_left_behind,
+    last_lines,
+    wait_until,
+)
 
 START_SECONDS = 180
 """Longest time a server may take to answer; on two idle cores it is about 30 s."""
@@ -107,6 +113,8 @@ def _supervised(
         known.require(calendar)
         return known, Supervisor(known)
     require_space(home)
+    if known:
+        end_left_behind(known)
     installation = Installation.prepare(home, calendar)
     if not installation.postgres_folder.is_relative_to(home):
         say(

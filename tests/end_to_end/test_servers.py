@@ -10,6 +10,7 @@ import pytest
 from intent_tasks.local import up
 from intent_tasks.local.configuration import USER
 from intent_tasks.local.supervisor import PROGRAMS, Supervisor, wait_until
+from intent_tasks.stores import postgres
 
 pytestmark = pytest.mark.end_to_end
 
@@ -76,3 +77,21 @@ def test_a_server_that_is_killed_comes_back(stack):
     wait_until(lambda: supervisor.pid("mlflow") not in (0, process.pid), "a new MLflow", 60)
     address = stack.installation.address("mlflow") + "/health"
     wait_until(lambda: up.is_ok(address), "MLflow", 120)
+
+
+def test_after_a_sudden_end_of_the_runner_and_the_database_all_start_again(stack):
+    supervisor = Supervisor(stack.installation)
+    with postgres.changing(stack.settings.shop_owner_url, "test") as connection:
+        connection.exec_driver_sql("CREATE TABLE shop.kept AS SELECT 7 AS number")
+    before = _processes(stack)
+    for pid in (supervisor.pid("postgres"), before[0].pid):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not before[0].is_running(), "the end of supervisord", 20)
+    assert any(process.is_running() for process in before), "nobody ends the others"
+    again = up.up(stack.home, None, print)
+    assert again == stack.installation, "on the same ports"
+    assert set(supervisor.states().values()) == {"RUNNING"}
+    assert not [process for process in before if process.is_running()]
+    with postgres.changing(stack.settings.shop_owner_url, "test") as connection:
+        assert connection.exec_driver_sql("SELECT number FROM shop.kept").scalar() == 7
+        connection.exec_driver_sql("DROP TABLE shop.kept")
