@@ -31,7 +31,7 @@ from scipy import sparse
 from benchmarks.shops import recorded, simulated
 from intent_tasks.core.ahead import Ahead, ahead_of, learn_products, numbers_of
 from intent_tasks.core.anchors import evenly
-from intent_tasks.core.covisits import together
+from intent_tasks.core.covisits import held
 from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.history import History, history
 from intent_tasks.core.vocabulary import learn_vocabulary
@@ -43,6 +43,8 @@ from intent_tasks.simulator import Config
 SHOP = Config(customers=2_000, products=1_000, seed=11)
 FIRST, SEED, DRAWS = 20, 7, 1000
 GAP = timedelta(days=max(HORIZONS_DAYS))
+MOST_OF_DAY = 50
+"""Products of a customer's day beyond which co-visitation does not count it."""
 ASKED = 12
 """Days that are asked about."""
 
@@ -106,12 +108,15 @@ def peers(shop: Shop, asked: Ahead) -> dict[str, Ranker]:
     known, number = shop.known
     count, customers = shop.products, len(known.keys)
     recent = known.day > known.day.max() - GAP.days
-    held = _held(known.customer, number, (customers, count))
+    whole = _held(known.customer, number, (customers, count))
     lately = _held(known.customer[recent], number[recent], (customers, count))
-    tie = held.sum(axis=0) * 1e-9
-    length = np.sqrt(np.maximum(held.sum(axis=0), 1))
-    scaled = held @ sparse.diags_array(1 / length)
-    both = together(known, number, count)
+    tie = whole.sum(axis=0) * 1e-9
+    length = np.sqrt(np.maximum(whole.sum(axis=0), 1))
+    scaled = whole @ sparse.diags_array(1 / length)
+    visits = np.unique(np.stack([known.customer, known.day]), axis=1, return_inverse=True)[1]
+    days = held(visits, number, count, MOST_OF_DAY)
+    both = (days.T @ days).tocsr()
+    both -= sparse.diags_array(both.diagonal()).tocsr()
     fading = heads.FADING ** np.arange(asked.seen.shape[1])
 
     def by(likeness: sparse.csr_array) -> Ranker:

@@ -2,8 +2,8 @@
 
 Products are ranked by a dot product of a vector of the customer and a vector of each product, so
 that a database can rank them too. The customer's vector is what the encoder says plus the sum of
-the vectors of the products seen last, later ones weighing more: what is seen together is near
-together from the start (`covisits.start_vectors`), and the encoder says in which direction to go.
+the vectors of the products seen last, later ones weighing more: what the same customers hold is
+near together from the start (`covisits.start_vectors`), and the encoder says where to go on.
 
 Sources: Jean et al. 2015, "On using very large target vocabulary", and Bengio & Senécal 2008 for
 the sampled softmax; Kabbur et al. 2013, "FISM", for sums of vectors of products.
@@ -24,7 +24,7 @@ from intent_tasks.models.network import Architecture
 
 PRODUCT_WIDTH = 64
 """Width of the vectors of products, before their bias: large enough for tens of thousands."""
-NEARNESS = 6.0
+NEARNESS = 1.5
 """What a likeness of 1 adds to a logit before anything is learned."""
 FADING = 0.85
 """Weight of a product seen, in that of the one seen after it, before anything is learned."""
@@ -51,10 +51,11 @@ class Products(layers.Layer):  # type: ignore[misc]
         each = (self.count, self.width)
         self.start = self.add_weight(shape=each, initializer=small, trainable=False, name="start")
         self.moved = self.add_weight(shape=each, initializer="zeros", name="moved")
-        # Products are ordered by frequency, and Zipf's law is the bias that this is worth.
+        # Products are ordered by frequency; of what Zipf's law says of it, a part is the bias,
+        # because what is near is frequent too.
         zipf = -np.log1p(np.arange(self.count, dtype=np.float32))
         self.bias = self.add_weight(
-            shape=(self.count,), initializer=lambda *_, **__: ops.convert_to_tensor(zipf / 2)
+            shape=(self.count,), initializer=lambda *_, **__: ops.convert_to_tensor(zipf / 4)
         )
         fading = np.log(np.expm1(NEARNESS * FADING ** np.arange(SEEN, dtype=np.float32)))
         self.fading = self.add_weight(

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import tensorflow as tf
+from scipy import sparse
 
 from intent_tasks.core.ahead import SEEN, Ahead, ahead_of, learn_products, numbers_of
 from intent_tasks.core.anchors import evenly
-from intent_tasks.core.covisits import start_vectors, together
+from intent_tasks.core.covisits import held, start_vectors
 from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.history import history
 from intent_tasks.core.vocabulary import (
@@ -294,11 +295,11 @@ def learn(
     vocabulary, products = learn_vocabulary(tables), learn_products(tables)
     train: list[tuple[Encoded, Ahead]] = []
     later: list[tuple[Encoded, Ahead]] = []
-    visits = []
+    holders = []
     for table in tables:
         everything = history(table, vocabulary, plan.definition.time_zone)
         numbers = numbers_of(table, products)
-        visits.append(together(everything, numbers, len(products)))
+        holders.append(held(everything.customer, numbers, len(products)))
         for lessons, days in ((train, train_days), (later, later_days)):
             lessons.append(ahead_of(everything, numbers, plan.definition, days))
     deterministic(plan.seed)
@@ -309,7 +310,7 @@ def learn(
         *moments(np.concatenate([encoded.statics for encoded, _ in train])),
     )
     learner = Learner(network.build(architecture), heads.build(architecture, len(products)))
-    near = start_vectors(sum(visits[1:], visits[0]), heads.PRODUCT_WIDTH, plan.seed)
+    near = start_vectors(sparse.vstack(holders), heads.PRODUCT_WIDTH, plan.seed)
     learner.heads.products.begin(near)
     curve = fit(learner, train, later, plan.seed, say)
     rows = sum(len(ahead.gap) for _, ahead in train)

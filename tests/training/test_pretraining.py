@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from intent_tasks.core.ahead import NOTHING, SEEN, ahead_of, learn_products, numbers_of
-from intent_tasks.core.covisits import start_vectors, together
+from intent_tasks.core.covisits import held, start_vectors
 from intent_tasks.core.history import history
 from intent_tasks.core.vocabulary import PAD, event_code, learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, Definition
@@ -86,8 +86,8 @@ def learned():
 
 def start_of(events, products):
     everything = history(events, learn_vocabulary([events]), "UTC")
-    both = together(everything, numbers_of(events, products), len(products))
-    return start_vectors(both, heads.PRODUCT_WIDTH, SEED)
+    holders = held(everything.customer, numbers_of(events, products), len(products))
+    return start_vectors(holders, heads.PRODUCT_WIDTH, SEED)
 
 
 def learner_of(architecture, products):
@@ -130,17 +130,21 @@ def test_seen_are_the_latest_different_products_newest_first():
     assert ahead.seen.tolist() == [newest, [3] + [NOTHING] * (SEEN - 1)]
 
 
-def test_products_of_one_day_are_near_each_other_from_the_start():
+def test_products_of_the_same_customers_are_near_each_other_from_the_start():
     events = shop(0, 80)
     products = learn_products([events])
     numbers = numbers_of(events, products)
     everything = history(events, learn_vocabulary([events]), "UTC")
-    both = together(everything, numbers, len(products))
-    assert (both.diagonal() == 0).all()
-    vectors = start_vectors(both, KINDS, SEED)
+    vectors = start_vectors(held(everything.customer, numbers, len(products)), KINDS, SEED)
     kind = np.array([name[1] for name in products])
     near, same = vectors @ vectors.T, kind[:, None] == kind
     assert near[same].min() > near[~same].max()
+
+
+def test_who_holds_more_than_a_person_chooses_tells_nothing():
+    who, numbers = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([0, 1, -1, 0, 1, 2, 2], np.int32)
+    assert held(who, numbers, 3).toarray().tolist() == [[1, 1, 0], [1, 1, 1]]
+    assert held(who, numbers, 3, most=2).toarray().tolist() == [[1, 1, 0], [0, 0, 0]]
 
 
 def test_pretraining_lowers_the_loss_of_every_head(learned):
