@@ -109,7 +109,7 @@ def _column_rules() -> list[Rule]:
         *missing_rules(events.columns),
         *(length_rule(name, STOP) for name in ("event_id", *ids)),
         *(length_rule(name, WARN) for name in texts),
-        *(variety_rule(name, STOP) for name in ids),
+        *(variety_rule(name, STOP, few=name != "session_id") for name in ids),
         *(variety_rule(name, WARN) for name in texts),
         largest_rule("customer_id", STOP),
         largest_rule("product_id", WARN),

@@ -29,12 +29,16 @@ QUANTILES = (0.1, 0.5, 0.9, 0.99)
 """Those that are measured, by one sort of a column."""
 
 
+SORTED = "sorted_once"
+"""Name of the relation of all numbers for which rows are sorted."""
+
+
 class Day:
     """The rows that are measured, and the reference beside them.
 
-    Counts and sums are one pass over the rows. What is grouped or sorted is a relation of its own,
-    made once for all rules that ask for it: PostgreSQL reads the rows again for each, in parallel,
-    which costs less than to keep 2 million of them for all.
+    Counts and sums are one pass over the rows, all that is sorted is another one, and what is
+    grouped a relation for each column. PostgreSQL reads the rows again for each, mostly with
+    several workers, which costs less than to keep 2 million of them for all.
 
     Args:
         rows: the relation, which must not be materialised.
@@ -47,7 +51,7 @@ class Day:
         self.reference = reference
         self._values: dict[str, Values] = {}
         self._groups: dict[str, Groups] = {}
-        self._quantiles: dict[str, sa.CTE] = {}
+        self._sorted: dict[str, Number] = {}
         self._cells: sa.CTE | None = None
 
     def values(self, name: str) -> "Values":
@@ -63,8 +67,9 @@ class Day:
         # Of nearly unique values a sort is faster than groups.
         column = self.c[name]
         different = sa.func.count(sa.distinct(_as_number(column)))
-        part = _part(different, sa.func.count(column))
-        return sa.select(part).select_from(self.rows).scalar_subquery()
+        label = f"{name}_variety"
+        self._sorted[label] = _part(different, sa.func.count(column))
+        return sa.select(_sorted(label, sa.Double())).scalar_subquery()
 
     def repeated(self, name: str) -> Number:
         """Return the share of rows that repeat a value of another row."""
@@ -78,13 +83,16 @@ class Day:
 
     def quantile(self, name: str, part: float) -> Number:
         """Return a quantile of the values that are not null, one of QUANTILES."""
-        if name not in self._quantiles:
-            parts = sa.cast(QUANTILES, sa.ARRAY(sa.Double))
-            found = sa.func.percentile_disc(parts).within_group(self.c[name])
-            typed = sa.type_coerce(found, sa.ARRAY(sa.Double)).label("parts")
-            self._quantiles[name] = sa.select(typed).select_from(self.rows).cte(f"{name}_quantiles")
-        place = QUANTILES.index(part) + 1
-        return sa.select(self._quantiles[name].c.parts[place]).scalar_subquery()
+        parts = sa.cast(QUANTILES, sa.ARRAY(sa.Double))
+        label = f"{name}_quantiles"
+        self._sorted[label] = sa.func.percentile_disc(parts).within_group(self.c[name])
+        parts_found = _sorted(label, sa.ARRAY(sa.Double))
+        return sa.select(parts_found[QUANTILES.index(part) + 1]).scalar_subquery()
+
+    def sorted_once(self) -> list[sa.CTE]:
+        """Return the relation of all that is sorted, one row from one pass; none: nothing is."""
+        asked = [number.label(label) for label, number in self._sorted.items()]
+        return [sa.select(*asked).select_from(self.rows).cte(SORTED)] if asked else []
 
     def deciles(self, name: str) -> list[float]:
         """Return the deciles of a column in the reference."""
@@ -149,6 +157,11 @@ def shift(column: Number, deciles: Sequence[float]) -> Number:
         for n, decile in enumerate(deciles)
     ]
     return sa.func.greatest(*parts) if parts else sa.null()
+
+
+def _sorted(label: str, kind: sa.types.TypeEngine[Any]) -> sa.ColumnClause[Any]:
+    column: sa.ColumnClause[Any] = sa.column(label, kind)
+    return sa.table(SORTED, column).c[label]
 
 
 class Groups:

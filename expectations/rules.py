@@ -69,4 +69,4 @@ def profile(day: Day, rules: Iterable[Rule]) -> sa.Select[*tuple[Any, ...]]:
     """Select one row: the number of each rule, labelled by its name, and `row_count`."""
     counted = sa.func.count().label(ROW_COUNT)
     measured = [rule.measure(day).label(rule.name) for rule in rules]
-    return sa.select(counted, *measured).select_from(day.rows)
+    return sa.select(counted, *measured).select_from(day.rows).add_cte(*day.sorted_once())

@@ -57,11 +57,12 @@ def length_rule(name: str, severity: Severity) -> Rule:
     )  # fmt: skip
 
 
-def variety_rule(name: str, severity: Severity) -> Rule:
-    """Return a rule of a text: how many different ones there are, where they are few."""
+def variety_rule(name: str, severity: Severity, few: bool = True) -> Rule:
+    """Return a rule of a text: how many different ones there are; `few` of them beside the rows."""
     meaning = f"different values of {name} per row that has one"
     return rule(
-        f"{name}_variety", severity, meaning, name, lambda t: t.groups(name).variety(),
+        f"{name}_variety", severity, meaning, name,
+        lambda t: t.groups(name).variety() if few else t.variety(name),
         scale=Scale.RATIO, slack=0.1,
     )  # fmt: skip
 
