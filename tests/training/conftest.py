@@ -1,10 +1,51 @@
-"""Threads and exact repetition are set before TensorFlow is used first, whichever test that is."""
+"""One trained network for all tests that only ask it.
 
+Threads and exact repetition are set before TensorFlow is used first, whichever test that is.
+"""
+
+from types import SimpleNamespace
+
+import pyarrow as pa
 import pytest
 
-from intent_tasks.models import network
+from intent_tasks.core.vocabulary import learn_vocabulary
+from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.models import files, network, start, training
+from tests.training.shop import (
+    CUSTOMERS,
+    SEED,
+    architecture_of,
+    counted,
+    line_of,
+    rows_of,
+    simulated,
+    source,
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _set_before_anything_is_built():
     network.deterministic(7)
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """A model with all that it was trained from; the first half trains, the second calibrates."""
+    network.deterministic(SEED)
+    events = simulated()
+    vocabulary = learn_vocabulary([events])
+    early = pa.array([key < f"c{CUSTOMERS // 2:05d}" for key in events["customer_key"].to_pylist()])
+    train = rows_of(events.filter(early), vocabulary)
+    later = rows_of(events.filter(pa.compute.invert(early)), vocabulary)
+    architecture = architecture_of(vocabulary, train.encoded.statics)
+    built = network.build(architecture)
+    start.begin_with(built, line_of(train), counted(train))
+    plan = training.Plan(len(train.first), SEED, learning_rate=1e-2, batch=50)
+    curve = training.fit(built, source(train), source(later), plan)
+    raw = training.logits_of(built, later.encoded)
+    training.calibrate(built, raw, later.first)
+    rates = {str(h): float((later.first <= n).mean()) for n, h in enumerate(HORIZONS_DAYS)}
+    model = files.Model(architecture, vocabulary, built, rates, rates)
+    return SimpleNamespace(
+        model=model, train=train, later=later, events=events, curve=curve, vocabulary=vocabulary
+    )

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.models import network, training
 from intent_tasks.models.network import Architecture
 from intent_tasks.models.sizes import Size
-from tests.training import test_network as shop
+from tests.training import shop
 
 SIZE = Size(16, 8, 32, 1)
 
@@ -18,9 +17,7 @@ SIZE = Size(16, 8, 32, 1)
 def learned():
     """Rows, and how a transformer for them is built in full and in mixed precision."""
     network.deterministic(shop.SEED)
-    events = shop.simulated(400)
-    vocabulary = learn_vocabulary([events])
-    rows = shop.rows_of(events, vocabulary)
+    rows, vocabulary = shop.rows_and_vocabulary(400)
     full = shop.architecture_of(vocabulary, rows.encoded.statics, "transformer", SIZE)
     return rows, full, Architecture(**{**vars(full), "mixed_precision": True})
 

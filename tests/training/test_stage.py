@@ -5,10 +5,9 @@ import pytest
 
 from intent_tasks.core.slices import Rows
 from intent_tasks.core.stages import stages
-from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import STAGES
 from intent_tasks.models import files, network, reasons, stage, training
-from tests.training import test_network as shop
+from tests.training import shop
 
 READY = STAGES.index("ready")
 
@@ -17,9 +16,7 @@ READY = STAGES.index("ready")
 def asked():
     """A network that learned nothing, rows with their stages, and the logits before the fit."""
     network.deterministic(shop.SEED)
-    events = shop.simulated(900)
-    vocabulary = learn_vocabulary([events])
-    rows = shop.rows_of(events, vocabulary)
+    rows, vocabulary = shop.rows_and_vocabulary(900)
     found = stages(rows.encoded.events, rows.encoded.customers, shop.ANCHOR, shop.DEFINITION)
     architecture = shop.architecture_of(vocabulary, rows.encoded.statics)
     built = network.build(architecture)

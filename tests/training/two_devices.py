@@ -5,8 +5,7 @@ import sys
 import tensorflow as tf
 
 from intent_tasks.models import network
-from tests.training import test_network as shop
-from tests.training import two_workers
+from tests.training import shop, two_workers
 
 
 def main() -> None:

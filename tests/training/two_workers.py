@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from intent_tasks.models import distribution, network, training
 from intent_tasks.models.sizes import Size
-from tests.training import test_network as shop
+from tests.training import shop
 
 BATCH = 64
 

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -112,13 +111,8 @@ class Intake:
         self._spool.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._spool.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self._spool.__exit__(*error)
 
     def add(self, block: pa.Table) -> None:
         """Judge some rows, columns of `shop.events`, and put the usable ones on the disk."""

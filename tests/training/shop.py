@@ -1,0 +1,81 @@
+"""A shop where carts tell purchases, small enough to be learned in seconds."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from intent_tasks.core.anchors import NEVER, first_purchases
+from intent_tasks.core.encoding import encode
+from intent_tasks.core.history import history
+from intent_tasks.core.slices import Rows
+from intent_tasks.core.vocabulary import learn_vocabulary, vocabulary_sizes
+from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
+from intent_tasks.models import (
+    baselines,
+    network,
+    training,
+)
+from intent_tasks.models.sizes import Size
+from intent_tasks.stores.snapshots import SCHEMA
+
+ANCHOR = date(2026, 6, 10)
+DEFINITION = Definition()
+END = DEFINITION.day_end(ANCHOR)
+CUSTOMERS, SEED = 2500, 7
+SIZE = Size(16, 8, 16, 1)
+MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
+
+
+def simulated(customers=CUSTOMERS) -> pa.Table:
+    """Return views of everybody; of 30 % also a cart in the last days, and 60 % of them buy."""
+    rng, rows = np.random.default_rng(SEED), []
+    for n in range(customers):
+        wants = rng.random() < 0.3
+        past = [("view", -d) for d in rng.uniform(0, 20, rng.integers(2, 9))]
+        past += [("cart", -rng.uniform(0, 4))] if wants else []
+        buys = rng.random() < (0.6 if wants else 0.05)
+        for kind, day in [*past, *([("purchase", rng.uniform(0, 13))] if buys else [])]:
+            at = END + timedelta(days=float(day))
+            product = f"p{rng.integers(30)}"
+            rows.append({"customer_key": f"c{n:05d}", "event_id": f"e{len(rows)}"})
+            rows[-1] |= {"event_type": kind, "product_id": product, "price": 10.0}
+            rows[-1] |= {"occurred_at": at, "ingested_at": at}
+    order = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
+    return pa.Table.from_pylist(rows, SCHEMA).sort_by(order)
+
+
+def rows_of(events, vocabulary):
+    everything = history(events, vocabulary, "UTC")
+    encoded = encode(everything, DEFINITION, ANCHOR)
+    return Rows(encoded, first_purchases(everything, encoded.customers, ANCHOR, DEFINITION))
+
+
+def rows_and_vocabulary(customers):
+    """Return the rows of a shop, and the codes of its values."""
+    events = simulated(customers)
+    vocabulary = learn_vocabulary([events])
+    return rows_of(events, vocabulary), vocabulary
+
+
+def architecture_of(vocabulary, statics, encoder="gru", size=SIZE):
+    means, deviations = statics.mean(axis=0), statics.std(axis=0) + 1e-3
+    sizes = vocabulary_sizes(vocabulary)
+    return network.Architecture(encoder, size, sizes, means.tolist(), deviations.tolist())
+
+
+def counted(rows):
+    return np.bincount(rows.first, minlength=NEVER + 1)
+
+
+def line_of(rows):
+    purchased = rows.first <= MAIN
+    return baselines.logistic(baselines.Labelled(rows.encoded.features, purchased))
+
+
+def source(*parts):
+    return lambda epoch, skipped: iter(parts[skipped:])
+
+
+def scores(model, rows):
+    return network.probabilities(training.logits_of(model.network, rows.encoded))

@@ -1,0 +1,74 @@
+"""What single events do to a score, checked by leaving them out."""
+
+import numpy as np
+import pytest
+from scipy.special import logit
+
+from intent_tasks.core import without
+from intent_tasks.core.encoding import encode
+from intent_tasks.core.vocabulary import event_code
+from intent_tasks.models import (
+    network,
+    reasons,
+    training,
+)
+from tests.training.shop import (
+    ANCHOR,
+    DEFINITION,
+    MAIN,
+    SEED,
+    scores,
+)
+
+
+def test_reasons_come_with_the_same_scores(trained):
+    found = reasons.explain(trained.model.network, trained.train.encoded)
+    expected = training.logits_of(trained.model.network, trained.train.encoded)
+    assert np.abs(found.logits - expected).max() <= 1e-5
+
+
+def test_taking_named_events_away_moves_a_score_more_than_taking_others(trained):
+    encoded = trained.train.encoded
+    named = reasons.explain(trained.model.network, encoded).rows[:, 0]
+    drawn = np.random.default_rng(SEED).integers(encoded.event_count)
+    random = encoded.events.row[encoded.place[encoded.event_end[:-1] + drawn]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(without, "effects", lambda past, slopes: 0)
+        encoder = reasons.explain(trained.model.network, encoded).rows[:, 0]
+    several = encoded.event_count > 3
+    far, near, said = (_distance(trained, several, rows) for rows in (named, random, encoder))
+    assert far > 2 * near, f"named events move the log-odds by {far:.2f}, random ones {near:.2f}"
+    assert far > said, f"those that the encoder alone names move it by {said:.2f}, not {far:.2f}"
+
+
+def test_the_effect_of_an_event_is_what_leaving_it_out_does(trained):
+    encoded = trained.train.encoded
+    found = reasons.explain(trained.model.network, encoded)
+    left = encode(encoded.events.without(found.rows[:, 0]), DEFINITION, ANCHOR)
+    kept = np.isin(encoded.customers, left.customers)
+    before = logit(scores(trained.model, trained.train)[kept, MAIN])
+    after = network.probabilities(training.logits_of(trained.model.network, left))[:, MAIN]
+    moved, said = before - logit(after), found.effects[kept, 0]
+    assert np.corrcoef(moved, said)[0, 1] > 0.9
+    assert (np.sign(moved) == np.sign(said)).mean() > 0.9
+
+
+def test_carts_raise_a_score(trained):
+    encoded = trained.train.encoded
+    found = reasons.explain(trained.model.network, encoded)
+    there = found.rows >= 0
+    assert not found.effects[~there].any(), "padding is no reason"
+    types = encoded.events.codes["event_type"][np.where(there, found.rows, 0)]
+    cart = there & (types == event_code("cart"))
+    assert cart.sum() > 100
+    assert (found.effects[cart] > 0).mean() > 0.9
+
+
+def _distance(trained, several, rows):
+    """Return by how much the log-odds move on average when some events are not known."""
+    encoded = trained.train.encoded
+    everyone = scores(trained.model, trained.train)[:, MAIN]
+    left = encode(encoded.events.without(rows), DEFINITION, ANCHOR)
+    kept = np.isin(left.customers, encoded.customers[several])
+    without = network.probabilities(training.logits_of(trained.model.network, left))[kept, MAIN]
+    return np.abs(logit(everyone[several]) - logit(without)).mean()

@@ -1,0 +1,77 @@
+"""A trained network as files: the same scores when loaded, refused when not of one model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from intent_tasks.definition import MAIN_HORIZON_DAYS
+from intent_tasks.errors import BadInput
+from intent_tasks.models import (
+    baselines,
+    blend,
+    checkpoint,
+    files,
+    network,
+    training,
+)
+from intent_tasks.models.sizes import Size
+from tests.training.shop import (
+    SEED,
+    architecture_of,
+    scores,
+)
+
+
+def test_a_kept_model_scores_the_same(trained, tmp_path):
+    files.save(tmp_path, trained.model)
+    expected = scores(trained.model, trained.train)
+    loaded = [scores(files.load(tmp_path), trained.train) for _ in range(2)]
+    assert np.abs(loaded[0] - expected).max() <= 1e-6
+    assert loaded[0].tobytes() == loaded[1].tobytes()
+    kept = files.load(tmp_path)
+    assert kept.vocabulary == trained.model.vocabulary
+    assert kept.base_rates == trained.model.base_rates
+
+
+def test_a_blend_is_kept_and_says_the_same_when_loaded(trained, tmp_path):
+    rows = trained.later
+    labelled = baselines.Labelled(rows.encoded.features, rows.purchased_within(MAIN_HORIZON_DAYS))
+    trees = baselines.boosted_trees(labelled, labelled, SEED)
+    mixed = replace(trained.model, blend=blend.Blend(0.4, trees))
+    files.save(tmp_path, mixed)
+    logits = training.logits_of(trained.model.network, rows.encoded)
+    said = files.load(tmp_path).probabilities(logits, rows.encoded)
+    np.testing.assert_array_equal(said, mixed.probabilities(logits, rows.encoded))
+    assert np.abs(said - trained.model.probabilities(logits, rows.encoded)).max() > 0.01
+    few = labelled._replace(features=labelled.features[:, :5])
+    foreign = baselines.boosted_trees(few, few, SEED).boosters[0]
+    foreign.save_model(tmp_path / files.BOOSTER.format(1))
+    with pytest.raises(BadInput, match="read other features"):
+        files.load(tmp_path)
+
+
+def test_files_that_do_not_belong_together_are_refused(trained, tmp_path):
+    files.save(tmp_path, trained.model)
+    vocabulary = tmp_path / files.VOCABULARY
+    kept = vocabulary.read_text()
+    vocabulary.write_text(kept.replace('"p7":', '"p7x": 99, "p7":'))
+    with pytest.raises(BadInput, match="is of another data set"):
+        files.load(tmp_path)
+    vocabulary.write_text(kept)
+    config = tmp_path / files.CONFIG
+    config.write_text(config.read_text().replace('"width": 16', '"width": 24'))
+    with pytest.raises(BadInput, match="another architecture"):
+        files.load(tmp_path)
+    config.write_text(config.read_text().replace('"encoder"', '"decoder"'))
+    with pytest.raises(BadInput, match="another release"):
+        files.load(tmp_path)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(trained, tmp_path):
+    statics = trained.train.encoded.statics
+    variables = trained.model.network.whole.variables
+    checkpoint.save(tmp_path, variables, [], {})
+    other = network.build(architecture_of(trained.vocabulary, statics, size=Size(16, 8, 24, 1)))
+    with pytest.raises(BadInput, match="another architecture"):
+        checkpoint.load(tmp_path, other.whole.variables)
