@@ -1,8 +1,10 @@
-"""Files of an object store, over its real protocol: needs the packages s3fs and moto[server]."""
+"""Files of an object store, over its real protocol."""
 
 import json
 
 import pytest
+import s3fs
+from moto import server
 from pydantic import SecretStr
 
 from intent_tasks.errors import Refused
@@ -10,9 +12,6 @@ from intent_tasks.steps import collect
 from intent_tasks.stores import postgres
 
 pytestmark = pytest.mark.database
-
-s3fs = pytest.importorskip("s3fs")
-server = pytest.importorskip("moto.server")
 
 HEADER = b"event_id,customer_id,event_type,occurred_at\n"
 LINE = b"e%d,c1,view,2026-06-30T12:00:00Z\n"
