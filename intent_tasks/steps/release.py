@@ -9,6 +9,7 @@ then goes to `shop.events`, where the copy finds it.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -91,12 +92,10 @@ def _read_again(
     ]
     with postgres.reading(settings.pipeline_url) as connection:
         known = collected.formats_of(connection, (row.source for row in lines))
-    formats: dict[str, mapping.Format] = {}
-    found = {}
+    load, found = cache(mapping.load), {}
     for row in lines:
         name, file_id = known.get(row.source, ("native", row.digest[: collected.ID_CHARACTERS]))
-        name = decision.layout or name
-        layout = formats.setdefault(name, formats.get(name) or mapping.load(name))
+        layout = load(decision.layout or name)
         values = corrections.typed(decision.correction)
         found[_place(row)] = read_again(row.payload, row.row_number, layout, file_id, values)
     return found
