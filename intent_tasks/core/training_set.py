@@ -81,7 +81,9 @@ class Slice:
         finite = np.isfinite(encoded.features)
         self.not_finite += int(finite.size - finite.sum())
         self.values += finite.size
-        self.largest = max(self.largest, float(np.max(np.abs(encoded.features), initial=0.0)))
+        # What is no number must not hide what is too large.
+        largest = np.fmax.reduce(np.abs(encoded.features), axis=None, initial=0.0)
+        self.largest = max(self.largest, float(largest))
         if sum(map(len, self.sample)) < MOST_SAMPLED:
             self.sample.append(encoded.features[:, _WATCHED])
 

@@ -129,12 +129,15 @@ CHANGED = {
 }
 
 
-def test_a_day_without_the_customers_who_were_hot_is_noticed(fitted_shop):
+@pytest.mark.parametrize("hot", [True, False])
+def test_a_day_without_the_customers_who_were_hot_is_noticed(fitted_shop, hot):
     with postgres.changing(fitted_shop.pipeline_url, "break") as connection:
         connection.execute(sa.text(
-            f"DELETE FROM intent.predictions WHERE as_of_date = '{DAY}' AND band = 'hot'"
+            f"DELETE FROM intent.predictions AS p WHERE as_of_date = '{DAY}' AND customer_id IN "
+            "(SELECT b.customer_id FROM intent.predictions AS b "
+            f"WHERE b.as_of_date = p.as_of_date - 1 AND (b.band = 'hot') = {hot})"
         ))  # fmt: skip
-    assert "hot_lost" in _predictions_broken(fitted_shop, DAY)
+    assert ("hot_lost" in _predictions_broken(fitted_shop, DAY)) == hot
 
 
 @pytest.mark.parametrize("rule", CHANGED)

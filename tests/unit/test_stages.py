@@ -6,13 +6,15 @@ import numpy as np
 import pyarrow as pa
 
 from intent_tasks.core.history import history
-from intent_tasks.core.stages import COMPARED, stages
+from intent_tasks.core.stages import stages
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import MAIN_HORIZON_DAYS, STAGES, Definition
 from intent_tasks.stores.snapshots import SCHEMA
 
 ANCHOR = date(2026, 6, 10)
 END = Definition().day_end(ANCHOR)
+PRODUCTS = 3
+"""Looked at in one category, by somebody who compares; of fewer nobody is said to."""
 ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
 
 
@@ -44,14 +46,15 @@ def test_who_purchases_was_ready_whatever_else_they_do():
 
 
 def test_who_looks_at_several_products_of_a_category_or_carts_was_comparing():
-    looks = [event("a", 1 + n / 9, product=f"p{n}") for n in range(COMPARED)]
+    looks = [event("a", 1 + n / 9, product=f"p{n}") for n in range(PRODUCTS)]
     assert stage_of(*looks) == "comparing"
     assert stage_of(event("a", 1, "cart")) == "comparing"
 
 
 def test_who_does_anything_else_was_browsing():
-    same = [event("a", 1 + n / 9) for n in range(COMPARED)]
-    scattered = [event("a", 1 + n / 9, product=f"p{n}", category=f"c{n}") for n in range(COMPARED)]
-    others = [event("b", 1 + n / 9, product=f"p{n}") for n in range(COMPARED - 1)]
-    for rows in (same, scattered, [*others, event("a", 1, product="p9")]):
+    same = [event("a", 1 + n / 9) for n in range(PRODUCTS)]
+    scattered = [event("a", 1 + n / 9, product=f"p{n}", category=f"c{n}") for n in range(PRODUCTS)]
+    others = [event("b", 1 + n / 9, product=f"p{n}") for n in range(PRODUCTS - 1)]
+    few = [event("a", 1 + n / 9, product=f"p{n}") for n in range(PRODUCTS - 1)]
+    for rows in (same, scattered, few, [*others, event("a", 1, product="p9")]):
         assert stage_of(*rows) == "browsing"

@@ -1,5 +1,6 @@
 """What is said of a training set: clean windows keep the shipped thresholds, broken ones do not."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -11,7 +12,7 @@ from benchmarks.shops import simulated
 from expectations import thresholds
 from expectations.training_set import RULES
 from intent_tasks.core.anchors import split_days
-from intent_tasks.core.slices import LEAST_BUYERS, Slices
+from intent_tasks.core.slices import LEAST_BUYERS, Rows, Slices
 from intent_tasks.core.training_set import TrainingSet
 from intent_tasks.definition import Definition
 from intent_tasks.simulator import Config
@@ -30,9 +31,14 @@ def events():
     return simulated(SHOP)
 
 
-def _looked_at(events):
+def _slices(events):
     slices = Slices(lambda _: events, 1, SPLIT, Definition(), 7)
     slices.learn_vocabulary()
+    return slices
+
+
+def _looked_at(events):
+    slices = _slices(events)
     found = TrainingSet({name: len(days) for name, days in SPLIT.items()})
     slices.survey(lambda part, rows: found.add(part, rows, slices.vocabulary))
     return found
@@ -93,10 +99,18 @@ def test_a_broken_window_is_noticed_by_name(events, change, rules):
 
 
 def test_a_feature_that_is_no_number_is_noticed(events):
-    found = _looked_at(events)
-    found.slices["train"].not_finite += 1
-    found.slices["test"].largest = np.inf
-    assert _broken(found) == {"features_not_finite", "features_largest"}
+    found, slices = _looked_at(events), _slices(events)
+
+    def broken(part, rows):
+        features = rows.encoded.features.copy()
+        features[3, 5], features[4, 6] = np.nan, np.inf
+        encoded = replace(rows.encoded, features=features)
+        if part == "train":
+            found.add(part, Rows(encoded, rows.first), slices.vocabulary)
+
+    slices.survey(broken)
+    assert found.slices["train"].not_finite == 2
+    assert {"features_not_finite", "features_largest"} <= _broken(found)
 
 
 def test_what_can_be_learned_from_is_said_in_one_way():
