@@ -110,7 +110,7 @@ def test_scores_on_a_full_disk_leave_those_that_were_there(
 def rows(count):
     """Return scores that do not compress."""
     keys = [hashlib.sha256(str(n).encode()).hexdigest()[:32] for n in range(count)]
-    texts = {"role": "champion", "band": "cool", "fallback_level": "model"}
+    texts = {"role": "champion", "stage": "browsing", "band": "cool", "fallback_level": "model"}
     columns = {name: pa.array([text] * count) for name, text in texts.items()}
     chances = {
         name: pa.array([int(key[:8], 16) / 2**32 for key in keys])
