@@ -47,7 +47,8 @@ def step_settings(installation: Installation) -> str:
         "INTENT_MLFLOW_PASSWORD": installation.secrets.mlflow,
         "INTENT_IDENTITY_KEY": installation.secrets.identity_key,
         "INTENT_MANIFEST_KEY": installation.secrets.manifest_key,
-        "INTENT_BUCKET_COUNT": "2",
+        # Each bucket is a process, which takes seconds to start and computes with two threads.
+        "INTENT_BUCKET_COUNT": str(max(1, (os.cpu_count() or 1) // 2)),
         "INTENT_MODEL_SIZE": "nano",
         **schedule(installation),
     }
