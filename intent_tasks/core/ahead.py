@@ -70,6 +70,14 @@ def numbers_of(events: pa.Table, products: Sequence[str]) -> Ints:
     return np.asarray(pc.fill_null(found, NOTHING).to_numpy(), np.int32)
 
 
+def kinds_of(everything: History, numbers: Ints, count: int) -> Ints:
+    """Return the code of the category of each of `count` products, PAD where no event tells it."""
+    kinds = np.full(count, PAD, np.int32)
+    some = numbers >= 0
+    np.maximum.at(kinds, numbers[some], everything.codes["category_path"][some])
+    return kinds
+
+
 def ahead_of(
     everything: History, numbers: Ints, definition: Definition, anchors: Sequence[date]
 ) -> tuple[Encoded, Ahead]:

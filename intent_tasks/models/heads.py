@@ -1,14 +1,17 @@
 """What comes next, told from what the encoder says of a past: type, category, gap, and product.
 
 Products are ranked by a dot product of a vector of the customer and a vector of each product, so
-that a database can rank them too. The customer's vector is what the encoder says plus the sum of
-the vectors of the products seen last, later ones weighing more: what the same customers hold is
-near together from the start (`covisits.start_vectors`), and the encoder says where to go on.
+that a database can rank them too. A product's vector has two parts: its own, and one that all of
+its category share, from which rare products are told. The customer's vector is what the encoder
+says plus the mean of the vectors of the products seen last, later ones weighing more, and pulled to
+nothing where few were seen. What the same customers hold is near together from the start
+(`covisits.Start`), and the encoder says where to go on.
 
 Sources: Jean et al. 2015, "On using very large target vocabulary", and Bengio & Senécal 2008 for
-the sampled softmax; Kabbur et al. 2013, "FISM", for sums of vectors of products.
+the sampled softmax; Kabbur et al. 2013, "FISM", for means of vectors of products.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,17 +22,24 @@ import tensorflow as tf
 from keras import layers, ops
 
 from intent_tasks.core.ahead import SEEN
+from intent_tasks.core.covisits import Start
+from intent_tasks.core.vocabulary import Ints
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.models.network import Architecture
 
-PRODUCT_WIDTH = 64
-"""Width of the vectors of products, before their bias: large enough for tens of thousands."""
-NEARNESS = 1.5
-"""What a likeness of 1 adds to a logit before anything is learned."""
-FADING = 0.85
+OWN_WIDTH, KIN_WIDTH = 64, 16
+"""Width of the two parts of a product's vector, before its bias: its own, large enough for tens of
+thousands, and its category's."""
+NEARNESS = {"own": 15.0, "kin": 5.0}
+"""What a likeness of 1 to all that was seen adds to a logit, before anything is learned."""
+DOUBT = 3.0
+"""Products seen that tell half of what very many would, before anything is learned."""
+FREQUENT = 0.5
+"""Power of a product's frequency that its bias begins with: what is near is frequent too."""
+FADING = 0.9
 """Weight of a product seen, in that of the one seen after it, before anything is learned."""
-SLOWLY = 0.1
-"""How fast vectors of products are learned, in that of the rest: a product is seen few times, and
+SLOWLY = 0.03
+"""How fast a product's own vector is learned, in that of the rest: a product is seen few times, and
 what is learned fast of few examples is learned by heart."""
 NEGATIVES = 1024
 """Products that the next one is told from in a step."""
@@ -39,34 +49,28 @@ NEGATIVES = 1024
 class Products(layers.Layer):  # type: ignore[misc]
     """Vectors of products, the last coordinate a bias; and the vector of a customer among them."""
 
-    def __init__(self, count: int, width: int = PRODUCT_WIDTH, **kwargs: Any) -> None:  # noqa: ANN401
-        """Set how many products there are."""
+    def __init__(self, count: int, kinds: int, **kwargs: Any) -> None:  # noqa: ANN401
+        """Set how many products and categories there are."""
         super().__init__(**kwargs)
-        self.count, self.width = count, width
-        self.tells = layers.Dense(width, kernel_initializer="zeros", name="tells")
+        self.count, self.kinds, self.width = count, kinds, OWN_WIDTH + KIN_WIDTH
+        self.tells = layers.Dense(self.width, kernel_initializer="zeros", name="tells")
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """Make the weights."""
+        own, kin = (self.count, OWN_WIDTH), (self.kinds, KIN_WIDTH)
         small = keras.initializers.RandomNormal(0.05)
-        each = (self.count, self.width)
-        self.start = self.add_weight(shape=each, initializer=small, trainable=False, name="start")
-        self.moved = self.add_weight(shape=each, initializer="zeros", name="moved")
-        # Products are ordered by frequency; of what Zipf's law says of it, a part is the bias,
-        # because what is near is frequent too.
-        zipf = -np.log1p(np.arange(self.count, dtype=np.float32))
-        self.bias = self.add_weight(
-            shape=(self.count,), initializer=lambda *_, **__: ops.convert_to_tensor(zipf / 4)
-        )
-        fading = np.log(np.expm1(NEARNESS * FADING ** np.arange(SEEN, dtype=np.float32)))
-        self.fading = self.add_weight(
-            shape=(SEEN,), initializer=lambda *_, **__: ops.convert_to_tensor(fading)
-        )
+        self.start = self.add_weight(shape=own, initializer=small, trainable=False, name="start")
+        self.moved = self.add_weight(shape=own, initializer="zeros", name="moved")
+        self.kin = self.add_weight(shape=kin, initializer=small, name="kin")
+        kind = {"shape": (self.count,), "dtype": "int32", "initializer": "zeros"}
+        self.kind = self.add_weight(trainable=False, name="kind", **kind)
+        self.bias = self.add_weight(shape=(self.count,), initializer="zeros", name="bias")
+        near = [np.log(NEARNESS[part]) for part in ("own", "kin")]
+        self.near = self.add_weight(shape=(2,), initializer=_exactly(near), name="near")
+        fading = np.append(FADING ** np.arange(SEEN), DOUBT)
+        weights = _exactly(np.log(np.expm1(fading)))
+        self.weights_of_seen = self.add_weight(shape=(SEEN + 1,), initializer=weights, name="seen")
         self.tells.build(shape)
-
-    @property
-    def vectors(self) -> Any:  # noqa: ANN401 - a tensor
-        """Vectors of products, shape (count, width): they move slowly from where they begin."""
-        return self.start + SLOWLY * self.moved
 
     def call(self, state: Any, seen: Any) -> Any:  # noqa: ANN401 - tensors
         """Return the vectors of customers, shape (n, width + 1), whose last coordinate is 1.
@@ -75,23 +79,38 @@ class Products(layers.Layer):  # type: ignore[misc]
             state: what the encoder says, shape (n, D).
             seen: numbers of the products seen last, newest first, -1 for none; (n, SEEN).
         """
-        there = ops.cast(seen >= 0, self.compute_dtype) * ops.softplus(self.fading)
-        near = ops.take(self.vectors, ops.maximum(seen, 0), axis=0)
-        vector = self.tells(state) + ops.einsum("nk,nkw->nw", there, near)
+        weights = ops.softplus(self.weights_of_seen)
+        there = ops.cast(seen >= 0, self.compute_dtype) * weights[:SEEN]
+        there = there / (weights[SEEN] + ops.sum(there, axis=1, keepdims=True))
+        near = ops.einsum("nk,nkw->nw", there, self.vectors(ops.maximum(seen, 0)))
+        vector = self.tells(state) + near
         return ops.concatenate([vector, ops.ones_like(vector[:, :1])], -1)
+
+    def vectors(self, numbers: Any) -> Any:  # noqa: ANN401 - tensors
+        """Return the vectors of some products without their bias, shape (…, width)."""
+        own = ops.take(self.start, numbers, axis=0) + SLOWLY * ops.take(self.moved, numbers, axis=0)
+        kin = ops.take(self.kin, ops.take(self.kind, numbers), axis=0)
+        near = ops.exp(self.near / 2)  # of each side of the product
+        return ops.concatenate([near[0] * own, near[1] * kin], -1)
 
     def chosen(self, numbers: Any) -> Any:  # noqa: ANN401 - tensors
         """Return the vectors of some products, shape (…, width + 1)."""
-        vectors = ops.take(self.vectors, numbers, axis=0)
-        return ops.concatenate([vectors, ops.take(self.bias, numbers)[..., None]], -1)
+        return ops.concatenate([self.vectors(numbers), ops.take(self.bias, numbers)[..., None]], -1)
 
-    def begin(self, vectors: npt.NDArray[np.floating]) -> None:
-        """Put vectors, shape (count, width), in place of what was drawn."""
-        self.start.assign(vectors)
+    def begin(self, start: Start) -> None:
+        """Put in place of what was drawn what is known before anything is learned."""
+        self.start.assign(start.own)
+        self.kin.assign(start.kin)
+        self.kind.assign(start.kind)
+        self.bias.assign(FREQUENT * start.often)
 
     def table(self) -> npt.NDArray[np.float32]:
         """Return the vectors of all products, shape (count, width + 1)."""
-        return np.concatenate([np.asarray(self.vectors), np.asarray(self.bias)[:, None]], axis=1)
+        return np.asarray(self.chosen(np.arange(self.count)))
+
+
+def _exactly(values: npt.ArrayLike) -> Callable[..., Any]:
+    return lambda *_, **__: ops.convert_to_tensor(np.asarray(values, np.float32))
 
 
 @dataclass(frozen=True)
@@ -127,9 +146,22 @@ def build(architecture: Architecture, products: int) -> Heads:
         "gap": len(HORIZONS_DAYS),
     }
     outputs = {name: layers.Dense(size, name=name)(state) for name, size in asked.items()}
-    ranking = Products(max(products, 1), name="products")
+    ranking = Products(max(products, 1), sizes["category_path"], name="products")
     ranking.build((None, width))
     return Heads(keras.Model(state, outputs, name="following"), ranking)
+
+
+def start(holders: Any, kind: Ints, architecture: Architecture, seed: int) -> Start:  # noqa: ANN401
+    """Return what is known of products before anything is learned, as wide as the heads want it.
+
+    Args:
+        holders: from `covisits.held`, of everybody.
+        kind: code of the category of each product, shape (products,).
+        architecture: of the network whose encoder the heads ask.
+        seed: of the random vectors below what is known.
+    """
+    kinds = architecture.vocabulary_sizes["category_path"]
+    return Start.of(holders, kind, kinds, (OWN_WIDTH, KIN_WIDTH), seed)
 
 
 def draw(
@@ -137,8 +169,11 @@ def draw(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """Return numbers of NEGATIVES products, and the logarithm of how often each is drawn.
 
-    Log-uniform: about as often as a product of that place in the order of frequency is seen.
+    Log-uniform: about as often as a product of that place in the order of frequency is seen. Where
+    there are no more products than that, each of them once.
     """
+    if products <= NEGATIVES:
+        return np.arange(products, dtype=np.int32), np.zeros(products, np.float32)
     high = np.log(products + 1)
     drawn = np.minimum(np.expm1(rng.random(NEGATIVES) * high), products - 1).astype(np.int32)
     share = np.log1p(1 / (drawn + 1.0)) / high

@@ -17,9 +17,16 @@ import pyarrow as pa
 import tensorflow as tf
 from scipy import sparse
 
-from intent_tasks.core.ahead import SEEN, Ahead, ahead_of, learn_products, numbers_of
+from intent_tasks.core.ahead import (
+    SEEN,
+    Ahead,
+    ahead_of,
+    kinds_of,
+    learn_products,
+    numbers_of,
+)
 from intent_tasks.core.anchors import evenly
-from intent_tasks.core.covisits import held, start_vectors
+from intent_tasks.core.covisits import held
 from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.history import history
 from intent_tasks.core.vocabulary import (
@@ -295,11 +302,12 @@ def learn(
     vocabulary, products = learn_vocabulary(tables), learn_products(tables)
     train: list[tuple[Encoded, Ahead]] = []
     later: list[tuple[Encoded, Ahead]] = []
-    holders = []
+    holders, kinds = [], np.zeros(len(products), np.int32)
     for table in tables:
         everything = history(table, vocabulary, plan.definition.time_zone)
         numbers = numbers_of(table, products)
         holders.append(held(everything.customer, numbers, len(products)))
+        kinds = np.maximum(kinds, kinds_of(everything, numbers, len(products)))
         for lessons, days in ((train, train_days), (later, later_days)):
             lessons.append(ahead_of(everything, numbers, plan.definition, days))
     deterministic(plan.seed)
@@ -310,8 +318,8 @@ def learn(
         *moments(np.concatenate([encoded.statics for encoded, _ in train])),
     )
     learner = Learner(network.build(architecture), heads.build(architecture, len(products)))
-    near = start_vectors(sparse.vstack(holders), heads.PRODUCT_WIDTH, plan.seed)
-    learner.heads.products.begin(near)
+    start = heads.start(sparse.vstack(holders), kinds, architecture, plan.seed)
+    learner.heads.products.begin(start)
     curve = fit(learner, train, later, plan.seed, say)
     rows = sum(len(ahead.gap) for _, ahead in train)
     return Learned(learner, architecture, vocabulary, products, curve, rows)

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from intent_tasks.core.ahead import NOTHING, SEEN, ahead_of, learn_products, numbers_of
-from intent_tasks.core.covisits import held, start_vectors
+from intent_tasks.core.ahead import NOTHING, SEEN, ahead_of, kinds_of, learn_products, numbers_of
+from intent_tasks.core.covisits import Start, held, start_vectors
 from intent_tasks.core.history import history
 from intent_tasks.core.vocabulary import PAD, event_code, learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, Definition
@@ -78,16 +78,18 @@ def learned():
         *pretraining.moments(train[0].statics),
     )
     learner = learner_of(architecture, len(products))
-    learner.heads.products.begin(start_of(events, products))
+    learner.heads.products.begin(start_of(events, products, architecture))
     curve = pretraining.fit(learner, [train], [asked], SEED, learning_rate=RATE)
     learned = pretraining.Learned(learner, architecture, vocabulary, products, curve, CUSTOMERS)
     return SimpleNamespace(**vars(learned), whole=learned, asked=asked, train=train)
 
 
-def start_of(events, products):
+def start_of(events, products, architecture):
     everything = history(events, learn_vocabulary([events]), "UTC")
-    holders = held(everything.customer, numbers_of(events, products), len(products))
-    return start_vectors(holders, heads.PRODUCT_WIDTH, SEED)
+    numbers = numbers_of(events, products)
+    holders = held(everything.customer, numbers, len(products))
+    kinds = kinds_of(everything, numbers, len(products))
+    return heads.start(holders, kinds, architecture, SEED)
 
 
 def learner_of(architecture, products):
@@ -166,7 +168,8 @@ def test_the_next_product_is_ranked_among_the_first(learned):
 def test_the_sampled_loss_is_the_whole_one_where_everything_is_drawn():
     products = heads.Products(30, 4)
     products.build((None, 6))
-    vectors = np.random.default_rng(SEED).normal(size=(5, 5)).astype(np.float32)
+    width = products.width + 1
+    vectors = np.random.default_rng(SEED).normal(size=(5, width)).astype(np.float32)
     seen = np.full((5, SEEN), NOTHING, np.int32)
     target = np.array([0, 3, 29, 7, NOTHING], np.int32)
     nothing = np.zeros(30, np.float32)
@@ -179,12 +182,43 @@ def test_the_sampled_loss_is_the_whole_one_where_everything_is_drawn():
 
 
 def test_products_are_drawn_as_often_as_is_said():
-    rng, count = np.random.default_rng(SEED), 50
+    rng, count = np.random.default_rng(SEED), 2000
     drawn, said = (
-        np.concatenate(e) for e in zip(*(heads.draw(rng, count) for _ in range(200)), strict=True)
+        np.concatenate(e) for e in zip(*(heads.draw(rng, count) for _ in range(400)), strict=True)
     )
-    often = np.bincount(drawn, minlength=count) / 200
-    np.testing.assert_allclose(often[drawn], np.exp(said), rtol=0.1)
+    often, expected = np.bincount(drawn, minlength=count), np.zeros(count)
+    expected[drawn] = 400 * np.exp(said)
+    alike = np.arange(0, count, 50)
+    together = [np.add.reduceat(values, alike) for values in (often, expected)]
+    np.testing.assert_allclose(*together, rtol=0.1)
+
+
+def test_few_products_are_all_told_apart_in_every_step():
+    drawn, often = heads.draw(np.random.default_rng(SEED), 50)
+    assert (drawn.tolist(), often.tolist()) == (list(range(50)), [0] * 50)
+
+
+def test_a_product_that_nobody_held_is_ranked_by_its_category():
+    who, numbers = np.repeat(np.arange(20), 2), np.tile(np.array([0, 1, 2, 3], np.int32), 10)
+    kind = np.array([2, 2, 3, 3, 2, 3], np.int32)
+    start = Start.of(held(who, numbers, 6), kind, 4, (heads.OWN_WIDTH, heads.KIN_WIDTH), SEED)
+    products = heads.Products(6, 4)
+    products.build((None, 6))
+    products.begin(start)
+    seen = np.full((2, SEEN), NOTHING, np.int32)
+    seen[:, 0] = 0, 2
+    scores = np.asarray(products(np.zeros((2, 6), np.float32), seen)) @ products.table().T
+    assert scores[0, 4] > scores[0, 5] + 0.5, "of the category of product 0, and of the other"
+    assert scores[1, 5] > scores[1, 4] + 0.5
+
+
+def test_the_more_was_seen_the_more_it_says():
+    products = heads.Products(30, 4)
+    products.build((None, 6))
+    seen = np.full((2, SEEN), NOTHING, np.int32)
+    seen[0, 0], seen[1] = 3, 3
+    once, often = np.asarray(products(np.zeros((2, 6), np.float32), seen))[:, :-1]
+    assert np.linalg.norm(once) < np.linalg.norm(often) / 2
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +260,7 @@ def test_what_does_not_belong_together_is_refused_by_name(learned, kept, tmp_pat
 
 def test_the_same_seed_gives_the_same_files(learned, kept, tmp_path):
     again = learner_of(learned.architecture, len(learned.products))
-    again.heads.products.begin(start_of(shop(0, CUSTOMERS), learned.products))
+    again.heads.products.begin(start_of(shop(0, CUSTOMERS), learned.products, learned.architecture))
     pretraining.fit(again, [learned.train], [learned.asked], SEED, learning_rate=RATE)
     pretrained.save(tmp_path, replace(learned.whole, learner=again), ANCHOR)
     assert pretrained.digest(tmp_path) == pretrained.digest(kept)
