@@ -303,8 +303,16 @@ class ArrowSession:
     ) -> pa.RecordBatchReader:
         """Stream the rows of a query; the reader is used up before the next query."""
         self._cursor.execute(literal(statement, params))
-        reader: pa.RecordBatchReader = self._cursor.fetch_record_batch()
-        return reader
+        found = self._cursor.fetch_record_batch()
+        return pa.RecordBatchReader.from_batches(found.schema, _blocks(found))
+
+
+def _blocks(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yield the blocks of a result; what ends it early comes from the server or the way to it."""
+    try:
+        yield from found
+    except (OSError, pa.ArrowException) as error:
+        raise temporary(error) from error
 
 
 @contextmanager
@@ -332,8 +340,4 @@ def arrow_session(url: SecretStr) -> Iterator[ArrowSession]:
                 f"Postgres refuses to read: {str(error).strip().splitlines()[0]}. Compare the "
                 "table with docs/tables.md, and the grants of the role with its migration."
             ) from error
-        raise temporary(error) from error
-    except OSError as error:
-        if error.errno:  # a file of ours, such as on a full disk
-            raise
         raise temporary(error) from error
