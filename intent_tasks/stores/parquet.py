@@ -60,12 +60,14 @@ class ParquetFile:
             # Also after an error, such as on a full disk: or it would be tried again at the end.
             with nullcontext() if kind is None else suppress(OSError):
                 self._writer.close()
+                self._file.close()
             if kind is None:
                 self.digest = self._sink.digest.hexdigest()
         finally:
-            self._file.close()
             if not self.digest:
                 self._path.unlink(missing_ok=True)
+                with suppress(OSError):  # what is still to be written has no room either
+                    self._file.close()
 
     def keep_as(self, path: Path) -> None:
         """Give the file its name."""

@@ -1,5 +1,7 @@
 """Snapshots come back as they were written, or are refused by name."""
 
+import resource
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -67,6 +69,22 @@ def test_events_outside_the_days_are_not_read(tmp_path):
     write(tmp_path, DAY, arrivals("old", at=NOON - timedelta(days=1)))
     write(tmp_path, NEXT, arrivals("future", at=NOON + timedelta(days=2)))
     assert read(tmp_path).num_rows == 0
+
+
+@contextmanager
+def most_bytes_of_a_file(most):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_file_whose_last_bytes_have_no_room_leaves_no_rubbish(tmp_path):
+    with most_bytes_of_a_file(100), pytest.raises(OSError, match="too large"):
+        write(tmp_path, DAY, arrivals("a", "b"))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_damaged_file_is_refused_by_name(tmp_path):
