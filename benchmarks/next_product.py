@@ -38,7 +38,7 @@ from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.history import History, history
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import HORIZONS_DAYS, Definition
-from intent_tasks.models import heads, pretraining
+from intent_tasks.models import heads, learner, pretraining
 from intent_tasks.models.sizes import SIZES
 from intent_tasks.simulator import Config, simulate
 from intent_tasks.simulator.catalogue import catalogue, stock
@@ -150,11 +150,11 @@ def _held(who: np.ndarray, number: np.ndarray, shape: tuple[int, int]) -> sparse
 def ours(shop: Shop, asked: tuple[Encoded, Ahead]) -> Ranker:
     """Learn what comes next up to the cut, and return the dot product as a ranker."""
     plan = pretraining.Plan("gru", SIZES["nano"], Definition(), shop.first, shop.cut, SEED)
-    learner = pretraining.learn(
+    ranker = pretraining.learn(
         [shop.events], plan, lambda line: print(line, file=sys.stderr)
-    ).learner
-    vectors = pretraining.customer_vectors(learner, *asked)
-    table = learner.heads.products.table()
+    ).ranker
+    vectors = learner.customer_vectors(ranker, *asked)
+    table = ranker.heads.products.table()
     return lambda rows: vectors[rows] @ table.T
 
 

@@ -93,7 +93,7 @@ def save(folder: Path, learned: Learned, learned_until: date) -> None:
         learned: what was learned.
         learned_until: last shop day of which anything was learned.
     """
-    architecture, learner = learned.architecture, learned.learner
+    architecture, learner, ranker = learned.architecture, learned.learner, learned.ranker
     config = {"architecture": architecture.as_json(), "learned_until": str(learned_until)}
     for name, content in (
         (CONFIG, config),
@@ -106,7 +106,9 @@ def save(folder: Path, learned: Learned, learned_until: date) -> None:
         "embed": learner.network.embed.get_weights(),
         "read": learner.network.read.get_weights(),
         "following": learner.heads.following.get_weights(),
-        "products": learner.heads.products.get_weights(),
+        "ranking_embed": ranker.network.embed.get_weights(),
+        "ranking_read": ranker.network.read.get_weights(),
+        "products": ranker.heads.products.get_weights(),
     }
     arrays = {f"{p}_{n:03d}": values for p, kept in parts.items() for n, values in enumerate(kept)}
     np.savez(folder / WEIGHTS, allow_pickle=False, **arrays)

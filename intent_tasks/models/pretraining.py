@@ -1,7 +1,5 @@
 """Learn to read pasts from all events of everybody: what comes next, label or not.
 
-The embedding of events and the encoder are those that `network.build` makes; they are learned with
-the heads of `heads`, kept, and training on purchases may begin with them.
 Source: Radford et al. 2018, "Improving language understanding by generative pre-training".
 """
 
@@ -18,7 +16,6 @@ import tensorflow as tf
 from scipy import sparse
 
 from intent_tasks.core.ahead import (
-    SEEN,
     Ahead,
     ahead_of,
     kinds_of,
@@ -30,40 +27,24 @@ from intent_tasks.core.covisits import held
 from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.history import history
 from intent_tasks.core.vocabulary import (
-    FIRST_CODE,
     Vocabulary,
     learn_vocabulary,
     vocabulary_sizes,
 )
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.errors import Refused
-from intent_tasks.models import heads, network
+from intent_tasks.models import heads
 from intent_tasks.models.batches import batches
-from intent_tasks.models.heads import Heads, draw, product_loss
-from intent_tasks.models.network import Architecture, Network, deterministic, hazard_loss
+from intent_tasks.models.heads import draw
+from intent_tasks.models.learner import BATCH, LOSSES, Learner
+from intent_tasks.models.network import Architecture, deterministic
 from intent_tasks.models.sizes import Size
 
-
-class Loss(NamedTuple):
-    """What an error of a head costs, and why."""
-
-    weight: float
-    reason: str
-
-
-LOSSES = {
-    "gap": Loss(1.0, "When the next visit is, is nearest to the question of the purchase."),
-    "event_type": Loss(0.5, "Carts and purchases come after other pasts than views do."),
-    "category": Loss(0.5, "Taste: weighs less than the gap because it says what, not whether."),
-    "product": Loss(0.3, "Thousands of products: a large loss, which must not drown the others."),
-}
-"""The one place that says what is learned how much."""
-
-LEARNING_RATE, WEIGHT_DECAY, BATCH = 1e-3, 1e-2, 256
+LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-2
 EPOCHS = 12
 """Most passes; the step size falls to zero over all of them."""
 PATIENCE = 2
-"""Passes without a gain on later days after which the best weights are taken."""
+"""Passes without a gain on later days, for any purpose, after which the best weights are taken."""
 LEAST_ROWS = 100
 """Pasts after which something happens, below which there is nothing to learn from."""
 
@@ -78,44 +59,36 @@ Lessons = Sequence[tuple[Encoded, Ahead]]
 """Pasts and what came next, of one bucket of customers each."""
 
 
-@dataclass(frozen=True)
-class Learner:
-    """What is learned, together.
+PURPOSES = ("total", "product")
+"""What weights are kept for, by the loss that is least: to begin training with, and to rank."""
+
+
+class Passes(NamedTuple):
+    """What passes over the past gave.
 
     Args:
-        network: its embedding of events and its encoder.
-        heads: that ask what comes next.
+        curve: what was seen after each: the mean loss of each head on later days, in nats.
+        kept: purpose → the variables of the learner after the best pass for it.
     """
 
-    network: Network
-    heads: Heads
+    curve: list[dict[str, float]]
+    kept: dict[str, list[npt.NDArray[Any]]]
 
-    @property
-    def variables(self) -> list[Any]:
-        """All that is learned."""
-        read = [*self.network.embed.trainable_variables, *self.network.read.trainable_variables]
-        return [*read, *self.heads.variables]
+    def best(self, purpose: str) -> int:
+        """Return the number of the best pass for a purpose, from 0."""
+        return int(np.argmin([round(seen[purpose], 4) for seen in self.curve]))
 
-    def state(self, inputs: Any, training: bool = False) -> Any:  # noqa: ANN401 - tensors
-        """Return what the encoder says, shape (n, D)."""
-        events = self.network.embed(inputs, training=training)
-        return self.network.read([events, inputs["place"], inputs["steps"]], training=training)
+    def add(self, seen: dict[str, float], variables: list[Any]) -> None:
+        """Keep the variables for each purpose that no pass before served so well."""
+        self.curve.append(seen)
+        for purpose in PURPOSES:
+            if self.best(purpose) == len(self.curve) - 1:
+                self.kept[purpose] = [np.asarray(variable) for variable in variables]
 
-    def losses(self, inputs: Any, told: dict[str, Any], training: bool) -> dict[str, Any]:  # noqa: ANN401
-        """Return the sum of the losses of each head over the rows it can be asked about."""
-        state = self.state(inputs, training)
-        said = self.heads.following(state, training=training)
-        vectors = self.heads.products(state, told["seen"])
-        products = product_loss(
-            self.heads.products,
-            vectors,
-            *(told[name] for name in ("seen", "product", "drawn", "often")),
-        )
-        each = {"gap": hazard_loss(told["gap"], said["gap"]), "product": products}
-        for name in ("event_type", "category"):
-            wrong = tf.nn.sparse_softmax_cross_entropy_with_logits(told[name], said[name])
-            each[name] = tf.where(told[name] >= FIRST_CODE, wrong, 0.0)
-        return {name: tf.reduce_sum(loss * told["real"]) for name, loss in each.items()}
+    def give(self, learner: Learner, purpose: str) -> None:
+        """Let a learner go on from what was kept for a purpose."""
+        for variable, values in zip(learner.variables, self.kept[purpose], strict=True):
+            variable.assign(values)
 
 
 def fit(
@@ -125,10 +98,12 @@ def fit(
     seed: int,
     say: Callable[[str], None] = lambda _: None,
     learning_rate: float = LEARNING_RATE,
-) -> list[dict[str, float]]:
+) -> "Passes":
     """Learn what comes next, and keep the weights that say most of later days.
 
-    Returns what was seen after each pass: the mean loss of each head on the later days, in nats.
+    The learner ends with those of the pass whose losses are least in all, from which training goes
+    on. Products gain when the other heads have begun to learn by heart, or the other way round: the
+    weights of the pass that ranks products best are kept beside them.
 
     Args:
         learner: with fresh weights; changed in place.
@@ -152,26 +127,19 @@ def fit(
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, clipnorm=1.0)
     optimizer.build(learner.variables)
     step, look = _step(learner, optimizer), tf.function(learner.losses, reduce_retracing=True)
-    curve: list[dict[str, float]] = []
-    best, kept = float("inf"), [np.asarray(v) for v in learner.variables]
-    without_gain = 0
+    passes = Passes([], {name: [np.asarray(v) for v in learner.variables] for name in PURPOSES})
     for epoch in range(EPOCHS):
         for inputs, told in _fed(learner, train, np.random.default_rng([seed, epoch])):
             loss = step(inputs, told)
-        curve.append(_seen(learner, later, look, seed))
-        if not np.isfinite(curve[-1]["total"] + float(loss)):
+        seen = _seen(learner, later, look, seed)
+        if not np.isfinite(seen["total"] + float(loss)):
             raise Refused("The loss of pretraining is no number any more: look for absurd prices.")
-        say(f"pass {epoch + 1} of at most {EPOCHS}: " + _line(curve[-1]))
-        if curve[-1]["total"] < best - 1e-4:
-            best, without_gain = curve[-1]["total"], 0
-            kept = [np.asarray(v) for v in learner.variables]
-        else:
-            without_gain += 1
-        if without_gain >= PATIENCE:
+        say(f"pass {epoch + 1} of at most {EPOCHS}: " + _line(seen))
+        passes.add(seen, learner.variables)
+        if all(epoch - passes.best(name) >= PATIENCE for name in PURPOSES):
             break
-    for variable, values in zip(learner.variables, kept, strict=True):
-        variable.assign(values)
-    return curve
+    passes.give(learner, "total")
+    return passes
 
 
 def _line(seen: dict[str, float]) -> str:
@@ -225,19 +193,6 @@ def _seen(
     return means | {"total": sum(means[name] * each.weight for name, each in LOSSES.items())}
 
 
-def customer_vectors(learner: Learner, encoded: Encoded, ahead: Ahead) -> npt.NDArray[np.float32]:
-    """Return the vector of each customer, shape (n, width of the product vectors)."""
-    products = learner.heads.products
-    vectors = np.empty((len(encoded.customers), products.width + 1), np.float32)
-    call = tf.function(
-        lambda inputs, seen: products(learner.state(inputs), seen), reduce_retracing=True
-    )
-    for chosen, real, inputs in batches(encoded, learner.network.size, BATCH):
-        seen = tf.reshape(tf.constant(ahead.seen[chosen]), (-1, SEEN))
-        vectors[chosen[:real]] = np.asarray(call(inputs, seen))[:real]
-    return vectors
-
-
 @dataclass(frozen=True)
 class Plan:
     """What is pretrained, and on which days.
@@ -265,6 +220,7 @@ class Learned:
 
     Args:
         learner: with the weights that say most of later days.
+        ranker: the same, with those that rank products best.
         architecture: of its network.
         vocabulary: codes of the values it knows.
         products: ids of the products that are ranked, in the order of their numbers.
@@ -273,6 +229,7 @@ class Learned:
     """
 
     learner: Learner
+    ranker: Learner
     architecture: Architecture
     vocabulary: Vocabulary
     products: list[str]
@@ -317,12 +274,12 @@ def learn(
         vocabulary_sizes(vocabulary),
         *moments(np.concatenate([encoded.statics for encoded, _ in train])),
     )
-    learner = Learner(network.build(architecture), heads.build(architecture, len(products)))
     start = heads.start(sparse.vstack(holders), kinds, architecture, plan.seed)
-    learner.heads.products.begin(start)
-    curve = fit(learner, train, later, plan.seed, say)
+    learner, ranker = (Learner.of(architecture, start) for _ in range(2))
+    passes = fit(learner, train, later, plan.seed, say)
+    passes.give(ranker, "product")
     rows = sum(len(ahead.gap) for _, ahead in train)
-    return Learned(learner, architecture, vocabulary, products, curve, rows)
+    return Learned(learner, ranker, architecture, vocabulary, products, passes.curve, rows)
 
 
 def days_of(first: date, until: date) -> tuple[list[date], list[date]]:

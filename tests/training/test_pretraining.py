@@ -15,7 +15,7 @@ from intent_tasks.core.history import history
 from intent_tasks.core.vocabulary import PAD, event_code, learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.errors import BadInput, Refused
-from intent_tasks.models import heads, network, pretrained, pretraining
+from intent_tasks.models import heads, learner, network, pretrained, pretraining
 from intent_tasks.models.sizes import Size
 from intent_tasks.stores.snapshots import SCHEMA
 
@@ -77,11 +77,18 @@ def learned():
         vocabulary_sizes(vocabulary),
         *pretraining.moments(train[0].statics),
     )
-    learner = learner_of(architecture, len(products))
-    learner.heads.products.begin(start_of(events, products, architecture))
-    curve = pretraining.fit(learner, [train], [asked], SEED, learning_rate=RATE)
-    learned = pretraining.Learned(learner, architecture, vocabulary, products, curve, CUSTOMERS)
-    return SimpleNamespace(**vars(learned), whole=learned, asked=asked, train=train)
+    start = start_of(events, products, architecture)
+    whole = fitted(architecture, start, (train, asked), vocabulary, products)
+    return SimpleNamespace(**vars(whole), whole=whole, start=start, asked=asked, train=train)
+
+
+def fitted(architecture, start, lessons, vocabulary, products):
+    network.deterministic(SEED)
+    learns, ranks = (learner.Learner.of(architecture, start) for _ in range(2))
+    passes = pretraining.fit(learns, *([each] for each in lessons), SEED, learning_rate=RATE)
+    passes.give(ranks, "product")
+    what = (learns, ranks, architecture, vocabulary, products, passes.curve, CUSTOMERS)
+    return pretraining.Learned(*what)
 
 
 def start_of(events, products, architecture):
@@ -90,11 +97,6 @@ def start_of(events, products, architecture):
     holders = held(everything.customer, numbers, len(products))
     kinds = kinds_of(everything, numbers, len(products))
     return heads.start(holders, kinds, architecture, SEED)
-
-
-def learner_of(architecture, products):
-    network.deterministic(SEED)
-    return pretraining.Learner(network.build(architecture), heads.build(architecture, products))
 
 
 def test_what_comes_next_is_the_first_event_and_the_first_new_product():
@@ -151,15 +153,15 @@ def test_who_holds_more_than_a_person_chooses_tells_nothing():
 
 def test_pretraining_lowers_the_loss_of_every_head(learned):
     first, best = learned.curve[0], learned.whole.best
-    assert set(pretraining.LOSSES) < set(first)
-    for name in pretraining.LOSSES:
+    assert set(learner.LOSSES) < set(first)
+    for name in learner.LOSSES:
         assert best[name] < first[name], name
 
 
 def test_the_next_product_is_ranked_among_the_first(learned):
     encoded, ahead = learned.asked
-    vectors = pretraining.customer_vectors(learned.learner, encoded, ahead)
-    scores = vectors @ learned.learner.heads.products.table().T
+    vectors = learner.customer_vectors(learned.ranker, encoded, ahead)
+    scores = vectors @ learned.ranker.heads.products.table().T
     np.put_along_axis(scores, ahead.seen[:, :2].astype(int), -np.inf, axis=1)
     place = (scores > scores[np.arange(len(scores)), ahead.product][:, None]).sum(axis=1)
     assert np.mean(place < PRODUCTS_OF_KIND - 2) > 0.9, "it is one of three that are left"
@@ -179,6 +181,14 @@ def test_the_sampled_loss_is_the_whole_one_where_everything_is_drawn():
     chance = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(got[:4], -np.log(chance[np.arange(4), target[:4]]), rtol=1e-4)
     assert got[4] == 0
+
+
+def test_each_purpose_keeps_the_weights_of_its_own_best_pass():
+    passes = pretraining.Passes([], {})
+    for total, product in ((3.0, 2.0), (2.0, 1.0), (1.5, 1.2), (1.6, 1.3)):
+        passes.add({"total": total, "product": product}, [np.array(total)])
+    assert [passes.best(name) for name in pretraining.PURPOSES] == [2, 1]
+    assert passes.kept == {"total": [1.5], "product": [2.0]}
 
 
 def test_products_are_drawn_as_often_as_is_said():
@@ -240,7 +250,7 @@ def test_training_begins_with_the_weights_that_were_kept(learned, kept):
     inputs = learned.asked[0].batch(np.arange(8), 16, 8)
     inputs = {name: network.ops.convert_to_tensor(values) for name, values in inputs.items()}
     expected = np.asarray(learned.learner.state(inputs))
-    got = np.asarray(pretraining.Learner(built, learned.learner.heads).state(inputs))
+    got = np.asarray(learner.Learner(built, learned.learner.heads).state(inputs))
     np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
@@ -259,10 +269,9 @@ def test_what_does_not_belong_together_is_refused_by_name(learned, kept, tmp_pat
 
 
 def test_the_same_seed_gives_the_same_files(learned, kept, tmp_path):
-    again = learner_of(learned.architecture, len(learned.products))
-    again.heads.products.begin(start_of(shop(0, CUSTOMERS), learned.products, learned.architecture))
-    pretraining.fit(again, [learned.train], [learned.asked], SEED, learning_rate=RATE)
-    pretrained.save(tmp_path, replace(learned.whole, learner=again), ANCHOR)
+    ours = learned.architecture, learned.start, (learned.train, learned.asked)
+    again = fitted(*ours, learned.vocabulary, learned.products)
+    pretrained.save(tmp_path, again, ANCHOR)
     assert pretrained.digest(tmp_path) == pretrained.digest(kept)
     assert json.loads((tmp_path / "products.json").read_text()) == learned.products
 
