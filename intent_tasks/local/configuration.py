@@ -50,6 +50,8 @@ def step_settings(installation: Installation) -> str:
         # Each bucket is a process, which takes seconds to start and computes with two threads.
         "INTENT_BUCKET_COUNT": str(max(1, (os.cpu_count() or 1) // 2)),
         "INTENT_MODEL_SIZE": "nano",
+        # In a recording, a day without events is a closed shop: no load will mend it.
+        **({"INTENT_EMPTY_DAY": "skip"} if installation.calendar.last_day else {}),
         **schedule(installation),
     }
     return "".join(f"{name}='{value}'\n" for name, value in values.items())

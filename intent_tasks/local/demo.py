@@ -44,7 +44,7 @@ def demo(
         progress.say(f"Shop: {shop.name}; its today is {shop.last_day}.")
         installation = _start(home, shop, progress)
         settings = load_settings()
-        plan = Plan(shop.last_day)
+        plan = Plan.of(settings, shop.last_day)
         runs = Runs(_airflow(installation), settings)
         _train_and_promote(runs, plan, progress)
         _predict(runs, plan, progress)

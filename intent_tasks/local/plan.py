@@ -2,30 +2,67 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Self
 
-TRAINED_BEFORE_DAYS = 16
+from intent_tasks.settings import Settings
+from intent_tasks.stores.extracting import source
+
 MATURED_BEFORE_DAYS = 15
 """Longest horizon and lag: on the last day, all outcomes of that day's predictions are known."""
 RECENT_DAYS = 7
+LOOKED_AT_DAYS = 60
+"""Days before the last one of which it is asked whether anything happened."""
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The days of the demo."""
+    """The days of the demo: such as the shop was open on, because of others nothing is predicted.
 
-    today: date
+    Args:
+        last_day: of the shop.
+        closed: days up to it on which no event arrived.
+    """
+
+    last_day: date
+    closed: frozenset[date] = frozenset()
+
+    @classmethod
+    def of(cls, settings: Settings, last_day: date) -> Self:
+        """Plan for the shop that was loaded.
+
+        Raises:
+            Refused: there is no `shop.events`, or it lacks a column that is needed.
+            TemporaryFailure: the server cannot be reached or gave up.
+        """
+        days = [last_day - n * _DAY for n in range(LOOKED_AT_DAYS)]
+        with source.warehouse(settings) as warehouse:
+            arrived = warehouse.arrived(days)
+        return cls(last_day, frozenset(day for day in days if not arrived[day].rows))
+
+    @property
+    def today(self) -> date:
+        """The day that is predicted last."""
+        return self._open(self.last_day)
 
     @property
     def trained_on(self) -> date:
         """Day whose end training knows everything of."""
-        return self.today - timedelta(days=TRAINED_BEFORE_DAYS)
+        return self._open(self.first_day - _DAY)
 
     @property
     def first_day(self) -> date:
         """First predicted day: what its customers did next is known by now, at every horizon."""
-        return self.today - timedelta(days=MATURED_BEFORE_DAYS)
+        return self._open(self.today - MATURED_BEFORE_DAYS * _DAY)
 
     @property
     def recent_days(self) -> list[date]:
         """The last days up to today, predicted by backfill."""
-        return [self.today - timedelta(days=n) for n in range(RECENT_DAYS, -1, -1)]
+        days = [self.today - n * _DAY for n in range(RECENT_DAYS, -1, -1)]
+        return [day for day in days if day not in self.closed]
+
+    def _open(self, day: date) -> date:
+        """Return that day, or the last one before it on which the shop was open."""
+        while day in self.closed:
+            day -= _DAY
+        return day

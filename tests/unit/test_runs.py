@@ -131,3 +131,14 @@ def test_the_first_day_of_the_plan_is_known_at_every_horizon_today():
     assert definition.matured_on(plan.first_day, max(HORIZONS_DAYS)) == plan.today
     assert plan.trained_on < plan.first_day
     assert (len(plan.recent_days), plan.recent_days[-1]) == (8, plan.today)
+
+
+def test_no_day_of_the_plan_is_one_on_which_the_shop_was_closed():
+    last = date(2026, 6, 28)
+    whole = Plan(last)
+    plan = Plan(last, frozenset({last, whole.first_day, whole.recent_days[2]}))
+    assert plan.today == last - timedelta(days=1)
+    days = [plan.trained_on, plan.first_day, *plan.recent_days]
+    assert plan.closed.isdisjoint(days)
+    assert len(plan.recent_days) == 7, "eight days, one of them closed"
+    assert days == sorted(set(days)), "trained before the first prediction"
