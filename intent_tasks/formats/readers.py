@@ -121,8 +121,9 @@ def _whole_lines(data: bytes, *, last: bool) -> tuple[bytes, bytes]:
 def _parquet(
     file: BinaryIO, compression: str | None, path: str, layout: Format
 ) -> Iterator[tuple[Shape, Rows]]:
-    # Through a buffer: or a whole group of rows, which may be the whole file, is read at once.
-    table = pq.ParquetFile(unpacked(file, compression), buffer_size=READ_BYTES)
+    # Through a buffer: or a whole group of rows, which may be the whole file, is read at once. And
+    # not ahead: what was read ahead is held until the end of the file.
+    table = pq.ParquetFile(unpacked(file, compression), buffer_size=READ_BYTES, pre_buffer=False)
     names = tuple(table.schema_arrow.names)
     problems = []
     for shape in layout.shapes:

@@ -1,6 +1,9 @@
 import json
+import tracemalloc
 from datetime import UTC, date, datetime
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from intent_tasks.errors import BadInput
@@ -111,6 +114,24 @@ def test_batches_hold_all_lines_of_a_large_file_whatever_their_size(tmp_path, mo
     assert [bad.number for batch in batches for bad in batch.bad] == [7]
     assert [batch.last for batch in batches] == sorted(batch.last for batch in batches)
     assert batches[-1].last == 9
+
+
+def test_of_a_parquet_file_only_what_is_being_read_is_in_memory(tmp_path):
+    path = tmp_path / "events.parquet"
+    rows, size = 20_000, 50
+    ids = pa.array([f"{n:0{size}}" for n in range(rows)])
+    kinds = pa.array(["view"] * rows)
+    times = pa.array([datetime(2026, 6, 30, tzinfo=UTC)] * rows)
+    names = ["event_id", "customer_id", "event_type", "occurred_at"]
+    table = pa.table([ids, ids, kinds, times], names)
+    pq.write_table(table, path, row_group_size=1000, compression="none", use_dictionary=False)
+    tracemalloc.start()  # Arrow reads through Python, so it sees what is held of the file
+    try:
+        assert sum(batch.events.num_rows for batch in files.read(path, "native")) == rows
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < rows * size < path.stat().st_size / 2
 
 
 def test_an_id_that_comes_again_is_counted_and_not_set_aside(tmp_path):
