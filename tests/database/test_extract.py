@@ -10,6 +10,7 @@ from intent_tasks.errors import BadInput, NothingToDo, Refused
 from intent_tasks.formats import files
 from intent_tasks.steps import extract
 from intent_tasks.stores import postgres, shop, snapshots
+from intent_tasks.stores.privacy import identity
 
 pytestmark = pytest.mark.database
 
@@ -132,16 +133,29 @@ def test_optional_columns_may_be_absent_and_a_price_may_be_numeric(settings):
     assert (row["price"], row["product_id"], row["ingested_at"]) == (9.99, None, NOON)
 
 
-def test_erased_customers_are_left_out_and_counted(settings):
-    _load(settings, [_event(0), _event(0, event_id="f", customer_id="gone")])
-    from intent_tasks.core.identity import customer_keys
-
-    key = settings.identity_key.get_secret_value().encode()
+def _erase(settings, customer):
+    key = identity.keys(settings, [customer])[0].as_py()
     erase = sa.text("INSERT INTO intent.erasures VALUES (:key, now(), 'k1')")
     with postgres.changing(settings.pipeline_url, "test") as connection:
-        connection.execute(erase, {"key": str(customer_keys(["gone"], key)[0])})
+        connection.execute(erase, {"key": key})
+
+
+def test_erased_customers_are_left_out_and_counted(settings):
+    _load(settings, [_event(0), _event(0, event_id="f", customer_id="gone")])
+    _erase(settings, "gone")
     receipt = extract.run(settings, DAY)
     assert (receipt["rows_in_snapshot"], receipt["rows_erased"]) == (1, 1)
+
+
+def test_a_customer_is_keyed_once_also_where_somebody_was_erased(settings, monkeypatch):
+    _load(settings, [_event(n) for n in range(5)])
+    _erase(settings, "gone")
+    made, keys_of = [], identity.keys_of
+    monkeypatch.setattr(identity, "keys_of", lambda ids, key: made.append(ids) or keys_of(ids, key))
+    extract.run(settings, DAY)
+    # One id alone is that by which the key itself is checked.
+    ids = [name for names in made if len(names) > 1 for name in names]
+    assert sorted(ids) == ["customer 0", "customer 1", "customer 2"]
 
 
 @pytest.mark.parametrize(("empty_day", "error"), [("stop", Refused), ("skip", NothingToDo)])

@@ -40,9 +40,6 @@ _NO_ROWS = pa.table({"customer_key": pa.array([], pa.string()), "_row": pa.array
 LEAST_LIMIT = 10
 """Rows of a day that may always be set aside: a share of few rows says little."""
 
-MOST_KEYS = 300_000
-"""Customers whose key is kept from block to block, about 80 MB."""
-
 
 class Counts(NamedTuple):
     """What became of the rows of a day, and the digest of the snapshot."""
@@ -104,7 +101,8 @@ class Intake:
         starts = [settings.definition.day_start(day).timestamp() for day in counted]
         self._starts = (np.array(starts) * 1e6).astype(np.int64)
         self._rows = 0
-        self._keys: dict[str, str] = {}
+        self._keys = identity.Keys(settings)
+        self._written: set[str] = set()
         self._spool = Spool(settings.home / "snapshots")
 
     def __enter__(self) -> Self:
@@ -147,7 +145,7 @@ class Intake:
     def _without_erased(
         self, connection: sa.Connection, rows: pa.Table, numbers: npt.NDArray[np.int64]
     ) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-        erased = identity.are_erased(connection, self._settings, rows["customer_id"])
+        erased = identity.are_erased(connection, self._settings, rows["customer_id"], self._keys)
         theirs = erased.to_numpy()
         if not theirs.any():
             return rows, numbers
@@ -221,13 +219,14 @@ class Intake:
 
     def _keys_of(self, connection: sa.Connection, ids: list[str]) -> pa.Array:
         """Return the key of each id, and write the pairs that no block before had."""
-        if len(self._keys) > MOST_KEYS:
-            self._keys = {}
-        new = [name for name in ids if name not in self._keys]
-        made = identity.keys(self._settings, new)
-        _write_keys(connection, self._settings, pa.table([new, made], schema=_PAIR))
-        self._keys.update(zip(new, made.to_pylist(), strict=True))
-        return pa.array([self._keys[name] for name in ids], pa.string())
+        keys = self._keys.of(ids)
+        pairs = pa.table([ids, keys], schema=_PAIR)
+        new = pa.array([name not in self._written for name in ids], pa.bool_())
+        _write_keys(connection, self._settings, pairs.filter(new))
+        if len(self._written) > identity.MOST_KEYS:
+            self._written = set()
+        self._written.update(ids)
+        return keys
 
     # ── The end of a day ──────────────────────────────────────────────────────────────────────────
 

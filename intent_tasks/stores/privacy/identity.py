@@ -19,6 +19,9 @@ from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres
 from intent_tasks.tables import customer_keys, erasures
 
+MOST_KEYS = 300_000
+"""Keys that are remembered, about 80 MB."""
+
 _TOMBSTONES = "intent/tombstones"
 _SHARED = sa.text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 0))")
 
@@ -27,6 +30,27 @@ def keys(settings: Settings, ids: Iterable[str], key_id: str | None = None) -> p
     """Return the customer_key of each id, under the present key or an earlier one."""
     secret = _keyring(settings)[key_id or settings.identity_key_id]
     return pa.array(keys_of(list(ids), secret).tolist(), pa.string())
+
+
+class Keys:
+    """The keys of ids, each made once as long as it is remembered: a key costs some microseconds.
+
+    Args:
+        settings: of this installation.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._made: dict[str, dict[str, str]] = {}
+
+    def of(self, ids: list[str], key_id: str | None = None) -> pa.Array:
+        """Return the customer_key of each id, as `keys` does."""
+        if sum(map(len, self._made.values())) > MOST_KEYS:
+            self._made = {}
+        made = self._made.setdefault(key_id or self._settings.identity_key_id, {})
+        new = [name for name in ids if name not in made]
+        made.update(zip(new, keys(self._settings, new, key_id).to_pylist(), strict=True))
+        return pa.array([made[name] for name in ids], pa.string())
 
 
 def check_key(settings: Settings, connection: sa.Connection | None = None) -> None:
@@ -98,8 +122,19 @@ def before_new_tombstones(connection: sa.Connection) -> None:
     connection.execute(lock, {"name": _TOMBSTONES})
 
 
-def are_erased(connection: sa.Connection, settings: Settings, ids: pa.ChunkedArray) -> pa.Array:
+def are_erased(
+    connection: sa.Connection,
+    settings: Settings,
+    ids: pa.ChunkedArray,
+    known: Keys | None = None,
+) -> pa.Array:
     """Return which rows are of erased customers, by their customer_id; a null is of nobody.
+
+    Args:
+        connection: a transaction, whose end a new tombstone waits for.
+        settings: of this installation.
+        ids: customer_id of each row.
+        known: keys that were made before.
 
     Raises:
         Refused: there are tombstones of a key that the settings do not know.
@@ -112,8 +147,9 @@ def are_erased(connection: sa.Connection, settings: Settings, ids: pa.ChunkedArr
         )
     names = pc.unique(ids).drop_null()
     found = pa.array([False] * len(names), pa.bool_())
-    for key_id, known in erased.items():
-        found = pc.or_(found, pc.is_in(keys(settings, names.to_pylist(), key_id), value_set=known))
+    made = known or Keys(settings)
+    for key_id, theirs in erased.items():
+        found = pc.or_(found, pc.is_in(made.of(names.to_pylist(), key_id), value_set=theirs))
     return pc.is_in(ids, value_set=names.filter(found))
 
 
