@@ -59,12 +59,16 @@ def measure(clone: Path, variables: dict[str, str]) -> dict[str, float]:
 
 def make(clone: Path, target: str, variables: dict[str, str]) -> float:
     """Run a target as a person would; return the seconds it took."""
-    dropped = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
-    environment = {k: v for k, v in os.environ.items() if k not in dropped}
     begun = time.monotonic()
     command = ["make", target, *(f"{k}={v}" for k, v in variables.items())]
-    subprocess.run(command, cwd=clone, env=environment, check=True)
+    subprocess.run(command, cwd=clone, env=surroundings(), check=True)
     return time.monotonic() - begun
+
+
+def surroundings() -> dict[str, str]:
+    """Return the environment of a person who has no virtual environment of their own."""
+    dropped = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+    return {k: v for k, v in os.environ.items() if k not in dropped}
 
 
 class Memory:
