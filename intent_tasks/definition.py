@@ -34,6 +34,11 @@ LEAST_GROUP = 10
 one.
 """
 
+LEAST_BUYERS = 30
+"""Customers who purchase, and as many who do not, below which nothing is learned from a part of the
+days and nothing is said of a slice of customers; `expectations/thresholds.toml` asks for the same.
+"""
+
 QUARANTINE_STATES = ("held", "released", "dropped")
 """What is decided about a row that was set aside: nothing yet, it goes in, it stays out."""
 

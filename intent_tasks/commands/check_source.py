@@ -210,7 +210,7 @@ def _check_freshness(
 def _check_history(
     report: Report, connection: sa.Connection, settings: Settings, first: date, last: date
 ) -> None:
-    from intent_tasks.core.slices import LEAST_BUYERS
+    from intent_tasks.definition import LEAST_BUYERS
     from intent_tasks.steps.window import needed_days, split_of
     from intent_tasks.stores.extracting import source_facts
 
@@ -247,7 +247,7 @@ def _check_history(
 
 def _weeks_to_wait(settings: Settings, first: date, last: date, rate: float) -> int | None:
     """Return after how many weeks of the same business there is enough; None: not in a year."""
-    from intent_tasks.core.slices import LEAST_BUYERS
+    from intent_tasks.definition import LEAST_BUYERS
     from intent_tasks.steps.window import split_of
 
     for weeks in range(1, MOST_WEEKS + 1):

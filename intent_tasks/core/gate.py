@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from intent_tasks.core.metrics import Estimate, log_losses, paired_difference
+from intent_tasks.definition import LEAST_BUYERS
 
 MOST_CALIBRATION_ERROR = 0.05
 """Largest mean distance between a predicted probability and how often it comes true."""
@@ -18,8 +19,6 @@ LEAST_CALIBRATION_ERROR = 0.01
 LEAST_LOSS = 0.5
 """Share of the best baseline's log loss below which a candidate has seen the answer: all read the
 same past, and no way of reading it halves what is unknown."""
-LEAST_BUYERS = 30
-"""Purchases, and others, in a slice below which it is not judged."""
 SLICE_WIDTH = 1.5
 """A slice is worse when it is so by this many half intervals: of ten slices one is by chance."""
 

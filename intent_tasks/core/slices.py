@@ -16,14 +16,11 @@ from intent_tasks.core.features import STATICS
 from intent_tasks.core.history import history
 from intent_tasks.core.stages import stages
 from intent_tasks.core.vocabulary import Counts, Ints, Vocabulary
-from intent_tasks.definition import HORIZONS_DAYS, Definition
+from intent_tasks.definition import HORIZONS_DAYS, LEAST_BUYERS, Definition
 from intent_tasks.errors import Refused
 
 PARTS = ("train", "calibrate", "test")
 """Slices, in the order of time."""
-
-LEAST_BUYERS = 30
-"""Purchases in a slice below which nothing can be learned or told; the one place that says so."""
 
 KEPT_BYTES = 600_000_000
 """What may stay in memory between passes; a larger shop is read again in each."""

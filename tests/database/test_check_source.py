@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from intent_tasks import cli
 from intent_tasks.commands import check_source
-from intent_tasks.core.slices import LEAST_BUYERS
+from intent_tasks.definition import LEAST_BUYERS
 from intent_tasks.formats import files
 from intent_tasks.steps.window import needed_days, split_of
 from intent_tasks.stores import postgres, shop
