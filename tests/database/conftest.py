@@ -83,7 +83,7 @@ def _score(key, probability):
 @pytest.fixture
 def small_shop(settings):
     """Settings of a shop in which 24 customers looked at something on DAY and the days after."""
-    settings = settings.model_copy(update={"history_days": 30})
+    settings = settings.model_copy(update={"history_days": 4})
     rows = [
         event(f"{customer}/{n}", customer, DAY + timedelta(days=n))
         for customer in CUSTOMERS

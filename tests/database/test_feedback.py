@@ -47,7 +47,7 @@ def published(scored_shop):
     publish.run(scored_shop, DAY)
     bought = [*((c, 1) for c in BUYERS[:3]), (BUYERS[3], 2), (BUYERS[4], 3)]
     add(scored_shop, [event(f"b{c}", c, _after(d), "purchase") for c, d in bought])
-    return scored_shop
+    return scored_shop.model_copy(update={"history_days": 20})
 
 
 def _feed_back(settings, days):

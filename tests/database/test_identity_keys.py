@@ -80,7 +80,7 @@ def test_a_rotation_changes_every_key_and_no_step_sees_a_difference(scored_shop)
     before = known(scored_shop)
     changed = with_key(scored_shop, "k2", k1=OLD)
     done = rotation.rotate(changed)
-    assert done == {"customers": 24, "days": 30, "files": 1}
+    assert done == {"customers": 24, "days": scored_shop.history_days, "files": 1}
     new = dict(zip(old.to_pylist(), identity.keys(changed, CUSTOMERS).to_pylist(), strict=True))
     assert known(changed) == {event: new[key] for event, key in before.items()}
     assert set(pq.read_table(folder / "test.parquet")["customer_key"].to_pylist()) == set(

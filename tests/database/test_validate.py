@@ -136,6 +136,7 @@ def test_a_rule_that_cannot_be_judged_is_not_taken_for_kept(small_shop, monkeypa
 
 
 def test_a_day_of_many_times_the_rows_of_the_same_weekday_is_refused(small_shop):
+    small_shop = small_shop.model_copy(update={"history_days": 15})
     day = DAY + timedelta(weeks=2)
     extract.run(small_shop, day)
     assert validate.run(small_shop, day)["failed"] == []
