@@ -3,7 +3,7 @@
 A simulated shop of 1,000 customers, on which labels are few; time split as of a version. Both are
 trained by `training.fit` on the same rows with the same seeds, calibrated on the same later days,
 and read with the vocabulary of pretraining; pretraining sees no day on which they are judged.
-Neither begins at the trees and the logistic regression, as the step `train` lets them.
+Neither begins with the logistic regression or learns from the trees, as the step `train` lets them.
 Gain: log loss of 7 days without pretraining minus with it, on the test days; above 0 it helps.
 Interval: 95 %, paired, bootstrap over customers. Claim: none, it is measured.
 Command: `python -m benchmarks.pretraining` (some minutes).

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 METRICS = ("auc", "average_precision", "log_loss", "calibration_error", "f1")
-MODELS = ("served", "lightgbm", "logistic", "recency_frequency", "base_rate")
+MODELS = ("served", "network", "lightgbm", "logistic", "recency_frequency", "base_rate")
 
 
 def main() -> int:
@@ -30,7 +30,9 @@ def main() -> int:
         print(f"| {model} | " + " | ".join(_shown(row[name]) for name in METRICS) + " |")
     loss = {model: measured[f"{model}_7d"]["log_loss"]["value"] for model in MODELS}
     gains = {model: loss["base_rate"] - loss[model] for model in MODELS}
-    print(f"\nGain over the base rate, of LightGBM's: {gains['served'] / gains['lightgbm']:.2f}")
+    for model in ("served", "network"):
+        share = gains[model] / gains["lightgbm"]
+        print(f"\nGain over the base rate, of LightGBM's, {model}: {share:.2f}")
     return 0
 
 

@@ -65,7 +65,7 @@ class Models:
         self.fitted = None
         if options.encoder != "none":
             self.fitted = self._fit_network(sources, vocabulary, options, survey)
-            _say(f"network, of which {self.fitted.share:.2f} is added", begun)
+            _say(f"network, whose share in the blend is {self.fitted.blend.share:.2f}", begun)
 
     def _fit_network(
         self,
@@ -78,7 +78,7 @@ class Models:
         architecture = network.Architecture(options.encoder, size, sizes, *survey.moments())
         plan = training.Plan(survey.rows["train"], options.seed)
         return fitting.fit_network(
-            architecture, self.known, sources, plan, say=lambda line: print("#", line)
+            architecture, self.known, sources, survey, plan, say=lambda line: print("#", line)
         )
 
     def said(self, rows: Rows) -> Said:
@@ -87,11 +87,9 @@ class Models:
         said = {"base rate": np.full(len(features), self.base_rate)}
         said |= {NAMES[name]: p for name, p in self.known.of(features).items()}
         if self.fitted:
-            built, start = self.fitted.network, self.fitted.start(features)
-            shift = np.asarray(built.calibration(np.zeros((1, len(HORIZONS_DAYS)))))
-            logits = training.logits_of(built, rows.encoded) + start
-            said["trees and line"] = network.probabilities(start + shift)[:, MAIN]
+            logits = training.logits_of(self.fitted.network, rows.encoded)
             said["network"] = network.probabilities(logits)[:, MAIN]
+            said["blend"] = self.fitted.blend.probabilities(logits, features)[:, MAIN]
         return said
 
 

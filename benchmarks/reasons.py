@@ -56,37 +56,36 @@ def sliced(events: pa.Table) -> Slices:
     return found
 
 
-def trained(found: Slices) -> fitting.Fitted:
-    """Return the network of the slices and its start, trained as the step does."""
+def trained(found: Slices) -> network.Network:
+    """Return the network of the slices, trained as the step does."""
     sources = {part: found.source(part) for part in PARTS}
     survey, samples = fitting.surveyed(sources)
     known = fitting.fit_baselines(samples, SEED)
     sizes = vocabulary_sizes(found.vocabulary)
     architecture = network.Architecture("gru", size_of("nano", "gru"), sizes, *survey.moments())
     plan = training.Plan(survey.rows["train"], SEED)
-    return fitting.fit_network(architecture, known, sources, plan)
+    return fitting.fit_network(architecture, known, sources, survey, plan).network
 
 
-def log_odds(fitted: fitting.Fitted, encoded: Encoded) -> np.ndarray:
+def log_odds(built: network.Network, encoded: Encoded) -> np.ndarray:
     """Return the log-odds of a purchase within the main horizon, shape (n,)."""
-    logits = training.logits_of(fitted.network, encoded) + fitted.start(encoded.features)
-    return logit(network.probabilities(logits)[:, MAIN])
+    return logit(network.probabilities(training.logits_of(built, encoded))[:, MAIN])
 
 
 def main() -> None:
     """Print the table."""
     events = asked_for()
     found = sliced(events)
-    fitted, day = trained(found), found.split["test"][-1]
+    built, day = trained(found), found.split["test"][-1]
     everything = history(events, found.vocabulary, DEFINITION.time_zone)
     encoded = encode(everything, DEFINITION, day)
-    named = reasons.explain(fitted.network, encoded, fitted.start)
+    named = reasons.explain(built, encoded)
     with mock.patch.object(without, "effects", return_value=0):
-        encoder = reasons.explain(fitted.network, encoded, fitted.start)
+        encoder = reasons.explain(built, encoded)
     drawn = np.random.default_rng(SEED).integers(encoded.event_count)
     random = everything.row[encoded.place[encoded.event_end[:-1] + drawn]]
     several = encoded.event_count > LEAST_EVENTS
-    move = _moves(fitted, encoded, found, several)
+    move = _moves(built, encoded, found, several)
     print(f"{several.sum()} of {len(several)} customers, as of {day}\n")
     print("| left out | mean move | correlation with the effect |\n|---|---|---|")
     for name, rows, effects in (
@@ -103,16 +102,16 @@ def main() -> None:
 
 
 def _moves(
-    fitted: fitting.Fitted, encoded: Encoded, found: Slices, several: np.ndarray
+    built: network.Network, encoded: Encoded, found: Slices, several: np.ndarray
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Return what tells how far scores move without some rows, and of whom."""
-    before = log_odds(fitted, encoded)
+    before = log_odds(built, encoded)
 
     def move(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         left = encode(encoded.events.without(rows), DEFINITION, found.split["test"][-1])
         there = np.isin(encoded.customers, left.customers) & several
         kept = np.isin(left.customers, encoded.customers[there])
-        return before[there] - log_odds(fitted, left)[kept], there
+        return before[there] - log_odds(built, left)[kept], there
 
     return move
 

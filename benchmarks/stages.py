@@ -31,7 +31,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Print the table."""
     found = sliced(asked_for())
-    built = trained(found).network
+    built = trained(found)
     (train,), (test,) = (tuple(found.source(part)(0, 0)) for part in ("train", "test"))
     frequency = np.bincount(train.stage, minlength=len(STAGES)) / len(train.stage)
     slopes, shifts = stage.line(train.encoded.features, train.stage)

@@ -131,6 +131,9 @@ class Settings(Schedule):
     """What reads the past: `mlp`, `cnn`, `gru` or `transformer`; see docs/model.md."""
     model_size: str = "nano"
     """Size of the network, `nano` to `xl`; see docs/model.md."""
+    blend: bool = True
+    """What a version says is the network mixed with LightGBM, by the share that surely gains;
+    false: the network alone."""
     pretrained: bool = False
     """Training begins with what `intent pretrain` learns from all events: docs/pretraining.md."""
     mixed_precision: bool = False

@@ -10,10 +10,11 @@ from intent_tasks.core.metrics import METRICS, Estimate
 from intent_tasks.definition import HORIZONS_DAYS
 
 Table = dict[str, dict[str, Estimate]]
-"""Name such as `served_7d` → metric → estimate."""
+"""Name such as `network_7d` → metric → estimate."""
 
 NAMES = {
     "served": "what this version says",
+    "network": "the network alone",
     "lightgbm": "LightGBM",
     "logistic": "logistic regression on all features",
     "recency_frequency": "logistic regression on recency and frequency",

@@ -44,9 +44,6 @@ TREES = {
 MOST_TREES, PATIENCE = 1500, 40
 SEEDS = 2
 """Boosters whose mean is taken."""
-DRIFT = 0.1
-"""How far the log-odds of one slice of time are from those of the next: standard deviation of the
-prior of all that is fitted on the later slice, which says less where it is small."""
 MOST_ROWS = 1_000_000
 """Rows that trees learn from at most, picked evenly: anchors a few days apart tell nearly the
 same."""
@@ -113,16 +110,13 @@ class Trees:
         return np.asarray(expit(sum(found, np.zeros(len(asked))) / max(len(found), 1) + self.shift))
 
 
-def boosted_trees(
-    rows: Labelled, later: Labelled, seed: int, seeds: int = SEEDS, /, **changed: object
-) -> Trees:
+def boosted_trees(rows: Labelled, later: Labelled, seed: int, **changed: object) -> Trees:
     """Return LightGBM, stopped and calibrated on a later slice of time.
 
     Args:
         rows: to learn from.
         later: days after a gap.
         seed: of the first booster.
-        seeds: boosters whose mean is taken.
         changed: of `TREES`, for other shapes of data.
     """
     if rows.outcomes.all() or not rows.outcomes.any():
@@ -138,7 +132,7 @@ def boosted_trees(
             valid_sets=[held],
             callbacks=[early_stopping(PATIENCE, verbose=False)],
         )
-        for n in range(seeds)
+        for n in range(SEEDS)
     ]
     uncentred = Trees(tuple(boosters), 0.0)
     shift = centring(logit(uncentred(later.features)), later.outcomes)
@@ -146,13 +140,13 @@ def boosted_trees(
 
 
 def centring(log_odds: Floats, outcomes: npt.NDArray[np.bool_]) -> float:
-    """Return the likeliest shift of log-odds, given what came true on a later slice."""
+    """Return the shift of log-odds that brings their mean to what came true on a later slice."""
+    found = minimize_scalar(lambda s: _loss(log_odds + s, outcomes), bounds=(-2, 2))
+    return float(found.x)
 
-    def loss(shift: float) -> float:
-        z = log_odds + shift
-        return float((np.logaddexp(0, z) - outcomes * z).sum() + (shift / DRIFT) ** 2 / 2)
 
-    return float(minimize_scalar(loss, bounds=(-2, 2)).x)
+def _loss(log_odds: Floats, outcomes: npt.NDArray[np.bool_]) -> float:
+    return float((np.logaddexp(0, log_odds) - outcomes * log_odds).mean())
 
 
 def _thinned(rows: Labelled, most: int) -> Labelled:

@@ -7,19 +7,18 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from intent_tasks.core.encoding import NUMERIC, STEP, Encoded
+from intent_tasks.core.encoding import NUMERIC, STEP
 from intent_tasks.core.features import STATICS
 from intent_tasks.core.slices import Rows
 from intent_tasks.core.vocabulary import CODED
-from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.models.batches import batches
 from intent_tasks.models.sizes import Size
 
 AHEAD = 4
 """Batches that are made before they are needed."""
 
-Begins = Callable[[Encoded], npt.NDArray[np.float32]]
-"""From encoded rows to the logits that a network adds to, shape (n, horizons)."""
+Teacher = Callable[[npt.NDArray[np.floating]], npt.NDArray[np.floating]]
+"""From features, shape (n, features), to probabilities at the main horizon, shape (n,)."""
 
 
 def fed(
@@ -27,31 +26,31 @@ def fed(
     size: Size,
     batch: int,
     rng: np.random.Generator | None,
-    begins: Begins | None = None,
+    teacher: Teacher | None = None,
 ) -> tf.data.Dataset:
-    """Return batches of inputs, labels, logits to add to, and weights, made ahead of their use.
+    """Return batches of inputs, labels, what is taught, and weights, made ahead of their use.
 
     Args:
         rows: to learn from.
         size: most events and steps that are read.
         batch: rows of a batch; the last one is filled up with rows of weight 0.
         rng: of the order of rows and batches; None: shortest first.
-        begins: gives the logits that are added to; None: zeros.
+        teacher: a model whose probabilities are taught; None: zeros.
     """
     held = [rows]  # TensorFlow never forgets a generator, so the generator must let go of the rows
 
     def made() -> Iterator[tuple[Any, ...]]:
         rows = held.pop()
-        begun = np.zeros((len(rows.first), len(HORIZONS_DAYS)), np.float32)
-        if begins is not None and len(begun):
-            begun = begins(rows.encoded)
+        taught = np.zeros(len(rows.first), np.float32)
+        if teacher is not None and len(taught):
+            taught = teacher(rows.encoded.features).astype(np.float32)
         for chosen, count, inputs in batches(rows.encoded, size, batch, rng):
             weight = (np.arange(batch) < count).astype(np.float32)
-            yield inputs, rows.first[chosen], begun[chosen], weight
+            yield inputs, rows.first[chosen], taught[chosen], weight
 
-    first, weight = (tf.TensorSpec((batch,), kind) for kind in (tf.int32, tf.float32))
-    logits = tf.TensorSpec((batch, len(HORIZONS_DAYS)), tf.float32)
-    signature = (_signature(batch), first, logits, weight)
+    numbers = tf.TensorSpec((batch,), tf.float32)
+    one = tf.TensorSpec((batch,), tf.int32), numbers, numbers
+    signature = (_signature(batch), *one)
     return tf.data.Dataset.from_generator(made, output_signature=signature).prefetch(AHEAD)
 
 

@@ -13,10 +13,9 @@ from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.features import FEATURES
 from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
 from intent_tasks.errors import BadInput
-from intent_tasks.models.baselines import Line, Trees
+from intent_tasks.models.baselines import Trees
+from intent_tasks.models.blend import Blend
 from intent_tasks.models.network import Architecture, Network, build, probabilities
-from intent_tasks.models.start import Start
-from intent_tasks.models.training import logits_of
 
 CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "weights.npz"
 BOOSTER = "trees_{}.txt"
@@ -32,7 +31,7 @@ class Model:
         network: with its weights.
         base_rates: horizon in days, as text → share of customers who purchased within it.
         thresholds: horizon → least probability that counts as a predicted purchase.
-        start: what the network adds to; None: nothing.
+        blend: what is mixed with the network before it is said; None: nothing.
     """
 
     architecture: Architecture
@@ -40,14 +39,20 @@ class Model:
     network: Network
     base_rates: dict[str, float]
     thresholds: dict[str, float]
-    start: Start | None = None
+    blend: Blend | None = None
 
-    def probabilities(self, encoded: Encoded) -> npt.NDArray[np.float64]:
-        """Return what the version says of n customers, shape (n, horizons)."""
-        logits = logits_of(self.network, encoded)
-        if self.start is not None:
-            logits += self.start(encoded.features)
-        return probabilities(logits)
+    def probabilities(
+        self, logits: npt.NDArray[np.floating], encoded: Encoded
+    ) -> npt.NDArray[np.float64]:
+        """Return what the version says of n customers, shape (n, horizons).
+
+        Args:
+            logits: what its network says of them, shape (n, horizons).
+            encoded: the customers.
+        """
+        if self.blend is None:
+            return probabilities(logits)
+        return self.blend.probabilities(logits, encoded.features)
 
 
 def save(folder: Path, model: Model) -> None:
@@ -57,13 +62,11 @@ def save(folder: Path, model: Model) -> None:
         "base_rates": model.base_rates,
         "thresholds": model.thresholds,
     }
-    if model.start is not None:
-        trees, line, weights = model.start
-        config["start"] = {
-            "weights": weights.tolist(),
-            "slopes": line.slopes.tolist(),
-            "line_shift": line.shift,
-            "trees_shift": trees.shift,
+    if model.blend is not None:
+        trees = model.blend.trees
+        config["blend"] = {
+            "share": model.blend.share,
+            "shift": trees.shift,
             "boosters": len(trees.boosters),
         }
         for n, booster in enumerate(trees.boosters):
@@ -98,23 +101,21 @@ def load(folder: Path) -> Model:
         )
     network.everything.set_weights(values)
     rates, thresholds = config["base_rates"], config["thresholds"]
-    return Model(architecture, vocabulary, network, rates, thresholds, _start(folder, config))
+    return Model(architecture, vocabulary, network, rates, thresholds, _blend(folder, config))
 
 
-def _start(folder: Path, config: dict[str, Any]) -> Start | None:
-    found = config.get("start")
+def _blend(folder: Path, config: dict[str, Any]) -> Blend | None:
+    found = config.get("blend")
     if found is None:
         return None
     files = [folder / BOOSTER.format(n) for n in range(found["boosters"])]
     boosters = tuple(Booster(model_file=file) for file in files)
-    read = [one.num_feature() for one in boosters] + [len(found["slopes"])]
-    if any(count != len(FEATURES) for count in read):
+    if any(one.num_feature() != len(FEATURES) for one in boosters):
         raise BadInput(
             f"The boosted trees in {folder} read other features than this release. "
             "Train a version with this one and promote it."
         )
-    line = Line(np.array(found["slopes"]), found["line_shift"])
-    return Start(Trees(boosters, found["trees_shift"]), line, np.array(found["weights"]))
+    return Blend(found["share"], Trees(boosters, found["shift"]))
 
 
 def _architecture(folder: Path, config: dict[str, Any]) -> Architecture:

@@ -25,7 +25,7 @@ from keras import layers, ops
 from intent_tasks.core.encoding import NUMERIC, STEP
 from intent_tasks.core.features import STATICS
 from intent_tasks.core.vocabulary import CODED, COLUMNS
-from intent_tasks.definition import HORIZONS_DAYS, STAGES
+from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, STAGES
 from intent_tasks.models.encoders import ENCODERS
 from intent_tasks.models.parts import Calibration, DaySums, Forget, Vectors, Words
 from intent_tasks.models.sizes import Size
@@ -252,3 +252,16 @@ def hazard_loss(first_interval: Any, logits: Any) -> Any:  # noqa: ANN401 - tens
     at_risk = tf.cast(intervals <= first, logits.dtype)
     losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=happened, logits=logits)
     return tf.reduce_sum(losses * at_risk, axis=1)
+
+
+def taught_loss(taught: Any, logits: Any) -> Any:  # noqa: ANN401 - tensors
+    """Return how far the main horizon is from what a teacher says, in nats, shape (n,).
+
+    Args:
+        taught: the teacher's probabilities of a purchase within the main horizon, shape (n,).
+        logits: of the hazards, shape (n, horizons).
+    """
+    within = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS) + 1
+    none = -tf.reduce_sum(tf.nn.softplus(logits[:, :within]), axis=1)  # log of no purchase
+    some = tf.math.log(-tf.math.expm1(tf.minimum(none, -1e-6)))
+    return -(taught * some + (1 - taught) * none)

@@ -19,14 +19,12 @@ import tensorflow as tf
 
 from intent_tasks.core import without
 from intent_tasks.core.encoding import PADDING, Encoded
-from intent_tasks.core.features import FEATURES, STATICS, Slopes
+from intent_tasks.core.features import STATICS, Slopes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.models.batches import batches
 from intent_tasks.models.network import Network
-from intent_tasks.models.start import Start
 from intent_tasks.models.training import JIT_ROWS, PREDICTED
 
-_READ = [FEATURES.index(name) for name in STATICS]
 MOST = 8
 """Events of a customer that are returned, because some say the same."""
 
@@ -48,29 +46,24 @@ class Explained(NamedTuple):
     stage: npt.NDArray[np.int64]
 
 
-def explain(network: Network, encoded: Encoded, start: Start | None = None) -> Explained:
+def explain(network: Network, encoded: Encoded) -> Explained:
     """Score n customers and say which events moved each score most.
 
     Args:
         network: trained.
         encoded: the customers.
-        start: what the network adds to; None: nothing.
     """
     count = len(encoded.customers)
-    logits, begun = np.empty((2, count, len(HORIZONS_DAYS)), np.float32)
-    begun[:] = 0 if start is None else start(encoded.features)
-    by_begun = np.empty_like(begun)
+    logits = np.empty((count, len(HORIZONS_DAYS)), np.float32)
     slopes = np.zeros((count, len(STATICS)), np.float32)
     effects, stage = np.zeros(len(encoded.place)), np.zeros(count, np.int64)
     both = _both(network, count >= JIT_ROWS)
     for chosen, real, inputs in batches(encoded, network.size, PREDICTED):
-        said = (np.asarray(values)[:real] for values in both(inputs, begun[chosen]))
         chosen = chosen[:real]
-        logits[chosen], stage[chosen], by_begun[chosen], slopes[chosen], read = said
+        said = (np.asarray(values)[:real] for values in both(inputs))
+        logits[chosen], stage[chosen], slopes[chosen], read = said
         place, there = encoded.latest(chosen, read.shape[1])
         effects[place[there]] = read[there]
-    if start is not None:
-        slopes += by_begun @ start.slopes[:, _READ]
     effects += without.effects(encoded.past, Slopes(slopes))
     return Explained(logits, *_strongest(encoded, effects, network.size.events), stage)
 
@@ -99,26 +92,22 @@ def _strongest(
 
 
 @lru_cache(maxsize=2)
-def _both(network: Network, jit: bool) -> Callable[[Any, Any], Any]:
-    """Return the function from inputs and logits to add to.
+def _both(network: Network, jit: bool) -> Callable[[Any], Any]:
+    """Return the function from inputs to logits, stage, slopes of features, effects of vectors."""
 
-    It returns logits, stage, slopes of the log-odds by what is added to and by features, effects of
-    vectors.
-    """
-
-    def both(inputs: Any, begun: Any) -> Any:  # noqa: ANN401 - tensors
+    def both(inputs: Any) -> Any:  # noqa: ANN401 - tensors
         vectors, statics = network.embed(inputs, training=False), inputs["statics"]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([vectors, statics, begun])
+            tape.watch([vectors, statics])
             state = network.read([vectors, inputs["place"], inputs["steps"]], training=False)
-            logits = network.decide([state, statics], training=False) + begun
+            logits = network.decide([state, statics], training=False)
             log_odds = _log_odds(logits)
         stage = tf.argmax(network.stage([state, statics], training=False), axis=1)
-        by_vectors, by_statics, by_begun = tape.gradient(log_odds, [vectors, statics, begun])
+        by_vectors, by_statics = tape.gradient(log_odds, [vectors, statics])
         effects = tf.reduce_sum(tf.cast(by_vectors * vectors, tf.float32), axis=-1)
-        return logits, stage, by_begun, by_statics, tf.where(inputs["place"] >= 0, effects, 0.0)
+        return logits, stage, by_statics, tf.where(inputs["place"] >= 0, effects, 0.0)
 
-    function: Callable[..., Any] = tf.function(both, jit_compile=jit, reduce_retracing=not jit)
+    function: Callable[[Any], Any] = tf.function(both, jit_compile=jit, reduce_retracing=not jit)
     return function
 
 

@@ -18,10 +18,9 @@ from intent_tasks.core.slices import Rows
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.models import checkpoint, distribution
-from intent_tasks.models.baselines import DRIFT
 from intent_tasks.models.batches import BATCH, batches
-from intent_tasks.models.feeding import Begins, fed
-from intent_tasks.models.network import Network, hazard_loss
+from intent_tasks.models.feeding import Teacher, fed
+from intent_tasks.models.network import Network, hazard_loss, taught_loss
 from intent_tasks.models.sizes import Size
 
 LEARNING_RATE = 1e-3
@@ -39,6 +38,11 @@ customers, and a network that goes on learns those by heart."""
 JIT_ROWS = 600_000
 """Rows from which compiling the network by XLA, once for each shape, costs less than it saves: 37
 seconds of the processor for the shapes of `nano`, against 23 microseconds in each row learned."""
+
+
+TAUGHT = 3.0
+"""Weight of what a teacher says beside what came true: an outcome is mostly chance, a probability
+is not. Source: Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network"."""
 
 Source = Callable[[int, int], Iterator[Rows]]
 """Gives the parts of a slice in the order of a pass: number of the pass, parts to leave out."""
@@ -116,7 +120,7 @@ def fit(
     folder: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
     look: Callable[[dict[str, float]], None] = lambda _: None,
-    begins: tuple[Begins, Begins] | None = None,
+    teacher: Teacher | None = None,
 ) -> list[dict[str, float]]:
     """Fit the weights, and keep those that say most of a later slice of time.
 
@@ -130,7 +134,7 @@ def fit(
         folder: keeps a checkpoint, from which the same call goes on after a kill.
         say: told a line after each look.
         look: told what was seen; may end training by an exception.
-        begins: logits that the network adds to, of rows to learn from and of later ones.
+        teacher: a model whose probabilities are learned beside what came true.
 
     Raises:
         Refused: the loss is no number any more.
@@ -141,17 +145,13 @@ def fit(
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=plan.weight_decay)
     optimizer.build(network.whole.trainable_variables)
     variables = [*network.whole.variables, *optimizer.variables]
-    learned, later_begins = begins or (None, None)
     progress, best = Progress(), network.whole.get_weights()
     if folder is not None and (kept := checkpoint.load(folder, variables)) is not None:
         progress, best = Progress(**kept.progress), kept.best
         say(f"goes on after step {progress.steps}")
-    elif begins is not None:
-        progress.best = loss_of(network, later, plan.compiled, later_begins)
-    step = _step(network, optimizer, plan.compiled)
-    for losses, seconds in _rounds(train, progress, plan, network.size, step, learned):
-        seen = loss_of(network, later, plan.compiled, later_begins)
-        progress.curve.append(_seen(seen, progress, plan, losses, seconds))
+    step = _step(network, optimizer, plan.compiled, TAUGHT if teacher else 0.0)
+    for losses, seconds in _rounds(train, progress, plan, network.size, step, teacher):
+        progress.curve.append(_seen(network, later, progress, plan, losses, seconds))
         say(_line(progress.curve[-1], plan))
         look(progress.curve[-1])
         if progress.curve[-1]["later_loss"] < progress.best - 1e-5:
@@ -173,7 +173,7 @@ def _rounds(
     plan: Plan,
     size: Size,
     step: Callable[..., Any],
-    begins: Begins | None,
+    teacher: Teacher | None,
 ) -> Iterator[tuple[list[Any], float]]:
     """Train; yield losses and seconds since the last look when it is time for the next."""
     losses: list[Any] = []
@@ -181,7 +181,7 @@ def _rounds(
     while progress.epoch < plan.epochs:
         for rows in train(progress.epoch, progress.parts):
             rng = np.random.default_rng([plan.seed, progress.epoch, progress.parts])
-            for batch in fed(rows, size, plan.batch, rng, begins):
+            for batch in fed(rows, size, plan.batch, rng, teacher):
                 losses.append(step(*batch))
                 if len(losses) % CHECKED == 1:
                     _require_number(float(losses[-1]), progress.steps + len(losses))
@@ -201,23 +201,28 @@ CHECKED = 50
 """Steps after which it is looked whether the loss is still a number."""
 
 
-def _step(network: Network, optimizer: keras.optimizers.Optimizer, jit: bool) -> Callable[..., Any]:
+def _step(
+    network: Network, optimizer: keras.optimizers.Optimizer, jit: bool, taught_weight: float
+) -> Callable[..., Any]:
     """Return the function that learns from one batch and returns its loss."""
     weights = network.whole.trainable_variables
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
 
-    def learn(inputs: Any, first: Any, begun: Any, weight: Any, total: Any) -> Any:  # noqa: ANN401 - tensors
+    def learn(inputs: Any, first: Any, taught: Any, weight: Any, total: Any) -> Any:  # noqa: ANN401 - tensors
         with tf.GradientTape() as tape:
-            logits = network.whole(inputs, training=True) + begun
-            loss = tf.reduce_sum(hazard_loss(first, logits) * weight) / total
+            logits = network.whole(inputs, training=True)
+            each = hazard_loss(first, logits)
+            if taught_weight:
+                each += taught_weight * taught_loss(taught, logits)
+            loss = tf.reduce_sum(each * weight) / total
         # Dense: finding out which few rows of a table were read costs more than a table of zeros.
         gradients = [tf.convert_to_tensor(each) for each in tape.gradient(loss, weights)]
         optimizer.apply_gradients(zip(gradients, weights, strict=True))  # adds up all replicas'
         return loss
 
-    def alone(inputs: Any, first: Any, begun: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
-        return learn(inputs, first, begun, weight, tf.reduce_sum(weight))
+    def alone(inputs: Any, first: Any, taught: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
+        return learn(inputs, first, taught, weight, tf.reduce_sum(weight))
 
     if replicas == 1:
         function: Callable[..., Any] = tf.function(alone, jit_compile=jit, reduce_retracing=not jit)
@@ -232,7 +237,12 @@ def _step(network: Network, optimizer: keras.optimizers.Optimizer, jit: bool) ->
 
 
 def _seen(
-    later_loss: float, progress: Progress, plan: Plan, losses: list[Any], seconds: float
+    network: Network,
+    later: Source,
+    progress: Progress,
+    plan: Plan,
+    losses: list[Any],
+    seconds: float,
 ) -> dict[str, float]:
     loss = float(np.mean([float(value) for value in losses]))
     _require_number(loss, progress.steps)
@@ -240,7 +250,7 @@ def _seen(
     return {
         "step": progress.steps,
         "loss": loss,
-        "later_loss": later_loss,
+        "later_loss": loss_of(network, later, plan.compiled),
         "learning_rate": plan.learning_rate
         * 0.5
         * (1 + np.cos(np.pi * min(1.0, progress.steps / total))),
@@ -265,15 +275,11 @@ def _line(seen: dict[str, float], plan: Plan) -> str:
     )
 
 
-def loss_of(
-    network: Network, slice_: Source, jit: bool = False, begins: Begins | None = None
-) -> float:
+def loss_of(network: Network, slice_: Source, jit: bool = False) -> float:
     """Return the mean loss of a slice."""
     total, count = 0.0, 0
     for rows in slice_(0, 0):
         logits = logits_of(network, rows.encoded, jit)
-        if begins is not None:
-            logits += begins(rows.encoded)
         total += float(tf.reduce_sum(hazard_loss(rows.first, logits)))
         count += len(rows.first)
     return total / max(count, 1)
@@ -302,20 +308,14 @@ PREDICTED = 256
 
 
 def calibrate(
-    network: Network,
-    logits: npt.NDArray[np.floating],
-    first: npt.NDArray[np.int32],
-    share: float = 1.0,
-) -> float:
-    """Fit scale and shift of the logits on a later slice; return the scale.
-
-    The rest of the network stays. What it adds to has to be scaled by who adds it.
+    network: Network, logits: npt.NDArray[np.floating], first: npt.NDArray[np.int32]
+) -> None:
+    """Fit scale and shift of the logits on a later slice; the rest of the network stays.
 
     Args:
         network: trained, with the calibration that changes nothing.
-        logits: of the later slice, with what the network adds to, shape (n, horizons).
+        logits: of the later slice, shape (n, horizons).
         first: horizon of the first purchase of each row, shape (n,).
-        share: of what the network says, that is in the logits.
     """
     logits = logits.astype(np.float64)
     intervals = np.arange(len(HORIZONS_DAYS))[None, :]
@@ -326,8 +326,7 @@ def calibrate(
         z = logits * np.exp(weights[0]) + weights[1:]
         each = np.logaddexp(0.0, z) - happened * z
         # The pull to no change: a few days tell more of themselves than of the days to come.
-        return float(((each * at_risk).sum() + ((weights / DRIFT) ** 2).sum() / 2) / len(first))
+        return float((each * at_risk).sum() / len(first) + 5e-3 * (weights**2).sum())
 
     found = minimize(loss, np.zeros(1 + logits.shape[1]), method="L-BFGS-B").x
-    network.calibration.set_weights([share * np.exp(found[:1]), found[1:]])
-    return float(np.exp(found[0]))
+    network.calibration.set_weights([np.exp(found[:1]), found[1:]])

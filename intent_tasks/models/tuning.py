@@ -23,7 +23,7 @@ class Search:
         vocabulary: of the training slice.
         sources: of the parts `train` and `calibrate`, which judges.
         survey: of these parts.
-        known: the baselines that every trial begins with.
+        known: the baselines that every trial begins with and learns from.
         seed: of the search and of every trial.
     """
 
@@ -98,5 +98,7 @@ def _loss(trial: optuna.Trial, found: Search) -> float:
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    fitted = fitting.fit_network(architecture, found.known, found.sources, plan, look=looked)
+    fitted = fitting.fit_network(
+        architecture, found.known, found.sources, found.survey, plan, look=looked
+    )
     return min(seen["later_loss"] for seen in fitted.curve)

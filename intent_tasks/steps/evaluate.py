@@ -1,4 +1,4 @@
-"""Measure what is to be served and the baselines on later days; judge the gate."""
+"""Measure what is to be served, its network and the baselines on later days; judge the gate."""
 
 import json
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ def _measured(
         threshold, base_rate = (config[name][str(h)] for name in ("thresholds", "base_rates"))
         constant = constant_metrics(base_rate, outcomes, threshold)
         yield f"base_rate_{h}d", {m: Estimate(v, v, v) for m, v in constant.items()}
-        for kind in ("served", *gate.NAMES):
+        for kind in ("served", "network", *gate.NAMES):
             if f"{kind}_{h}d" in test.column_names:
                 predicted = test[f"{kind}_{h}d"].to_numpy()
                 yield f"{kind}_{h}d", metrics(predicted, outcomes, threshold, weights, customers)

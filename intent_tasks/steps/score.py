@@ -89,8 +89,8 @@ def _scores(settings: Settings, as_of_date: date, pin: Receipt, events: pa.Table
     model = files.load(settings.home / pin["model_path"])
     everything = history(events, model.vocabulary, settings.time_zone)
     encoded = encode(everything, settings.definition, as_of_date)
-    found = reasons.explain(model.network, encoded, model.start)
-    predicted = network.probabilities(found.logits)
+    found = reasons.explain(model.network, encoded)
+    predicted = model.probabilities(found.logits, encoded)
     explained = _reasons(found.rows, found.effects, events, settings)
     base_rate = pin["base_rates"][str(MAIN_HORIZON_DAYS)]
     main = predicted[:, HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)]

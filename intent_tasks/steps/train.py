@@ -182,7 +182,7 @@ def _train(
     pretrained: "Pretrained | None",
 ) -> list[dict[str, float]]:
     from intent_tasks.models import files, fitting, training
-    from intent_tasks.models.network import Architecture, Network, probabilities
+    from intent_tasks.models.network import Architecture, Network
     from intent_tasks.models.sizes import size_of
 
     size = size_of(settings.model_size, settings.model_encoder)
@@ -199,20 +199,22 @@ def _train(
         architecture,
         known,
         {part: slices.source(part) for part in PARTS},
+        survey,
         training.Plan(survey.rows["train"], settings.seed, exactly=settings.deterministic_training),
         folder=folder / CHECKPOINT,
         say=_say,
         give=give,
     )
-    said = probabilities(fitted.logits)
-    purchased = [fitted.first <= n for n in range(len(HORIZONS_DAYS))]
+    mix, later = fitted.blend if settings.blend else None, fitted.later
+    said = later.probabilities(mix)
+    purchased = [later.first <= n for n in range(len(HORIZONS_DAYS))]
     model = files.Model(
         architecture,
         slices.vocabulary,
         fitted.network,
         {str(h): float(y.mean()) for h, y in zip(HORIZONS_DAYS, purchased, strict=True)},
         {str(h): best_threshold(said[:, n], purchased[n]) for n, h in enumerate(HORIZONS_DAYS)},
-        fitted.start,
+        mix,
     )
     files.save(folder / MODEL, model)
     tested = [_tested(rows, model, known) for rows in slices.source("test")(0, 0)]
@@ -228,12 +230,16 @@ def _say(line: str) -> None:
 
 def _tested(rows: Rows, model: "Model", known: "Baselines") -> pa.Table:
     """Return labels and all predictions of rows to test on, for the gate and the evidence."""
-    said = model.probabilities(rows.encoded)
+    from intent_tasks.models.network import probabilities
+    from intent_tasks.models.training import logits_of
+
+    logits = logits_of(model.network, rows.encoded)
+    alone, served = probabilities(logits), model.probabilities(logits, rows.encoded)
     keys = rows.encoded.events.keys[rows.encoded.customers]
     columns: dict[str, Any] = {"customer_key": pa.array(keys, pa.string())}
     for n, h in enumerate(HORIZONS_DAYS):
         columns[f"purchased_{h}d"] = rows.purchased_within(h)
-        columns[f"served_{h}d"] = said[:, n]
+        columns[f"served_{h}d"], columns[f"network_{h}d"] = served[:, n], alone[:, n]
     for name, values in told_apart(rows, model.vocabulary).items():
         columns[f"{SLICE}{name}"] = values
     for name, values in known.of(rows.encoded.features).items():

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 
-from intent_tasks.core.anchors import first_purchases
+from intent_tasks.core.anchors import NEVER, first_purchases
 from intent_tasks.core.encoding import encode
 from intent_tasks.core.history import history
 from intent_tasks.core.slices import Rows
@@ -62,6 +62,10 @@ def architecture_of(vocabulary, statics, encoder="gru", size=SIZE):
     means, deviations = statics.mean(axis=0), statics.std(axis=0) + 1e-3
     sizes = vocabulary_sizes(vocabulary)
     return network.Architecture(encoder, size, sizes, means.tolist(), deviations.tolist())
+
+
+def counted(rows):
+    return np.bincount(rows.first, minlength=NEVER + 1)
 
 
 def line_of(rows):

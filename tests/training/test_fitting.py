@@ -17,13 +17,8 @@ COUNT = 1003
 
 def rows_of(first, begin):
     """Return rows whose only feature is their number."""
-    number = np.arange(len(first))
-    encoded = SimpleNamespace(
-        features=(begin + number).astype(np.float32)[:, None],
-        customers=number,
-        events=SimpleNamespace(keys=[f"c{begin + n}" for n in number]),
-    )
-    return Rows(encoded, np.asarray(first, np.int32))
+    features = np.arange(begin, begin + len(first), dtype=np.float32)[:, None]
+    return Rows(SimpleNamespace(features=features), np.asarray(first, np.int32))
 
 
 @pytest.mark.parametrize(("most", "every"), [(2000, 1), (COUNT, 1), (1000, 2), (260, 4)])
@@ -32,20 +27,18 @@ def test_a_sample_is_even_and_bounded_however_the_rows_come(most, every):
     sample, begin = fitting.Sample(most), 0
     for length in (0, 1, 400, 2, 600):
         sample.add(rows_of(first[begin : begin + length], begin))
-        assert sum(len(part.first) for part in sample.parts) <= most
+        assert sum(map(len, sample.outcomes)) <= most
         begin += length
-    found = sample.picked()
+    found = sample.labelled()
     np.testing.assert_array_equal(found.features[:, 0], np.arange(0, COUNT, every))
-    np.testing.assert_array_equal(found.first, first[::every])
-    np.testing.assert_array_equal(found.labelled.outcomes, (first <= 2)[::every])
-    assert len(np.unique(found.customers)) == len(found.first)
+    np.testing.assert_array_equal(found.outcomes, (first <= 2)[::every])
 
 
 def test_the_test_days_are_not_among_what_baselines_are_given():
     samples = fitting.Samples()
     for n, part in enumerate(("train", "calibrate", "test")):
         samples.add(part, rows_of([0, NEVER], 10 * n))
-    given = {part: sample.picked().features[:, 0].tolist() for part, sample in samples.of.items()}
+    given = {part: sample.labelled().features[:, 0].tolist() for part, sample in samples.of.items()}
     assert given == {"train": [0, 1], "calibrate": [10, 11]}
 
 

@@ -9,10 +9,11 @@ from intent_tasks.definition import MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.models import (
     baselines,
+    blend,
     checkpoint,
     files,
     network,
-    start,
+    training,
 )
 from intent_tasks.models.sizes import Size
 from tests.training.shop import (
@@ -33,16 +34,16 @@ def test_a_kept_model_scores_the_same(trained, tmp_path):
     assert kept.base_rates == trained.model.base_rates
 
 
-def test_a_start_is_kept_and_says_the_same_when_loaded(trained, tmp_path):
+def test_a_blend_is_kept_and_says_the_same_when_loaded(trained, tmp_path):
     rows = trained.later
     labelled = baselines.Labelled(rows.encoded.features, rows.purchased_within(MAIN_HORIZON_DAYS))
-    trees, line = baselines.boosted_trees(labelled, labelled, SEED), baselines.logistic(labelled)
-    weights = np.array([[-1.0, 0.9, 0.1], [-2, 0.8, 0.2], [-1.5, 1, 0], [-1, 0.5, 0.5]])
-    begun = replace(trained.model, start=start.Start(trees, line, weights))
-    files.save(tmp_path, begun)
-    said = files.load(tmp_path).probabilities(rows.encoded)
-    np.testing.assert_array_equal(said, begun.probabilities(rows.encoded))
-    assert np.abs(said - trained.model.probabilities(rows.encoded)).max() > 0.01
+    trees = baselines.boosted_trees(labelled, labelled, SEED)
+    mixed = replace(trained.model, blend=blend.Blend(0.4, trees))
+    files.save(tmp_path, mixed)
+    logits = training.logits_of(trained.model.network, rows.encoded)
+    said = files.load(tmp_path).probabilities(logits, rows.encoded)
+    np.testing.assert_array_equal(said, mixed.probabilities(logits, rows.encoded))
+    assert np.abs(said - trained.model.probabilities(logits, rows.encoded)).max() > 0.01
     few = labelled._replace(features=labelled.features[:, :5])
     foreign = baselines.boosted_trees(few, few, SEED).boosters[0]
     foreign.save_model(tmp_path / files.BOOSTER.format(1))

@@ -12,7 +12,7 @@ from intent_tasks.core.evidence import NAMES
 from intent_tasks.core.metrics import resample_weights
 from intent_tasks.core.slices import PARTS
 from intent_tasks.definition import HORIZONS_DAYS
-from intent_tasks.models import files, fitting, training
+from intent_tasks.models import files, fitting, network, training
 from intent_tasks.simulator import Config
 from intent_tasks.steps import evaluate, train
 from tests.training.test_pretrain_step import EVERYBODY, fill, settings_of
@@ -20,12 +20,12 @@ from tests.training.test_pretrain_step import EVERYBODY, fill, settings_of
 SHOP = Config(customers=120, days=64, products=100, leaves=5, last_day=date(2026, 6, 30))
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
+@pytest.fixture(scope="module", params=[True, False], ids=["blend", "network alone"])
+def kept(request, tmp_path_factory):
     """Settings and folder of a window that was trained, with its slices and baselines."""
     home = tmp_path_factory.mktemp("trained")
     fill(home)
-    settings = settings_of(home)
+    settings = settings_of(home).model_copy(update={"blend": request.param})
     days = {"train": (28, 32), "calibrate": (40,), "test": (46, 49)}
     split = {p: [str(SHOP.first_day + timedelta(days=n)) for n in days[p]] for p in PARTS}
     window = {"first_day": str(SHOP.first_day), "last_day": str(SHOP.last_day), "split": split}
@@ -47,13 +47,19 @@ def test_the_test_days_hold_what_the_files_of_the_model_say_of_them(kept):
     model = files.load(settings.home / train.MODEL)
     table = pq.read_table(settings.home / train.TEST)
     parts = list(slices.source("test")(0, 0))
-    said = np.concatenate([model.probabilities(rows.encoded) for rows in parts])
+    logits = [training.logits_of(model.network, rows.encoded) for rows in parts]
+    said = np.concatenate(
+        [model.probabilities(z, r.encoded) for z, r in zip(logits, parts, strict=True)]
+    )
+    alone = np.concatenate([network.probabilities(z) for z in logits])
     for n, h in enumerate(HORIZONS_DAYS):
         np.testing.assert_array_equal(table[f"served_{h}d"].to_numpy(), said[:, n])
+        np.testing.assert_array_equal(table[f"network_{h}d"].to_numpy(), alone[:, n])
         came = np.concatenate([rows.purchased_within(h) for rows in parts])
         np.testing.assert_array_equal(table[f"purchased_{h}d"].to_numpy(), came)
     trees = np.concatenate([known.lightgbm(rows.encoded.features) for rows in parts])
     np.testing.assert_array_equal(table["lightgbm_7d"].to_numpy(), trees)
+    assert (model.blend is not None) == settings.blend
 
 
 def test_what_is_served_is_judged_and_every_model_is_measured(kept):

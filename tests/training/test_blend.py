@@ -1,0 +1,67 @@
+"""A mix of network and trees: no worse than its parts, one curve, kept and loaded to the same."""
+
+import numpy as np
+import pytest
+
+from intent_tasks.core.features import FEATURES
+from intent_tasks.core.metrics import log_losses
+from intent_tasks.models import baselines, blend, network
+
+RNG = np.random.default_rng(3)
+COUNT = 1500
+
+
+def parts(noise):
+    """Return what two say of the same rows, and what came true; the first errs by so much more."""
+    truth = RNG.beta(1, 4, COUNT)
+    outcomes = RNG.random(COUNT) < truth
+    errors = (RNG.normal(0, 0.7 * more, COUNT) for more in (noise, 1))
+    a, b = (np.clip(truth * np.exp(error), 0.01, 0.99) for error in errors)
+    return a, b, outcomes
+
+
+def test_the_share_that_is_found_is_no_worse_than_either_part():
+    a, b, outcomes = parts(1)
+    share = blend.fit(a, b, outcomes, np.arange(COUNT))
+    losses = [log_losses(p, outcomes).mean() for p in (blend.mixed(share, a, b), a, b)]
+    assert losses[0] < min(losses[1:])
+
+
+def test_of_a_network_that_only_errs_nothing_is_taken():
+    a, b, outcomes = parts(4)
+    assert blend.fit(a, b, outcomes, np.arange(COUNT)) < 0.1
+
+
+def test_less_is_taken_where_the_same_rows_are_of_fewer_customers():
+    a, b, outcomes = parts(1)
+    many, few = (
+        blend.fit(*(np.repeat(v[:200], 5) for v in (a, b, outcomes)), customers)
+        for customers in (np.arange(1000), np.repeat(np.arange(200), 5))
+    )
+    assert few < many
+
+
+@pytest.fixture(scope="module")
+def trees():
+    x = RNG.normal(size=(COUNT, len(FEATURES))).astype(np.float32)
+    rows = baselines.Labelled(x, RNG.random(COUNT) < 1 / (1 + np.exp(1 - 2 * x[:, 0])))
+    return baselines.boosted_trees(rows, rows, 1, learning_rate=0.3, num_leaves=4)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_main_horizon_is_the_mixed_one_and_the_others_are_of_its_curve(trees, share):
+    logits = RNG.normal(-3, 2, (200, 4)).astype(np.float32)
+    features = RNG.normal(size=(200, len(FEATURES))).astype(np.float32)
+    said = blend.Blend(share, trees).probabilities(logits, features)
+    alone = network.probabilities(logits)
+    wanted = blend.mixed(share, alone[:, blend.MAIN], trees(features))
+    np.testing.assert_allclose(said[:, blend.MAIN], wanted, rtol=1e-6)
+    assert (np.diff(said, axis=1) > 0).all()
+    if share == 1.0:
+        np.testing.assert_allclose(said, alone, rtol=1e-4)
+
+
+def test_far_logits_are_moved_too():
+    logits = np.array([[-30.0] * 4, [20.0] * 4, [0.0] * 4])
+    found = network.probabilities(blend.moved(logits, np.array([0.5, 1e-4, 0.999])))
+    np.testing.assert_allclose(found[:, blend.MAIN], [0.5, 1e-4, 0.999], rtol=1e-6)
