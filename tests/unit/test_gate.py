@@ -41,6 +41,11 @@ def test_one_that_says_the_same_as_the_best_baseline_passes():
     assert failed(BASELINES["lightgbm"]) == []
 
 
+def test_numbers_that_were_rounded_on_another_way_are_not_worse():
+    wrong_way = np.where(BOUGHT, -1e-7, 1e-7)
+    assert failed(BASELINES["lightgbm"] * (1 + wrong_way)) == []
+
+
 @pytest.mark.parametrize(
     ("candidate", "check"),
     [
