@@ -104,3 +104,10 @@ def test_the_callers_settings_of_other_servers_do_not_reach_ours(home, monkeypat
     assert environment.keys().isdisjoint(
         {"AIRFLOW__CORE__EXECUTOR", "MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE"}
     )
+
+
+def test_only_a_recording_passes_over_days_without_events(home):
+    recorded = Installation.prepare(home / "recorded", RECORDED)
+    alive = Installation.prepare(home / "alive", Calendar())
+    assert "INTENT_EMPTY_DAY='skip'\n" in configuration.step_settings(recorded)
+    assert "INTENT_EMPTY_DAY" not in configuration.step_settings(alive)
