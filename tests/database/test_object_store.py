@@ -4,7 +4,6 @@ import json
 from contextlib import contextmanager
 
 import fsspec
-import gcp_storage_emulator.server
 import moto.server
 import pytest
 from pydantic import SecretStr
@@ -32,7 +31,9 @@ def amazon():
 @contextmanager
 def google():
     """Yield the options of a Cloud Storage server."""
-    running = gcp_storage_emulator.server.create_server("127.0.0.1", 0, in_memory=True)
+    from gcp_storage_emulator.server import create_server  # half a second, and only needed here
+
+    running = create_server("127.0.0.1", 0, in_memory=True)
     running.start()
     address = f"http://127.0.0.1:{running._api._httpd.server_port}"
     yield {"endpoint_url": address, "token": "anon", "project": "p"}
