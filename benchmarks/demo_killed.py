@@ -27,6 +27,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from benchmarks.demo import CHECKOUT, make, surroundings
+from benchmarks.servers import tidy_when_ended
 from intent_tasks.local.installation import STATE_FILE, Installation
 from intent_tasks.local.plan import Plan
 from intent_tasks.local.shop import SIMULATED_LAST_DAY
@@ -65,6 +66,7 @@ class Kill:
 
 
 def main() -> int:
+    tidy_when_ended()
     # The database may run under another account, which must be able to enter the folder.
     with tempfile.TemporaryDirectory(prefix="intent-benchmark-") as folder:
         Path(folder).chmod(0o755)

@@ -2,6 +2,8 @@
 
 import secrets
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,11 @@ from intent_tasks.stores import migrate
 from tests.conftest import settings_for
 
 
+def tidy_when_ended() -> None:
+    """Let SIGTERM, as of `timeout`, unwind like Ctrl-C: folders are removed, servers stopped."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
 @contextmanager
 def installation(name: str, **changes: object) -> Iterator[tuple[Server, Settings]]:
     """Yield a server with safe writes, and the settings of a migrated database on it.
@@ -24,6 +31,7 @@ def installation(name: str, **changes: object) -> Iterator[tuple[Server, Setting
         name: of the benchmark; its folder below the temporary one begins so.
         changes: settings that differ from those of a fresh installation.
     """
+    tidy_when_ended()
     folder = Path(tempfile.mkdtemp(prefix=f"intent-{name}-"))
     folder.chmod(0o755)  # the server may run under another account
     server = Server(folder / "postgres", ports.free_ports(1)[0], SecretStr(secrets.token_hex(8)))

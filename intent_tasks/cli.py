@@ -190,7 +190,7 @@ def stop(
     """Stop what `up` started."""
     from intent_tasks.local import up
 
-    ran = up.delete(state_folder()) if delete else up.down(state_folder())
+    ran = (up.delete if delete else up.down)(state_folder(), typer.echo)
     typer.echo("All servers are stopped." if ran else "No server was running.")
 
 

@@ -22,6 +22,15 @@ AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dag-processor", "airflow
 PROGRAMS = ("postgres", "mlflow", *AIRFLOW)
 """Every server, in the order they are started; stopped the other way round."""
 
+PID_FILE = "supervisord.pid"
+STOP_SECONDS = 20
+"""Longest time a server may take to end by itself; then it is killed."""
+DATABASE_STOP_SECONDS = 120
+"""The same for the database: killed in its last checkpoint, it would have to recover."""
+ALL_STOP_SECONDS = DATABASE_STOP_SECONDS + STOP_SECONDS * len(PROGRAMS)
+"""Longest time until all have ended, since they end one after the other."""
+SAY_EVERY_SECONDS = 10
+
 UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
 
 
@@ -41,7 +50,11 @@ def programs(installation: Installation) -> dict[str, Program]:
     where = ["--host", "127.0.0.1", "--port", str(installation.ports["mlflow"]), "--workers", "1"]
     schedule = configuration.schedule(installation)
     user = postgres.account()
-    database: dict[str, object] = {"stopsignal": "INT", "stopasgroup": "false"}
+    database: dict[str, object] = {
+        "stopsignal": "INT",
+        "stopasgroup": "false",
+        "stopwaitsecs": DATABASE_STOP_SECONDS,
+    }
     if user:
         database["user"] = user.pw_name
     return {
@@ -110,19 +123,51 @@ class Supervisor:
             log = self.installation.logs / f"{name}.log"
             raise IntentError(f"{name} does not start. It said: {last_lines(log)} (log: {log})")
 
-    def shutdown(self) -> None:
-        """Stop all servers, the database last, and supervisord itself."""
-        running = self._call("getPID")
-        self._call("shutdown")
-        wait_until(lambda: not Path(f"/proc/{running}").exists(), "the end of the servers", 60)
+    def shutdown(self, say: Callable[[str], None]) -> None:
+        """Stop all servers, the database last, and supervisord itself.
+
+        Args:
+            say: shows a line to the person who waits.
+
+        Raises:
+            IntentError: one still runs after the time in which supervisord kills each of them.
+        """
+        try:
+            runner = psutil.Process(int((self.installation.home / PID_FILE).read_text()))
+        except (OSError, psutil.NoSuchProcess):  # it has just ended
+            return
+        with suppress(xmlrpc.client.Fault):  # it is ending already
+            self._call("shutdown")
+        begun = time.monotonic()
+        while psutil.wait_procs([runner], timeout=SAY_EVERY_SECONDS)[1]:
+            seconds = time.monotonic() - begun
+            still = ", ".join([*_names_below(runner), "supervisord"])
+            if seconds > ALL_STOP_SECONDS:
+                raise IntentError(
+                    f"After {seconds:.0f} s these still run: {still}. See "
+                    f"{self.installation.logs / 'supervisord.log'}, and try again."
+                )
+            say(f"After {seconds:.0f} s these are still to end: {still} …")
 
 
-def end_left_behind(installation: Installation) -> None:
+def _names_below(runner: psutil.Process) -> list[str]:
+    """Return the servers of a supervisord; those that wrote a title over their variables by it."""
+    found = []
+    with suppress(psutil.Error):
+        for process in runner.children():
+            with suppress(psutil.Error):
+                named = process.environ().get("SUPERVISOR_PROCESS_NAME")
+                found.append(named or process.name())
+    return found
+
+
+def end_left_behind(installation: Installation) -> bool:
     """End the servers of a supervisord that was killed: nobody else would, and they hold the ports.
 
-    They are known by their working folder and by what supervisord calls them, or, where Airflow
-    writes its own title over that, by this title.
+    Returns whether there were any. They are known by their working folder and by what supervisord
+    calls them, or, where Airflow writes its own title over that, by this title.
     """
+    had_database = installation.postgres.runs()
     installation.postgres.stop()
     found = [process for process in psutil.process_iter() if _is_server(process, installation.home)]
     for process in found:
@@ -133,6 +178,7 @@ def end_left_behind(installation: Installation) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(still, timeout=10)
+    return had_database or bool(found)
 
 
 def _is_server(process: psutil.Process, home: Path) -> bool:
@@ -171,7 +217,7 @@ def supervisord_conf(installation: Installation) -> str:
             "supervisord",
             # Relative to the state folder, because supervisord expands these values twice.
             logfile="logs/supervisord.log",
-            pidfile="supervisord.pid",
+            pidfile=PID_FILE,
             childlogdir="logs",
             umask="077",
             **({"user": "root"} if postgres.account() else {}),
@@ -197,7 +243,7 @@ def _program_section(name: str, program: Program, priority: int) -> str:
         "autostart": "false",
         "autorestart": "true",
         "startsecs": 3,
-        "stopwaitsecs": 20,
+        "stopwaitsecs": STOP_SECONDS,
         "stopasgroup": "true",
         "killasgroup": "true",
         "redirect_stderr": "true",

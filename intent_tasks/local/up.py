@@ -86,18 +86,21 @@ def up(
         return installation
 
 
-def down(home: Path) -> bool:
-    """Stop all servers; return whether any ran."""
+def down(home: Path, say: Callable[[str], None]) -> bool:
+    """Stop all servers, also those that a killed supervisord left; return whether any ran."""
     installation = Installation.load(home)
-    if installation is None or not Supervisor(installation).answers():
+    if installation is None:
         return False
-    Supervisor(installation).shutdown()
+    supervisor = Supervisor(installation)
+    if not supervisor.answers():
+        return end_left_behind(installation)
+    supervisor.shutdown(say)
     return True
 
 
-def delete(home: Path) -> bool:
+def delete(home: Path, say: Callable[[str], None]) -> bool:
     """Stop all servers and remove every file of the installation; return whether any ran."""
-    ran = down(home)
+    ran = down(home, say)
     installation = Installation.load(home)
     if installation:
         shutil.rmtree(installation.postgres_folder, ignore_errors=True)

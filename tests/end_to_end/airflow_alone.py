@@ -134,7 +134,7 @@ def airflow_alone(home: Path, retry_delay_seconds: int = 1) -> Iterator[Airflow]
             yield Airflow(api, http, home)
             api.close()
     finally:
-        supervisor.shutdown()
+        supervisor.shutdown(print)
 
 
 def _stand_in(home: Path) -> Path:

@@ -44,7 +44,7 @@ def state_folder() -> Iterator[Path]:
     before = os.environ.get("INTENT_HOME")
     os.environ["INTENT_HOME"] = str(folder / "state")
     yield folder / "state"
-    up.delete(folder / "state")
+    up.delete(folder / "state", print)
     shutil.rmtree(folder)
     os.environ.pop("INTENT_HOME")
     if before is not None:

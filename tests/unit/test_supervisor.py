@@ -1,4 +1,8 @@
+import os
 import shlex
+import subprocess
+import sys
+import xmlrpc.client
 from datetime import date
 
 import pytest
@@ -42,3 +46,40 @@ def test_a_server_that_gave_up_is_named_with_its_last_words(made, monkeypatch):
 
 def test_a_supervisord_that_is_not_there_does_not_answer(made):
     assert not supervisor.Supervisor(made).answers()
+
+
+@pytest.fixture
+def ending(made, monkeypatch):
+    """A supervisord that is ending, and one server below it that does not end yet."""
+    script = (
+        "import subprocess, sys; subprocess.Popen(['sleep', '30'], env="
+        "{'SUPERVISOR_PROCESS_NAME': 'mlflow'}); print(flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script], start_new_session=True, **pipes) as it:
+        it.stdout.readline()
+        (made.home / supervisor.PID_FILE).write_text(str(it.pid))
+        runner = supervisor.Supervisor(made)
+        fault = xmlrpc.client.Fault(6, "SHUTDOWN_STATE")
+        monkeypatch.setattr(runner, "_call", lambda *_: (_ for _ in ()).throw(fault))
+        monkeypatch.setattr(supervisor, "SAY_EVERY_SECONDS", 0.05)
+        yield runner, it
+        os.killpg(it.pid, 9)
+
+
+def test_who_waits_for_the_end_of_the_servers_is_told_which_are_left(ending):
+    runner, process = ending
+    said = []
+
+    def say(text):
+        said.append(text)
+        process.stdin.close()  # supervisord ends
+
+    runner.shutdown(say)
+    assert "still to end: mlflow, supervisord" in said[0]
+
+
+def test_servers_that_never_end_are_named(ending, monkeypatch):
+    monkeypatch.setattr(supervisor, "ALL_STOP_SECONDS", 0)
+    with pytest.raises(IntentError, match="still run: mlflow, supervisord"):
+        ending[0].shutdown(print)

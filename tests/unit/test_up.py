@@ -23,4 +23,4 @@ def test_too_little_disk_space_is_said_before_anything_is_begun(tmp_path, monkey
 
 
 def test_nothing_to_stop_where_nothing_was_started(tmp_path):
-    assert up.down(tmp_path) is False
+    assert up.down(tmp_path, print) is False
