@@ -228,8 +228,8 @@ def _check_history(
     said = f"{customers_who_bought:,} buyers in the {(last - start).days + 1} days up to {last}"
     if split is None:
         report.problem(
-            f"{days} days of history, {needed_days(settings)} needed to learn ({said}); "
-            f"{_wait(weeks)}."
+            f"{days} days of history, {needed_days(settings.maturity_lag_days)} needed to learn "
+            f"({said}); {_wait(weeks)}."
         )
     elif (fewest := min(found.values())) < LEAST_BUYERS:
         parts = ", ".join(f"{count:,} to {part}" for part, count in found.items())

@@ -1,6 +1,7 @@
 """Read a file of events in batches; a line that cannot be used is set aside, not lost."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pyarrow.compute as pc
 
+from intent_tasks.core.rules import BadRow
 from intent_tasks.errors import BadInput
 from intent_tasks.formats import mapping, readers
 from intent_tasks.formats.convert import SCHEMA, Batch, convert
 
-__all__ = ["SCHEMA", "Batch", "batches", "last_whole_day", "read"]
+__all__ = ["SCHEMA", "Batch", "batches", "days", "no_usable_line", "read"]
 
 
 def batches(
@@ -46,12 +48,32 @@ def read(path: Path, format_name: str) -> Iterator[Batch]:
     """
     layout = mapping.load(format_name)
     usable = 0
+    bad: list[BadRow] = []
     with _opened(path) as file:
         for batch in batches(file, str(path), layout, path.name):
             usable += batch.events.num_rows
+            bad = bad or batch.bad
             yield batch
     if usable == 0:
-        raise BadInput(f"{path} has no usable line: it is empty, or not in format {format_name}.")
+        raise no_usable_line(str(path), format_name, bad)
+
+
+def no_usable_line(url: str, format_name: str, bad: Sequence[BadRow]) -> BadInput:
+    """Return what to say of a file of which nothing can be used.
+
+    Args:
+        url: its name.
+        format_name: the format it was to have.
+        bad: rows of it that were set aside.
+    """
+    if not bad:
+        return BadInput(f"{url} has no usable line: it is empty, or all of it is ignored.")
+    [(rule, _)] = Counter(row.rule for row in bad).most_common(1)
+    line = next(row.number for row in bad if row.rule == rule)
+    return BadInput(
+        f"{url} has no usable line: not one of its first {len(bad)} is in format {format_name}; "
+        f"most often {rule}, as in line {line}. Mend the format: docs/collect.md."
+    )
 
 
 @contextmanager
@@ -69,8 +91,8 @@ LAST_PART = timedelta(hours=1)
 """A day in whose last hour something happened is taken for whole."""
 
 
-def last_whole_day(path: Path, format_name: str, time_zone: str) -> date:
-    """Return the last shop day that was recorded to its end, after reading the whole file.
+def days(path: Path, format_name: str, time_zone: str) -> tuple[date, date]:
+    """Return the first shop day and the last that was recorded to its end; reads the whole file.
 
     A recording mostly ends in the middle of a day. Of that day too little is known to predict from,
     or to say what came true on it.
@@ -78,11 +100,12 @@ def last_whole_day(path: Path, format_name: str, time_zone: str) -> date:
     Raises:
         BadInput: as `read`.
     """
-    newest = max(
-        pc.max(batch.events["occurred_at"]).as_py()
+    ends = [
+        pc.min_max(batch.events["occurred_at"]).as_py()
         for batch in read(path, format_name)
         if batch.events.num_rows
-    )
-    local = newest.astimezone(ZoneInfo(time_zone)).replace(tzinfo=None)
-    day: date = (local + LAST_PART).date() - timedelta(days=1)
-    return day
+    ]
+    zone = ZoneInfo(time_zone)
+    oldest = min(end["min"] for end in ends).astimezone(zone)
+    newest = max(end["max"] for end in ends).astimezone(zone).replace(tzinfo=None)
+    return oldest.date(), (newest + LAST_PART).date() - timedelta(days=1)

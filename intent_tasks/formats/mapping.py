@@ -46,6 +46,8 @@ class Value(_Part):
     """How times are written: iso, seconds, milliseconds, microseconds or a strptime format."""
     zone: str = "UTC"
     """Time zone of times that name none."""
+    decimal: Literal[".", ","] = "."
+    """How numbers that are written as text mark their decimals: with "," 1.234,56 is 1234.56."""
     absolute: bool = False
     """Take a negative number as a positive one."""
     whole: bool = False

@@ -20,6 +20,9 @@ _UNITS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _LATEST_SECONDS = 32_503_680_000
 """The year 3000: a number beyond it is in another unit."""
 
+_WITH_COMMA = r"^[+-]?(\d+|\d{1,3}([. '\x{a0}\x{202f}]\d{3})+)(,\d+)?$"
+"""A number with decimal comma, its thousands apart or not; any other is no such number."""
+
 _ZONED = r"[T ]\d\d:?\d\d.*(Z|UTC|[+-]\d\d(:?\d\d)?)$"
 
 
@@ -152,13 +155,20 @@ def _translated(text: pa.Array, value: Value) -> pa.Array:
 
 
 def _numbers(text: pa.Array, value: Value, kind: pa.DataType) -> pa.Array:
-    numbers = _floats(text)
+    numbers = _floats(_with_point(text) if value.decimal == "," else text)
     if value.absolute:
         numbers = pc.abs(numbers)
     if not pa.types.is_integer(kind):
         return numbers.cast(kind)
+    numbers = pc.ceil(numbers)  # a part of a piece, such as 0.35 kg, is one
     fits = pc.fill_null(pc.less(pc.abs(numbers), 2**31), False)
     return pc.if_else(fits, numbers, None).cast(kind, safe=False)
+
+
+def _with_point(text: pa.Array) -> pa.Array:
+    fits = pc.fill_null(pc.match_substring_regex(text, _WITH_COMMA), False)
+    bare = pc.replace_substring_regex(pc.if_else(fits, text, None), r"[^0-9,+-]", "")
+    return pc.replace_substring(bare, ",", ".")
 
 
 def _floats(text: pa.Array) -> pa.Array:

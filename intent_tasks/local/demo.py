@@ -17,6 +17,7 @@ from intent_tasks.local.plan import Plan
 from intent_tasks.local.progress import Progress
 from intent_tasks.local.runs import DAILY, TRAIN, Runs
 from intent_tasks.local.shop import Shop, choose_shop
+from intent_tasks.local.supervisor import last_lines
 from intent_tasks.local.up import only_one, up
 from intent_tasks.settings import Settings, load_settings
 from intent_tasks.stores import postgres, registry
@@ -39,6 +40,8 @@ def demo(
         IntentError: whatever went wrong, with what to do; calling again continues.
     """
     shop = choose_shop(events, events_format)  # before anything is begun
+    if shop.first_day:
+        Plan(shop.last_day).require_history(shop.first_day)
     with only_one(home, "demo"):
         progress = Progress(Console(), home / "logs" / TIMES_FILE, started_at)
         progress.say(f"Shop: {shop.name}; its today is {shop.last_day}.")
@@ -54,7 +57,10 @@ def demo(
 
 def _start(home: Path, shop: Shop, progress: Progress) -> Installation:
     with progress.phase("servers", "Starting PostgreSQL, MLflow and Airflow, loading the shop"):
-        return up(home, shop.calendar, progress.say, shop.command)
+        installation = up(home, shop.calendar, progress.say, shop.command)
+    if shop.first_day:
+        progress.say(last_lines(installation.logs / f"intent-{shop.command[0]}.log", 1))
+    return installation
 
 
 def _airflow(installation: Installation) -> AirflowApi:

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Self
 
+from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
+from intent_tasks.steps.window import needed_days
 from intent_tasks.stores.extracting import source
 
 MATURED_BEFORE_DAYS = 15
@@ -39,6 +42,22 @@ class Plan:
         with source.warehouse(settings) as warehouse:
             arrived = warehouse.arrived(days)
         return cls(last_day, frozenset(day for day in days if not arrived[day].rows))
+
+    def require_history(self, first_day: date) -> None:
+        """Check that a shop of that first day has days enough, before anything is begun.
+
+        Raises:
+            Refused: there is not; how much is missing is said.
+        """
+        needed = needed_days(MATURED_BEFORE_DAYS - max(HORIZONS_DAYS))
+        days = (self.last_day - first_day).days + 1
+        later_days = (self.last_day - self.trained_on).days
+        if days < needed + later_days:
+            raise Refused(
+                f"The file has {max(days, 0)} whole days, {first_day} to {self.last_day}; the demo "
+                f"needs {needed + later_days}: {needed} to learn from, and {later_days} "
+                "after them that show what came true. Give it a file with a longer history."
+            )
 
     @property
     def today(self) -> date:

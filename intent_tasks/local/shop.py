@@ -19,11 +19,13 @@ class Shop:
         name: what to call it.
         last_day: its today: nothing is predicted after it.
         command: arguments of `intent` that load it into schema `shop`.
+        first_day: of a recorded shop; a simulated one has always days enough.
     """
 
     name: str
     last_day: date
     command: tuple[str, ...]
+    first_day: date | None = None
 
     @property
     def calendar(self) -> Calendar:
@@ -42,5 +44,5 @@ def choose_shop(events: Path | None, events_format: str | None) -> Shop:
             raise BadInput(f"FORMAT={events_format} says how a file is written: name it, EVENTS=….")
         return Shop("a simulated shop", SIMULATED_LAST_DAY, ("simulate", "--to", "shop"))
     path, layout = events.absolute(), events_format or "native"
-    last_day = files.last_whole_day(path, layout, Calendar().time_zone)
-    return Shop(path.name, last_day, ("load", str(path), "--format", layout))
+    first, last = files.days(path, layout, Calendar().time_zone)
+    return Shop(path.name, last, ("load", str(path), "--format", layout), first)

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.core.rules import BadRow
 from intent_tasks.errors import BadInput, NothingToDo, Refused
 from intent_tasks.formats import files, mapping
 from intent_tasks.settings import Settings
@@ -247,10 +246,7 @@ class _Work:
         """Refuse a file of whose first block nothing can be used: it is in another format."""
         used = batch.events.num_rows + batch.repeated + batch.ignored
         if progress.blocks_done == 0 and used == 0:
-            raise BadInput(
-                f"{self.file.url} has no usable line: not one of its first {len(batch.bad)} is in "
-                f"format {self.format_name}; most often {_most_often(batch.bad)}."
-            )
+            raise files.no_usable_line(self.file.url, self.format_name, batch.bad)
 
 
 def _without_erased(settings: Settings, batch: files.Batch) -> files.Batch:
@@ -265,7 +261,3 @@ def _without_erased(settings: Settings, batch: files.Batch) -> files.Batch:
     bad = [row for row, names in zip(batch.bad, named, strict=True) if not names & gone]
     left_out = batch.events.num_rows - events.num_rows + len(batch.bad) - len(bad)
     return replace(batch, events=events, bad=bad, ignored=batch.ignored + left_out)
-
-
-def _most_often(bad: list[BadRow]) -> str:
-    return Counter(row.rule for row in bad).most_common(1)[0][0]

@@ -30,8 +30,9 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     split = split_of(settings, _earliest_day(settings, as_of_date), as_of_date)
     if split is None:
         raise Refused(
-            f"There are too few days to train as of {as_of_date}: {needed_days(settings)} days of "
-            f"events are needed, and INTENT_TRAINING_DAYS={settings.training_days} must allow "
+            f"There are too few days to train as of {as_of_date}: "
+            f"{needed_days(settings.maturity_lag_days)} days of events are needed, and "
+            f"INTENT_TRAINING_DAYS={settings.training_days} must allow "
             "for them. Train later, or load more history."
         )
     first_day = definition.first_history_day(split.train[0])
@@ -52,9 +53,9 @@ def split_of(settings: Settings, earliest: date, as_of_date: date) -> Split | No
     return split_days(max(first, earliest + timedelta(days=LEAST_HISTORY_DAYS)), last)
 
 
-def needed_days(settings: Settings) -> int:
+def needed_days(maturity_lag_days: int) -> int:
     """Return how many days of events, the last one included, there must be to train."""
-    gaps = 3 * max(HORIZONS_DAYS) + settings.maturity_lag_days
+    gaps = 3 * max(HORIZONS_DAYS) + maturity_lag_days
     return LEAST_HISTORY_DAYS + LEAST_DAYS + gaps
 
 

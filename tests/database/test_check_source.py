@@ -86,7 +86,10 @@ def test_a_missing_right_is_named_with_the_grant(settings):
 def test_too_few_days_are_counted_in_weeks(settings):
     _days(settings, 20, 10)
     said, problems = _said(settings)
-    assert f"PROBLEM  21 days of history, {needed_days(settings)} needed to learn" in said
+    assert (
+        f"PROBLEM  21 days of history, {needed_days(settings.maturity_lag_days)} needed to learn"
+        in said
+    )
     assert "(200 buyers in the 21 days up to 2026-06-30); about 8 more weeks" in said
     assert problems == 1
 

@@ -73,7 +73,10 @@ def test_what_is_wrong_with_a_line_is_named(tmp_path, line, rule):
     [
         ("", "has no usable line: it is empty"),
         (ROCKET, "has no usable line"),
-        (ROCKET + "1,2,fly,3\n", "has no usable line"),
+        (
+            ROCKET + "1,2,view,3\n1,2,fly,3\n1,2,fly,3\n",
+            "often event_type is unknown, as in line 3",
+        ),
         ("a,b\n1,2\n", "lacks visitorid, event, timestamp; or it lacks user_id.*columns: a, b"),
         ("user_id,item_id,event\n1,2,view\n", "lacks ts"),
         (b"PK\x03\x04\xff\xfe\x00", "is not a CSV file"),
@@ -94,11 +97,26 @@ def test_a_missing_file_and_an_unknown_format_are_named(tmp_path):
         list(files.read(tmp_path, "native"))
 
 
+def test_numbers_with_a_decimal_comma_are_read_as_the_format_says(tmp_path):
+    layout = tmp_path / "own.toml"
+    layout.write_text(
+        'about = "A grocer."\n[[shapes]]\ndelimiter = ";"\n[shapes.events]\ncustomer_id = "c"\n'
+        'event_type = { constant = "purchase" }\noccurred_at = { field = "t", time = "iso" }\n'
+        'price = { field = "p", decimal = "," }\nquantity = { field = "q", decimal = "," }\n'
+    )
+    numbers = ["2,75;0,35", "1.234,50;2", "1\u00a0234,5;1,0", "12.345.678;3", "2.75;1", "2,7,5;1"]
+    lines = "".join(f"k;2026-06-30;{pair}\n" for pair in numbers)
+    [batch] = _read(tmp_path, f"c;t;p;q\n{lines}", str(layout))
+    assert batch.events["price"].to_pylist() == [2.75, 1234.5, 1234.5, 12345678.0]
+    assert batch.events["quantity"].to_pylist() == [1, 2, 1, 3]
+    assert [(b.number, b.rule) for b in batch.bad] == [(n, "price cannot be read") for n in (6, 7)]
+
+
 def test_the_last_whole_day_is_counted_in_the_zone_of_the_shop(tmp_path):
     # 1442613600 is 2015-09-18 22:00 UTC: in Berlin that day is over.
     path = _file(tmp_path, ROCKET + "1,2,view,1430836202\n1,2,view,1442613600\n")
-    assert files.last_whole_day(path, "retailrocket", "UTC") == date(2015, 9, 17)
-    assert files.last_whole_day(path, "retailrocket", "Europe/Berlin") == date(2015, 9, 18)
+    assert files.days(path, "retailrocket", "UTC") == (date(2015, 5, 5), date(2015, 9, 17))
+    assert files.days(path, "retailrocket", "Europe/Berlin")[1] == date(2015, 9, 18)
 
 
 def test_batches_hold_all_lines_of_a_large_file_whatever_their_size(tmp_path, monkeypatch):

@@ -1,11 +1,11 @@
 """Which shop the demo serves is decided, and refused, before anything is begun."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
 from intent_tasks import simulator
-from intent_tasks.errors import BadInput
+from intent_tasks.errors import BadInput, Refused
 from intent_tasks.local.demo import demo
 from intent_tasks.local.shop import choose_shop
 
@@ -28,6 +28,16 @@ def test_a_file_that_cannot_be_used_is_refused_before_the_state_folder_is_made(
         events.write_text(content)
     with pytest.raises(BadInput, match=message):
         demo(home, events, layout, None)
+    assert not home.exists()
+
+
+def test_too_short_a_history_is_refused_before_the_state_folder_is_made(tmp_path):
+    events, home = tmp_path / "events.csv", tmp_path / "state"
+    second = int(datetime(2015, 9, 18, tzinfo=UTC).timestamp())
+    lines = [f"1,2,view,{second - day * 86_400}" for day in range(57)]
+    events.write_text("user_id,item_id,event,ts\n" + "\n".join(lines))
+    with pytest.raises(Refused, match="56 whole days, 2015-07-24 to 2015-09-17; the demo needs 83"):
+        demo(home, events, "retailrocket", None)
     assert not home.exists()
 
 
