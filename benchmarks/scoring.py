@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from benchmarks import plain
 from benchmarks.training import made
 from intent_tasks.core.encoding import Encoded, encode
 from intent_tasks.core.history import history
@@ -59,10 +60,11 @@ def main() -> None:
     built = network.build(architecture)
     count = len(encoded.customers)
     some = np.random.default_rng(7).permutation(count)[:PLAIN_ROWS]
-    inputs = encoded.batch(some, size.events, size.steps)
-    built.whole.compile(jit_compile=False)
+    inputs = plain.padded(encoded, some, size)
+    peer = plain.build(architecture, built)
+    peer.compile(jit_compile=False)
     works = {
-        "plain": lambda: built.whole.predict(inputs, batch_size=1024, verbose=0),
+        "plain": lambda: peer.predict(inputs, batch_size=1024, verbose=0),
         "ours": lambda: training.logits_of(built, encoded, False),
         "ours, XLA": lambda: training.logits_of(built, encoded, True),
         "ours with reasons": lambda: reasons.explain(built, encoded),

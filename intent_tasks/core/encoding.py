@@ -2,10 +2,11 @@
 
 A past is read on two levels: events, and the shop days on which there were any (steps). Days
 without events are gaps between steps. What is known at an anchor is kept ragged; `Encoded.batch`
-pads as many rows as a model reads at once, and only as far as these rows need.
+takes as many rows out of it as a model reads at once: their events stay ragged, their steps are
+padded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from intent_tasks.core.features import FEATURES, STATICS, features
 from intent_tasks.core.history import ABSENT, FACTS, Floats, History
 from intent_tasks.core.past import Past
-from intent_tasks.core.vocabulary import PAD, Ints, event_code
+from intent_tasks.core.vocabulary import CODED, PAD, Ints, event_code
 from intent_tasks.definition import Definition
 
 TOLD = ("hours_to_anchor_log", "hours_to_previous_log", "again", "starts_session")
@@ -38,7 +39,8 @@ STEP = (
 """Numbers of a step; `next` is the anchor for the last one."""
 
 _READ = [FEATURES.index(name) for name in STATICS]
-PADDING = -1
+NOTHING = -1
+"""Place of what is none."""
 _DAY = 86_400
 _FAR_DAYS = 400.0
 _LOG_HOURS = 8.0
@@ -131,32 +133,80 @@ class Encoded:
         """
         return _last(self.event_end, chosen, length)
 
-    def batch(self, chosen: npt.NDArray[np.integer], length: int, steps: int) -> Arrays:
-        """Return the inputs of a network, newest last.
+    def read(
+        self, chosen: npt.NDArray[np.integer], length: int, steps: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return which of the known events a model reads, and of whom they are, shape (e,) each.
 
         Args:
             chosen: which customers, shape (b,).
-            length: L, the latest events that are read.
+            length: most events of each, the latest.
+            steps: most steps of each, the latest.
+        """
+        end = self.event_end[chosen + 1]
+        count = np.minimum(end - self.event_end[chosen], length)
+        row = np.repeat(np.arange(len(chosen)), count)
+        index = np.arange(len(row)) + (end - count.cumsum())[row]
+        near = self.steps_back[index] < steps
+        return index[near], row[near]
+
+    def batch(
+        self,
+        chosen: npt.NDArray[np.integer],
+        length: int,
+        steps: int,
+        room: Callable[[int], int] = int,
+    ) -> Arrays:
+        """Return the inputs of a network: e events of b customers one after the other, newest last.
+
+        Args:
+            chosen: which customers, shape (b,).
+            length: most events of each that are read, the latest.
             steps: S, the latest steps that are read.
+            room: how many events there is room for, where there are so many.
 
         Returns:
-            codes (b, L, len(CODED)), numeric (b, L, len(NUMERIC)), place: step of each event, -1
-            for padding and for events of older steps (b, L), steps (b, S, len(STEP)),
+            codes (e, len(CODED)), numeric (e, len(NUMERIC)), place: row × S + step of each event,
+            -1 where there is none (e,), steps (b, S, len(STEP)), the last one the newest,
             statics (b, len(STATICS)).
         """
-        index, inside = _last(self.event_end, chosen, length)
-        place = self.place[index]
-        back = self.steps_back[index]
-        inside &= back < steps
+        index, row = self.read(chosen, length, steps)
+        known, count, most = self.place[index], len(index), room(len(index))
+        codes = np.full((most, len(CODED)), PAD, np.int32)
+        codes[:count] = self.events.coded[known]
+        numeric = np.zeros((most, len(NUMERIC)), np.float32)
+        numeric[:count, : len(FACTS)] = self.events.facts[known]
+        numeric[:count, len(FACTS) :] = self.told[index]
+        place = np.full(most, NOTHING, np.int32)
+        place[:count] = (row + 1) * steps - 1 - self.steps_back[index]
         days, there = _last(self.step_end, chosen, steps)
-        numeric = np.concatenate([self.events.facts[place], self.told[index]], axis=-1)
         return {
-            "codes": np.where(inside[:, :, None], self.events.coded[place], PAD),
-            "numeric": numeric * inside[:, :, None],
-            "place": np.where(inside, steps - 1 - back, PADDING).astype(np.int32),
+            "codes": codes,
+            "numeric": numeric,
+            "place": place,
             "steps": self.step[days] * there[:, :, None],
             "statics": self.statics[chosen],
         }
+
+
+def of_every(inputs: Arrays, first: int, step: int) -> Arrays:
+    """Return the inputs of some rows: of the first, and of every so-manieth after it.
+
+    Args:
+        inputs: as `Encoded.batch` returns them.
+        first: number of the first row, below `step`.
+        step: from one row to the next.
+    """
+    steps = inputs["steps"].shape[1]
+    row, back = np.divmod(inputs["place"], steps)
+    kept = (row % step == first) & (inputs["place"] != NOTHING)
+    return {
+        "codes": inputs["codes"][kept],
+        "numeric": inputs["numeric"][kept],
+        "place": (row[kept] // step) * steps + back[kept],
+        "steps": inputs["steps"][first::step],
+        "statics": inputs["statics"][first::step],
+    }
 
 
 def _last(

@@ -1,7 +1,7 @@
-"""Rows in batches of nearly the same length, so that little is padded.
+"""Rows in batches of nearly as many steps, so that little is padded.
 
-A batch is trimmed to what its longest past needs, rounded up to one of a few shapes: XLA compiles
-each shape once.
+The steps of a batch are padded to one of a few numbers, and its events, all rows together, too: XLA
+compiles each shape once.
 """
 
 from collections.abc import Iterator
@@ -15,11 +15,10 @@ from intent_tasks.models.sizes import Size
 
 BATCH = 512
 """Rows of a batch."""
-SHAPES = (
-    *((16, 4), (32, 8), (48, 12), (64, 16), (96, 24), (128, 32), (192, 48), (256, 64)),
-    *((384, 80), (512, 90), (1024, 180), (2048, 365)),
-)
-"""Events and steps that a batch is trimmed to: the first that holds all of its rows."""
+STEPS = (4, 8, 12, 16, 24, 32, 48, 64, 80, 90, 180, 365)
+"""Steps that a batch is padded to: the first that hold all of its rows."""
+OCTAVE = 4
+"""Numbers of events that a batch is padded to, between one power of two and the next."""
 
 
 class Batch(NamedTuple):
@@ -39,28 +38,27 @@ class Batch(NamedTuple):
 def batches(
     encoded: Encoded, size: Size, rows: int = BATCH, rng: np.random.Generator | None = None
 ) -> Iterator[Batch]:
-    """Yield all rows in batches of about one length.
+    """Yield all rows in batches of about as many steps.
 
     Args:
         encoded: the rows.
         size: most events and steps that are read.
         rows: of a batch.
-        rng: of the order of rows of one length and of batches; None: shortest first.
+        rng: of the order of rows of as many steps and of batches; None: shortest first.
     """
-    shapes = [(min(events, size.events), min(steps, size.steps)) for events, steps in SHAPES]
-    needed = np.maximum(
-        _first_that_holds([events for events, _ in shapes], encoded.event_count),
-        _first_that_holds([steps for _, steps in shapes], encoded.step_count),
-    )
-    tie = np.arange(len(needed)) if rng is None else rng.permutation(len(needed))
+    steps = np.minimum(STEPS, size.steps)
+    needed = np.searchsorted(steps, np.minimum(encoded.step_count, steps[-1]))
+    tie = encoded.step_count if rng is None else rng.permutation(len(needed))
     order = np.lexsort((tie, needed))
     parts = [order[n : n + rows] for n in range(0, len(order), rows)]
     for n in range(len(parts)) if rng is None else rng.permutation(len(parts)):
         part = parts[n]
         chosen = np.concatenate([part, np.full(rows - len(part), part[0])])
-        yield Batch(chosen, len(part), encoded.batch(chosen, *shapes[needed[part].max()]))
+        inputs = encoded.batch(chosen, size.events, steps[needed[part].max()], rounded)
+        yield Batch(chosen, len(part), inputs)
 
 
-def _first_that_holds(lengths: list[int], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the place of the shortest length that holds each count; of the longest: none does."""
-    return np.searchsorted(lengths, np.minimum(counts, lengths[-1]))
+def rounded(count: int) -> int:
+    """Return the least number of events not below `count` that a batch is padded to."""
+    step = max(1, (1 << max(count - 1, 0).bit_length()) // (2 * OCTAVE))
+    return -(-count // step) * step

@@ -11,7 +11,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from intent_tasks.core.encoding import of_every
 from intent_tasks.errors import BadInput
+from intent_tasks.models.feeding import Lesson
 
 VARIABLE = "TF_CONFIG"
 
@@ -42,16 +44,18 @@ def strategy() -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def divided(batch: Any, replicas: int) -> Any:  # noqa: ANN401 - nested tensors
-    """Return for each replica its share of a batch: every so-manieth row.
+def divided(lesson: Lesson, replicas: int) -> Any:  # noqa: ANN401 - a lesson of each replica
+    """Return for each replica its share of a batch: every so-manieth row and their events.
 
     Args:
-        batch: nested tensors of one first dimension, a multiple of `replicas`.
+        lesson: a multiple of `replicas` rows.
         replicas: of all workers together.
     """
 
-    def share(context: Any) -> Any:  # noqa: ANN401 - nested tensors
+    def share(context: Any) -> Lesson:  # noqa: ANN401 - TensorFlow's
         own = context.replica_id_in_sync_group
-        return tf.nest.map_structure(lambda values: values[own::replicas], batch)
+        every = slice(own, None, replicas)
+        first, taught, weight = lesson.first[every], lesson.taught[every], lesson.weight[every]
+        return Lesson(of_every(lesson.inputs, own, replicas), first, taught, weight)
 
     return tf.distribute.get_strategy().experimental_distribute_values_from_function(share)

@@ -24,10 +24,10 @@ from keras import layers, ops
 
 from intent_tasks.core.encoding import NUMERIC, STEP
 from intent_tasks.core.features import STATICS
-from intent_tasks.core.vocabulary import CODED, COLUMNS
+from intent_tasks.core.vocabulary import CODED, WORDS
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, STAGES
 from intent_tasks.models.encoders import ENCODERS
-from intent_tasks.models.parts import Calibration, DaySums, Forget, Vectors, Words
+from intent_tasks.models.parts import Calibration, DaySums, Dropout, Events, Forget, Table
 from intent_tasks.models.sizes import Size
 
 EMBEDDING = {
@@ -40,7 +40,15 @@ EMBEDDING = {
     "device": 4,
     "words": 8,
 }
-"""Width of the vectors of codes."""
+"""Width of the vectors of codes, in the order of `CODED`."""
+INPUTS = {
+    "codes": tf.TensorSpec((None, len(CODED)), tf.int32),
+    "numeric": tf.TensorSpec((None, len(NUMERIC)), tf.float32),
+    "place": tf.TensorSpec((None,), tf.int32),
+    "steps": tf.TensorSpec((None, None, len(STEP)), tf.float32),
+    "statics": tf.TensorSpec((None, len(STATICS)), tf.float32),
+}
+"""What `Encoded.batch` gives."""
 THREADS = 2
 """Fixed, because sums in another order are other sums."""
 DROPOUT = 0.1
@@ -87,7 +95,7 @@ class Network:
     """The network in parts, so that events can be asked what they did to a score.
 
     Args:
-        embed: inputs → vectors of the events, shape (n, L, D).
+        embed: inputs → vectors of the e events, shape (e, D).
         read: vectors, place and steps → what the encoder says, shape (n, D).
         decide: that and statics → logits of the hazards, shape (n, horizons).
         stage: what the encoder says and statics → log-odds of `STAGES`, shape (n, stages).
@@ -107,21 +115,34 @@ class Network:
     @cached_property
     def predictors(self) -> dict[bool, Any]:
         """The network as a function, compiled by XLA and not."""
-        return {
-            jit: tf.function(self.whole, jit_compile=jit, reduce_retracing=not jit)
-            for jit in (False, True)
-        }
+
+        def whole(inputs: Any) -> Any:  # noqa: ANN401 - tensors
+            return self.whole(inputs, training=False)
+
+        return {jit: graph(whole, jit) for jit in (False, True)}
 
     def predict(self, jit: bool) -> Callable[[Any], npt.NDArray[np.float32]]:
         """Return the function from inputs to logits, shape (n, horizons)."""
         predictor = self.predictors[jit]
-        return lambda inputs: np.asarray(predictor(inputs, training=False))
+        return lambda inputs: np.asarray(predictor(inputs))
 
     @property
     def calibration(self) -> Calibration:
         """The last layer."""
         found: Calibration = self.decide.get_layer("calibration")
         return found
+
+
+def graph(of: Callable[..., Any], jit: bool, *more: tf.TensorSpec) -> Any:  # noqa: ANN401 - TensorFlow's
+    """Return a function of inputs and more as a graph.
+
+    Args:
+        of: the function.
+        jit: compile by XLA, once for each shape. Otherwise one graph serves all shapes: one for the
+            first shape and one for the others would round differently.
+        more: what it takes beside the inputs.
+    """
+    return tf.function(of, jit_compile=jit, input_signature=None if jit else [INPUTS, *more])
 
 
 def deterministic(seed: int, exactly: bool = True) -> None:
@@ -156,7 +177,10 @@ EXACT = "float32"
 
 
 def _build(architecture: Architecture) -> Network:
-    inputs = _inputs()
+    inputs = {
+        name: keras.Input(each.shape[1:], dtype=each.dtype.name, name=name)
+        for name, each in INPUTS.items()
+    }
     embed = _embed(architecture, inputs)
     read, (decide, stage) = _read(architecture), _decide(architecture)
     state = read([embed(inputs), inputs["place"], inputs["steps"]])
@@ -167,33 +191,20 @@ def _build(architecture: Architecture) -> Network:
     return Network(embed, read, decide, stage, whole, everything, architecture.size)
 
 
-def _inputs() -> dict[str, Any]:
-    return {
-        "codes": keras.Input((None, len(CODED)), dtype="int32", name="codes"),
-        "numeric": keras.Input((None, len(NUMERIC)), name="numeric"),
-        "place": keras.Input((None,), dtype="int32", name="place"),
-        "steps": keras.Input((None, len(STEP)), name="steps"),
-        "statics": keras.Input((len(STATICS),), name="statics"),
-    }
-
-
 def _embed(architecture: Architecture, inputs: dict[str, Any]) -> keras.Model:
-    sizes, codes = architecture.vocabulary_sizes, inputs["codes"]
-    vectors = [
-        Vectors(sizes[name], EMBEDDING[name], name=f"embed_{name}")(codes[:, :, n])
-        for n, name in enumerate(("event_type", *COLUMNS))
+    sizes = architecture.vocabulary_sizes
+    tables = [
+        Table(name, sizes[name], width, WORDS if name == "words" else 1)
+        for name, width in EMBEDDING.items()
     ]
-    words = Words(sizes["words"], EMBEDDING["words"], name="words")(codes[:, :, 1 + len(COLUMNS) :])
-    joined = layers.Concatenate()([*vectors, words, inputs["numeric"]])  # (n, L, sum of widths)
-    # Not below zero, so that sums only grow and their logarithm exists.
-    events = layers.Dense(architecture.size.width, activation="relu", name="event")(joined)
-    return keras.Model(inputs, events, name="embed")
+    layer = Events(tables, architecture.size.width, name="event", dtype=EXACT)
+    return keras.Model(inputs, layer(inputs["codes"], inputs["numeric"]), name="embed")
 
 
 def _read(architecture: Architecture) -> keras.Model:
     width, depth = architecture.size.width, architecture.size.depth
-    events = keras.Input((None, width), name="events")
-    place = keras.Input((None,), dtype="int32", name="place_of_event")
+    events = keras.Input((width,), name="events")
+    place = keras.Input((), dtype="int32", name="place_of_event")
     steps = keras.Input((None, len(STEP)), name="steps_of_past")
     days = layers.Concatenate()(
         [DaySums(name="day_sums", dtype=EXACT)(events, place, steps), steps]
@@ -217,7 +228,7 @@ def _decide(architecture: Architecture) -> tuple[keras.Model, keras.Model]:
     # What hardly varied while it was learned, such as a weekday, must not be everything later.
     known = Forget(FORGOTTEN, name="forget", dtype=EXACT)(ops.clip(known, -FAR, FAR))
     past = layers.Dense(width, activation="gelu", name="past_dense")(known)
-    both = layers.Dropout(DROPOUT)(layers.Concatenate()([state, past]))
+    both = Dropout(DROPOUT)(layers.Concatenate()([state, past]))
     hidden = layers.Dense(width, activation="gelu", name="both")(both)
     # A straight way from the past to the hazards: what is linear need not be learned by layers.
     straight = layers.Dense(len(HORIZONS_DAYS), use_bias=False, name="straight", dtype=EXACT)(known)

@@ -1,47 +1,74 @@
 """Layers of the network that Keras does not have."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
+import tensorflow as tf
 from keras import layers, ops
 
-FEW_CODES = 64
-"""Codes up to which looking them up is a matrix product."""
 FEW = 8.0
 """Events of a usual day, so that their sum is near 1."""
 
+Shape = tuple[int, ...]
+
+
+class Table(NamedTuple):
+    """Vectors of codes.
+
+    Args:
+        name: of what is coded.
+        codes: how many there are.
+        width: of each vector.
+        columns: codes of an event that are looked up in it and added up.
+    """
+
+    name: str
+    codes: int
+    width: int
+    columns: int = 1
+
 
 @keras.saving.register_keras_serializable("intent")
-class Vectors(layers.Embedding):  # type: ignore[misc]
-    """A vector for each code; few codes are learned quicker as a matrix product."""
+class Events(layers.Layer):  # type: ignore[misc]
+    """A dense layer on the vectors of the codes of an event and its numbers.
 
-    def call(self, codes: Any) -> Any:  # noqa: ANN401 - tensors
-        """Return shape (n, L, width) from codes of shape (n, L)."""
-        if self.input_dim > FEW_CODES:
-            return super().call(codes)
-        chosen = ops.one_hot(codes, self.input_dim, dtype=self.compute_dtype)
-        return ops.matmul(chosen, ops.convert_to_tensor(self.embeddings))
+    A dense layer on vectors side by side is a sum of products, one for each vector. So each table
+    of vectors is multiplied once, for all events that look something up in it.
+    """
 
-
-@keras.saving.register_keras_serializable("intent")
-class Words(layers.Layer):  # type: ignore[misc]
-    """The sum of the vectors of the words of each event: a bag of words."""
-
-    def __init__(self, codes: int, width: int, **kwargs: Any) -> None:  # noqa: ANN401
-        """Make the table of vectors."""
+    def __init__(self, tables: Sequence[Table], width: int, **kwargs: Any) -> None:  # noqa: ANN401
+        """Set the tables, in the order of the codes, and the width of what comes out."""
         super().__init__(**kwargs)
-        self.table = layers.Embedding(codes, width, name="table")
+        self.tables, self.width = [Table(*table) for table in tables], width
 
-    def build(self, shape: tuple[int | None, ...]) -> None:
+    def build(self, codes_shape: Shape, numbers_shape: Shape) -> None:  # noqa: ARG002 - Keras's names
         """Make the weights."""
-        self.table.build(shape)
+        self.vectors = [
+            self.add_weight(shape=(t.codes, t.width), initializer="uniform", name=t.name)
+            for t in self.tables
+        ]
+        joined = sum(table.width for table in self.tables) + numbers_shape[-1]
+        self.kernel = self.add_weight(
+            shape=(joined, self.width), initializer="glorot_uniform", name="kernel"
+        )
+        self.bias = self.add_weight(shape=(self.width,), initializer="zeros", name="bias")
 
-    def call(self, codes: Any) -> Any:  # noqa: ANN401 - tensors
-        """Return shape (n, L, width) from codes of shape (n, L, words)."""
-        vectors = ops.cast(ops.convert_to_tensor(self.table.embeddings), self.compute_dtype)
-        nothing = ops.zeros_like(vectors[:1])  # is what padding adds
-        known = ops.concatenate([nothing, vectors[1:]], axis=0)
-        return ops.sum(ops.take(known, codes, axis=0), axis=2)
+    def call(self, codes: Any, numbers: Any) -> Any:  # noqa: ANN401 - tensors
+        """Return shape (e, width) from codes (e, columns) and numbers (e, numbers)."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        column = row = 0
+        total = ops.convert_to_tensor(self.bias)
+        for table, vectors in zip(self.tables, self.vectors, strict=True):
+            known = ops.matmul(vectors, kernel[row : row + table.width])
+            if table.columns > 1:  # a bag, to which padding adds nothing
+                known = ops.concatenate([ops.zeros_like(known[:1]), known[1:]], axis=0)
+            for _ in range(table.columns):
+                total = total + ops.take(known, codes[:, column], axis=0)
+                column += 1
+            row += table.width
+        # Not below zero, so that sums only grow and their logarithm exists.
+        return ops.relu(total + ops.matmul(numbers, kernel[row:]))
 
 
 @keras.saving.register_keras_serializable("intent")
@@ -49,11 +76,28 @@ class DaySums(layers.Layer):  # type: ignore[misc]
     """Add up the vectors of the events of each step, as they are and bent by a logarithm."""
 
     def call(self, vectors: Any, place: Any, steps: Any) -> Any:  # noqa: ANN401 - tensors
-        """Return shape (n, S, 2 width) from vectors (n, L, width) and the step of each (n, L)."""
-        places = ops.arange(ops.shape(steps)[1], dtype="int32")
-        belongs = ops.cast(place[:, :, None] == places, vectors.dtype)  # (n, L, S)
-        sums = ops.einsum("nls,nlw->nsw", belongs, vectors)
+        """Return shape (n, S, 2 width) from vectors (e, width) and the place of each (e,)."""
+        rows, days = ops.shape(steps)[:2]
+        sums = ops.segment_sum(vectors, place, rows * days)  # a place of -1 is none
+        sums = ops.reshape(sums, (-1, days, vectors.shape[-1]))
         return ops.concatenate([ops.log1p(sums), sums / FEW], -1)
+
+
+def drawn(seeds: keras.random.SeedGenerator, shape: Any) -> Any:  # noqa: ANN401 - tensors
+    """Return uniform numbers by Philox: what XLA takes by itself costs 50 times as much."""
+    return tf.random.stateless_uniform(shape, ops.cast(seeds.next(), "int32"), alg="philox")
+
+
+@keras.saving.register_keras_serializable("intent")
+class Dropout(layers.Dropout):  # type: ignore[misc]
+    """While learning, put zeros in place of some numbers."""
+
+    def call(self, values: Any, training: bool = False) -> Any:  # noqa: ANN401 - tensors
+        """Return the values, same shape; those that stay make up for those that do not."""
+        if not (training and self.rate):
+            return values
+        kept = drawn(self.seed_generator, ops.shape(values)) >= self.rate
+        return ops.where(kept, values / (1 - self.rate), ops.zeros_like(values))
 
 
 @keras.saving.register_keras_serializable("intent")
@@ -70,8 +114,8 @@ class Forget(layers.Layer):  # type: ignore[misc]
         """Return the features, same shape."""
         if not training:
             return features
-        drawn = keras.random.uniform((ops.shape(features)[0], 1), seed=self.seeds)
-        return features * ops.cast(drawn >= self.rate, features.dtype)
+        kept = drawn(self.seeds, (ops.shape(features)[0], 1)) >= self.rate
+        return features * ops.cast(kept, features.dtype)
 
 
 @keras.saving.register_keras_serializable("intent")

@@ -18,11 +18,11 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from intent_tasks.core import without
-from intent_tasks.core.encoding import PADDING, Encoded
+from intent_tasks.core.encoding import NOTHING, Encoded
 from intent_tasks.core.features import STATICS, Slopes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.models.batches import batches
-from intent_tasks.models.network import Network
+from intent_tasks.models.network import Network, graph
 from intent_tasks.models.training import JIT_ROWS, PREDICTED
 
 MOST = 8
@@ -60,10 +60,10 @@ def explain(network: Network, encoded: Encoded) -> Explained:
     both = _both(network, count >= JIT_ROWS)
     for chosen, real, inputs in batches(encoded, network.size, PREDICTED):
         chosen = chosen[:real]
-        said = (np.asarray(values)[:real] for values in both(inputs))
-        logits[chosen], stage[chosen], slopes[chosen], read = said
-        place, there = encoded.latest(chosen, read.shape[1])
-        effects[place[there]] = read[there]
+        *said, read = (np.asarray(values) for values in both(inputs))
+        logits[chosen], stage[chosen], slopes[chosen] = (values[:real] for values in said)
+        index, _ = encoded.read(chosen, network.size.events, inputs["steps"].shape[1])
+        effects[index] = read[: len(index)]
     effects += without.effects(encoded.past, Slopes(slopes))
     return Explained(logits, *_strongest(encoded, effects, network.size.events), stage)
 
@@ -73,7 +73,7 @@ def _strongest(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Return rows and effects of the strongest of the events read, shape (n, MOST) each."""
     count = len(encoded.customers)
-    rows, strongest = np.full((count, MOST), PADDING), np.zeros((count, MOST), np.float32)
+    rows, strongest = np.full((count, MOST), NOTHING), np.zeros((count, MOST), np.float32)
     for begin in range(0, count, PREDICTED):
         chosen = np.arange(begin, min(begin + PREDICTED, count))
         length = max(MOST, min(read, int(encoded.event_count[chosen].max())))
@@ -86,7 +86,7 @@ def _strongest(
             np.take_along_axis(np.take_along_axis(v, kept, axis=1), order, axis=1)
             for v in (place, there, effect)
         )
-        rows[chosen] = np.where(there, encoded.events.row[encoded.place[place]], PADDING)
+        rows[chosen] = np.where(there, encoded.events.row[encoded.place[place]], NOTHING)
         strongest[chosen] = effect
     return rows, strongest
 
@@ -105,9 +105,9 @@ def _both(network: Network, jit: bool) -> Callable[[Any], Any]:
         stage = tf.argmax(network.stage([state, statics], training=False), axis=1)
         by_vectors, by_statics = tape.gradient(log_odds, [vectors, statics])
         effects = tf.reduce_sum(tf.cast(by_vectors * vectors, tf.float32), axis=-1)
-        return logits, stage, by_statics, tf.where(inputs["place"] >= 0, effects, 0.0)
+        return logits, stage, by_statics, effects
 
-    function: Callable[[Any], Any] = tf.function(both, jit_compile=jit, reduce_retracing=not jit)
+    function: Callable[[Any], Any] = graph(both, jit)
     return function
 
 

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from intent_tasks.core.encoding import Encoded
 from intent_tasks.definition import STAGES
 from intent_tasks.models.batches import batches
-from intent_tasks.models.network import Network
+from intent_tasks.models.network import Network, graph
 from intent_tasks.models.training import PREDICTED, Source
 
 Floats = npt.NDArray[np.float32]
@@ -99,7 +99,7 @@ def _of_each(network: Network, encoded: Encoded, head: keras.Model) -> Floats:
         state = network.read([vectors, inputs["place"], inputs["steps"]], training=False)
         return head([state, inputs["statics"]], training=False)
 
-    function = tf.function(said, reduce_retracing=True)
+    function = graph(said, jit=False)
     found = np.empty((len(encoded.customers), head.output_shape[-1]), np.float32)
     for chosen, real, inputs in batches(encoded, network.size, PREDICTED):
         found[chosen[:real]] = np.asarray(function(inputs))[:real]

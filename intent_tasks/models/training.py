@@ -19,8 +19,8 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.models import checkpoint, distribution
 from intent_tasks.models.batches import BATCH, batches
-from intent_tasks.models.feeding import Teacher, fed
-from intent_tasks.models.network import Network, hazard_loss, taught_loss
+from intent_tasks.models.feeding import Lesson, Teacher, fed
+from intent_tasks.models.network import Network, graph, hazard_loss, taught_loss
 from intent_tasks.models.sizes import Size
 
 LEARNING_RATE = 1e-3
@@ -225,15 +225,18 @@ def _step(
         return learn(inputs, first, taught, weight, tf.reduce_sum(weight))
 
     if replicas == 1:
-        function: Callable[..., Any] = tf.function(alone, jit_compile=jit, reduce_retracing=not jit)
+        first, number = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32)
+        function: Callable[..., Any] = graph(alone, jit, first, number, number)
         return function
 
-    def together(batch: Any, total: Any) -> Any:  # noqa: ANN401 - tensors
-        losses = strategy.run(learn, (*batch, total))
+    def together(lesson: Any, total: Any) -> Any:  # noqa: ANN401 - tensors
+        losses = strategy.run(learn, (*lesson, total))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
     shared = tf.function(together, reduce_retracing=True)
-    return lambda *batch: shared(distribution.divided(batch, replicas), tf.reduce_sum(batch[-1]))
+    return lambda *lesson: shared(
+        distribution.divided(Lesson(*lesson), replicas), tf.reduce_sum(lesson[-1])
+    )
 
 
 def _seen(

@@ -186,9 +186,9 @@ def write_signature(folder: Path) -> None:
 
     whole, real = np.dtype(np.int32), np.dtype(np.float32)
     inputs: list[ColSpec | TensorSpec] = [
-        TensorSpec(whole, (-1, -1, len(CODED)), "codes"),
-        TensorSpec(real, (-1, -1, len(NUMERIC)), "numeric"),
-        TensorSpec(whole, (-1, -1), "place"),
+        TensorSpec(whole, (-1, len(CODED)), "codes"),
+        TensorSpec(real, (-1, len(NUMERIC)), "numeric"),
+        TensorSpec(whole, (-1,), "place"),
         TensorSpec(real, (-1, -1, len(STEP)), "steps"),
         TensorSpec(real, (-1, len(STATICS)), "statics"),
     ]

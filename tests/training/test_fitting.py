@@ -43,7 +43,7 @@ def test_the_test_days_are_not_among_what_baselines_are_given():
 
 
 def test_rows_that_were_learned_are_let_go_of():
-    """TensorFlow keeps every generator it was given: a pass over a large shop must not add up."""
+    """A pass over a large shop must not add up."""
     features = np.zeros((8, 1), np.float32)
     rows = Rows(SimpleNamespace(features=features), np.zeros(8, np.int32))
     learned = weakref.ref(features)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logit
 
+from benchmarks import plain
 from intent_tasks.core.features import FEATURES, STATICS
 from intent_tasks.core.slices import Rows
 from intent_tasks.core.vocabulary import learn_vocabulary, vocabulary_sizes
@@ -109,6 +110,15 @@ def test_a_row_scores_the_same_in_any_batch(trained):
     assert np.abs(alone - many[3]).max() <= 1e-5
 
 
+def test_it_says_what_plain_layers_say_of_padded_rows(trained):
+    encoded, statics = trained.train.encoded, trained.train.encoded.statics
+    architecture = architecture_of(trained.vocabulary, statics)
+    built, chosen = network.build(architecture), np.arange(64)
+    ours = built.whole(encoded.batch(chosen, SIZE.events, SIZE.steps))
+    peer = plain.build(architecture, built)
+    np.testing.assert_allclose(ours, peer(plain.padded(encoded, chosen, SIZE)), atol=1e-5)
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_an_encoder_reads_no_padding_and_costs_what_the_table_says(trained, encoder):
     size = Size(16, 8, 32, 2)
@@ -116,7 +126,7 @@ def test_an_encoder_reads_no_padding_and_costs_what_the_table_says(trained, enco
     built = network.build(architecture_of(trained.vocabulary, statics, encoder, size))
     chosen = np.flatnonzero(trained.train.encoded.event_count <= 4)[:8]
     short = trained.train.encoded.batch(chosen, 4, 4)
-    long = trained.train.encoded.batch(chosen, 16, 8)
+    long = trained.train.encoded.batch(chosen, 16, 8, room=lambda count: count + 5)
     np.testing.assert_allclose(built.whole(short), built.whole(long), atol=1e-5)
     mlp = network.build(architecture_of(trained.vocabulary, statics, "mlp", size))
     more = built.whole.count_params() - mlp.whole.count_params()

@@ -7,13 +7,12 @@ import pyarrow as pa
 import pytest
 
 from intent_tasks.core.anchors import NEVER, first_purchases, split_days
-from intent_tasks.core.encoding import NUMERIC, PADDING, STEP, encode, join
+from intent_tasks.core.encoding import NOTHING, NUMERIC, STEP, encode, join, of_every
 from intent_tasks.core.history import history
 from intent_tasks.core.vocabulary import (
     CODED,
     COLUMNS,
     FIRST_CODE,
-    PAD,
     UNKNOWN,
     event_code,
     learn_vocabulary,
@@ -55,7 +54,7 @@ def arrays(rows, customer="a"):
     known, encoded = read(rows)
     (row,) = np.flatnonzero(known.keys[encoded.customers] == customer)
     batch = encoded.batch(np.array([row]), LENGTH, STEPS)
-    return {name: values[0] for name, values in batch.items()}
+    return batch | {name: batch[name][0] for name in ("steps", "statics")}
 
 
 def codes(rows, column, customer="a"):
@@ -101,15 +100,38 @@ def test_a_customer_is_read_the_same_alone_and_among_others():
     assert_same(arrays(PAST), arrays([*PAST, *others]))
 
 
-def test_the_latest_events_come_last_and_padding_before_the_first():
+def test_the_latest_events_are_read_the_newest_last():
     two = [event(hours_before=h, event_type=k) for h, k in ((9, "view"), (1, "cart"))]
-    assert codes(two, "event_type") == [PAD, PAD, event_code("view"), event_code("cart")]
-    got = arrays(two)
-    assert not got["numeric"][:2].any()
-    assert list(got["place"]) == [PADDING, PADDING, STEPS - 1, STEPS - 1]
+    assert codes(two, "event_type") == [event_code("view"), event_code("cart")]
+    assert list(arrays(two)["place"]) == [STEPS - 1, STEPS - 1]
     many = [event(hours_before=h, event_type="view") for h in range(2, 9)]
     newest = event(hours_before=1, event_type="search")
-    assert codes([*many, newest], "event_type")[-1] == event_code("search")
+    read_of_many = codes([*many, newest], "event_type")
+    assert len(read_of_many) == LENGTH
+    assert read_of_many[-1] == event_code("search")
+
+
+def test_events_of_several_customers_come_one_after_the_other_and_then_nothing():
+    _, encoded = read(PAST)
+    both = encoded.batch(np.arange(2), LENGTH, STEPS, room=lambda count: count + 3)
+    alone = [encoded.batch(np.array([n]), LENGTH, STEPS) for n in range(2)]
+    assert {place // STEPS for place in both["place"][:-3]} == {0, 1}
+    for name in ("codes", "numeric"):
+        np.testing.assert_array_equal(
+            both[name],
+            np.concatenate([*(each[name] for each in alone), np.zeros_like(both[name][:3])]),
+        )
+    places = [each["place"] + n * STEPS for n, each in enumerate(alone)]
+    np.testing.assert_array_equal(both["place"], np.concatenate([*places, [NOTHING] * 3]))
+
+
+def test_a_share_of_a_batch_is_a_batch_of_these_rows():
+    rows = [event(f"c{n}", n + 1 + 24 * back) for n in range(7) for back in range(n % 3 + 1)]
+    _, encoded = read(rows)
+    everybody = np.arange(len(encoded.customers))
+    whole = encoded.batch(everybody, LENGTH, STEPS, room=lambda count: count + 2)
+    for first in range(3):
+        assert_same(of_every(whole, first, 3), encoded.batch(everybody[first::3], LENGTH, STEPS))
 
 
 def test_events_of_a_day_are_one_step_and_days_without_events_are_gaps():
@@ -122,11 +144,9 @@ def test_events_of_a_day_are_one_step_and_days_without_events_are_gaps():
     np.testing.assert_allclose(gaps[1:], [5, 3], rtol=1e-5)
 
 
-def test_events_of_steps_that_are_not_read_are_padding():
+def test_events_of_steps_that_are_not_read_are_left_out():
     rows = [event(hours_before=24 * n + 1) for n in range(4)]
-    got = arrays(rows)
-    assert list(got["place"]) == [PADDING, 0, 1, 2]
-    assert not got["codes"][0].any()
+    assert list(arrays(rows)["place"]) == [0, 1, 2]
 
 
 def test_a_day_is_a_day_of_the_shop():
