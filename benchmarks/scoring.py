@@ -1,7 +1,7 @@
 """How fast the network scores, with reasons and without, beside plain `keras.predict`.
 
-Plain: every row padded to full length, no XLA, all rows in memory. Ours: batches trimmed to one of
-a few shapes; encoding the events is timed by itself, since both need it.
+Plain: usual Keras layers (`plain.py`), every row padded to full length, no XLA, all rows in memory.
+Ours: events one after the other; encoding them is timed by itself, since both need it.
 Claims: 3 × plain; reasons cost at most half as much again as scoring, encoding included.
 Command: `python -m benchmarks.scoring [nano|small|base]` (minutes).
 Seconds are of the processor, over all threads: what else runs on the machine does not count.

@@ -1,14 +1,15 @@
 """How fast the network learns, beside plain `keras.fit` of the same network on the same rows.
 
-Plain: every row padded to full length, no XLA, all rows in memory. Ours: batches trimmed to one of
-a few shapes and made while the ones before are learned; with XLA and without. Also: which share of
-the machine's peak of matrix products this is, and the memory for shops of two sizes.
+Plain: usual Keras layers (`plain.py`), every row padded to full length, no XLA, all rows in memory.
+Ours: events one after the other, in batches made while the ones before are learned; with XLA and
+without. Also: which share of the machine's peak of matrix products this is, and the memory for
+shops of two sizes.
 Claims: 2.5 × plain; memory does not grow with the customers (buckets grow with them).
 Command: `python -m benchmarks.training [nano|small|base]` (minutes).
 Seconds are of the processor, over all threads: what else runs on the machine does not count.
 """
 
-import resource
+import re
 import subprocess
 import sys
 import time
@@ -129,7 +130,9 @@ def memory(customers: int, folder: Path) -> None:
     for rows in found.source("train")(0, 0):
         for _ in batches(rows.encoded, size_of("nano", "gru")):
             pass
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    # Not ru_maxrss, which a new process inherits from the one that started it.
+    peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    print(int(peak[1]) / 1024)
 
 
 def peak_mib(customers: int) -> float:
