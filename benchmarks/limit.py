@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
+from benchmarks.shops import goods
 from intent_tasks.core.encoding import encode
 from intent_tasks.core.history import history
 from intent_tasks.core.identity import customer_keys
@@ -23,7 +24,7 @@ from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import MAIN_HORIZON_DAYS, Definition
 from intent_tasks.models import baselines
 from intent_tasks.settings import load_settings
-from intent_tasks.simulator import Config, catalogue, customers, simulate
+from intent_tasks.simulator import Config, customers, simulate
 from intent_tasks.simulator.limit import probabilities
 from intent_tasks.simulator.observed import Observed, observe
 from intent_tasks.simulator.process import PURCHASE
@@ -47,8 +48,8 @@ class Shop:
         events = pa.concat_tables(simulate(config))
         self.people = customers(config)
         self.seen = observe(config, events, self.people)
-        goods = catalogue(config).select(["product_id", "category_path", "brand"])
-        named = events.join(goods, "product_id").rename_columns({"customer_id": "customer_key"})
+        named = events.join(goods(config), "product_id")
+        named = named.rename_columns({"customer_id": "customer_key"})
         order = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
         table = named.sort_by(order)
         self.history = history(table, learn_vocabulary([table]), "UTC")

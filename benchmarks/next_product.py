@@ -15,7 +15,8 @@ learned ends 14 days before the first anchor that is asked about; pasts are read
 Intervals: 95 %, bootstrap over customers, each row of a customer weighing the same.
 Claim: ours is above the three peers; the exit code says whether the paired interval agrees.
 Commands: `python -m benchmarks.next_product` (simulated shop, ten minutes);
-`python -m benchmarks.next_product FILE FORMAT`, such as `events.csv retailrocket`.
+`python -m benchmarks.next_product FILE FORMAT`, such as `events.csv retailrocket`; a last `--bare`
+adds ours without titles and pictures of products.
 """
 
 import sys
@@ -30,7 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from benchmarks.shops import recorded, simulated
+from benchmarks.shops import recorded, simulated, without_content
 from intent_tasks.core.ahead import Ahead, ahead_of, learn_products, numbers_of
 from intent_tasks.core.anchors import evenly
 from intent_tasks.core.covisits import held
@@ -206,12 +207,18 @@ def interval(values: np.ndarray, customers: np.ndarray) -> str:
 
 def main() -> int:
     """Print the table; fail where a peer is not below ours."""
-    real = len(sys.argv) > 2
+    bare = "--bare" in sys.argv
+    real = len(sys.argv) > 2 + bare
     events = recorded(Path(sys.argv[1]), sys.argv[2]) if real else simulated(SHOP)
     shop, begun = Shop.of(events), time.monotonic()
     asked = shop.rows(shop.cut + GAP, shop.last - GAP, ASKED)
     rows = np.flatnonzero(asked[1].some)
-    rankers = peers(shop, asked[1]) | {"ours": ours(shop, asked)}
+    rankers = peers(shop, asked[1])
+    if bare:
+        unseen = Shop.of(without_content(events))
+        again = unseen.rows(shop.cut + GAP, shop.last - GAP, ASKED)
+        rankers["ours without titles and pictures"] = ours(unseen, again)
+    rankers["ours"] = ours(shop, asked)
     if not real:
         rankers["limit"] = limit(SHOP, shop, asked[0])
     found = ranks(rankers, asked[1], rows)

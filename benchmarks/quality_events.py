@@ -39,6 +39,7 @@ def online_retail(path: Path) -> pd.DataFrame:
             "customer_key": lines["CustomerID"].astype(int).astype(str),
             "event_type": "purchase",
             "product_id": lines["StockCode"],
+            "title": lines["Description"],
             "session_id": lines["InvoiceNo"],
             "price": lines["UnitPrice"].astype(float),
             "quantity": lines["Quantity"].astype(int),

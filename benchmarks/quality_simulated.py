@@ -19,11 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks import quality_compared as compared
+from benchmarks.shops import goods, without_content
 from intent_tasks.core.anchors import split_days
 from intent_tasks.core.segments import told_apart
 from intent_tasks.core.slices import Rows, Slices
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
-from intent_tasks.simulator import Config, catalogue, customers, simulate
+from intent_tasks.simulator import Config, customers, simulate
 from intent_tasks.simulator.config import BLOCK
 from intent_tasks.simulator.limit import probabilities
 from intent_tasks.simulator.observed import observe
@@ -46,13 +47,13 @@ class Shop:
         split = split_days(first, last)
         assert split is not None
         self.split = {"train": split.train, "calibrate": split.calibrate, "test": split.test}
-        goods = catalogue(self.config).select(["product_id", "category_path", "brand"])
+        sold = goods(self.config)
         people = customers(self.config)
         self.buckets, self.exact = 0, {}
         for events in simulate(self.config, max(1, bucket_customers // BLOCK)):
-            self._keep(events, goods, people)
+            self._keep(events, sold, people)
 
-    def _keep(self, events: pa.Table, goods: pa.Table, people: pa.Table) -> None:
+    def _keep(self, events: pa.Table, sold: pa.Table, people: pa.Table) -> None:
         present = pc.unique(events["customer_id"])
         mine = people.filter(pc.is_in(people["customer_id"], value_set=present))
         seen = observe(self.config, events, mine)
@@ -61,15 +62,16 @@ class Shop:
             day = (anchor - self.config.first_day).days
             chances = probabilities(self.config, seen, day, [MAIN_HORIZON_DAYS])[:, 0]
             self.exact[self.buckets, anchor] = dict(zip(names, chances, strict=True))
-        named = events.join(goods, "product_id").rename_columns({"customer_id": "customer_key"})
+        named = events.join(sold, "product_id").rename_columns({"customer_id": "customer_key"})
         pq.write_table(named.sort_by(ORDER), self.folder / f"{self.buckets}.parquet")
         self.buckets += 1
 
-    def slices(self, buckets: list[int], seed: int) -> Slices:
-        """Return the rows of some buckets as the product reads them."""
+    def slices(self, buckets: list[int], seed: int, bare: bool = False) -> Slices:
+        """Return the rows of some buckets as the product reads them; bare: without content."""
 
         def read(number: int) -> pa.Table:
-            return pq.read_table(self.folder / f"{buckets[number]}.parquet")
+            events = pq.read_table(self.folder / f"{buckets[number]}.parquet")
+            return without_content(events) if bare else events
 
         return Slices(read, len(buckets), self.split, Definition(), seed)
 
@@ -95,6 +97,15 @@ def tested(shop: Shop, models: compared.Models, slices: Slices, buckets: list[in
     return compared.joined(said), *told, compared.joined(apart)
 
 
+def learned_from(shop: Shop, buckets: list[int], asked: object, bare: bool = False) -> tuple:
+    """Fit on some buckets; return what `tested` does of them, the models and the slices."""
+    slices = shop.slices(buckets, asked.seed, bare)
+    slices.learn_vocabulary()
+    sources = {part: slices.source(part) for part in shop.split}
+    models = compared.Models(sources, slices.vocabulary, asked)
+    return *tested(shop, models, slices, buckets), models, slices
+
+
 def main() -> None:
     """Print the tables; fail when something beats the limit by more than chance."""
     parser = compared.options(__doc__)
@@ -106,11 +117,10 @@ def main() -> None:
         print(f"# {shop.buckets} buckets simulated: {time.monotonic() - begun:.0f} s", flush=True)
         held = [n for n in range(shop.buckets) if n % HELD_OUT == HELD_OUT - 1]
         learned = [n for n in range(shop.buckets) if n not in held]
-        slices = shop.slices(learned, asked.seed)
-        slices.learn_vocabulary()
-        sources = {part: slices.source(part) for part in shop.split}
-        models = compared.Models(sources, slices.vocabulary, asked)
-        said, outcomes, keys, apart = tested(shop, models, slices, learned)
+        said, outcomes, keys, apart, models, slices = learned_from(shop, learned, asked)
+        if asked.bare:
+            said[compared.BARE] = learned_from(shop, learned, asked, True)[0]["network"]
+            compared.gain_of_content(said, outcomes, keys)
         compared.show("Later days", said, outcomes, keys, LIMIT)
         best = "network" if "network" in said else "LightGBM"
         compared.reliability(best, said[best], outcomes)

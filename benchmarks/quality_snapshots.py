@@ -19,11 +19,12 @@ import pyarrow as pa
 
 from benchmarks import quality_compared as compared
 from benchmarks import quality_events
+from benchmarks.shops import without_content
 from intent_tasks.core.anchors import NEVER, split_days
 from intent_tasks.core.encoding import encode, join
 from intent_tasks.core.history import History, history
 from intent_tasks.core.slices import PARTS, Rows, Slices
-from intent_tasks.core.vocabulary import learn_vocabulary
+from intent_tasks.core.vocabulary import Vocabulary, learn_vocabulary
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 
 SMALL = {"min_data_in_leaf": 20, "num_leaves": 7, "learning_rate": 0.02}
@@ -61,6 +62,13 @@ def online_retail(path: Path, asked: object) -> None:
     events = quality_events.online_retail(path)
     first, _ = _days(events)
     whole = quality_events.table(events)
+    learned = _retail_rows(whole, first)
+    bare = _retail_rows(without_content(whole), first) if asked.bare else None
+    _shown("online_retail", *learned, asked, bare)
+
+
+def _retail_rows(whole: pa.Table, first: date) -> tuple[dict, Vocabulary, Rows]:
+    """Return the rows to learn from, the vocabulary and the rows to test on."""
     anchors = {p: [first + timedelta(days=n) for n in days] for p, days in RETAIL_DAYS.items()}
     definition = Definition(population_days=400, history_days=400)
     end = definition.day_end(anchors["train"][-1])
@@ -79,7 +87,7 @@ def online_retail(path: Path, asked: object) -> None:
         "calibrate": compared.source(rows("calibrate"), rows("train", held)),
         "test": compared.source(test),
     }
-    _shown("online_retail", sources, vocabulary, test, asked)
+    return sources, vocabulary, test
 
 
 def _rows(everything: History, definition: Definition, anchors: Sequence[date]) -> Rows:
@@ -95,10 +103,14 @@ def _rows(everything: History, definition: Definition, anchors: Sequence[date]) 
     return Rows(join(encoded), np.concatenate(labels))
 
 
-def _shown(title, sources, vocabulary, test, asked) -> None:  # noqa: ANN001
-    models = compared.Models(sources, vocabulary, asked, **SMALL)
-    outcomes = test.purchased_within(MAIN_HORIZON_DAYS)
-    compared.show(title, models.said(test), outcomes, test.encoded.customers)
+def _shown(title, sources, vocabulary, test, asked, bare=None) -> None:  # noqa: ANN001
+    said = compared.Models(sources, vocabulary, asked, **SMALL).said(test)
+    outcomes, customers = test.purchased_within(MAIN_HORIZON_DAYS), test.encoded.customers
+    if bare:
+        others, words, rows = bare
+        said[compared.BARE] = compared.Models(others, words, asked, **SMALL).said(rows)["network"]
+        compared.gain_of_content(said, outcomes, customers)
+    compared.show(title, said, outcomes, customers)
 
 
 def main() -> None:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from intent_tasks.core.pictures import with_pictures
 from intent_tasks.formats import files
 from intent_tasks.simulator import Config, catalogue, simulate
+from intent_tasks.stores.extracting.source import TOLD
 from intent_tasks.stores.snapshots import SCHEMA
 
 ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
@@ -13,8 +15,20 @@ ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_
 
 def simulated(config: Config) -> pa.Table:
     """Return the events of a simulated shop, columns of `SCHEMA`."""
-    goods = catalogue(config).select(["product_id", "category_path", "brand"])
-    return _as_snapshot(pa.concat_tables(simulate(config)).join(goods, "product_id"))
+    return _as_snapshot(pa.concat_tables(simulate(config)).join(goods(config), "product_id"))
+
+
+def goods(config: Config) -> pa.Table:
+    """Return what the events of a simulated shop tell of its products, as the extract does."""
+    return with_pictures(catalogue(config).select(list(TOLD)))
+
+
+def without_content(events: pa.Table) -> pa.Table:
+    """Return events of a shop that knows no titles and pictures of its products."""
+    for name in ("title", "picture"):
+        place = events.column_names.index(name)
+        events = events.set_column(place, name, pa.nulls(len(events), pa.string()))
+    return events
 
 
 def recorded(path: Path, format_name: str) -> pa.Table:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.shops import goods
 from intent_tasks.core.anchors import evenly
 from intent_tasks.core.slices import Slices
 from intent_tasks.definition import Definition
-from intent_tasks.simulator import Config, catalogue, simulate
+from intent_tasks.simulator import Config, simulate
 from intent_tasks.stores.snapshots import SCHEMA
 
 ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
@@ -19,8 +20,8 @@ DAYS = {"train": (40, 80), "calibrate": (83, 88), "test": (99, 112)}
 
 def snapshot(config: Config, events: pa.Table) -> pa.Table:
     """Return events of the shop as `snapshots.read` would."""
-    goods = catalogue(config).select(["product_id", "category_path", "brand"])
-    table = events.rename_columns({"customer_id": "customer_key"}).join(goods, "product_id")
+    named = events.rename_columns({"customer_id": "customer_key"})
+    table = named.join(goods(config), "product_id")
     for field in SCHEMA:
         if field.name not in table.column_names:
             table = table.append_column(field.name, pa.nulls(table.num_rows, field.type))

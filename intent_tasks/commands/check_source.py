@@ -22,7 +22,7 @@ app = typer.Typer()
 
 COSTS = {
     "session_id": "visits are not told apart",
-    "product_id": "no products, categories and brands: reasons can only name what was done",
+    "product_id": "no products and nothing about them: reasons can only name what was done",
     "quantity": "every purchase counts as one piece",
     "price": "the model does not see what things cost",
     "currency": "prices count as of one currency",
@@ -37,7 +37,7 @@ COSTS = {
 """What a missing optional column of `shop.events` costs."""
 
 TABLE_COSTS = {
-    products.name: "the model does not see categories and brands",
+    products.name: "the model does not see categories, brands, titles and pictures",
     customers.name: "consent is not known: nobody can be put on a marketing list",
 }
 

@@ -1,7 +1,8 @@
 """Values as codes: frequent ones have a code of their own, others share one by their hash.
 
 PAD is nothing, UNKNOWN is null, absent or, where no hash is kept, rare. Words of texts are hashed
-only, because a text is a bag of words and a new word must cost nothing.
+only, because a text is a bag of words and a new word must cost nothing. A picture has the code of
+the group it is nearest to: the names of these codes are the centres.
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from intent_tasks.core import pictures
 from intent_tasks.definition import EVENT_TYPES
 
 PAD, UNKNOWN = 0, 1
@@ -32,7 +34,7 @@ class Column(NamedTuple):
 
     Args:
         source: column of a snapshot.
-        most: frequent values that get a code of their own.
+        most: frequent values, or groups of pictures, that get a code of their own.
         hashes: codes that the other values share; 0: they are UNKNOWN.
     """
 
@@ -48,6 +50,7 @@ COLUMNS = {
     "brand": Column("brand", 200, 64),
     "channel": Column("channel", 30),
     "device": Column("device", 30),
+    "picture": Column("picture", 64),
 }
 """Name of the codes → how they are made; the type of an event has the same code everywhere."""
 
@@ -55,7 +58,7 @@ CODED = ("event_type", *COLUMNS, *(f"word_{n}" for n in range(WORDS)))
 """Columns of codes of an event, in this order."""
 
 TEXTS = ("query_text", "review_text")
-"""Texts of an event; it has one at most."""
+"""What a customer wrote; an event has one at most, or else says the title of its product."""
 
 Vocabulary = dict[str, dict[str, int]]
 Ints = npt.NDArray[np.int32]
@@ -87,11 +90,15 @@ class Counts:
         """Return the codes of the values that are frequent enough, most frequent first."""
         codes = {"event_type": {name: event_code(name) for name in EVENT_TYPES}}
         for name, column in COLUMNS.items():
-            counted = self.of[name].items()
-            frequent = sorted((-count, value) for value, count in counted if count >= LEAST_COUNT)
-            kept = frequent[: column.most]
-            codes[name] = {value: FIRST_CODE + n for n, (_, value) in enumerate(kept)}
+            of_values = pictures.groups if name == "picture" else _frequent
+            kept = of_values(self.of[name], column.most)
+            codes[name] = {value: FIRST_CODE + n for n, value in enumerate(kept)}
         return codes
+
+
+def _frequent(counted: Counter[str], most: int) -> list[str]:
+    found = sorted((-count, value) for value, count in counted.items() if count >= LEAST_COUNT)
+    return [value for _, value in found[:most]]
 
 
 def learn_vocabulary(tables: Iterable[pa.Table]) -> Vocabulary:
@@ -112,11 +119,8 @@ def vocabulary_sizes(vocabulary: Vocabulary) -> dict[str, int]:
 
 def codes_of(events: pa.Table, vocabulary: Vocabulary) -> Ints:
     """Return the codes of events, shape (n, len(CODED))."""
-    types = _codes(events["event_type"], vocabulary["event_type"], 0)
-    columns = [
-        _codes(_values(events, name), vocabulary[name], column.hashes)
-        for name, column in COLUMNS.items()
-    ]
+    types = _codes(events["event_type"], vocabulary, "event_type")
+    columns = [_codes(_values(events, name), vocabulary, name) for name in COLUMNS]
     return np.column_stack([types, *columns, _words(events)]).astype(np.int32)
 
 
@@ -127,19 +131,30 @@ def _values(events: pa.Table, name: str) -> pa.ChunkedArray:
     return values
 
 
-def _codes(values: pa.ChunkedArray, known: dict[str, int], hashes: int) -> Ints:
+def _codes(values: pa.ChunkedArray, vocabulary: Vocabulary, name: str) -> Ints:
     """Return the codes of values, shape (n,): each different value is looked up once."""
     found = values.combine_chunks().dictionary_encode()
-    names = found.dictionary.to_pylist()
+    table = _codes_of_names(found.dictionary.to_pylist(), vocabulary[name], name)
+    places = pc.fill_null(found.indices, len(table)).to_numpy()
+    return np.asarray(np.append(table, np.int32(UNKNOWN))[places])
+
+
+def _codes_of_names(names: list[str], known: dict[str, int], name: str) -> Ints:
+    if name == "picture":
+        codes = np.array([*known.values(), UNKNOWN], np.int32)
+        return np.asarray(codes[pictures.nearest(names, list(known))])
+    hashes = COLUMNS[name].hashes if name in COLUMNS else 0
     shared = FIRST_CODE + len(known) + _hashed(names, hashes) if hashes else [UNKNOWN] * len(names)
     table = [known.get(name, other) for name, other in zip(names, shared, strict=True)]
-    places = pc.fill_null(found.indices, len(names)).to_numpy()
-    return np.asarray(np.array([*table, UNKNOWN], np.int32)[places])
+    return np.array(table, np.int32)
 
 
 def _words(events: pa.Table) -> Ints:
     """Return the codes of the first words of the text of each event, shape (n, WORDS)."""
-    text = pc.coalesce(*(events[name] for name in TEXTS)).combine_chunks().dictionary_encode()
+    searched = pc.equal(events["event_type"], "search")  # says what was searched for, or nothing
+    title = pc.if_else(searched, pa.scalar(None, pa.string()), events["title"])
+    said = pc.coalesce(*(events[name] for name in TEXTS), title)
+    text = said.combine_chunks().dictionary_encode()
     texts = text.dictionary.to_pylist()
     table = np.full((len(texts) + 1, WORDS), PAD, np.int32)
     for row, said in zip(table, texts, strict=False):

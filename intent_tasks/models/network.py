@@ -38,6 +38,7 @@ EMBEDDING = {
     "brand": 4,
     "channel": 4,
     "device": 4,
+    "picture": 8,
     "words": 8,
 }
 """Width of the vectors of codes, in the order of `CODED`."""
@@ -86,7 +87,13 @@ class Architecture:
 
     @classmethod
     def of_json(cls, config: dict[str, Any]) -> "Architecture":
-        """Return what `as_json` wrote."""
+        """Return what `as_json` wrote.
+
+        Raises:
+            KeyError, TypeError: another release did.
+        """
+        if absent := EMBEDDING.keys() - config["vocabulary_sizes"].keys():
+            raise KeyError(f"vocabulary_sizes without {', '.join(sorted(absent))}")
         return cls(**{**config, "size": Size(**config["size"])})
 
 

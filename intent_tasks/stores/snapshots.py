@@ -37,6 +37,8 @@ SCHEMA = pa.schema(
         pa.field("product_id", pa.string()),
         pa.field("category_path", pa.string()),
         pa.field("brand", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("picture", pa.string()),
         pa.field("quantity", pa.int32()),
         pa.field("price", pa.float64()),
         pa.field("query_text", pa.string()),
@@ -48,7 +50,9 @@ SCHEMA = pa.schema(
         pa.field("ingested_at", INSTANT, nullable=False),
     ]
 )
-"""Columns of a snapshot. `ingested_at` is `occurred_at` where the shop does not record it."""
+"""Columns of a snapshot. `ingested_at` is `occurred_at` where the shop does not record it; what is
+known of products was so when the snapshot was written; `picture` is told by `core/pictures.py`.
+A column that the files of an earlier release lack is null."""
 
 SCORES = pa.schema(
     [

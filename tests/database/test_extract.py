@@ -119,6 +119,43 @@ def test_category_and_brand_come_from_the_products(settings):
     assert found == {"e0": "a.b", "z": None}
 
 
+def test_title_and_picture_come_from_the_products_and_a_day_copied_again_is_the_same(settings):
+    sold = pa.table({"product_id": ["p1", "p2"], "title": ["Red shoe", None]})
+    pictures = pa.array([[0.5] * 100, None], pa.list_(pa.float64()))
+    sold = sold.append_column("image_embedding", pictures)
+    _load(settings, [_event(0), _event(0, event_id="z", product_id="p2")], products_sold=sold)
+    first = _extracted(settings)
+    found = {
+        row["event_id"]: (row["title"], row["picture"]) for row in _known(settings).to_pylist()
+    }
+    assert found["z"] == (None, None)
+    title, picture = found["e0"]
+    assert title == "Red shoe"
+    assert picture.startswith("100:")
+    assert len(picture) < 100, "an embedding is long, and events are many"
+    (snapshots.day_folder(settings.home, DAY) / "manifest.json").unlink()
+    assert _extracted(settings) == first
+
+
+def _extracted(settings):
+    extract.run(settings, DAY)
+    return snapshots.manifest(settings.home, DAY)["digest"]
+
+
+@pytest.mark.parametrize(
+    "lacks", [["title"], ["image_embedding"], ["title", "brand"], ["product_id"]]
+)
+def test_products_may_lack_columns(settings, lacks):
+    sold = pa.table({"product_id": ["p1"], "category_path": ["a.b"], "brand": ["Acme"]})
+    _load(settings, [_event(0)], products_sold=sold)
+    with postgres.changing(settings.shop_owner_url, "shop") as connection:
+        for name in lacks:
+            connection.exec_driver_sql(f"ALTER TABLE shop.products DROP COLUMN {name} CASCADE")
+    extract.run(settings, DAY)
+    [row] = _known(settings).to_pylist()
+    assert row["category_path"] == (None if "product_id" in lacks else "a.b")
+
+
 def test_optional_columns_may_be_absent_and_a_price_may_be_numeric(settings):
     with postgres.changing(settings.shop_owner_url, "shop") as connection:
         connection.exec_driver_sql(

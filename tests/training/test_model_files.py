@@ -1,5 +1,6 @@
 """A trained network as files: the same scores when loaded, refused when not of one model."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +66,19 @@ def test_files_that_do_not_belong_together_are_refused(trained, tmp_path):
         files.load(tmp_path)
     config.write_text(config.read_text().replace('"encoder"', '"decoder"'))
     with pytest.raises(BadInput, match="another release"):
+        files.load(tmp_path)
+
+
+def test_a_version_of_a_release_that_read_no_pictures_is_refused(trained, tmp_path):
+    files.save(tmp_path, trained.model)
+    for name in (files.CONFIG, files.VOCABULARY):
+        content = json.loads((tmp_path / name).read_text())
+        holder = (
+            content if name == files.VOCABULARY else content["architecture"]["vocabulary_sizes"]
+        )
+        del holder["picture"]
+        (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(BadInput, match=r"another release: .*without picture"):
         files.load(tmp_path)
 
 

@@ -1,5 +1,6 @@
 """What the model reads at an anchor: all that was known then, and nothing of later."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from intent_tasks.core.anchors import NEVER, first_purchases, split_days
 from intent_tasks.core.encoding import NOTHING, NUMERIC, STEP, encode, join, of_every
 from intent_tasks.core.history import history
+from intent_tasks.core.pictures import with_pictures
 from intent_tasks.core.vocabulary import (
     CODED,
     COLUMNS,
     FIRST_CODE,
     UNKNOWN,
+    codes_of,
     event_code,
     learn_vocabulary,
 )
@@ -179,6 +182,75 @@ def test_words_are_hashed_in_any_case_and_nothing_is_said_by_no_text():
     assert (said[:2] >= FIRST_CODE).all()
     assert not said[2:].any()
     assert not arrays([event()])["codes"][-1, CODED.index("word_0") :].any()
+
+
+def words(**changes):
+    return list(arrays([event(**changes)])["codes"][-1, CODED.index("word_0") :])
+
+
+def test_an_event_without_text_of_its_own_says_the_title_of_its_product():
+    title = words(title="Red shoes")
+    assert title == words(query_text="red shoes")
+    assert words(title="Red shoes", review_text="too small") == words(review_text="too small")
+    assert not any(words(title="Red shoes", event_type="search")), "what was searched is not known"
+
+
+def pictured(*embeddings):
+    told = with_pictures(pa.table({"image_embedding": pa.array(embeddings, LISTS)}))
+    return told["picture"].to_pylist()
+
+
+LISTS = pa.list_(pa.float64())
+
+
+def picture_codes(learned, asked):
+    """Return the codes of pictures when others were learned from."""
+    known = learn_vocabulary([table([event(picture=p) for p in learned])])
+    events = table([event(hours_before=99 - n, picture=p) for n, p in enumerate(asked)])
+    return list(history(events, known, "UTC").codes["picture"])
+
+
+def near(rng, centre):
+    return list(centre + rng.normal(scale=0.1, size=len(centre)))
+
+
+def test_pictures_that_look_alike_have_one_code_and_no_picture_is_unknown():
+    rng = np.random.default_rng(1)
+    looks = 5 * rng.normal(size=(COLUMNS["picture"].most, 200))
+    learned, new = (pictured(*(near(rng, c) for c in looks)) for _ in range(2))
+    codes = picture_codes(learned * 2, [*learned, *new, None])
+    count = len(looks)
+    assert len(set(codes[:count])) > 0.95 * count
+    assert codes[count:-1] == codes[:count], "a picture that was never seen has a neighbour"
+    assert codes[-1] == UNKNOWN
+    assert min(codes[:-1]) >= FIRST_CODE
+    assert max(codes) < FIRST_CODE + count
+
+
+def test_a_picture_of_another_length_or_of_no_use_is_unknown():
+    six, eight = pictured([1.0] * 6, [1.0] * 8)
+    assert picture_codes([six, six, eight], [six, eight]) == [FIRST_CODE, UNKNOWN]
+    assert picture_codes([None], [six]) == [UNKNOWN], "none was learned from"
+    assert pictured([], [0.0, 0.0], [1.0, None], [float("inf"), 1.0], None) == [None] * 5
+
+
+def test_a_long_embedding_keeps_its_angles():
+    rng = np.random.default_rng(2)
+    one, other = rng.normal(size=(2, 1000))
+    alike = pictured(one, one + 0.1 * other, 7 * one, other)
+    assert alike[0] == alike[2], "the length of a vector tells nothing"
+    assert picture_codes([alike[0], alike[3]], alike) == picture_codes(alike[::3], alike)
+    first, close, _, far = picture_codes([alike[0], alike[3]], alike)
+    assert (first == close, first == far) == (True, False)
+
+
+def test_the_vocabulary_of_pictures_is_the_same_each_time_and_as_json():
+    rng = np.random.default_rng(3)
+    events = table([event(picture=p) for p in pictured(*rng.normal(size=(300, 64)))])
+    known = learn_vocabulary([events])
+    assert learn_vocabulary([events]) == known
+    again = json.loads(json.dumps(known, sort_keys=True))
+    assert (codes_of(events, again) == codes_of(events, known)).all()
 
 
 def test_anchors_joined_are_read_as_they_are_alone():

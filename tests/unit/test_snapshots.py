@@ -49,6 +49,19 @@ def test_what_was_written_is_read_whole_and_per_bucket(tmp_path):
     assert snapshots.days(tmp_path) == [DAY, NEXT]
 
 
+def test_columns_that_files_of_an_earlier_release_lack_are_null(tmp_path, monkeypatch):
+    events = arrivals("e0", "e1")
+    earlier = snapshots.SCHEMA
+    for name in ("title", "picture"):
+        earlier = earlier.remove(earlier.get_field_index(name))
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshots, "SCHEMA", earlier)
+        write(tmp_path, DAY, events.select(earlier.names))
+    write(tmp_path, NEXT, arrivals("e2"))
+    assert read(tmp_path).column("title").to_pylist() == [None] * 3
+    assert read(tmp_path).schema == snapshots.SCHEMA
+
+
 def test_writing_again_gives_the_same_digest_and_leaves_no_rubbish(tmp_path):
     first = write(tmp_path, DAY, arrivals("e0", "e1"))
     assert write(tmp_path, DAY, arrivals("e0", "e1")) == first

@@ -23,7 +23,7 @@ class Finishing:
     Args:
         gone: keys of customers who were erased since the rows came in.
         repeats: numbers of rows that are left out because they repeat another.
-        products: product_id, category_path and brand.
+        products: product_id, and what the rows are to tell of them.
         erased: rows of those customers so far.
     """
 
@@ -48,7 +48,7 @@ class Finishing:
             return rows
         ids = self.products["product_id"].combine_chunks()
         place = pc.index_in(rows["product_id"], value_set=ids)
-        for name in ("category_path", "brand"):
+        for name in self.products.column_names[1:]:
             rows = rows.append_column(name, pc.take(self.products[name].combine_chunks(), place))
         return rows
 

@@ -236,7 +236,7 @@ class Intake:
         Args:
             connection: holds the lock of the day.
             on: day of arrival; all its rows are in.
-            products: product_id, category_path and brand.
+            products: as `Warehouse.products` returns them.
 
         Raises:
             Refused: too many rows cannot be used; nothing was written.

@@ -15,6 +15,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from intent_tasks.core.pictures import with_pictures
 from intent_tasks.core.rules import RANGES, REQUIRED
 from intent_tasks.definition import Definition
 from intent_tasks.errors import Refused
@@ -24,6 +25,8 @@ from intent_tasks.tables import events, products
 
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
+TOLD = ("product_id", "category_path", "brand", "title", "image_embedding")
+"""Columns of `shop.products` that events tell."""
 _INTEGER = (-(2**31), 2**31 - 1)
 _NUMBER = (-1e300, 1e300)
 
@@ -38,13 +41,22 @@ def columns(connection: sa.Connection) -> list[str]:
 
 
 def _types(connection: sa.Connection) -> dict[str, sa.types.TypeEngine[Any]]:
-    try:
-        found = sa.inspect(connection).get_columns(events.name, schema=events.schema)
-    except sa.exc.NoSuchTableError:
+    found = _columns_of(connection, events)
+    if found is None:
         raise Refused(
             f"There is no table or view {events.fullname}. Make one with the columns in "
             "docs/tables.md, and let the role intent_extract read it."
-        ) from None
+        )
+    return found
+
+
+def _columns_of(
+    connection: sa.Connection, table: sa.Table
+) -> dict[str, sa.types.TypeEngine[Any]] | None:
+    try:
+        found = sa.inspect(connection).get_columns(table.name, schema=table.schema)
+    except sa.exc.NoSuchTableError:
+        return None
     return {column["name"]: column["type"] for column in found}
 
 
@@ -86,13 +98,13 @@ class Warehouse:
     Args:
         session: one transaction.
         types: column of `shop.events` → its type there.
-        with_products: whether there is a table `shop.products`.
+        product_columns: those that `shop.products` has; none: there is no such table.
         definition: tells when a day ends.
     """
 
     session: postgres.ArrowSession
     types: Mapping[str, sa.types.TypeEngine[Any]]
-    with_products: bool
+    product_columns: Collection[str]
     definition: Definition
 
     def arrived(self, days: Iterable[date]) -> dict[date, Arrived]:
@@ -133,13 +145,20 @@ class Warehouse:
         return sa.select(*self._columns()).where(self._of(run))
 
     def products(self) -> pa.Table:
-        """Return product_id, category_path and brand of what the shop sells."""
-        named = [products.c.product_id, products.c.category_path, products.c.brand]
-        if not self.with_products or "product_id" not in self.types:
-            return pa.table({c.name: pa.array([], pa.string()) for c in named})
+        """Return of what the shop sells product_id and, where it has them, all that events tell.
+
+        Columns category_path, brand, title and picture; the picture of `core/pictures.py`.
+        """
+        told = [products.c[name] for name in TOLD if name in self.product_columns]
+        if products.c.product_id not in told or "product_id" not in self.types:
+            return pa.table({"product_id": pa.array([], pa.string())})
+        typed = [sa.cast(c, c.type).label(c.name) for c in told]
         # A view may name a product twice: which row counts must not change from day to day.
-        query = sa.select(*(sa.cast(c, sa.Text).label(c.name) for c in named)).order_by(*named)
-        return self.session.read(query).read_all().combine_chunks()
+        blocks = self.session.read(sa.select(*typed).order_by(*told))
+        # One by one: embeddings are long, and what is kept of them is not.
+        parts = [with_pictures(pa.Table.from_batches([block])) for block in blocks]
+        parts.append(with_pictures(blocks.schema.empty_table()))
+        return pa.concat_tables(parts).combine_chunks()
 
     def _of(self, run: list[date]) -> sa.ColumnElement[bool]:
         start, end = self.definition.day_start(run[0]), self.definition.day_end(run[-1])
@@ -195,6 +214,6 @@ def warehouse(settings: Settings) -> Iterator[Warehouse]:
                 f"{events.fullname} lacks {', '.join(absent)}. Give the table or view the "
                 "columns in docs/tables.md that may not be null."
             )
-        with_products = sa.inspect(connection).has_table(products.name, products.schema)
+        sold = _columns_of(connection, products) or {}
     with postgres.arrow_session(settings.shop_url) as session:
-        yield Warehouse(session, types, with_products, settings.definition)
+        yield Warehouse(session, types, sold, settings.definition)
