@@ -155,12 +155,13 @@ def _words(events: pa.Table) -> Ints:
     title = pc.if_else(searched, pa.scalar(None, pa.string()), events["title"])
     said = pc.coalesce(*(events[name] for name in TEXTS), title)
     text = said.combine_chunks().dictionary_encode()
-    texts = text.dictionary.to_pylist()
-    table = np.full((len(texts) + 1, WORDS), PAD, np.int32)
-    for row, said in zip(table, texts, strict=False):
-        words = said.lower().split()[:WORDS]
-        row[: len(words)] = FIRST_CODE + _hashed(words, WORD_CODES)
-    return np.asarray(table[pc.fill_null(text.indices, len(texts)).to_numpy()])
+    words = [each.lower().split()[:WORDS] for each in text.dictionary.to_pylist()]
+    table = np.full((len(words) + 1, WORDS), PAD, np.int32)
+    counts = np.array([*map(len, words), 0])
+    # All at once, because hashing costs by the call more than by the word.
+    hashed = _hashed([word for each in words for word in each], WORD_CODES)
+    table[np.arange(WORDS) < counts[:, None]] = FIRST_CODE + hashed
+    return np.asarray(table[pc.fill_null(text.indices, len(words)).to_numpy()])
 
 
 def _hashed(values: list[str], hashes: int) -> npt.NDArray[Any]:
