@@ -15,14 +15,15 @@ learned ends 14 days before the first anchor that is asked about; pasts are read
 Intervals: 95 %, bootstrap over customers, each row of a customer weighing the same.
 Claim: ours is above the three peers; the exit code says whether the paired interval agrees.
 Commands: `python -m benchmarks.next_product` (simulated shop, ten minutes);
-`python -m benchmarks.next_product FILE FORMAT`, such as `events.csv retailrocket`; a last `--bare`
-adds ours without titles and pictures of products.
+`python -m benchmarks.next_product FILE FORMAT`, such as `events.csv retailrocket`; `--bare` adds
+ours without titles and pictures of products.
 """
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -207,20 +208,25 @@ def interval(values: np.ndarray, customers: np.ndarray) -> str:
 
 def main() -> int:
     """Print the table; fail where a peer is not below ours."""
-    bare = "--bare" in sys.argv
-    real = len(sys.argv) > 2 + bare
-    events = recorded(Path(sys.argv[1]), sys.argv[2]) if real else simulated(SHOP)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path, nargs="?", help="none: a simulated shop")
+    parser.add_argument("format", nargs="?")
+    parser.add_argument("--customers", type=int, default=SHOP.customers, help="of a simulated shop")
+    parser.add_argument("--bare", action="store_true")
+    given = parser.parse_args()
+    config = replace(SHOP, customers=given.customers)
+    events = recorded(given.file, given.format) if given.file else simulated(config)
     shop, begun = Shop.of(events), time.monotonic()
     asked = shop.rows(shop.cut + GAP, shop.last - GAP, ASKED)
     rows = np.flatnonzero(asked[1].some)
     rankers = peers(shop, asked[1])
-    if bare:
+    if given.bare:
         unseen = Shop.of(without_content(events))
         again = unseen.rows(shop.cut + GAP, shop.last - GAP, ASKED)
         rankers["ours without titles and pictures"] = ours(unseen, again)
     rankers["ours"] = ours(shop, asked)
-    if not real:
-        rankers["limit"] = limit(SHOP, shop, asked[0])
+    if not given.file:
+        rankers["limit"] = limit(config, shop, asked[0])
     found = ranks(rankers, asked[1], rows)
     customers = asked[0].customers[rows]
     reachable = np.mean(asked[1].product[rows] >= 0)
