@@ -23,7 +23,7 @@ NAMES = {
     "lightgbm": "LightGBM",
 }
 SHOWN = ("auc", "average_precision", "log_loss", "calibration_error")
-BARE = "network without titles and pictures"
+BARE = "without titles and pictures"
 Said = dict[str, np.ndarray]
 
 
@@ -33,7 +33,7 @@ def options(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--encoder", default="gru", help="none: baselines only")
     parser.add_argument("--size", default="nano")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--bare", action="store_true", help=f"also a {BARE}")
+    parser.add_argument("--bare", action="store_true", help=f"also models {BARE}")
     return parser
 
 
@@ -119,13 +119,15 @@ def show(
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
-def gain_of_content(said: Said, outcomes: np.ndarray, customers: np.ndarray) -> None:
-    """Print how much lower the log loss of the network is than that of the one without content."""
+def beside_bare(said: Said, bare: Said, outcomes: np.ndarray, customers: np.ndarray) -> Said:
+    """Return what is said, also without content; print how much lower log losses are with it."""
     who = np.unique(customers, return_inverse=True)[1]
     weights = metrics.resample_weights(int(who.max()) + 1, 1)
-    both = (metrics.log_losses(said[name], outcomes) for name in ("network", BARE))
-    found = metrics.paired_difference(*both, weights, who)
-    print(f"\nTitles and pictures: log loss lower by {_cell(found, 5)}", flush=True)
+    for name in ("network", "blend"):
+        both = (metrics.log_losses(each[name], outcomes) for each in (said, bare))
+        found = metrics.paired_difference(*both, weights, who)
+        print(f"\nTitles and pictures: log loss of {name} lower by {_cell(found, 5)}", flush=True)
+    return said | {f"{name} {BARE}": bare[name] for name in ("network", "blend")}
 
 
 def reliability(name: str, chances: np.ndarray, outcomes: np.ndarray) -> None:

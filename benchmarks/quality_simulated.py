@@ -119,8 +119,8 @@ def main() -> None:
         learned = [n for n in range(shop.buckets) if n not in held]
         said, outcomes, keys, apart, models, slices = learned_from(shop, learned, asked)
         if asked.bare:
-            said[compared.BARE] = learned_from(shop, learned, asked, True)[0]["network"]
-            compared.gain_of_content(said, outcomes, keys)
+            bare = learned_from(shop, learned, asked, True)[0]
+            said = compared.beside_bare(said, bare, outcomes, keys)
         compared.show("Later days", said, outcomes, keys, LIMIT)
         best = "network" if "network" in said else "LightGBM"
         compared.reliability(best, said[best], outcomes)

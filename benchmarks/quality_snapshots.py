@@ -108,8 +108,8 @@ def _shown(title, sources, vocabulary, test, asked, bare=None) -> None:  # noqa:
     outcomes, customers = test.purchased_within(MAIN_HORIZON_DAYS), test.encoded.customers
     if bare:
         others, words, rows = bare
-        said[compared.BARE] = compared.Models(others, words, asked, **SMALL).said(rows)["network"]
-        compared.gain_of_content(said, outcomes, customers)
+        alone = compared.Models(others, words, asked, **SMALL).said(rows)
+        said = compared.beside_bare(said, alone, outcomes, customers)
     compared.show(title, said, outcomes, customers)
 
 
