@@ -119,6 +119,9 @@ class Settings(Schedule):
     """Days before as_of_date that an extract counts again, for transactions that commit late."""
     empty_day: Literal["stop", "skip"] = "stop"
     """A day without events is a broken load (stop, exit 78) or a closed shop (skip, exit 99)."""
+    product_content: bool = True
+    """From now on extracts keep titles and pictures of products, for the network to read; what that
+    gains: docs/quality.md."""
     quarantine_share: float = 0.05
     """Share of a day's rows that may be set aside (ten always may); above it the day is refused."""
     retention_days: dict[str, int] = {}

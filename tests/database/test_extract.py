@@ -137,6 +137,14 @@ def test_title_and_picture_come_from_the_products_and_a_day_copied_again_is_the_
     assert _extracted(settings) == first
 
 
+def test_titles_and_pictures_are_left_where_they_are_when_the_setting_says_so(settings):
+    sold = pa.table({"product_id": ["p1"], "category_path": ["a.b"], "title": ["Red shoe"]})
+    _load(settings, [_event(0)], products_sold=sold)
+    extract.run(settings.model_copy(update={"product_content": False}), DAY)
+    [row] = _known(settings).to_pylist()
+    assert (row["category_path"], row["title"], row["picture"]) == ("a.b", None, None)
+
+
 def _extracted(settings):
     extract.run(settings, DAY)
     return snapshots.manifest(settings.home, DAY)["digest"]

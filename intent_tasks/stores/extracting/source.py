@@ -27,6 +27,8 @@ _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
 TOLD = ("product_id", "category_path", "brand", "title", "image_embedding")
 """Columns of `shop.products` that events tell."""
+CONTENT = ("title", "image_embedding")
+"""Those that the setting product_content is about."""
 _INTEGER = (-(2**31), 2**31 - 1)
 _NUMBER = (-1e300, 1e300)
 
@@ -98,7 +100,7 @@ class Warehouse:
     Args:
         session: one transaction.
         types: column of `shop.events` → its type there.
-        product_columns: those that `shop.products` has; none: there is no such table.
+        product_columns: those of `shop.products` that may be read; none: there is no such table.
         definition: tells when a day ends.
     """
 
@@ -214,6 +216,7 @@ def warehouse(settings: Settings) -> Iterator[Warehouse]:
                 f"{events.fullname} lacks {', '.join(absent)}. Give the table or view the "
                 "columns in docs/tables.md that may not be null."
             )
-        sold = _columns_of(connection, products) or {}
+        sold = set(_columns_of(connection, products) or ())
+        sold.difference_update(() if settings.product_content else CONTENT)
     with postgres.arrow_session(settings.shop_url) as session:
         yield Warehouse(session, types, sold, settings.definition)
