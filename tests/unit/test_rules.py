@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from intent_tasks.core.repeats import hashes, repeated
 from intent_tasks.core.rules import OK, broken_rules
 from intent_tasks.formats.convert import SCHEMA
 from intent_tasks.simulator import poison
+from intent_tasks.stores.extracting import repeats
 from intent_tasks.stores.parquet import ROWS_OF_A_GROUP, ParquetFile
 
 NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
@@ -65,10 +65,18 @@ def test_a_person_may_accept_what_is_odd_but_not_what_nothing_can_be_made_of(poi
     assert taken == odd | {kind for kind, rule in RULES.items() if rule == OK}
 
 
-def test_repeats_are_found_across_parts():
-    parts = [hashes(pa.array(["a", "b"])), hashes(pa.array(["c", "a", "a"]))]
-    assert repeated(parts).tolist() == hashes(pa.array(["a"])).tolist()
-    assert len(repeated([])) == 0
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+def test_repeats_are_found_across_parts_and_shares(monkeypatch, tmp_path, at_once):
+    monkeypatch.setattr(repeats, "AT_ONCE", at_once)
+    monkeypatch.setattr(repeats, "_READ", 2)
+    ids = repeats.Repeats(tmp_path)
+    assert len(ids.found()) == 0
+    for part in (["a", "b"], ["c", "a", "a"], ["d", "e", "c"]):
+        ids.add(repeats.hashes(pa.array(part)))
+    assert set(ids.found()) == set(repeats.hashes(pa.array(["a", "c"])))
+    assert len(ids.found()) == 2
+    ids.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_has_the_same_bytes_whatever_the_parts_were(tmp_path):

@@ -23,13 +23,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from intent_tasks.core.identity import buckets_of
-from intent_tasks.core.repeats import hashes, repeated
 from intent_tasks.core.rules import AGAIN, OK, BadRow, broken_rules
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres, snapshots
 from intent_tasks.stores.extracting import corrections, quarantine
 from intent_tasks.stores.extracting.finishing import ROW, Finishing
+from intent_tasks.stores.extracting.repeats import Repeats, hashes
 from intent_tasks.stores.extracting.spool import Spool
 from intent_tasks.stores.privacy import identity
 from intent_tasks.tables import customer_keys
@@ -58,19 +58,19 @@ class _Day:
         counted: rows that the warehouse holds.
         limit: rows of them that may be set aside.
         released: digest → correction of the rows that somebody released.
+        ids: hashes of the event ids of the usable rows.
         erased: rows of erased customers so far.
         broken: rule → rows that break it so far, released ones left out.
         bad: those rows, and the released ones as they were found; none beyond the limit.
-        ids: hashes of the event ids of the usable rows.
     """
 
     counted: int
     limit: float
     released: dict[str, quarantine.Correction]
+    ids: Repeats
     erased: int = 0
     broken: Counter[str] = field(default_factory=Counter)
     bad: list[BadRow] = field(default_factory=list)
-    ids: list[npt.NDArray[np.int64]] = field(default_factory=list)
 
     def set_aside(self, row: BadRow) -> None:
         """Keep a row that cannot be used; it counts unless somebody released it."""
@@ -93,9 +93,9 @@ class Intake:
         self._numbers = {day: number for number, day in enumerate(counted)}
         with postgres.reading(settings.pipeline_url) as connection:
             released = quarantine.released(connection, counted)
-        share = settings.quarantine_share
+        share, folder = settings.quarantine_share, settings.home / "snapshots"
         self._days = {
-            day: _Day(rows, max(LEAST_LIMIT, share * rows), released[day])
+            day: _Day(rows, max(LEAST_LIMIT, share * rows), released[day], Repeats(folder))
             for day, rows in counted.items()
         }
         starts = [settings.definition.day_start(day).timestamp() for day in counted]
@@ -103,7 +103,7 @@ class Intake:
         self._rows = 0
         self._keys = identity.Keys(settings)
         self._written: set[str] = set()
-        self._spool = Spool(settings.home / "snapshots")
+        self._spool = Spool(folder)
 
     def __enter__(self) -> Self:
         self._spool.__enter__()
@@ -111,6 +111,8 @@ class Intake:
 
     def __exit__(self, *error: object) -> None:
         self._spool.__exit__(*error)
+        for day in self._days.values():
+            day.ids.close()
 
     def add(self, block: pa.Table) -> None:
         """Judge some rows, columns of `shop.events`, and put the usable ones on the disk."""
@@ -215,7 +217,7 @@ class Intake:
         seen = hashes(rows["event_id"])
         for number, day in enumerate(self._days.values()):
             if (of_day := numbers == number).any():
-                day.ids.append(seen[of_day])
+                day.ids.add(seen[of_day])
 
     def _keys_of(self, connection: sa.Connection, ids: list[str]) -> pa.Array:
         """Return the key of each id, and write the pairs that no block before had."""
@@ -279,7 +281,7 @@ class Intake:
         Which one comes first is told by what the rows say, the earliest arrival before all.
         """
         day = self._days[on]
-        twice = repeated(day.ids)
+        twice = day.ids.found()
         found = [
             block.filter(pa.array(np.isin(hashes(block["event_id"]), twice)))
             for n in self._compartments(on)
