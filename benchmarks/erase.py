@@ -34,9 +34,10 @@ LAST_DAY, DAYS, PREDICTED_DAYS, LONE, TOGETHER = date(2026, 6, 30), 120, 14, 7, 
 
 PREDICT = """
 INSERT INTO intent.predictions (as_of_date, customer_id, role, probability_1d, probability_3d,
-    probability_7d, probability_14d, band, reason, fallback_level, model_version, run_id, scored_at)
-SELECT :day, customer_id, 'champion', 0.1, 0.2, 0.3, 0.4, 'cool', 'View of p1 raised it.', 'model',
-    1, 'run', :day
+    probability_7d, probability_14d, band, stage, reason, fallback_level, model_version, run_id,
+    scored_at)
+SELECT :day, customer_id, 'champion', 0.1, 0.2, 0.3, 0.4, 'cool', 'browsing',
+    'View of p1 raised it.', 'model', 1, 'run', :day
 FROM intent.customer_keys
 """
 
@@ -84,7 +85,8 @@ def live_in(settings: Settings, customers: int) -> None:
 
 def scores(keys: list[str]) -> pa.Table:
     count = len(keys)
-    texts = {"role": "champion", "band": "cool", "reason": "View.", "fallback_level": "model"}
+    texts = {"role": "champion", "band": "cool", "stage": "browsing", "reason": "View."}
+    texts["fallback_level"] = "model"
     columns = {name: pa.array([text] * count) for name, text in texts.items()}
     columns |= {f"probability_{h}d": pa.array([0.1] * count) for h in HORIZONS_DAYS}
     nothing = pa.nulls(count, pa.string())
