@@ -27,7 +27,7 @@ from intent_tasks.core.identity import buckets_of
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.settings import Settings
 from intent_tasks.steps import extract
-from intent_tasks.stores import migrate, postgres, shop, snapshots
+from intent_tasks.stores import migrate, postgres, score_files, shop
 from intent_tasks.stores.privacy import erasure, identity
 
 LAST_DAY, DAYS, PREDICTED_DAYS, LONE, TOGETHER = date(2026, 6, 30), 120, 14, 7, 100
@@ -76,7 +76,7 @@ def live_in(settings: Settings, customers: int) -> None:
             connection.execute(sa.text(OUTCOMES), {"day": day})
         for bucket in range(settings.bucket_count):
             of_bucket = [key for key, b in zip(keys, place, strict=True) if b == bucket]
-            snapshots.write_scores(settings.home, day, bucket, scores(of_bucket))
+            score_files.write(settings.home, day, bucket, scores(of_bucket))
     with postgres.engine(settings.migrator_url).connect() as connection:
         connection.execute(sa.text("ANALYZE intent.predictions, intent.outcomes"))
         connection.commit()

@@ -28,7 +28,7 @@ from intent_tasks.simulator import Config, customers, simulate
 from intent_tasks.simulator.limit import probabilities
 from intent_tasks.simulator.observed import Observed, observe
 from intent_tasks.simulator.process import PURCHASE
-from intent_tasks.stores import snapshots
+from intent_tasks.stores import score_files
 
 SHOP = Config(customers=12_000, seed=11)
 """Larger than the demo's and of another seed."""
@@ -123,10 +123,10 @@ def of_the_demo() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 def champion_scores(config: Config) -> Iterator[tuple[int, list[str], np.ndarray]]:
     """Yield day, customer keys and probabilities of each file of scores that can be judged."""
     home = load_settings().home
-    for date, bucket in snapshots.scored(home):
+    for date, bucket in score_files.written(home):
         day = (date - config.first_day).days
         if day + MAIN_HORIZON_DAYS < config.days:
-            scores = snapshots.read_scores(home, date, bucket)
+            scores = score_files.read(home, date, bucket)
             scores = scores.filter(pc.equal(scores["role"], "champion"))
             chance = scores[f"probability_{MAIN_HORIZON_DAYS}d"].to_numpy()
             yield day, scores["customer_key"].to_pylist(), chance

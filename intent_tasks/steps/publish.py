@@ -11,7 +11,7 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import postgres, score_files
 from intent_tasks.stores.contracts import contract, predicted
 from intent_tasks.stores.extracting import conservation
 from intent_tasks.stores.privacy import consent, identity
@@ -19,7 +19,7 @@ from intent_tasks.tables import customer_keys, erasures, predictions, promotions
 
 _scores = sa.table(
     "new_scores",
-    *(sa.column(name) for name in snapshots.SCORES.names),
+    *(sa.column(name) for name in score_files.SCHEMA.names),
 )
 
 _PROBABILITIES = [f"probability_{h}d" for h in HORIZONS_DAYS]
@@ -113,7 +113,7 @@ def _withdrawn(
     """Return who was scored and has withdrawn their consent since."""
     found: set[str] = set()
     for bucket, receipt in scores.items():
-        rows = snapshots.read_scores(settings.home, as_of_date, bucket, receipt["digest"])
+        rows = score_files.read(settings.home, as_of_date, bucket, receipt["digest"])
         found |= set(rows["customer_key"].filter(_are_in(rows, refused)).to_pylist())
     return sorted(found)
 
@@ -148,7 +148,7 @@ def _replace(
     scored = kept = 0
     refused = pa.array(withdrawn, pa.string())
     for bucket, receipt in scores.items():
-        rows = snapshots.read_scores(settings.home, as_of_date, bucket, receipt["digest"])
+        rows = score_files.read(settings.home, as_of_date, bucket, receipt["digest"])
         scored += rows.num_rows
         allowed = rows.filter(pc.invert(_are_in(rows, refused)))
         kept += postgres.copy_in(connection, "new_scores", allowed)

@@ -17,7 +17,7 @@ from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS, STA
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import manifest, postgres, snapshots
+from intent_tasks.stores import manifest, postgres, score_files, snapshots
 from intent_tasks.stores.privacy import consent, identity
 
 MOST_REASONS = 3
@@ -54,7 +54,7 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
             "population": population - erased,
             "scored": len(left["customer_key"].unique()),
             "skipped_without_consent": skipped,
-            "digest": snapshots.write_scores(settings.home, as_of_date, bucket, left),
+            "digest": score_files.write(settings.home, as_of_date, bucket, left),
             "model_version": pin["model_version"],
         }
         postgres.record(connection, "score", as_of_date, receipt, bucket)

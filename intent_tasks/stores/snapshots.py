@@ -1,4 +1,4 @@
-"""Snapshots: immutable Parquet of the events ingested in one day, per bucket; and the day's scores.
+"""Snapshots: immutable Parquet of the events ingested in one day, per bucket.
 
 The manifest of a day names its files by their digest and is replaced in one rename: it is what
 makes a snapshot exist. A file that no manifest names is rubbish of a killed run.
@@ -6,7 +6,6 @@ makes a snapshot exist. A file that no manifest names is rubbish of a killed run
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,9 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from intent_tasks.core.identity import buckets_of
-from intent_tasks.definition import HORIZONS_DAYS, Definition
+from intent_tasks.definition import Definition
 from intent_tasks.errors import BadInput
-from intent_tasks.stores.parquet import ParquetFile
+from intent_tasks.stores.whole_files import ParquetFile, replace
 
 Manifest = dict[str, Any]
 
@@ -54,25 +53,7 @@ SCHEMA = pa.schema(
 known of products was so when the snapshot was written; `picture` is told by `core/pictures.py`.
 A column that the files of an earlier release lack is null."""
 
-SCORES = pa.schema(
-    [
-        pa.field("customer_key", pa.string(), nullable=False),
-        pa.field("role", pa.string(), nullable=False),
-        *(pa.field(f"probability_{h}d", pa.float64(), nullable=False) for h in HORIZONS_DAYS),
-        pa.field("band", pa.string(), nullable=False),
-        pa.field("stage", pa.string()),
-        pa.field("reasons", pa.string()),
-        pa.field("reason", pa.string()),
-        pa.field("fallback_level", pa.string(), nullable=False),
-        pa.field("channel", pa.string()),
-    ]
-)
-"""Columns of a score file; `reasons` is a JSON list."""
-
 _ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
-
-
-# ── Snapshots ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def write_day(
@@ -288,67 +269,3 @@ def _remove_unnamed(folder: Path, named: set[str]) -> None:
     for path in folder.glob("*.parquet"):
         if path.name not in named:
             path.unlink(missing_ok=True)
-
-
-# ── Scores ────────────────────────────────────────────────────────────────────────────────────────
-
-
-def write_scores(home: Path, as_of_date: date, bucket: int, scores: pa.Table) -> str:
-    """Write the scores of one bucket and day (columns of `SCORES`) and return their digest."""
-    path = score_file(home, as_of_date, bucket)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    order = [("customer_key", "ascending"), ("role", "ascending")]
-    content = _parquet(scores.select(SCORES.names).cast(SCORES).sort_by(order))
-    replace(path, content)
-    return hashlib.sha256(content).hexdigest()
-
-
-def read_scores(
-    home: Path, as_of_date: date, bucket: int, expected_digest: str | None = None
-) -> pa.Table:
-    """Return the scores of one bucket and day, columns of `SCORES`.
-
-    Raises:
-        BadInput: there are none, or they are not those with the expected digest.
-    """
-    path = score_file(home, as_of_date, bucket)
-    again = f"Run `intent step score --as-of-date {as_of_date} --bucket {bucket}`."
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise BadInput(
-            f"There are no scores of bucket {bucket} for {as_of_date}. {again}"
-        ) from None
-    if expected_digest not in (None, hashlib.sha256(content).hexdigest()):
-        raise BadInput(f"The scores in {path} are not those in the ledger. {again}")
-    return pq.read_table(pa.BufferReader(content), schema=SCORES)
-
-
-def scored(home: Path) -> list[tuple[date, int]]:
-    """Return day and bucket of every file of scores."""
-    names = [(path.parent.name, path.stem) for path in home.glob("scores/day=*/bucket=*.parquet")]
-    return sorted((date.fromisoformat(day[4:]), int(bucket[7:])) for day, bucket in names)
-
-
-def score_file(home: Path, as_of_date: date, bucket: int) -> Path:
-    """Return where the scores of one bucket and day are."""
-    return home / "scores" / f"day={as_of_date}" / f"bucket={bucket:03d}.parquet"
-
-
-# ── Files ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _parquet(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows.replace_schema_metadata(None), sink, compression="zstd")
-    return bytes(sink.getvalue())
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees all of it or what was there before."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)  # what a full disk took of it

@@ -10,7 +10,7 @@ from intent_tasks.core.identity import buckets_of, customer_keys
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.formats import files
 from intent_tasks.steps import extract
-from intent_tasks.stores import postgres, shop, snapshots
+from intent_tasks.stores import postgres, score_files, shop
 
 DAY = date(2026, 6, 10)
 """First day that is predicted."""
@@ -57,8 +57,8 @@ def score(settings, day, probability_of=lambda customer: 0.25, version=1):
             )
             if of == bucket
         ]
-        scores = pa.Table.from_pylist(rows, snapshots.SCORES)
-        digest = snapshots.write_scores(settings.home, day, bucket, scores)
+        scores = pa.Table.from_pylist(rows, score_files.SCHEMA)
+        digest = score_files.write(settings.home, day, bucket, scores)
         counts = {"population": len(rows), "scored": len(rows), "skipped_without_consent": 0}
         receipt = {"digest": digest, "model_version": version, **counts}
         with postgres.writing(settings, "score", day, bucket) as connection:

@@ -16,7 +16,7 @@ from intent_tasks.errors import TemporaryFailure
 from intent_tasks.formats import blocks
 from intent_tasks.local import postgres as server_of
 from intent_tasks.steps import collect, extract, score
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import postgres, score_files, snapshots
 from intent_tasks.stores.collecting import landing
 from tests.database.conftest import CUSTOMERS, DAY, pin
 
@@ -96,12 +96,12 @@ def test_scores_on_a_full_disk_leave_those_that_were_there(
         postgres.record(connection, "pin", DAY, receipt)
     before = postgres.receipt_of(settings, "score", DAY, 0)
     there = rows(3)
-    digest = snapshots.write_scores(place, DAY, 0, there)
+    digest = score_files.write(place, DAY, 0, there)
     said, code = ended(monkeypatch, capsys, lambda: score.run(settings, DAY, 0))
     assert code == 75
     assert "The disk is full at" in said
     assert postgres.receipt_of(settings, "score", DAY, 0) == before
-    assert snapshots.read_scores(place, DAY, 0, digest).num_rows == 3
+    assert score_files.read(place, DAY, 0, digest).num_rows == 3
     assert files_in(place / "scores") == ["bucket=000.parquet"]
     make_room()
     assert score.run(settings, DAY, 0)["scored"] == 2000
@@ -114,7 +114,7 @@ def rows(count):
     columns = {name: pa.array([text] * count) for name, text in texts.items()}
     chances = {
         name: pa.array([int(key[:8], 16) / 2**32 for key in keys])
-        for name in snapshots.SCORES.names
+        for name in score_files.SCHEMA.names
         if name.startswith("probability")
     }
     reasons = {name: pa.array(keys) for name in ("reasons", "reason", "channel")}

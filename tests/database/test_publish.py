@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from intent_tasks.core.identity import customer_keys
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import publish
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import postgres, score_files
 from intent_tasks.tables import erasures
 from tests.database.conftest import CUSTOMERS, DAY, pin, score
 
@@ -77,8 +77,8 @@ def test_scores_of_another_version_than_the_pinned_are_refused(scored_shop):
 
 
 def test_a_score_file_that_was_changed_is_refused_and_nothing_is_written(scored_shop):
-    other = snapshots.read_scores(scored_shop.home, DAY, 0).slice(1)
-    snapshots.write_scores(scored_shop.home, DAY, 0, other)
+    other = score_files.read(scored_shop.home, DAY, 0).slice(1)
+    score_files.write(scored_shop.home, DAY, 0, other)
     with pytest.raises(BadInput, match="not those in the ledger"):
         publish.run(scored_shop, DAY)
     assert _rows(scored_shop) == []

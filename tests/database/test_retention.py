@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from intent_tasks.steps import extract, publish, retain
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import postgres, score_files, snapshots
 from intent_tasks.stores.privacy import exporting
 from tests.database.conftest import CUSTOMERS, DAY, add, event, pin, score
 from tests.database.test_consent import say
@@ -51,7 +51,7 @@ def state(settings):
                                                        "intent.predictions ORDER BY 1")],
         "partitions": rows(settings, partitions)[0][0],
         "snapshots": snapshots.days(settings.home),
-        "scores": sorted({day for day, _ in snapshots.scored(settings.home)}),
+        "scores": sorted({day for day, _ in score_files.written(settings.home)}),
         "exports": len(list(settings.home.glob("exports/*"))),
         "quarantine": len(rows(settings, "SELECT 1 FROM intent.quarantine")),
         "keys": len(rows(settings, "SELECT 1 FROM intent.customer_keys")),

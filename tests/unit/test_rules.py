@@ -10,7 +10,7 @@ from intent_tasks.core.rules import OK, broken_rules
 from intent_tasks.formats.convert import SCHEMA
 from intent_tasks.simulator import poison
 from intent_tasks.stores.extracting import repeats
-from intent_tasks.stores.parquet import ROWS_OF_A_GROUP, ParquetFile
+from intent_tasks.stores.whole_files import ROWS_OF_A_GROUP, ParquetFile
 
 NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
 GOOD = {"event_id": "e1", "customer_id": "c1", "event_type": "view", "occurred_at": NOON,

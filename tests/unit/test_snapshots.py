@@ -9,7 +9,7 @@ import pytest
 
 from intent_tasks.definition import Definition
 from intent_tasks.errors import BadInput
-from intent_tasks.stores import snapshots
+from intent_tasks.stores import score_files, snapshots
 
 DAY = date(2026, 6, 10)
 NEXT = DAY + timedelta(days=1)
@@ -119,10 +119,10 @@ def test_a_missing_day_is_named(tmp_path):
 
 
 def test_scores_that_are_not_those_of_the_ledger_are_refused(tmp_path):
-    scores = snapshots.SCORES.empty_table()
-    digest = snapshots.write_scores(tmp_path, DAY, 0, scores)
-    assert snapshots.read_scores(tmp_path, DAY, 0, digest).equals(scores)
+    scores = score_files.SCHEMA.empty_table()
+    digest = score_files.write(tmp_path, DAY, 0, scores)
+    assert score_files.read(tmp_path, DAY, 0, digest).equals(scores)
     with pytest.raises(BadInput, match="not those in the ledger"):
-        snapshots.read_scores(tmp_path, DAY, 0, "0" * 64)
+        score_files.read(tmp_path, DAY, 0, "0" * 64)
     with pytest.raises(BadInput, match="no scores of bucket 1"):
-        snapshots.read_scores(tmp_path, DAY, 1)
+        score_files.read(tmp_path, DAY, 1)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, snapshot_customers, snapshots
+from intent_tasks.stores import postgres, score_files, snapshot_customers, snapshots, whole_files
 from intent_tasks.stores.privacy.erased_rows import ARRIVALS, People, Removed, restate
 from intent_tasks.tables import exports
 
@@ -44,9 +44,9 @@ def clear_snapshots(settings: Settings, people: People, found: Mapping[date, pa.
 def clear_scores(settings: Settings, people: People) -> Removed:
     """Rewrite the score files that hold the customers, and the receipts that know them."""
     removed: Removed = Counter()
-    for day, bucket in snapshots.scored(settings.home):
+    for day, bucket in score_files.written(settings.home):
         # Most files hold none of them: those are not worth a transaction.
-        if _are_there(snapshots.score_file(settings.home, day, bucket), people):
+        if _are_there(score_files.file_of(settings.home, day, bucket), people):
             gone = _clear_scores(settings, day, bucket, people)
             removed.update(("scores", key) for key in gone)
     return removed
@@ -59,13 +59,13 @@ def _are_there(path: Path, people: People) -> bool:
 
 def _clear_scores(settings: Settings, day: date, bucket: int, people: People) -> list[str]:
     with postgres.writing(settings, "score", day, bucket) as connection:
-        scores = snapshots.read_scores(settings.home, day, bucket)
+        scores = score_files.read(settings.home, day, bucket)
         theirs = _are(scores, "customer_key", people)
         gone: list[str] = scores["customer_key"].filter(theirs).to_pylist()
-        path = snapshots.score_file(settings.home, day, bucket)
+        path = score_files.file_of(settings.home, day, bucket)
         before = hashlib.sha256(path.read_bytes()).hexdigest()
         left = scores.filter(pc.invert(theirs))
-        after = snapshots.write_scores(settings.home, day, bucket, left)
+        after = score_files.write(settings.home, day, bucket, left)
         changes = dict.fromkeys(("population", "scored"), -len(set(gone)))
         restate(connection, ("score",), day, changes, bucket, (before, after))
     return gone
@@ -122,9 +122,7 @@ def _clear_parquet(path: Path, people: People) -> Counter[str]:
     theirs = _are(rows, column, keys)
     gone = rows[column].filter(theirs).to_pylist()
     if gone:
-        sink = pa.BufferOutputStream()
-        pq.write_table(rows.filter(pc.invert(theirs)), sink, compression="zstd")
-        snapshots.replace(path, bytes(sink.getvalue()))
+        whole_files.replace(path, whole_files.parquet(rows.filter(pc.invert(theirs))))
     return Counter(keys[name] for name in gone)
 
 
@@ -136,7 +134,7 @@ def _clear_csv(path: Path, people: People) -> Counter[str]:
         writer = csv.writer(kept)
         writer.writerows(_others(csv.reader(file), keys, gone))
     if gone:
-        snapshots.replace(path, kept.getvalue().encode())
+        whole_files.replace(path, kept.getvalue().encode())
     return gone
 
 

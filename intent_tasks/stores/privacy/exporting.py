@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from intent_tasks.definition import BANDS, HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import postgres, whole_files
 from intent_tasks.stores.privacy import consent, identity
 from intent_tasks.tables import customers, exports, predictions
 
@@ -150,4 +150,4 @@ def _write(path: Path, rows: pa.Table) -> None:
         pa.csv.write_csv(rows, sink)
     else:
         pa.parquet.write_table(rows, sink)
-    snapshots.replace(path, bytes(sink.getvalue()))
+    whole_files.replace(path, bytes(sink.getvalue()))

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import postgres, score_files, snapshots, whole_files
 from intent_tasks.stores.privacy import identity, places
 from intent_tasks.stores.privacy.erased_rows import ARRIVALS, restate
 from intent_tasks.tables import customer_keys
@@ -40,9 +40,9 @@ def rotate(settings: Settings, say: Callable[[str], object] = len) -> dict[str, 
         days += _rewrite_day(settings, day, pairs, say)
     with postgres.changing(settings.pipeline_url, "rotate"):
         files = sum(_rewrite(path, pairs) for path in settings.home.glob("training/**/*.parquet"))
-        for day, bucket in snapshots.scored(settings.home):
+        for day, bucket in score_files.written(settings.home):
             with postgres.writing(settings, "score", day, bucket):
-                snapshots.score_file(settings.home, day, bucket).unlink(missing_ok=True)
+                score_files.file_of(settings.home, day, bucket).unlink(missing_ok=True)
     say("changing the keys in Postgres")
     return {"customers": _rewrite_tables(settings, pairs), "days": days, "files": files}
 
@@ -121,9 +121,7 @@ def _rewrite(path: Path, pairs: pa.Table) -> bool:
     rows = pq.read_table(path)
     if "customer_key" not in rows.column_names:
         return False
-    sink = pa.BufferOutputStream()
-    pq.write_table(_with_new_keys(rows, pairs), sink, compression="zstd")
-    snapshots.replace(path, bytes(sink.getvalue()))
+    whole_files.replace(path, whole_files.parquet(_with_new_keys(rows, pairs)))
     return True
 
 

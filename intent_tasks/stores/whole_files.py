@@ -1,4 +1,4 @@
-"""Parquet files of ours: the same rows give the same bytes, however they came in."""
+"""Files of ours that a reader sees whole or not at all; the same rows give the same bytes."""
 
 import hashlib
 import os
@@ -12,6 +12,23 @@ import pyarrow.parquet as pq
 
 ROWS_OF_A_GROUP = 131_072
 """Rows are written in groups of this many, whatever the parts were that they arrived in."""
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees all of it or what was there before."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)  # what a full disk took of it
+
+
+def parquet(rows: pa.Table) -> bytes:
+    """Return rows that fit in memory as the content of a file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd")
+    return bytes(sink.getvalue())
 
 
 class ParquetFile:

@@ -1,0 +1,67 @@
+"""The scores of a day, a Parquet file of each bucket: what `score` says and `publish` reads."""
+
+import hashlib
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.errors import BadInput
+from intent_tasks.stores.whole_files import parquet, replace
+
+SCHEMA = pa.schema(
+    [
+        pa.field("customer_key", pa.string(), nullable=False),
+        pa.field("role", pa.string(), nullable=False),
+        *(pa.field(f"probability_{h}d", pa.float64(), nullable=False) for h in HORIZONS_DAYS),
+        pa.field("band", pa.string(), nullable=False),
+        pa.field("stage", pa.string()),
+        pa.field("reasons", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("fallback_level", pa.string(), nullable=False),
+        pa.field("channel", pa.string()),
+    ]
+)
+"""Columns of a score file; `reasons` is a JSON list."""
+
+
+def write(home: Path, as_of_date: date, bucket: int, scores: pa.Table) -> str:
+    """Write the scores of one bucket and day (columns of `SCHEMA`) and return their digest."""
+    path = file_of(home, as_of_date, bucket)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    order = [("customer_key", "ascending"), ("role", "ascending")]
+    content = parquet(scores.select(SCHEMA.names).cast(SCHEMA).sort_by(order))
+    replace(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read(home: Path, as_of_date: date, bucket: int, expected_digest: str | None = None) -> pa.Table:
+    """Return the scores of one bucket and day, columns of `SCHEMA`.
+
+    Raises:
+        BadInput: there are none, or they are not those with the expected digest.
+    """
+    path = file_of(home, as_of_date, bucket)
+    again = f"Run `intent step score --as-of-date {as_of_date} --bucket {bucket}`."
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput(
+            f"There are no scores of bucket {bucket} for {as_of_date}. {again}"
+        ) from None
+    if expected_digest not in (None, hashlib.sha256(content).hexdigest()):
+        raise BadInput(f"The scores in {path} are not those in the ledger. {again}")
+    return pq.read_table(pa.BufferReader(content), schema=SCHEMA)
+
+
+def written(home: Path) -> list[tuple[date, int]]:
+    """Return day and bucket of every file of scores."""
+    names = [(path.parent.name, path.stem) for path in home.glob("scores/day=*/bucket=*.parquet")]
+    return sorted((date.fromisoformat(day[4:]), int(bucket[7:])) for day, bucket in names)
+
+
+def file_of(home: Path, as_of_date: date, bucket: int) -> Path:
+    """Return where the scores of one bucket and day are."""
+    return home / "scores" / f"day={as_of_date}" / f"bucket={bucket:03d}.parquet"
