@@ -36,9 +36,9 @@ PATIENCE = 3
 """Looks at the later slice without a gain after which the best weights are taken: days repeat their
 customers, and a network that goes on learns those by heart."""
 JIT_ROWS = 2_000_000
-"""Rows read, in all passes, from which compiling by XLA, once for each shape, costs less than it
-saves: 130 seconds of the processor for the eleven shapes of `nano`, against 70 microseconds
-in each row learned; in scoring, 25 seconds against 30 microseconds."""
+"""Rows read, in all passes, from which compiling by XLA surely costs less than it saves: about ten
+seconds of the processor for each shape, of which large shops have a dozen, against about a tenth of
+a millisecond in each row; `benchmarks.training` tells both."""
 
 
 TAUGHT = 3.0

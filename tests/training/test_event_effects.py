@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.special import logit
 
 from intent_tasks.core import without
@@ -17,6 +18,7 @@ from tests.training.shop import (
     DEFINITION,
     MAIN,
     SEED,
+    SIZE,
     scores,
 )
 
@@ -25,6 +27,32 @@ def test_reasons_come_with_the_same_scores(trained):
     found = reasons.explain(trained.model.network, trained.train.encoded)
     expected = training.logits_of(trained.model.network, trained.train.encoded)
     assert np.abs(found.logits - expected).max() <= 1e-5
+
+
+def test_the_encoder_moves_each_event_by_its_gradient_times_its_vector(trained):
+    """Of each customer alone: so no event of a batch is given the effect of another."""
+    encoded, built = trained.train.encoded, trained.model.network
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(without, "effects", lambda past, slopes: 0)
+        found = reasons.explain(built, encoded)
+    few = (encoded.event_count > 2) & (encoded.event_count <= reasons.MOST)
+    for one in np.flatnonzero(few)[::40]:
+        inputs = encoded.batch(np.array([one]), SIZE.events, SIZE.steps)
+        inputs = {name: tf.constant(values) for name, values in inputs.items()}
+        vectors = built.embed(inputs)
+        with tf.GradientTape() as tape:
+            tape.watch(vectors)
+            state = built.read([vectors, inputs["place"], inputs["steps"]])
+            hazards = tf.sigmoid(built.decide([state, inputs["statics"]])[0, : MAIN + 1])
+            none = tf.reduce_prod(1 - hazards)
+            log_odds = tf.math.log((1 - none) / none)
+        effects = np.sum(tape.gradient(log_odds, vectors) * vectors, axis=1)
+        known = encoded.place[encoded.event_end[one] : encoded.event_end[one + 1]]
+        expected = dict(zip(encoded.events.row[known], effects, strict=True))
+        got = dict(zip(found.rows[one], found.effects[one], strict=True))
+        assert len(set(effects.round(5))) > 1, "all the same: nothing would be seen"
+        for row, effect in expected.items():
+            assert got.get(row, 0) == pytest.approx(effect, abs=1e-5)
 
 
 def test_taking_named_events_away_moves_a_score_more_than_taking_others(trained):
