@@ -156,8 +156,17 @@ def test_pretraining_lowers_the_loss_of_every_head(learned):
     assert set(learner.LOSSES) < set(first)
     for name in learner.LOSSES.keys() - {"product"}:
         assert best[name] < first[name], name
-    # Products begin with what is known of them: here nothing is left to learn, but it can be lost.
+    # Products begin with what is known of them, which is all there is to learn here; it can be lost.
     assert best["product"] < first["product"] + 0.01 < np.log(len(learned.products)) - 1
+
+
+def test_products_are_learned_where_what_is_known_of_them_is_wrong(learned):
+    other = np.random.default_rng(SEED).permutation(len(learned.products))
+    wrong = learned.start._replace(own=learned.start.own[other], kind=learned.start.kind[other])
+    lessons = (learned.train, learned.asked)
+    again = fitted(learned.architecture, wrong, lessons, learned.vocabulary, learned.products)
+    losses = [seen["product"] for seen in again.curve]
+    assert min(losses) < losses[0] - 0.2
 
 
 def test_the_next_product_is_ranked_among_the_first(learned):
