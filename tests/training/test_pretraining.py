@@ -156,7 +156,7 @@ def test_pretraining_lowers_the_loss_of_every_head(learned):
     assert set(learner.LOSSES) < set(first)
     for name in learner.LOSSES.keys() - {"product"}:
         assert best[name] < first[name], name
-    # Products begin with what is known of them, which is all there is to learn here; it can be lost.
+    # Products begin with what is known of them, all that there is to learn here; it can be lost.
     assert best["product"] < first["product"] + 0.01 < np.log(len(learned.products)) - 1
 
 
