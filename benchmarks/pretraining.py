@@ -22,7 +22,7 @@ from intent_tasks.core.anchors import split_days
 from intent_tasks.core.slices import Slices
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
-from intent_tasks.models import network, pretraining, training
+from intent_tasks.models import hazards, network, pretraining, training
 from intent_tasks.models.sizes import SIZES
 from intent_tasks.simulator import Config
 
@@ -73,7 +73,7 @@ def _judged(built: network.Network, slices: Slices) -> tuple[np.ndarray, np.ndar
     later = next(slices.source("calibrate")(0, 0))
     training.calibrate(built, training.logits_of(built, later.encoded), later.first)
     rows = next(slices.source("test")(0, 0))
-    chance = network.probabilities(training.logits_of(built, rows.encoded))
+    chance = hazards.probabilities(training.logits_of(built, rows.encoded))
     chance = chance[:, HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)]
     bought = rows.purchased_within(MAIN_HORIZON_DAYS)
     return -np.log(np.where(bought, chance, 1 - chance)), rows.encoded.customers

@@ -13,7 +13,7 @@ from intent_tasks.core import metrics
 from intent_tasks.core.slices import Rows, Survey
 from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
-from intent_tasks.models import fitting, network, training
+from intent_tasks.models import fitting, hazards, network, training
 from intent_tasks.models.sizes import size_of
 
 MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
@@ -61,7 +61,7 @@ class Models:
         survey, samples = fitting.surveyed(sources)
         self.base_rate = survey.first[: MAIN + 1].sum() / survey.first.sum()
         begun = _say(f"{survey.rows['train']:,} rows to learn from read", begun)
-        self.known = fitting.fit_baselines(samples, options.seed, **trees)
+        self.known = fitting.fit_baselines(samples, survey, options.seed, **trees)
         del samples
         begun = _say("baselines", begun)
         self.fitted = None
@@ -80,7 +80,7 @@ class Models:
         architecture = network.Architecture(options.encoder, size, sizes, *survey.moments())
         plan = training.Plan(survey.rows["train"], options.seed)
         return fitting.fit_network(
-            architecture, self.known, sources, survey, plan, say=lambda line: print("#", line)
+            architecture, self.known, sources, plan, say=lambda line: print("#", line)
         )
 
     def said(self, rows: Rows) -> Said:
@@ -90,7 +90,7 @@ class Models:
         said |= {NAMES[name]: p for name, p in self.known.of(features).items()}
         if self.fitted:
             logits = training.logits_of(self.fitted.network, rows.encoded)
-            said["network"] = network.probabilities(logits)[:, MAIN]
+            said["network"] = hazards.probabilities(logits)[:, MAIN]
             said["blend"] = self.fitted.blend.probabilities(logits, features)[:, MAIN]
         return said
 

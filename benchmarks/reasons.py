@@ -28,7 +28,7 @@ from intent_tasks.core.history import history
 from intent_tasks.core.slices import PARTS, Slices
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
-from intent_tasks.models import fitting, network, reasons, training
+from intent_tasks.models import fitting, hazards, network, reasons, training
 from intent_tasks.models.sizes import size_of
 from intent_tasks.simulator import Config
 from intent_tasks.steps.score import LEAST_EFFECT
@@ -60,16 +60,16 @@ def trained(found: Slices) -> network.Network:
     """Return the network of the slices, trained as the step does."""
     sources = {part: found.source(part) for part in PARTS}
     survey, samples = fitting.surveyed(sources)
-    known = fitting.fit_baselines(samples, SEED)
+    known = fitting.fit_baselines(samples, survey, SEED)
     sizes = vocabulary_sizes(found.vocabulary)
     architecture = network.Architecture("gru", size_of("nano", "gru"), sizes, *survey.moments())
     plan = training.Plan(survey.rows["train"], SEED)
-    return fitting.fit_network(architecture, known, sources, survey, plan).network
+    return fitting.fit_network(architecture, known, sources, plan).network
 
 
 def log_odds(built: network.Network, encoded: Encoded) -> np.ndarray:
     """Return the log-odds of a purchase within the main horizon, shape (n,)."""
-    return logit(network.probabilities(training.logits_of(built, encoded))[:, MAIN])
+    return logit(hazards.probabilities(training.logits_of(built, encoded))[:, MAIN])
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from benchmarks import plain
 from benchmarks.simulated_rows import slices, write
 from intent_tasks.core.slices import Rows, Slices
 from intent_tasks.core.vocabulary import vocabulary_sizes
-from intent_tasks.models import network, training
+from intent_tasks.models import hazards, network, training
 from intent_tasks.models.batches import BATCH, batches
 from intent_tasks.models.feeding import fed
 from intent_tasks.models.sizes import Size, size_of
@@ -57,7 +57,7 @@ def peer(architecture: network.Architecture, rows: Rows) -> Callable[[], int]:
     chosen = np.random.default_rng(7).permutation(len(rows.first))[:count]
     inputs = plain.padded(rows.encoded, chosen, size)
     whole = plain.build(architecture, network.build(architecture))
-    whole.compile(keras.optimizers.AdamW(1e-3), loss=network.hazard_loss, jit_compile=False)
+    whole.compile(keras.optimizers.AdamW(1e-3), loss=hazards.hazard_loss, jit_compile=False)
 
     def learn() -> int:
         whole.fit(inputs, rows.first[chosen], batch_size=BATCH, epochs=1, verbose=0)

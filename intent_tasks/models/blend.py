@@ -14,13 +14,15 @@ from scipy.special import expit, logit
 from intent_tasks.core.metrics import log_losses
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.models.baselines import Floats, Trees
-from intent_tasks.models.network import probabilities
+from intent_tasks.models.hazards import probabilities
 
 MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
 SMALLEST = 1e-6
 """Nearest that a probability comes to 0 and 1 where its log-odds are taken."""
 SHARES = np.linspace(0, 1, 51)
 """Among which the share of the network is chosen."""
+EQUAL, SPREAD = 0.5, 0.2
+"""Mean and deviation of the share, as it is known before a slice is looked at."""
 SURE = 1.96
 """Standard errors between a gain and its lower bound: 95 %."""
 FARTHEST, HALVINGS = 64.0, 48
@@ -56,10 +58,11 @@ def fit(
     outcomes: npt.NDArray[np.bool_],
     customers: npt.NDArray[np.integer],
 ) -> float:
-    """Return the share of the network whose gain over the trees is surest on a later slice.
+    """Return the likeliest share of the network, given a later slice and what is known before.
 
-    The one with the highest lower bound of the gain, not with the highest gain: a slice of a few
-    hundred rows says little, and the trees are what a shop of few customers can trust.
+    Before, an equal share is likeliest: models that err in different places are seldom better mixed
+    by weights that a few hundred rows tell. A slice of many customers overrules it.
+    Source: Smith & Wallis 2009, "A simple explanation of the forecast combination puzzle".
 
     Args:
         network: probabilities of the network there, at the main horizon, shape (n,).
@@ -67,9 +70,30 @@ def fit(
         outcomes: whether it came true.
         customers: whose row each is, numbers from 0 on: rows of one customer tell one thing.
     """
-    alone, bounds = log_losses(trees, outcomes), []
+    losses = [log_losses(mixed(share, network, trees), outcomes).mean() for share in SHARES]
+    unlikely = (SHARES - EQUAL) ** 2 / (2 * SPREAD**2)
+    return float(SHARES[np.argmin(np.array(losses) * len(np.unique(customers)) + unlikely)])
+
+
+def surest(
+    less: Floats,
+    more: Floats,
+    outcomes: npt.NDArray[np.bool_],
+    customers: npt.NDArray[np.integer],
+) -> float:
+    """Return how much of what a model learned on top of another is surely a gain, from 0 to 1.
+
+    The share with the highest lower bound of the gain, not with the highest gain.
+
+    Args:
+        less: probabilities without it, shape (n,).
+        more: with all of it.
+        outcomes: whether it came true.
+        customers: whose row each is, numbers from 0 on.
+    """
+    alone, bounds = log_losses(less, outcomes), []
     for share in SHARES:
-        gain = alone - log_losses(mixed(share, network, trees), outcomes)
+        gain = alone - log_losses(mixed(share, more, less), outcomes)
         bounds.append(gain.mean() - SURE * _deviation(gain, customers))
     return float(SHARES[int(np.argmax(bounds))])
 

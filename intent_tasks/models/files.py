@@ -15,7 +15,8 @@ from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
 from intent_tasks.errors import BadInput
 from intent_tasks.models.baselines import Trees
 from intent_tasks.models.blend import Blend
-from intent_tasks.models.network import Architecture, Network, build, probabilities
+from intent_tasks.models.hazards import probabilities
+from intent_tasks.models.network import Architecture, Network, build
 
 CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "weights.npz"
 BOOSTER = "trees_{}.txt"

@@ -16,10 +16,19 @@ import numpy.typing as npt
 from intent_tasks.core.features import FEATURES
 from intent_tasks.core.slices import PARTS, Rows, Survey
 from intent_tasks.definition import MAIN_HORIZON_DAYS
-from intent_tasks.models import baselines, blend, distribution, network, stage, training
+from intent_tasks.models import (
+    baselines,
+    blend,
+    distribution,
+    hazards,
+    network,
+    panel,
+    stage,
+    training,
+)
 from intent_tasks.models.baselines import Floats, Labelled, Line, Trees
 from intent_tasks.models.network import Architecture, Network
-from intent_tasks.models.start import begin_with
+from intent_tasks.models.panel import Told
 
 Sources = Mapping[str, training.Source]
 """Part → its rows, bit by bit."""
@@ -35,28 +44,32 @@ class Sample:
     most: int
     seen: int = 0
     stride: int = 1
-    features: list[Floats] = field(default_factory=list)
-    outcomes: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+    customers: int = 0
+    kept: list[Told] = field(default_factory=list)
 
     def add(self, rows: Rows) -> None:
-        """Look at more rows."""
-        self._keep(rows.encoded.features, rows.purchased_within(MAIN_HORIZON_DAYS))
-        while sum(map(len, self.outcomes)) > self.most:
-            every = self.labelled()
-            self.features, self.outcomes = [every.features[::2].copy()], [every.outcomes[::2]]
+        """Look at more rows, of other customers than those before."""
+        chosen = slice(-self.seen % self.stride, None, self.stride)
+        encoded = rows.encoded
+        owner = encoded.customers[chosen].astype(np.int64) + self.customers
+        self.kept.append(Told(encoded.features[chosen], rows.first[chosen], owner))
+        self.seen += len(rows.first)
+        self.customers += len(encoded.events.keys)
+        while sum(len(each.first) for each in self.kept) > self.most:
+            self.kept = [Told(*(values[::2].copy() for values in self.told()))]
             self.stride *= 2
 
-    def _keep(self, features: Floats, outcomes: npt.NDArray[np.bool_]) -> None:
-        chosen = slice(-self.seen % self.stride, None, self.stride)
-        self.features.append(features[chosen])
-        self.outcomes.append(outcomes[chosen])
-        self.seen += len(outcomes)
+    def told(self) -> Told:
+        """Return what was picked."""
+        nothing = Told(
+            np.zeros((0, len(FEATURES)), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int64)
+        )
+        return Told(*(np.concatenate(v) for v in zip(*(self.kept or [nothing]), strict=True)))
 
-    def labelled(self) -> Labelled:
-        """Return what was picked, with the label at the main horizon."""
-        if not self.features:
-            return Labelled(np.zeros((0, len(FEATURES)), np.float32), np.zeros(0, bool))
-        return Labelled(np.concatenate(self.features), np.concatenate(self.outcomes))
+
+def labelled(told: Told) -> Labelled:
+    """Return rows with the label at the main horizon."""
+    return Labelled(told.features, told.first <= blend.MAIN)
 
 
 class Samples:
@@ -84,11 +97,17 @@ def surveyed(sources: Sources) -> tuple[Survey, Samples]:
 
 @dataclass(frozen=True)
 class Baselines:
-    """What the network has to beat, begins with (`logistic`) and learns from (`lightgbm`)."""
+    """What the network has to beat and learns from (`lightgbm`), and what it begins with (`panel`).
+
+    Args:
+        recency_frequency, logistic, lightgbm: models of the main horizon.
+        panel: weights of the panel.
+    """
 
     recency_frequency: Line
     logistic: Line
     lightgbm: Trees
+    panel: list[npt.NDArray[np.float32]]
 
     def of(self, features: Floats) -> dict[str, Floats]:
         """Return the probabilities of each, shape (n,), from features, shape (n, features)."""
@@ -99,20 +118,31 @@ class Baselines:
         }
 
 
-def fit_baselines(samples: Samples, seed: int, **trees: object) -> Baselines:
-    """Return the baselines.
+def fit_baselines(
+    samples: Samples, survey: Survey, seed: int, exactly: bool = True, **trees: object
+) -> Baselines:
+    """Return the baselines, and the panel.
 
     Args:
         samples: of the parts `train` and `calibrate`.
-        seed: of the trees.
+        survey: of these parts.
+        seed: of trees and panel.
+        exactly: twice the same bytes; see `network.deterministic`.
         trees: changes of `baselines.TREES`.
+
+    Raises:
+        Refused: the loss of the panel is no number any more.
     """
-    train, later = (samples.of[part].labelled() for part in MOST_ROWS)
+    told, later = (samples.of[part].told() for part in MOST_ROWS)
+    train = labelled(told)
     few = Labelled(baselines.recency_frequency(train.features), train.outcomes)
+    network.deterministic(seed, exactly)
+    distribution.strategy()  # TensorFlow wants to know of other workers before it computes anything
     return Baselines(
         baselines.logistic(few),
         baselines.logistic(train),
-        baselines.boosted_trees(train, later, seed, **trees),
+        baselines.boosted_trees(train, labelled(later), seed, **trees),
+        panel.fit(told, later, panel.Moments(*survey.moments()), seed),
     )
 
 
@@ -150,18 +180,17 @@ class Later(NamedTuple):
 
     def probabilities(self, mix: blend.Blend | None) -> npt.NDArray[np.float64]:
         """Return what is said of them, mixed or by the network alone, shape (n, horizons)."""
-        alone = network.probabilities(self.logits)
+        alone = hazards.probabilities(self.logits)
         if mix is None:
             return alone
         wanted = blend.mixed(mix.share, alone[:, blend.MAIN], self.trees)
-        return network.probabilities(blend.moved(self.logits, wanted))
+        return hazards.probabilities(blend.moved(self.logits, wanted))
 
 
 def fit_network(
     architecture: Architecture,
     known: Baselines,
     sources: Sources,
-    survey: Survey,
     plan: training.Plan,
     *,
     folder: Path | None = None,
@@ -169,13 +198,12 @@ def fit_network(
     look: Callable[[dict[str, float]], None] = lambda _: None,
     give: Callable[[Network], object] = lambda _: None,
 ) -> Fitted:
-    """Return a network that began with the line, learned from the trees and is calibrated.
+    """Return a network that began with the panel, learned from the trees and is calibrated.
 
     Args:
         architecture: of the network.
         known: the baselines, fitted on the same rows.
         sources: of the parts `train` and `calibrate`.
-        survey: of these parts.
         plan: how long it learns, and the seed.
         folder: of the checkpoint; None: there is none.
         say: told a line after each look at the later slice.
@@ -188,17 +216,33 @@ def fit_network(
     network.deterministic(plan.seed, plan.exactly)
     with distribution.strategy().scope():
         built = network.build(architecture)
-        begin_with(built, known.logistic, survey.first)
+        built.decide.get_layer("panel").set_weights(known.panel)
         give(built)
         train, later = sources["train"], sources["calibrate"]
         curve = training.fit(built, train, later, plan, folder, say, look, known.lightgbm)
-    seen = _later(built, known, later)
+    seen = _tempered(built, known, later)
     training.calibrate(built, seen.logits, seen.first)
     stage.fit(built, train)
     seen = seen._replace(logits=np.asarray(built.calibration(seen.logits)))
-    said, bought = network.probabilities(seen.logits)[:, blend.MAIN], seen.first <= blend.MAIN
+    said, bought = hazards.probabilities(seen.logits)[:, blend.MAIN], seen.first <= blend.MAIN
     share = blend.fit(said, seen.trees, bought, seen.customers)
     return Fitted(built, curve, seen, blend.Blend(share, known.lightgbm))
+
+
+def _tempered(built: Network, known: Baselines, source: training.Source) -> Later:
+    """Take back of what events say what is not surely a gain; return what is then said later."""
+    whole, hazard = _later(built, known, source), built.decide.get_layer("hazard")
+    learned = hazard.get_weights()
+    hazard.set_weights([np.zeros_like(each) for each in learned])
+    panel_alone = _later(built, known, source)
+    without, with_events = (
+        hazards.probabilities(each.logits)[:, blend.MAIN] for each in (panel_alone, whole)
+    )
+    bought = whole.first <= blend.MAIN
+    share = blend.surest(without, with_events, bought, whole.customers)
+    hazard.set_weights([share * each for each in learned])
+    logits = panel_alone.logits + np.float32(share) * (whole.logits - panel_alone.logits)
+    return whole._replace(logits=logits)
 
 
 def _later(built: Network, known: Baselines, source: training.Source) -> Later:

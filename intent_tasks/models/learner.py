@@ -17,8 +17,9 @@ from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.vocabulary import FIRST_CODE
 from intent_tasks.models import heads, network
 from intent_tasks.models.batches import batches
+from intent_tasks.models.hazards import hazard_loss
 from intent_tasks.models.heads import Heads, product_loss
-from intent_tasks.models.network import Architecture, Network, hazard_loss
+from intent_tasks.models.network import Architecture, Network
 
 BATCH = 256
 """Rows of a step."""

@@ -4,10 +4,9 @@ Events become vectors, the vectors of a day are added up to a step, an encoder r
 what it says is joined with the hand-made features of the whole past. A day is what is added up,
 because the day is what people plan in, and because a past of hundreds of events is tens of days.
 
-The hazard of an interval is the probability of a first purchase in it, given none before. The
-probabilities of 1, 3, 7 and 14 days come from one curve and cannot contradict each other.
-Sources: Gensheimer & Narasimhan 2019, "A scalable discrete-time survival model for neural
-networks"; Zaheer et al. 2017, "Deep sets".
+The hand-made features alone are read by a panel that has learned before (`panel.py`); what events
+tell beside them is added to its logits.
+Source: Zaheer et al. 2017, "Deep sets".
 """
 
 import os
@@ -25,9 +24,10 @@ from keras import layers, ops
 from intent_tasks.core.encoding import NUMERIC, STEP
 from intent_tasks.core.features import STATICS
 from intent_tasks.core.vocabulary import CODED, WORDS
-from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, STAGES
+from intent_tasks.definition import HORIZONS_DAYS, STAGES
 from intent_tasks.models.encoders import ENCODERS
-from intent_tasks.models.parts import Calibration, DaySums, Dropout, Events, Forget, Table
+from intent_tasks.models.panel import FAR, Panel
+from intent_tasks.models.parts import Calibration, DaySums, Dropout, Events, Table
 from intent_tasks.models.sizes import Size
 
 EMBEDDING = {
@@ -53,11 +53,6 @@ INPUTS = {
 THREADS = 2
 """Fixed, because sums in another order are other sums."""
 DROPOUT = 0.1
-FAR = 8.0
-"""Deviations from the mean beyond which a hand-made feature says no more."""
-FORGOTTEN = 0.25
-"""Share of rows that are learned without hand-made features: so the encoder learns to do without
-them."""
 
 
 @dataclass(frozen=True)
@@ -232,15 +227,15 @@ def _decide(architecture: Architecture) -> tuple[keras.Model, keras.Model]:
         name="normal_past",
         dtype=EXACT,
     )(statics)
-    # What hardly varied while it was learned, such as a weekday, must not be everything later.
-    known = Forget(FORGOTTEN, name="forget", dtype=EXACT)(ops.clip(known, -FAR, FAR))
+    known = ops.clip(known, -FAR, FAR)
+    panel = Panel(name="panel", dtype=EXACT, trainable=False)
     past = layers.Dense(width, activation="gelu", name="past_dense")(known)
     both = Dropout(DROPOUT)(layers.Concatenate()([state, past]))
     hidden = layers.Dense(width, activation="gelu", name="both")(both)
-    # A straight way from the past to the hazards: what is linear need not be learned by layers.
-    straight = layers.Dense(len(HORIZONS_DAYS), use_bias=False, name="straight", dtype=EXACT)(known)
-    hazards = layers.Dense(len(HORIZONS_DAYS), name="hazard", dtype=EXACT)(hidden)
-    logits = layers.Add(dtype=EXACT)([hazards, straight])
+    hazard = layers.Dense(
+        len(HORIZONS_DAYS), kernel_initializer="zeros", name="hazard", dtype=EXACT
+    )
+    logits = layers.Add(dtype=EXACT)([panel(known), hazard(hidden)])
     decided = Calibration(name="calibration", dtype=EXACT)(logits)
     told = layers.Concatenate(name="told", dtype=EXACT)([hidden, known])
     stages = layers.Dense(len(STAGES), kernel_initializer="zeros", name="stage", dtype=EXACT)(told)
@@ -248,38 +243,3 @@ def _decide(architecture: Architecture) -> tuple[keras.Model, keras.Model]:
         keras.Model([state, statics], decided, name="decide"),
         keras.Model([state, statics], stages, name="stages"),
     )
-
-
-def probabilities(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Return, from logits, the probability of a purchase within each horizon, same shape."""
-    survive = -np.logaddexp(0.0, np.asarray(logits, np.float64))  # log(1 - hazard)
-    result: npt.NDArray[np.float64] = -np.expm1(np.cumsum(survive, axis=1))
-    return result
-
-
-def hazard_loss(first_interval: Any, logits: Any) -> Any:  # noqa: ANN401 - tensors
-    """Return the negative log likelihood of each customer, shape (n,).
-
-    Args:
-        first_interval: horizon of the first purchase; the number of horizons: none. Shape (n,).
-        logits: of the hazards, shape (n, horizons).
-    """
-    intervals = tf.range(len(HORIZONS_DAYS), dtype=tf.int32)[None, :]
-    first = tf.cast(tf.reshape(first_interval, (-1, 1)), tf.int32)
-    happened = tf.cast(intervals == first, logits.dtype)
-    at_risk = tf.cast(intervals <= first, logits.dtype)
-    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=happened, logits=logits)
-    return tf.reduce_sum(losses * at_risk, axis=1)
-
-
-def taught_loss(taught: Any, logits: Any) -> Any:  # noqa: ANN401 - tensors
-    """Return how far the main horizon is from what a teacher says, in nats, shape (n,).
-
-    Args:
-        taught: the teacher's probabilities of a purchase within the main horizon, shape (n,).
-        logits: of the hazards, shape (n, horizons).
-    """
-    within = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS) + 1
-    none = -tf.reduce_sum(tf.nn.softplus(logits[:, :within]), axis=1)  # log of no purchase
-    some = tf.math.log(-tf.math.expm1(tf.minimum(none, -1e-6)))
-    return -(taught * some + (1 - taught) * none)

@@ -101,24 +101,6 @@ class Dropout(layers.Dropout):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable("intent")
-class Forget(layers.Layer):  # type: ignore[misc]
-    """While learning, put zeros in place of all features of some rows."""
-
-    def __init__(self, rate: float, **kwargs: Any) -> None:  # noqa: ANN401 - of any Keras layer
-        """Set the share of rows."""
-        super().__init__(**kwargs)
-        self.rate = rate
-        self.seeds = keras.random.SeedGenerator()
-
-    def call(self, features: Any, training: bool = False) -> Any:  # noqa: ANN401 - tensors
-        """Return the features, same shape."""
-        if not training:
-            return features
-        kept = drawn(self.seeds, (ops.shape(features)[0], 1)) >= self.rate
-        return features * ops.cast(kept, features.dtype)
-
-
-@keras.saving.register_keras_serializable("intent")
 class Calibration(layers.Layer):  # type: ignore[misc]
     """Stretch and shift logits, by weights that are fitted on a later slice of time."""
 

@@ -20,7 +20,8 @@ from intent_tasks.errors import Refused
 from intent_tasks.models import checkpoint, distribution
 from intent_tasks.models.batches import BATCH, batches
 from intent_tasks.models.feeding import Lesson, Teacher, fed
-from intent_tasks.models.network import Network, graph, hazard_loss, taught_loss
+from intent_tasks.models.hazards import hazard_loss, taught_loss
+from intent_tasks.models.network import Network, graph
 from intent_tasks.models.sizes import Size
 
 LEARNING_RATE = 1e-3
@@ -128,7 +129,7 @@ def fit(
     Returns what was seen of each look: step, losses, learning rate, rows a second, memory.
 
     Args:
-        network: built, with fresh weights; changed in place.
+        network: built; changed in place, and left as it is where nothing learned says more.
         train: the training slice.
         later: days after a gap.
         plan: how long it lasts.
@@ -150,6 +151,8 @@ def fit(
     if folder is not None and (kept := checkpoint.load(folder, variables)) is not None:
         progress, best = Progress(**kept.progress), kept.best
         say(f"goes on after step {progress.steps}")
+    else:
+        progress.best = loss_of(network, later, plan.compiled)
     step = _step(network, optimizer, plan.compiled, TAUGHT if teacher else 0.0)
     for losses, seconds in _rounds(train, progress, plan, network.size, step, teacher):
         progress.curve.append(_seen(network, later, progress, plan, losses, seconds))

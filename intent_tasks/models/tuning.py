@@ -99,6 +99,6 @@ def _loss(trial: optuna.Trial, found: Search) -> float:
             raise optuna.TrialPruned
 
     fitted = fitting.fit_network(
-        architecture, found.known, found.sources, found.survey, plan, look=looked
+        architecture, found.known, found.sources, plan, look=looked
     )
     return min(seen["later_loss"] for seen in fitted.curve)

@@ -65,7 +65,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     survey, learned_from = _looked_at(slices, samples)
     checked = _check(settings, as_of_date, learned_from)
     survey.require_buyers()
-    known = fitting.fit_baselines(samples, settings.seed)
+    known = fitting.fit_baselines(samples, survey, settings.seed, settings.deterministic_training)
     del samples  # the network reads the rows bucket by bucket
     temporary = folder_of(settings, as_of_date).with_suffix(f".part{rank or ''}")
     shutil.rmtree(temporary / MODEL, ignore_errors=True)
@@ -199,7 +199,6 @@ def _train(
         architecture,
         known,
         {part: slices.source(part) for part in PARTS},
-        survey,
         training.Plan(survey.rows["train"], settings.seed, exactly=settings.deterministic_training),
         folder=folder / CHECKPOINT,
         say=_say,
@@ -230,7 +229,7 @@ def _say(line: str) -> None:
 
 def _tested(rows: Rows, model: "Model", known: "Baselines") -> pa.Table:
     """Return labels and all predictions of rows to test on, for the gate and the evidence."""
-    from intent_tasks.models.network import probabilities
+    from intent_tasks.models.hazards import probabilities
     from intent_tasks.models.training import logits_of
 
     logits = logits_of(model.network, rows.encoded)

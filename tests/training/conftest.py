@@ -10,13 +10,12 @@ import pytest
 
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import HORIZONS_DAYS
-from intent_tasks.models import files, network, start, training
+from intent_tasks.models import files, network, training
 from tests.training.shop import (
     CUSTOMERS,
     SEED,
     architecture_of,
-    counted,
-    line_of,
+    panel_of,
     rows_of,
     simulated,
     source,
@@ -39,7 +38,7 @@ def trained():
     later = rows_of(events.filter(pa.compute.invert(early)), vocabulary)
     architecture = architecture_of(vocabulary, train.encoded.statics)
     built = network.build(architecture)
-    start.begin_with(built, line_of(train), counted(train))
+    built.decide.get_layer("panel").set_weights(panel_of(train, later))
     plan = training.Plan(len(train.first), SEED, learning_rate=1e-2, batch=50)
     curve = training.fit(built, source(train), source(later), plan)
     raw = training.logits_of(built, later.encoded)

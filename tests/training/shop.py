@@ -5,15 +5,16 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 
-from intent_tasks.core.anchors import NEVER, first_purchases
+from intent_tasks.core.anchors import first_purchases
 from intent_tasks.core.encoding import encode
 from intent_tasks.core.history import history
 from intent_tasks.core.slices import Rows
 from intent_tasks.core.vocabulary import learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.models import (
-    baselines,
+    hazards,
     network,
+    panel,
     training,
 )
 from intent_tasks.models.sizes import Size
@@ -64,13 +65,15 @@ def architecture_of(vocabulary, statics, encoder="gru", size=SIZE):
     return network.Architecture(encoder, size, sizes, means.tolist(), deviations.tolist())
 
 
-def counted(rows):
-    return np.bincount(rows.first, minlength=NEVER + 1)
-
-
-def line_of(rows):
-    purchased = rows.first <= MAIN
-    return baselines.logistic(baselines.Labelled(rows.encoded.features, purchased))
+def panel_of(rows, later):
+    """Return the weights of a panel that learned from rows, stopped on later ones."""
+    statics = rows.encoded.statics
+    moments = panel.Moments(statics.mean(axis=0).tolist(), (statics.std(axis=0) + 1e-3).tolist())
+    told = [
+        panel.Told(each.encoded.features, each.first, each.encoded.customers.astype(np.int64))
+        for each in (rows, later)
+    ]
+    return panel.fit(*told, moments, SEED)
 
 
 def source(*parts):
@@ -78,4 +81,4 @@ def source(*parts):
 
 
 def scores(model, rows):
-    return network.probabilities(training.logits_of(model.network, rows.encoded))
+    return hazards.probabilities(training.logits_of(model.network, rows.encoded))

@@ -5,7 +5,7 @@ import pytest
 
 from intent_tasks.core.features import FEATURES
 from intent_tasks.core.metrics import log_losses
-from intent_tasks.models import baselines, blend, network
+from intent_tasks.models import baselines, blend, hazards
 
 RNG = np.random.default_rng(3)
 COUNT = 1500
@@ -27,18 +27,31 @@ def test_the_share_that_is_found_is_no_worse_than_either_part():
     assert losses[0] < min(losses[1:])
 
 
-def test_of_a_network_that_only_errs_nothing_is_taken():
+def test_of_a_network_that_only_errs_nearly_nothing_is_taken():
     a, b, outcomes = parts(4)
-    assert blend.fit(a, b, outcomes, np.arange(COUNT)) < 0.1
+    assert blend.fit(a, b, outcomes, np.arange(COUNT)) < 0.2
+    assert blend.surest(b, a, outcomes, np.arange(COUNT)) < 0.1
 
 
-def test_less_is_taken_where_the_same_rows_are_of_fewer_customers():
+def test_what_few_customers_say_of_the_share_weighs_less():
+    a, b, outcomes = parts(4)
+    rows = 200
+    many, few = (
+        blend.fit(*(np.repeat(v[:rows], 5) for v in (a, b, outcomes)), customers)
+        for customers in (np.arange(5 * rows), np.repeat(np.arange(rows), 5))
+    )
+    assert many < few < blend.EQUAL
+    alone = np.zeros(1, int)
+    assert blend.fit(a[:1], b[:1], outcomes[:1], alone) == pytest.approx(0.5, abs=0.2)
+
+
+def test_only_what_surely_gains_is_kept():
     a, b, outcomes = parts(1)
     many, few = (
-        blend.fit(*(np.repeat(v[:200], 5) for v in (a, b, outcomes)), customers)
+        blend.surest(*(np.repeat(v[:200], 5) for v in (b, a, outcomes)), customers)
         for customers in (np.arange(1000), np.repeat(np.arange(200), 5))
     )
-    assert few < many
+    assert 0 < few < many <= 1
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +66,7 @@ def test_the_main_horizon_is_the_mixed_one_and_the_others_are_of_its_curve(trees
     logits = RNG.normal(-3, 2, (200, 4)).astype(np.float32)
     features = RNG.normal(size=(200, len(FEATURES))).astype(np.float32)
     said = blend.Blend(share, trees).probabilities(logits, features)
-    alone = network.probabilities(logits)
+    alone = hazards.probabilities(logits)
     wanted = blend.mixed(share, alone[:, blend.MAIN], trees(features))
     np.testing.assert_allclose(said[:, blend.MAIN], wanted, rtol=1e-6)
     assert (np.diff(said, axis=1) > 0).all()
@@ -63,5 +76,5 @@ def test_the_main_horizon_is_the_mixed_one_and_the_others_are_of_its_curve(trees
 
 def test_far_logits_are_moved_too():
     logits = np.array([[-30.0] * 4, [20.0] * 4, [0.0] * 4])
-    found = network.probabilities(blend.moved(logits, np.array([0.5, 1e-4, 0.999])))
+    found = hazards.probabilities(blend.moved(logits, np.array([0.5, 1e-4, 0.999])))
     np.testing.assert_allclose(found[:, blend.MAIN], [0.5, 1e-4, 0.999], rtol=1e-6)

@@ -9,7 +9,7 @@ from intent_tasks.core import without
 from intent_tasks.core.encoding import encode
 from intent_tasks.core.vocabulary import event_code
 from intent_tasks.models import (
-    network,
+    hazards,
     reasons,
     training,
 )
@@ -43,8 +43,8 @@ def test_the_encoder_moves_each_event_by_its_gradient_times_its_vector(trained):
         with tf.GradientTape() as tape:
             tape.watch(vectors)
             state = built.read([vectors, inputs["place"], inputs["steps"]])
-            hazards = tf.sigmoid(built.decide([state, inputs["statics"]])[0, : MAIN + 1])
-            none = tf.reduce_prod(1 - hazards)
+            logits = built.decide([state, inputs["statics"]])[0, : MAIN + 1]
+            none = tf.reduce_prod(1 - tf.sigmoid(logits))
             log_odds = tf.math.log((1 - none) / none)
         effects = np.sum(tape.gradient(log_odds, vectors) * vectors, axis=1)
         known = encoded.place[encoded.event_end[one] : encoded.event_end[one + 1]]
@@ -75,7 +75,7 @@ def test_the_effect_of_an_event_is_what_leaving_it_out_does(trained):
     left = encode(encoded.events.without(found.rows[:, 0]), DEFINITION, ANCHOR)
     kept = np.isin(encoded.customers, left.customers)
     before = logit(scores(trained.model, trained.train)[kept, MAIN])
-    after = network.probabilities(training.logits_of(trained.model.network, left))[:, MAIN]
+    after = hazards.probabilities(training.logits_of(trained.model.network, left))[:, MAIN]
     moved, said = before - logit(after), found.effects[kept, 0]
     assert np.corrcoef(moved, said)[0, 1] > 0.9
     assert (np.sign(moved) == np.sign(said)).mean() > 0.9
@@ -98,5 +98,5 @@ def _distance(trained, several, rows):
     everyone = scores(trained.model, trained.train)[:, MAIN]
     left = encode(encoded.events.without(rows), DEFINITION, ANCHOR)
     kept = np.isin(left.customers, encoded.customers[several])
-    without = network.probabilities(training.logits_of(trained.model.network, left))[kept, MAIN]
+    without = hazards.probabilities(training.logits_of(trained.model.network, left))[kept, MAIN]
     return np.abs(logit(everyone[several]) - logit(without)).mean()

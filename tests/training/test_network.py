@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import logit
 
 from benchmarks import plain
 from intent_tasks.core.features import FEATURES, STATICS
@@ -14,9 +13,9 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.models import (
     checkpoint,
+    hazards,
     network,
     reasons,
-    start,
     training,
 )
 from intent_tasks.models.encoders import ENCODERS
@@ -26,8 +25,6 @@ from tests.training.shop import (
     SEED,
     SIZE,
     architecture_of,
-    counted,
-    line_of,
     rows_of,
     scores,
     simulated,
@@ -35,23 +32,27 @@ from tests.training.shop import (
 )
 
 
-def test_a_network_begins_with_what_a_line_knows(trained):
-    line, rows = line_of(trained.train), trained.later
+def test_a_network_begins_with_its_panel_and_stays_there_where_events_tell_nothing(trained):
+    rows, later = trained.train, trained.later
     built = network.build(trained.model.architecture)
-    start.begin_with(built, line, counted(trained.train))
-    within = network.probabilities(training.logits_of(built, rows.encoded))
-    said = within[:, MAIN]
-    assert np.corrcoef(logit(said), logit(line(rows.encoded.features)))[0, 1] > 0.95
-    rates = [(trained.train.first <= n).mean() for n in range(len(HORIZONS_DAYS))]
-    np.testing.assert_allclose(within.mean(axis=0), rates, rtol=0.35)
+    learned = trained.model.network.decide.get_layer("panel").get_weights()
+    built.decide.get_layer("panel").set_weights(learned)
+    begun = hazards.probabilities(training.logits_of(built, later.encoded))
+    rates = [(rows.first <= n).mean() for n in range(len(HORIZONS_DAYS))]
+    np.testing.assert_allclose(begun.mean(axis=0), rates, rtol=0.35)
+    chance = Rows(rows.encoded, np.random.default_rng(1).permutation(rows.first))
+    plan = training.Plan(len(rows.first), SEED, learning_rate=1e-2, batch=50)
+    training.fit(built, source(chance), source(later), plan)
+    left = hazards.probabilities(training.logits_of(built, later.encoded))
+    np.testing.assert_array_equal(left, begun)
 
 
 def test_what_is_taught_costs_least_where_it_is_said():
     logits = np.linspace(-4, 1, 41)[:, None] * np.ones(len(HORIZONS_DAYS), np.float32)
-    said = network.probabilities(logits)[:, MAIN]
+    said = hazards.probabilities(logits)[:, MAIN]
     for place in (5, 20, 30):
         taught = np.full(len(said), said[place], np.float32)
-        losses = np.asarray(network.taught_loss(taught, logits.astype(np.float32)))
+        losses = np.asarray(hazards.taught_loss(taught, logits.astype(np.float32)))
         assert losses.argmin() == place
 
 
@@ -68,7 +69,7 @@ def test_a_teacher_is_followed_where_outcomes_say_nothing(trained):
     built = network.build(trained.model.architecture)
     plan = training.Plan(len(rows.first), SEED, learning_rate=1e-2, batch=50)
     training.fit(built, source(chance), source(chance), plan, teacher=teacher)
-    said = network.probabilities(training.logits_of(built, rows.encoded))[:, 2]
+    said = hazards.probabilities(training.logits_of(built, rows.encoded))[:, 2]
     told = teacher(rows.encoded.features) > 0.1
     assert said[told].mean() > said[~told].mean() + 0.1
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from intent_tasks.models import network, training
+from intent_tasks.models import hazards, network, training
 from intent_tasks.models.network import Architecture
 from intent_tasks.models.sizes import Size
 from tests.training import shop
@@ -33,7 +33,7 @@ def test_mixed_precision_says_nearly_the_same_and_keeps_what_counts_in_full(lear
     asked = rows.encoded.batch(np.arange(64), SIZE.events, SIZE.steps)
     logits = [built.whole(asked) for built in (one, other)]
     assert logits[1].dtype == "float32"
-    assert network.hazard_loss(rows.first[:64], logits[1]).dtype == "float32"
+    assert hazards.hazard_loss(rows.first[:64], logits[1]).dtype == "float32"
     difference = np.abs(np.asarray(logits[0]) - np.asarray(logits[1]))
     assert 0 < difference.max() < 0.05
 

@@ -12,7 +12,7 @@ from intent_tasks.core.evidence import NAMES
 from intent_tasks.core.metrics import resample_weights
 from intent_tasks.core.slices import PARTS
 from intent_tasks.definition import HORIZONS_DAYS
-from intent_tasks.models import files, fitting, network, training
+from intent_tasks.models import files, fitting, hazards, training
 from intent_tasks.simulator import Config
 from intent_tasks.steps import evaluate, train
 from tests.training.test_pretrain_step import EVERYBODY, fill, settings_of
@@ -33,7 +33,7 @@ def kept(request, tmp_path_factory):
     slices.learn_vocabulary()
     samples = fitting.Samples()
     survey = slices.survey(samples.add)
-    known = fitting.fit_baselines(samples, settings.seed)
+    known = fitting.fit_baselines(samples, survey, settings.seed)
     (home / train.MODEL).mkdir()
     (home / train.CHECKPOINT).mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -51,7 +51,7 @@ def test_the_test_days_hold_what_the_files_of_the_model_say_of_them(kept):
     said = np.concatenate(
         [model.probabilities(z, r.encoded) for z, r in zip(logits, parts, strict=True)]
     )
-    alone = np.concatenate([network.probabilities(z) for z in logits])
+    alone = np.concatenate([hazards.probabilities(z) for z in logits])
     for n, h in enumerate(HORIZONS_DAYS):
         np.testing.assert_array_equal(table[f"served_{h}d"].to_numpy(), said[:, n])
         np.testing.assert_array_equal(table[f"network_{h}d"].to_numpy(), alone[:, n])

@@ -13,7 +13,7 @@ BATCH = 64
 
 def main(strategy: tf.distribute.Strategy) -> None:
     # What is drawn at random differs between workers; all else must not.
-    network.DROPOUT = network.FORGOTTEN = 0.0
+    network.DROPOUT = 0.0
     training.EPOCHS, training.STEPS = 2, 1
     events = shop.simulated(400)
     vocabulary = shop.learn_vocabulary([events])
