@@ -23,6 +23,7 @@ from intent_tasks.core.slices import Slices
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.models import hazards, network, pretraining, training
+from intent_tasks.models.parts import Ranks
 from intent_tasks.models.sizes import SIZES
 from intent_tasks.simulator import Config
 
@@ -43,12 +44,15 @@ def main() -> int:
     learned = pretraining.learn([known], plan, _say)
     slices = Slices(lambda _: events, 1, vars(split), definition, SEED, learned.vocabulary)
     survey = slices.survey()
+    (train,) = slices.source("train")(0, 0)
+    ranks = Ranks.of(train.encoded.statics)
     loss, customers = {}, None
     for name in ("from nothing", "pretrained"):
         network.deterministic(SEED)
         sizes = vocabulary_sizes(learned.vocabulary)
-        architecture = network.Architecture(ENCODER, SIZE, sizes, *survey.moments())
+        architecture = network.Architecture(ENCODER, SIZE, sizes)
         built = network.build(architecture)
+        built.decide.get_layer("ranks").set_weights(ranks)
         if name == "pretrained":
             _give(built, learned)
         plan_ = training.Plan(survey.rows["train"], SEED)
@@ -71,7 +75,8 @@ def _give(built: network.Network, learned: pretraining.Learned) -> None:
 def _judged(built: network.Network, slices: Slices) -> tuple[np.ndarray, np.ndarray]:
     """Return the log loss of each test row, and its customer."""
     later = next(slices.source("calibrate")(0, 0))
-    training.calibrate(built, training.logits_of(built, later.encoded), later.first)
+    logits = training.logits_of(built, later.encoded)
+    training.calibrate(built, logits, later.first, len(np.unique(later.encoded.customers)))
     rows = next(slices.source("test")(0, 0))
     chance = hazards.probabilities(training.logits_of(built, rows.encoded))
     chance = chance[:, HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)]

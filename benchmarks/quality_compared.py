@@ -61,7 +61,7 @@ class Models:
         survey, samples = fitting.surveyed(sources)
         self.base_rate = survey.first[: MAIN + 1].sum() / survey.first.sum()
         begun = _say(f"{survey.rows['train']:,} rows to learn from read", begun)
-        self.known = fitting.fit_baselines(samples, survey, options.seed, **trees)
+        self.known = fitting.fit_baselines(samples, options.seed, **trees)
         del samples
         begun = _say("baselines", begun)
         self.fitted = None
@@ -77,7 +77,7 @@ class Models:
         survey: Survey,
     ) -> fitting.Fitted:
         size, sizes = size_of(options.size, options.encoder), vocabulary_sizes(vocabulary)
-        architecture = network.Architecture(options.encoder, size, sizes, *survey.moments())
+        architecture = network.Architecture(options.encoder, size, sizes)
         plan = training.Plan(survey.rows["train"], options.seed)
         return fitting.fit_network(
             architecture, self.known, sources, plan, say=lambda line: print("#", line)

@@ -60,9 +60,9 @@ def trained(found: Slices) -> network.Network:
     """Return the network of the slices, trained as the step does."""
     sources = {part: found.source(part) for part in PARTS}
     survey, samples = fitting.surveyed(sources)
-    known = fitting.fit_baselines(samples, survey, SEED)
+    known = fitting.fit_baselines(samples, SEED)
     sizes = vocabulary_sizes(found.vocabulary)
-    architecture = network.Architecture("gru", size_of("nano", "gru"), sizes, *survey.moments())
+    architecture = network.Architecture("gru", size_of("nano", "gru"), sizes)
     plan = training.Plan(survey.rows["train"], SEED)
     return fitting.fit_network(architecture, known, sources, plan).network
 

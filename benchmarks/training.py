@@ -46,9 +46,8 @@ def made(
     write(shop, folder, blocks)
     found = slices(shop, folder, anchors=4)
     found.learn_vocabulary()
-    moments = found.survey().moments()
     sizes = vocabulary_sizes(found.vocabulary)
-    return found, network.Architecture("gru", size, sizes, *moments)
+    return found, network.Architecture("gru", size, sizes)
 
 
 def peer(architecture: network.Architecture, rows: Rows) -> Callable[[], int]:

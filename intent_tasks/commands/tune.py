@@ -40,7 +40,7 @@ def _search(settings: Settings, as_of_date: date, seconds: float) -> dict[str, A
     samples = fitting.Samples()
     survey = slices.survey(samples.add)
     survey.require_buyers()
-    known = fitting.fit_baselines(samples, survey, settings.seed)
+    known = fitting.fit_baselines(samples, settings.seed)
     del samples
     sources = {part: slices.source(part) for part in PARTS}
     found = tuning.Search(size, slices.vocabulary, sources, survey, known, settings.seed)

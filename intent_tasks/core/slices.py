@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from intent_tasks.core.anchors import NEVER, first_purchases
 from intent_tasks.core.encoding import Encoded, encode, join
-from intent_tasks.core.features import STATICS
 from intent_tasks.core.history import history
 from intent_tasks.core.stages import stages
 from intent_tasks.core.vocabulary import Counts, Ints, Vocabulary
@@ -52,15 +51,11 @@ class Survey:
         rows: of each part.
         buyers: rows of each part with a purchase within the longest horizon.
         events: known events of all rows of all parts: nothing can be read when there are none.
-        total: sum of the statics of the training rows, shape (len(STATICS),).
-        squares: sum of their squares.
         first: training rows by the horizon of their first purchase, shape (NEVER + 1,).
     """
 
     rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 0))
     buyers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 0))
-    total: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(STATICS)))
-    squares: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(STATICS)))
     first: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(NEVER + 1, np.int64))
 
     def add(self, part: str, rows: Rows) -> None:
@@ -68,16 +63,7 @@ class Survey:
         self.rows[part] += len(rows.first)
         self.buyers[part] += int(rows.purchased_within(max(HORIZONS_DAYS)).sum())
         if part == "train":
-            statics = rows.encoded.statics.astype(np.float64)
-            self.total += statics.sum(axis=0)
-            self.squares += (statics**2).sum(axis=0)
             self.first += np.bincount(rows.first, minlength=NEVER + 1)
-
-    def moments(self) -> tuple[list[float], list[float]]:
-        """Return mean and deviation of each static feature of the training rows."""
-        mean = self.total / max(self.rows["train"], 1)
-        variance = np.maximum(self.squares / max(self.rows["train"], 1) - mean**2, 0)
-        return mean.tolist(), (np.sqrt(variance) + 1e-3).tolist()
 
     def require_buyers(self) -> None:
         """Raise Refused when a part cannot teach or tell anything."""

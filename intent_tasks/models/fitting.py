@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from intent_tasks.core.features import FEATURES
 from intent_tasks.core.slices import PARTS, Rows, Survey
-from intent_tasks.definition import MAIN_HORIZON_DAYS
 from intent_tasks.models import (
     baselines,
     blend,
@@ -101,13 +100,13 @@ class Baselines:
 
     Args:
         recency_frequency, logistic, lightgbm: models of the main horizon.
-        panel: weights of the panel.
+        panel: what the panel has learned.
     """
 
     recency_frequency: Line
     logistic: Line
     lightgbm: Trees
-    panel: list[npt.NDArray[np.float32]]
+    panel: panel.Learned
 
     def of(self, features: Floats) -> dict[str, Floats]:
         """Return the probabilities of each, shape (n,), from features, shape (n, features)."""
@@ -118,14 +117,11 @@ class Baselines:
         }
 
 
-def fit_baselines(
-    samples: Samples, survey: Survey, seed: int, exactly: bool = True, **trees: object
-) -> Baselines:
+def fit_baselines(samples: Samples, seed: int, exactly: bool = True, **trees: object) -> Baselines:
     """Return the baselines, and the panel.
 
     Args:
         samples: of the parts `train` and `calibrate`.
-        survey: of these parts.
         seed: of trees and panel.
         exactly: twice the same bytes; see `network.deterministic`.
         trees: changes of `baselines.TREES`.
@@ -142,7 +138,7 @@ def fit_baselines(
         baselines.logistic(few),
         baselines.logistic(train),
         baselines.boosted_trees(train, labelled(later), seed, **trees),
-        panel.fit(told, later, panel.Moments(*survey.moments()), seed),
+        panel.fit(told, later, seed),
     )
 
 
@@ -216,12 +212,12 @@ def fit_network(
     network.deterministic(plan.seed, plan.exactly)
     with distribution.strategy().scope():
         built = network.build(architecture)
-        built.decide.get_layer("panel").set_weights(known.panel)
+        built.begin_with(known.panel)
         give(built)
         train, later = sources["train"], sources["calibrate"]
         curve = training.fit(built, train, later, plan, folder, say, look, known.lightgbm)
     seen = _tempered(built, known, later)
-    training.calibrate(built, seen.logits, seen.first)
+    training.calibrate(built, seen.logits, seen.first, len(np.unique(seen.customers)))
     stage.fit(built, train)
     seen = seen._replace(logits=np.asarray(built.calibration(seen.logits)))
     said, bought = hazards.probabilities(seen.logits)[:, blend.MAIN], seen.first <= blend.MAIN
@@ -231,16 +227,16 @@ def fit_network(
 
 def _tempered(built: Network, known: Baselines, source: training.Source) -> Later:
     """Take back of what events say what is not surely a gain; return what is then said later."""
-    whole, hazard = _later(built, known, source), built.decide.get_layer("hazard")
-    learned = hazard.get_weights()
-    hazard.set_weights([np.zeros_like(each) for each in learned])
+    whole, learned = _later(built, known, source), built.decide.get_weights()
+    built.take_of_events(0.0)
     panel_alone = _later(built, known, source)
     without, with_events = (
         hazards.probabilities(each.logits)[:, blend.MAIN] for each in (panel_alone, whole)
     )
     bought = whole.first <= blend.MAIN
     share = blend.surest(without, with_events, bought, whole.customers)
-    hazard.set_weights([share * each for each in learned])
+    built.decide.set_weights(learned)
+    built.take_of_events(share)
     logits = panel_alone.logits + np.float32(share) * (whole.logits - panel_alone.logits)
     return whole._replace(logits=logits)
 

@@ -19,15 +19,15 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 
 from intent_tasks.core.encoding import NUMERIC, STEP
 from intent_tasks.core.features import STATICS
 from intent_tasks.core.vocabulary import CODED, WORDS
 from intent_tasks.definition import HORIZONS_DAYS, STAGES
 from intent_tasks.models.encoders import ENCODERS
-from intent_tasks.models.panel import FAR, Panel
-from intent_tasks.models.parts import Calibration, DaySums, Dropout, Events, Table
+from intent_tasks.models.panel import Learned, Panel
+from intent_tasks.models.parts import Calibration, DaySums, Dropout, Events, Ranks, Table
 from intent_tasks.models.sizes import Size
 
 EMBEDDING = {
@@ -63,8 +63,6 @@ class Architecture:
         encoder: name of the encoder.
         size: events and steps that are read, width and depth.
         vocabulary_sizes: codes of each coded column.
-        static_means: of each static feature, shape (len(STATICS),).
-        static_deviations: the same.
         mixed_precision: whether layers compute in bfloat16; weights, sums, logits and losses are
             float32 all the same.
     """
@@ -72,8 +70,6 @@ class Architecture:
     encoder: str
     size: Size
     vocabulary_sizes: dict[str, int]
-    static_means: list[float]
-    static_deviations: list[float]
     mixed_precision: bool = False
 
     def as_json(self) -> dict[str, Any]:
@@ -127,6 +123,17 @@ class Network:
         """Return the function from inputs to logits, shape (n, horizons)."""
         predictor = self.predictors[jit]
         return lambda inputs: np.asarray(predictor(inputs))
+
+    def begin_with(self, panel: Learned) -> None:
+        """Say what a panel has learned, and nothing more until events are learned."""
+        self.decide.get_layer("ranks").set_weights(panel.ranks)
+        self.decide.get_layer("panel").set_weights(panel.members)
+        self.take_of_events(0.0)
+
+    def take_of_events(self, share: float) -> None:
+        """Multiply what events, and what is learned beside them, add to the panel's logits."""
+        hazard = self.decide.get_layer("hazard")
+        hazard.set_weights([np.float32(share) * each for each in hazard.get_weights()])
 
     @property
     def calibration(self) -> Calibration:
@@ -221,21 +228,13 @@ def _decide(architecture: Architecture) -> tuple[keras.Model, keras.Model]:
     width = architecture.size.width
     state = keras.Input((width,), name="state")
     statics = keras.Input((len(STATICS),), name="past")
-    known = layers.Normalization(
-        mean=np.array(architecture.static_means),
-        variance=np.array(architecture.static_deviations) ** 2,
-        name="normal_past",
-        dtype=EXACT,
-    )(statics)
-    known = ops.clip(known, -FAR, FAR)
+    known = Ranks(name="ranks", dtype=EXACT)(statics)
     panel = Panel(name="panel", dtype=EXACT, trainable=False)
     past = layers.Dense(width, activation="gelu", name="past_dense")(known)
     both = Dropout(DROPOUT)(layers.Concatenate()([state, past]))
     hidden = layers.Dense(width, activation="gelu", name="both")(both)
-    hazard = layers.Dense(
-        len(HORIZONS_DAYS), kernel_initializer="zeros", name="hazard", dtype=EXACT
-    )
-    logits = layers.Add(dtype=EXACT)([panel(known), hazard(hidden)])
+    hazards = layers.Dense(len(HORIZONS_DAYS), name="hazard", dtype=EXACT)(hidden)
+    logits = layers.Add(dtype=EXACT)([panel(known), hazards])
     decided = Calibration(name="calibration", dtype=EXACT)(logits)
     told = layers.Concatenate(name="told", dtype=EXACT)([hidden, known])
     stages = layers.Dense(len(STAGES), kernel_initializer="zeros", name="stage", dtype=EXACT)(told)

@@ -17,11 +17,10 @@ import tensorflow as tf
 from keras import layers, ops
 from scipy.special import logit
 
-from intent_tasks.core.features import STATICS
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.models.hazards import hazard_loss
-from intent_tasks.models.parts import Dropout
+from intent_tasks.models.parts import Dropout, Ranks
 
 MEMBERS, WIDTH = 8, 32
 """Networks, and width of their two layers; wider ones were no better on shops of a few thousand."""
@@ -32,9 +31,8 @@ MOST_ROWS = 3_000_000
 """Rows that all passes together need not exceed."""
 MOST_PASSES, LEAST_PASSES, PATIENCE = 60, 2, 8
 """Passes over the rows, and how many without a gain end it."""
-FAR = 8.0
-"""Deviations from the mean beyond which a hand-made feature says no more: what hardly varied while
-it was learned, such as a weekday, must not be everything later."""
+MOST_RANKED = 200_000
+"""Rows that tell the distribution of a feature, about."""
 READ_AT_ONCE = 8192
 
 Floats = npt.NDArray[np.floating]
@@ -79,7 +77,7 @@ class Panel(layers.Layer):  # type: ignore[misc]
         return ops.transpose(ops.reshape(joined, (-1, MEMBERS, width)), (1, 0, 2))
 
     def call(self, known: Any) -> Any:  # noqa: ANN401 - tensors
-        """Return the mean, shape (n, horizons), from features in deviations, (n, features)."""
+        """Return the mean, shape (n, horizons), from features as ranks, (n, features)."""
         return ops.mean(self.members(known), axis=0)
 
 
@@ -97,42 +95,38 @@ class Told(NamedTuple):
     customers: npt.NDArray[np.int64]
 
 
-class Moments(NamedTuple):
-    """Mean and deviation of each feature, shape (features,) each."""
+class Learned(NamedTuple):
+    """What a panel has learned: weights of the layers that rank features, and of its members."""
 
-    means: list[float]
-    deviations: list[float]
-
-    def normal(self, features: Floats) -> npt.NDArray[np.float32]:
-        """Return features in deviations from their means, same shape."""
-        known = (features - np.float32(self.means)) / np.float32(self.deviations)
-        return np.clip(known, -FAR, FAR).astype(np.float32)
+    ranks: list[npt.NDArray[np.float32]]
+    members: list[npt.NDArray[np.float32]]
 
 
-def fit(rows: Told, later: Told, moments: Moments, seed: int) -> list[npt.NDArray[np.float32]]:
-    """Return the weights of a panel that has learned.
+def fit(rows: Told, later: Told, seed: int) -> Learned:
+    """Return what a panel has learned.
 
     Args:
         rows: to learn from.
         later: days after a gap; with what the members have not seen, they tell when to stop.
-        moments: of the features.
         seed: of the order of the rows.
 
     Raises:
         Refused: the loss is no number any more.
     """
-    panel, rng = Panel(), np.random.default_rng(seed)
-    panel.build((None, len(STATICS)))
+    panel, ranks, rng = Panel(), Ranks(), np.random.default_rng(seed)
+    for layer in (panel, ranks):
+        layer.build((None, rows.features.shape[1]))
+    ranks.set_weights(Ranks.of(rows.features[:: 1 + len(rows.features) // MOST_RANKED]))
     panel.hazard_bias.assign(np.tile(_usual(rows.first), (MEMBERS, 1, 1)))
     part = rows.customers * MEMBERS // max(int(rows.customers.max(initial=0)) + 1, 1)
     passes = int(np.clip(MOST_ROWS // max(len(part), 1), LEAST_PASSES, MOST_PASSES))
-    step = _step(panel, passes * -(-len(part) // BATCH))
-    said = _reader(panel, moments)
+    step = _step(panel, ranks, passes * -(-len(part) // BATCH))
+    said = _reader(panel, ranks)
     best, least, without_gain = panel.get_weights(), float("inf"), 0
     for _ in range(passes):
         for chosen in _batches(rng, len(part)):
             seen = (part[chosen] != np.arange(MEMBERS)[:, None]).astype(np.float32)
-            step(moments.normal(rows.features[chosen]), rows.first[chosen], seen)
+            step(rows.features[chosen], rows.first[chosen], seen)
         loss = _loss_of_unseen(said, rows, later, part)
         if not np.isfinite(loss):
             raise Refused(
@@ -144,7 +138,7 @@ def fit(rows: Told, later: Told, moments: Moments, seed: int) -> list[npt.NDArra
             best, least, without_gain = panel.get_weights(), loss, 0
         if without_gain >= PATIENCE:
             break
-    return best
+    return Learned(ranks.get_weights(), best)
 
 
 def _usual(first: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
@@ -161,7 +155,7 @@ def _batches(rng: np.random.Generator, count: int) -> Iterator[npt.NDArray[np.in
         yield np.resize(order[begin : begin + BATCH], BATCH)  # of one shape: the last one repeats
 
 
-def _step(panel: Panel, steps: int) -> Callable[..., Any]:
+def _step(panel: Panel, ranks: Ranks, steps: int) -> Callable[..., Any]:
     """Return the function that learns from features, first purchases and who sees which row."""
     weights = panel.trainable_variables
     schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
@@ -169,7 +163,8 @@ def _step(panel: Panel, steps: int) -> Callable[..., Any]:
     optimizer.build(weights)
 
     @tf.function
-    def step(known: Any, first: Any, seen: Any) -> None:  # noqa: ANN401 - tensors
+    def step(features: Any, first: Any, seen: Any) -> None:  # noqa: ANN401 - tensors
+        known = ranks(features)
         with tf.GradientTape() as tape:
             logits = panel.members(known, training=True)
             loss = tf.reduce_sum(tf.reduce_mean(_losses(first, logits) * seen, axis=1))
@@ -184,14 +179,14 @@ def _losses(first: Any, logits: Any) -> Any:  # noqa: ANN401 - tensors
     return tf.reshape(hazard_loss(tf.tile(first, [MEMBERS]), flat), (MEMBERS, -1))
 
 
-def _reader(panel: Panel, moments: Moments) -> Callable[[Told], Iterator[tuple[slice, Any]]]:
+def _reader(panel: Panel, ranks: Ranks) -> Callable[[Told], Iterator[tuple[slice, Any]]]:
     """Return what gives of rows, part by part, which they are and what each member says."""
-    members = tf.function(panel.members, reduce_retracing=True)
+    members = tf.function(lambda values: panel.members(ranks(values)), reduce_retracing=True)
 
     def said(rows: Told) -> Iterator[tuple[slice, Any]]:
         for begin in range(0, len(rows.first), READ_AT_ONCE):
             part = slice(begin, begin + READ_AT_ONCE)
-            yield part, members(moments.normal(rows.features[part]))
+            yield part, members(rows.features[part])
 
     return said
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from keras import layers, ops
 
@@ -98,6 +100,62 @@ class Dropout(layers.Dropout):  # type: ignore[misc]
             return values
         kept = drawn(self.seed_generator, ops.shape(values)) >= self.rate
         return ops.where(kept, values / (1 - self.rate), ops.zeros_like(values))
+
+
+KNOTS = 9
+"""Points of the distribution of a feature between which its rank is a straight line."""
+
+
+@keras.saving.register_keras_serializable("intent")
+class Ranks(layers.Layer):  # type: ignore[misc]
+    """Say of each feature how many of those learned from have less of it.
+
+    What is farther than all of them says no more than the farthest: shops drift, and a network that
+    goes on along its straight lines there is too sure of itself, where trees are not. Before it is
+    told of a distribution, features pass as they are within `-FAR` and `FAR`.
+    """
+
+    FAR = 4.0
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Make the weights: points of each feature in rising order, and the rank at each."""
+        begun = {"shape": (KNOTS, shape[-1]), "initializer": self._evenly, "trainable": False}
+        self.knots, self.ranks = (self.add_weight(name=n, **begun) for n in ("knots", "ranks"))
+
+    def _evenly(self, shape: Shape, dtype: Any = None) -> Any:  # noqa: ANN401 - of Keras
+        points = ops.linspace(-self.FAR, self.FAR, shape[0], dtype=dtype)[:, None]
+        return ops.broadcast_to(points, shape)
+
+    def call(self, features: Any) -> Any:  # noqa: ANN401 - tensors
+        """Return ranks, same shape, (n, features)."""
+        knots, ranks = ops.convert_to_tensor(self.knots), ops.convert_to_tensor(self.ranks)
+        wide = ops.maximum(knots[1:] - knots[:-1], 1e-9)
+        slope = (ranks[1:] - ranks[:-1]) / wide
+        total = ranks[0]
+        for low, high, rise in zip(*(tf.unstack(v, num=KNOTS - 1) for v in
+                                     (knots[:-1], knots[1:], slope)), strict=True):  # fmt: skip
+            # At a knot it is the side below that has a slope: events that go make counts less.
+            within = ops.where(features <= low, low, ops.minimum(features, high))
+            total = total + rise * (within - low)
+        return total
+
+    @staticmethod
+    def of(features: npt.NDArray[np.floating]) -> list[npt.NDArray[np.float32]]:
+        """Return the weights that tell of a distribution.
+
+        Args:
+            features: shape (n, features); none at all tell nothing.
+
+        Returns:
+            Knots and ranks, shape (KNOTS, features) each; ranks of mean 0 and deviation 1, where no
+            two are alike, and those that are alike share the one in the middle of theirs.
+        """
+        some = features if len(features) else np.zeros((1, features.shape[1]), np.float32)
+        knots = np.quantile(some, np.linspace(0, 1, KNOTS), axis=0).astype(np.float32)
+        less = (knots[None] < knots[:, None]).sum(axis=1)
+        not_more = (knots[None] <= knots[:, None]).sum(axis=1) - 1
+        rank = (less + not_more) / 2 / (KNOTS - 1)
+        return [knots, ((rank - 0.5) * np.sqrt(12)).astype(np.float32)]
 
 
 @keras.saving.register_keras_serializable("intent")

@@ -272,7 +272,6 @@ def learn(
         plan.encoder,
         plan.size,
         vocabulary_sizes(vocabulary),
-        *moments(np.concatenate([encoded.statics for encoded, _ in train])),
     )
     start = heads.start(sparse.vstack(holders), kinds, architecture, plan.seed)
     learner, ranker = (Learner.of(architecture, start) for _ in range(2))
@@ -302,9 +301,3 @@ def days_of(first: date, until: date) -> tuple[list[date], list[date]]:
             f"days and {LEAST_HISTORY_DAYS} of history. Load more history, or do not pretrain."
         )
     return evenly(start, end, MOST_ANCHORS), evenly(later, last, LATER_DAYS)
-
-
-def moments(statics: npt.NDArray[np.floating]) -> tuple[list[float], list[float]]:
-    """Return mean and deviation of each hand-made feature."""
-    values = statics.astype(np.float64)
-    return values.mean(axis=0).tolist(), (values.std(axis=0) + 1e-3).tolist()

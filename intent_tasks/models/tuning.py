@@ -91,14 +91,12 @@ def _loss(trial: optuna.Trial, found: Search) -> float:
     )
     size = replace(found.size, width=width)
     sizes = vocabulary_sizes(found.vocabulary)
-    architecture = network.Architecture(encoder, size, sizes, *found.survey.moments())
+    architecture = network.Architecture(encoder, size, sizes)
 
     def looked(seen: dict[str, float]) -> None:
         trial.report(seen["later_loss"], int(seen["step"]))
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    fitted = fitting.fit_network(
-        architecture, found.known, found.sources, plan, look=looked
-    )
+    fitted = fitting.fit_network(architecture, found.known, found.sources, plan, look=looked)
     return min(seen["later_loss"] for seen in fitted.curve)

@@ -65,7 +65,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     survey, learned_from = _looked_at(slices, samples)
     checked = _check(settings, as_of_date, learned_from)
     survey.require_buyers()
-    known = fitting.fit_baselines(samples, survey, settings.seed, settings.deterministic_training)
+    known = fitting.fit_baselines(samples, settings.seed, settings.deterministic_training)
     del samples  # the network reads the rows bucket by bucket
     temporary = folder_of(settings, as_of_date).with_suffix(f".part{rank or ''}")
     shutil.rmtree(temporary / MODEL, ignore_errors=True)
@@ -187,9 +187,7 @@ def _train(
 
     size = size_of(settings.model_size, settings.model_encoder)
     sizes = vocabulary_sizes(slices.vocabulary)
-    architecture = Architecture(
-        settings.model_encoder, size, sizes, *survey.moments(), settings.mixed_precision
-    )
+    architecture = Architecture(settings.model_encoder, size, sizes, settings.mixed_precision)
 
     def give(fresh: Network) -> None:
         if pretrained is not None:

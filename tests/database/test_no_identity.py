@@ -11,8 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from intent_tasks.core.encoding import encode
-from intent_tasks.core.history import history
 from intent_tasks.core.vocabulary import learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
@@ -67,14 +65,8 @@ def pin_untrained(settings):
     network.deterministic(1)
     events = snapshots.read(settings.home, settings.definition, DAY, range(2))
     vocabulary = learn_vocabulary([events])
-    statics = encode(history(events, vocabulary, "UTC"), settings.definition, DAY).statics
-    architecture = network.Architecture(
-        "mlp",
-        sizes.size_of("nano", "mlp"),
-        vocabulary_sizes(vocabulary),
-        statics.mean(axis=0).tolist(),
-        (statics.std(axis=0) + 1e-3).tolist(),
-    )
+    size, codes = sizes.size_of("nano", "mlp"), vocabulary_sizes(vocabulary)
+    architecture = network.Architecture("mlp", size, codes)
     rates = {str(h): 0.25 for h in HORIZONS_DAYS}
     folder = settings.home / "models" / "1"
     folder.mkdir(parents=True)

@@ -36,13 +36,13 @@ def trained():
     early = pa.array([key < f"c{CUSTOMERS // 2:05d}" for key in events["customer_key"].to_pylist()])
     train = rows_of(events.filter(early), vocabulary)
     later = rows_of(events.filter(pa.compute.invert(early)), vocabulary)
-    architecture = architecture_of(vocabulary, train.encoded.statics)
+    architecture = architecture_of(vocabulary)
     built = network.build(architecture)
-    built.decide.get_layer("panel").set_weights(panel_of(train, later))
+    built.begin_with(panel_of(train, later))
     plan = training.Plan(len(train.first), SEED, learning_rate=1e-2, batch=50)
     curve = training.fit(built, source(train), source(later), plan)
     raw = training.logits_of(built, later.encoded)
-    training.calibrate(built, raw, later.first)
+    training.calibrate(built, raw, later.first, len(later.first))
     rates = {str(h): float((later.first <= n).mean()) for n, h in enumerate(HORIZONS_DAYS)}
     model = files.Model(architecture, vocabulary, built, rates, rates)
     return SimpleNamespace(

@@ -59,21 +59,17 @@ def rows_and_vocabulary(customers):
     return rows_of(events, vocabulary), vocabulary
 
 
-def architecture_of(vocabulary, statics, encoder="gru", size=SIZE):
-    means, deviations = statics.mean(axis=0), statics.std(axis=0) + 1e-3
-    sizes = vocabulary_sizes(vocabulary)
-    return network.Architecture(encoder, size, sizes, means.tolist(), deviations.tolist())
+def architecture_of(vocabulary, encoder="gru", size=SIZE):
+    return network.Architecture(encoder, size, vocabulary_sizes(vocabulary))
 
 
 def panel_of(rows, later):
-    """Return the weights of a panel that learned from rows, stopped on later ones."""
-    statics = rows.encoded.statics
-    moments = panel.Moments(statics.mean(axis=0).tolist(), (statics.std(axis=0) + 1e-3).tolist())
+    """Return a panel that learned from rows, stopped on later ones."""
     told = [
         panel.Told(each.encoded.features, each.first, each.encoded.customers.astype(np.int64))
         for each in (rows, later)
     ]
-    return panel.fit(*told, moments, SEED)
+    return panel.fit(*told, SEED)
 
 
 def source(*parts):

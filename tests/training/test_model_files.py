@@ -83,9 +83,8 @@ def test_a_version_of_a_release_that_read_no_pictures_is_refused(trained, tmp_pa
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(trained, tmp_path):
-    statics = trained.train.encoded.statics
     variables = trained.model.network.whole.variables
     checkpoint.save(tmp_path, variables, [], {})
-    other = network.build(architecture_of(trained.vocabulary, statics, size=Size(16, 8, 24, 1)))
+    other = network.build(architecture_of(trained.vocabulary, size=Size(16, 8, 24, 1)))
     with pytest.raises(BadInput, match="another architecture"):
         checkpoint.load(tmp_path, other.whole.variables)

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from benchmarks import plain
-from intent_tasks.core.features import FEATURES, STATICS
+from intent_tasks.core.anchors import NEVER
+from intent_tasks.core.features import FEATURES
 from intent_tasks.core.slices import Rows
-from intent_tasks.core.vocabulary import learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.models import (
     checkpoint,
     hazards,
     network,
+    panel,
     reasons,
     training,
 )
@@ -27,7 +28,6 @@ from tests.training.shop import (
     architecture_of,
     rows_of,
     scores,
-    simulated,
     source,
 )
 
@@ -35,8 +35,8 @@ from tests.training.shop import (
 def test_a_network_begins_with_its_panel_and_stays_there_where_events_tell_nothing(trained):
     rows, later = trained.train, trained.later
     built = network.build(trained.model.architecture)
-    learned = trained.model.network.decide.get_layer("panel").get_weights()
-    built.decide.get_layer("panel").set_weights(learned)
+    parts = (trained.model.network.decide.get_layer(name) for name in ("ranks", "panel"))
+    built.begin_with(panel.Learned(*(part.get_weights() for part in parts)))
     begun = hazards.probabilities(training.logits_of(built, later.encoded))
     rates = [(rows.first <= n).mean() for n in range(len(HORIZONS_DAYS))]
     np.testing.assert_allclose(begun.mean(axis=0), rates, rtol=0.35)
@@ -68,7 +68,9 @@ def test_a_teacher_is_followed_where_outcomes_say_nothing(trained):
     network.deterministic(2)  # else the weights hang on which tests ran before
     built = network.build(trained.model.architecture)
     plan = training.Plan(len(rows.first), SEED, learning_rate=1e-2, batch=50)
-    training.fit(built, source(chance), source(chance), plan, teacher=teacher)
+    right = np.random.default_rng(2).random(len(rows.first)) < teacher(rows.encoded.features)
+    later = Rows(rows.encoded, np.where(right, 0, NEVER).astype(np.int32))
+    training.fit(built, source(chance), source(later), plan, teacher=teacher)
     said = hazards.probabilities(training.logits_of(built, rows.encoded))[:, 2]
     told = teacher(rows.encoded.features) > 0.1
     assert said[told].mean() > said[~told].mean() + 0.1
@@ -113,8 +115,8 @@ def test_a_row_scores_the_same_in_any_batch(trained):
 
 
 def test_it_says_what_plain_layers_say_of_padded_rows(trained):
-    encoded, statics = trained.train.encoded, trained.train.encoded.statics
-    architecture = architecture_of(trained.vocabulary, statics)
+    encoded = trained.train.encoded
+    architecture = architecture_of(trained.vocabulary)
     built, chosen = network.build(architecture), np.arange(64)
     ours = built.whole(encoded.batch(chosen, SIZE.events, SIZE.steps))
     peer = plain.build(architecture, built)
@@ -124,13 +126,12 @@ def test_it_says_what_plain_layers_say_of_padded_rows(trained):
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_an_encoder_reads_no_padding_and_costs_what_the_table_says(trained, encoder):
     size = Size(16, 8, 32, 2)
-    statics = trained.train.encoded.statics
-    built = network.build(architecture_of(trained.vocabulary, statics, encoder, size))
+    built = network.build(architecture_of(trained.vocabulary, encoder, size))
     chosen = np.flatnonzero(trained.train.encoded.event_count <= 4)[:8]
     short = trained.train.encoded.batch(chosen, 4, 4)
     long = trained.train.encoded.batch(chosen, 16, 8, room=lambda count: count + 5)
     np.testing.assert_allclose(built.whole(short), built.whole(long), atol=1e-5)
-    mlp = network.build(architecture_of(trained.vocabulary, statics, "mlp", size))
+    mlp = network.build(architecture_of(trained.vocabulary, "mlp", size))
     more = built.whole.count_params() - mlp.whole.count_params()
     assert more == size.encoder_parameters(encoder) - size.encoder_parameters("mlp")
 
@@ -150,7 +151,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(trained, tmp_path):
 
     def fitted(folder, source_):
         network.deterministic(SEED)
-        built = network.build(architecture_of(trained.vocabulary, rows.encoded.statics))
+        built = network.build(architecture_of(trained.vocabulary))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(training, "EPOCHS", 2)
             patch.setattr(training, "STEPS", 1)
@@ -175,7 +176,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(trained, tmp_path):
 
 def test_a_loss_that_is_no_number_ends_training(trained):
     rows = trained.train
-    built = network.build(architecture_of(trained.vocabulary, rows.encoded.statics))
+    built = network.build(architecture_of(trained.vocabulary))
     broken = rows.encoded.statics.copy()
     broken[5] = np.nan
     bad = Rows(replace(rows.encoded, statics=broken), rows.first)
@@ -184,18 +185,13 @@ def test_a_loss_that_is_no_number_ends_training(trained):
         training.fit(built, source(bad), source(rows), plan)
 
 
-def test_a_feature_far_from_what_was_learned_says_no_more_than_a_bound():
-    zeros = np.zeros((1, len(STATICS)), np.float32)
-    sizes = vocabulary_sizes(learn_vocabulary([simulated(3)]))
-    built = network.build(
-        network.Architecture(
-            "mlp", Size(8, 4, 8, 1), sizes, zeros[0].tolist(), (zeros[0] + 1).tolist()
-        )
+def test_a_feature_far_from_what_was_learned_says_no_more_than_the_farthest_of_it(trained):
+    rows = trained.train.encoded.statics
+    state = np.zeros((1, SIZE.width), np.float32)
+    farthest, far = (
+        np.asarray(trained.model.network.decide([state, values.astype(np.float32)]))
+        for values in (rows.max(axis=0)[None], np.full((1, rows.shape[1]), 1e6))
     )
-    state = np.zeros((1, 8), np.float32)
-    far, farther = (
-        np.asarray(built.decide([state, zeros + value])) for value in (network.FAR, 1e6)
-    )
-    near = np.asarray(built.decide([state, zeros + 1]))
-    np.testing.assert_allclose(far, farther)
+    near = np.asarray(trained.model.network.decide([state, rows[:1]]))
+    np.testing.assert_allclose(farthest, far, rtol=1e-6)
     assert np.abs(far - near).max() > 0

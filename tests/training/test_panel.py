@@ -8,10 +8,10 @@ from intent_tasks.core.features import STATICS
 from intent_tasks.errors import Refused
 from intent_tasks.models import hazards, network, panel
 from intent_tasks.models.blend import MAIN
+from intent_tasks.models.parts import Ranks
 from tests.training.shop import SEED
 
 COUNT, WIDE = 3000, len(STATICS)
-MOMENTS = panel.Moments([0.0] * WIDE, [1.0] * WIDE)
 
 
 def told(likely, seed=0):
@@ -24,19 +24,25 @@ def told(likely, seed=0):
     return panel.Told(features, first, np.arange(COUNT))
 
 
-def said(weights, features):
+def built_of(learned):
+    ranks, built = Ranks(), panel.Panel()
+    for layer, weights in ((ranks, learned.ranks), (built, learned.members)):
+        layer.build((None, WIDE))
+        layer.set_weights(weights)
+    return ranks, built
+
+
+def said(learned, features):
     """Return the probabilities of the panel, and of each member, at the main horizon."""
-    built = panel.Panel()
-    built.build(features.shape)
-    built.set_weights(weights)
-    known = MOMENTS.normal(features)
+    ranks, built = built_of(learned)
+    known = ranks(features)
     members = [hazards.probabilities(np.asarray(z))[:, MAIN] for z in built.members(known)]
     return hazards.probabilities(np.asarray(built(known)))[:, MAIN], members
 
 
 def fitted(rows, later):
     network.deterministic(SEED)
-    return panel.fit(rows, later, MOMENTS, SEED)
+    return panel.fit(rows, later, SEED)
 
 
 def test_it_learns_what_no_sum_of_features_tells():
@@ -84,15 +90,14 @@ def test_before_it_has_learned_it_says_nothing():
 def test_it_is_the_mean_of_its_members_and_the_same_twice():
     rows, later = (told(lambda x: 0.5 + 0.4 * np.sign(x[:, 0]), seed) for seed in range(2))
     once, twice = (fitted(rows, later) for _ in range(2))
-    for left, right in zip(once, twice, strict=True):
+    for left, right in zip(once.members, twice.members, strict=True):
         np.testing.assert_array_equal(left, right)
-    built = panel.Panel()
-    built.build(rows.features.shape)
-    built.set_weights(once)
-    members = np.asarray(built.members(rows.features[:50]))
+    ranks, built = built_of(once)
+    known = ranks(rows.features[:50])
+    members = np.asarray(built.members(known))
     assert members.shape == (panel.MEMBERS, 50, 4)
     assert members.std(axis=0).min() > 0, "members that are alike are one"
-    np.testing.assert_allclose(built(rows.features[:50]), members.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(built(known), members.mean(axis=0), atol=1e-5)
 
 
 def test_features_that_are_no_number_are_refused():

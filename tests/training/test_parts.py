@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from intent_tasks.models import network
-from intent_tasks.models.parts import DaySums, Dropout
+from intent_tasks.models.parts import DaySums, Dropout, Ranks
 from tests.training.shop import SEED
 
 
@@ -26,3 +26,43 @@ def test_events_are_added_up_by_customer_and_day_but_for_those_without_a_place()
     steps = np.zeros((2, 2, 1), np.float32)
     sums = np.asarray(DaySums()(vectors, np.array([1, 1, 2, -1]), steps))[:, :, 0]
     np.testing.assert_allclose(np.expm1(sums), [[0, 3], [4, 0]], atol=1e-6)
+
+
+def ranks_of(features):
+    layer = Ranks()
+    layer.build((None, features.shape[1]))
+    layer.set_weights(Ranks.of(features))
+    return layer
+
+
+def test_ranks_are_even_and_end_at_the_farthest():
+    features = np.random.default_rng(SEED).lognormal(0, 2, (5000, 2)).astype(np.float32)
+    layer = ranks_of(features)
+    got = np.asarray(layer(features))
+    np.testing.assert_allclose(got.mean(axis=0), 0, atol=0.05)
+    np.testing.assert_allclose(got.std(axis=0), 1, atol=0.05)
+    in_order = np.argsort(features[:, 0])
+    assert (np.diff(got[in_order, 0]) >= 0).all()
+    ends = np.asarray(layer(np.array([[-1e6, 1e6], [np.nan, 1.0]], np.float32)))
+    np.testing.assert_allclose(ends[0], [got[:, 0].min(), got[:, 1].max()], atol=1e-5)
+    assert np.isnan(ends[1, 0]), "what is no number must not pass as the least"
+
+
+def test_those_alike_share_the_rank_in_the_middle_and_one_value_for_all_is_no_rank():
+    features = np.array([[0, 5]] * 75 + [[1, 5]] * 25, np.float32)
+    got = np.asarray(ranks_of(features)(np.array([[0, 5], [1, 9]], np.float32)))
+    middle = np.array([(0 + 6) / 2, (6 + 8) / 2]) / 8  # six of eight parts of the points are 0
+    np.testing.assert_allclose(got[:, 0], (middle - 0.5) * np.sqrt(12), atol=0.5)
+    assert got[0, 0] < 0 < got[1, 0]
+    np.testing.assert_array_equal(got[:, 1], [0, 0])
+
+
+def test_the_slope_at_a_point_is_that_below_it():
+    features = np.repeat(np.array([0, 1, 1, 1, 4, 4, 4, 8, 8], np.float32)[:, None], 9, axis=0)
+    layer, at = ranks_of(features), tf.constant([[1.0], [4.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(at)
+        said = layer(at)
+    below = np.asarray(layer(np.array([[0.999], [3.999]], np.float32)))
+    slope = (np.asarray(said) - below) / 0.001
+    np.testing.assert_allclose(tape.gradient(said, at), slope, rtol=0.01)

@@ -18,7 +18,7 @@ def learned():
     """Rows, and how a transformer for them is built in full and in mixed precision."""
     network.deterministic(shop.SEED)
     rows, vocabulary = shop.rows_and_vocabulary(400)
-    full = shop.architecture_of(vocabulary, rows.encoded.statics, "transformer", SIZE)
+    full = shop.architecture_of(vocabulary, "transformer", SIZE)
     return rows, full, Architecture(**{**vars(full), "mixed_precision": True})
 
 

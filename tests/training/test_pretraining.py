@@ -75,7 +75,6 @@ def learned():
         "gru",
         Size(16, 8, 16, 1),
         vocabulary_sizes(vocabulary),
-        *pretraining.moments(train[0].statics),
     )
     start = start_of(events, products, architecture)
     whole = fitted(architecture, start, (train, asked), vocabulary, products)

@@ -18,7 +18,7 @@ def asked():
     network.deterministic(shop.SEED)
     rows, vocabulary = shop.rows_and_vocabulary(900)
     found = stages(rows.encoded.events, rows.encoded.customers, shop.ANCHOR, shop.DEFINITION)
-    architecture = shop.architecture_of(vocabulary, rows.encoded.statics)
+    architecture = shop.architecture_of(vocabulary)
     built = network.build(architecture)
     before = training.logits_of(built, rows.encoded)
     rows = Rows(rows.encoded, rows.first, found)

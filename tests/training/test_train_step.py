@@ -33,7 +33,7 @@ def kept(request, tmp_path_factory):
     slices.learn_vocabulary()
     samples = fitting.Samples()
     survey = slices.survey(samples.add)
-    known = fitting.fit_baselines(samples, survey, settings.seed)
+    known = fitting.fit_baselines(samples, settings.seed)
     (home / train.MODEL).mkdir()
     (home / train.CHECKPOINT).mkdir()
     with pytest.MonkeyPatch.context() as patch:

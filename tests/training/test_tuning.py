@@ -16,7 +16,7 @@ def search_of(trained):
     rows = rows_of(trained.events.slice(0, 300), trained.vocabulary)
     sources = dict.fromkeys(PARTS, source(rows))
     survey, samples = fitting.surveyed(sources)
-    known = fitting.fit_baselines(samples, survey, SEED)
+    known = fitting.fit_baselines(samples, SEED)
     return tuning.Search(Size(8, 4, 8, 1), trained.vocabulary, sources, survey, known, SEED)
 
 

@@ -19,9 +19,7 @@ def main(strategy: tf.distribute.Strategy) -> None:
     vocabulary = shop.learn_vocabulary([events])
     rows = shop.rows_of(events, vocabulary)
     with strategy.scope():
-        built = network.build(
-            shop.architecture_of(vocabulary, rows.encoded.statics, size=Size(8, 4, 8, 1))
-        )
+        built = network.build(shop.architecture_of(vocabulary, size=Size(8, 4, 8, 1)))
         plan = training.Plan(len(rows.first), shop.SEED, batch=BATCH)
         curve = training.fit(built, shop.source(rows), shop.source(rows), plan)
     losses = [[look["loss"], look["later_loss"]] for look in curve]
