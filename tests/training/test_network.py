@@ -20,6 +20,7 @@ from intent_tasks.models import (
     training,
 )
 from intent_tasks.models.encoders import ENCODERS
+from intent_tasks.models.parts import Ranks
 from intent_tasks.models.sizes import SIZES, Size, size_of
 from tests.training.shop import (
     MAIN,
@@ -67,6 +68,7 @@ def test_a_teacher_is_followed_where_outcomes_say_nothing(trained):
 
     network.deterministic(2)  # else the weights hang on which tests ran before
     built = network.build(trained.model.architecture)
+    built.decide.get_layer("ranks").set_weights(Ranks.of(rows.encoded.statics))
     plan = training.Plan(len(rows.first), SEED, learning_rate=1e-2, batch=50)
     right = np.random.default_rng(2).random(len(rows.first)) < teacher(rows.encoded.features)
     later = Rows(rows.encoded, np.where(right, 0, NEVER).astype(np.int32))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -259,7 +260,7 @@ def give(kept, architecture, vocabulary, before=ANCHOR + timedelta(days=1)):
 def test_training_begins_with_the_weights_that_were_kept(learned, kept):
     built = give(kept, learned.architecture, learned.vocabulary)
     inputs = learned.asked[0].batch(np.arange(8), 16, 8)
-    inputs = {name: network.ops.convert_to_tensor(values) for name, values in inputs.items()}
+    inputs = {name: keras.ops.convert_to_tensor(values) for name, values in inputs.items()}
     expected = np.asarray(learned.learner.state(inputs))
     got = np.asarray(learner.Learner(built, learned.learner.heads).state(inputs))
     np.testing.assert_allclose(got, expected, atol=1e-6)
