@@ -1,15 +1,17 @@
-"""What pretraining gains for the purchase: the same network from the same seed, with and without.
+"""What pretraining gains for the purchase: the same version from the same seed, with and without.
 
-A simulated shop of 1,000 customers, on which labels are few; time split as of a version. Both are
-trained by `training.fit` on the same rows with the same seeds, calibrated on the same later days,
-and read with the vocabulary of pretraining; pretraining sees no day on which they are judged.
-Neither begins with the logistic regression or learns from the trees, as the step `train` lets them.
+A simulated shop of few customers, on which labels are few; time split as of a version. Both are
+fitted by `models/fitting.py`, as the step `train` does, on the same rows, panel and trees, and read
+with the vocabulary of pretraining; pretraining sees no day on which they are judged.
+*Alone*: the network learns without a panel, so that nothing is known before events are read.
 Gain: log loss of 7 days without pretraining minus with it, on the test days; above 0 it helps.
 Interval: 95 %, paired, bootstrap over customers. Claim: none, it is measured.
-Command: `python -m benchmarks.pretraining` (some minutes).
+Command: `python -m benchmarks.pretraining [--customers 1000]` (some minutes).
 """
 
+import argparse
 import sys
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -19,11 +21,13 @@ import pyarrow.compute as pc
 from benchmarks.next_product import interval
 from benchmarks.shops import simulated
 from intent_tasks.core.anchors import split_days
-from intent_tasks.core.slices import Slices
+from intent_tasks.core.metrics import log_losses
+from intent_tasks.core.slices import PARTS, Slices
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
-from intent_tasks.models import hazards, network, pretraining, training
-from intent_tasks.models.parts import Ranks
+from intent_tasks.models import fitting, hazards, network, pretraining, training
+from intent_tasks.models.blend import MAIN
+from intent_tasks.models.panel import Learned
 from intent_tasks.models.sizes import SIZES
 from intent_tasks.simulator import Config
 
@@ -34,54 +38,43 @@ ANCHORS_DAYS = 60
 
 
 def main() -> int:
-    events, definition = simulated(SHOP), Definition()
-    last = SHOP.last_day - GAP
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, default=SHOP.customers)
+    shop = replace(SHOP, customers=parser.parse_args().customers)
+    events, definition = simulated(shop), Definition()
+    last = shop.last_day - GAP
     split = split_days(last - timedelta(days=ANCHORS_DAYS), last)
     until = split.train[-1] + GAP
     end = pa.scalar(definition.day_end(until), events["occurred_at"].type)
     known = events.filter(pc.less(events["occurred_at"], end))
-    plan = pretraining.Plan(ENCODER, SIZE, definition, SHOP.first_day, until, SEED)
+    plan = pretraining.Plan(ENCODER, SIZE, definition, shop.first_day, until, SEED)
     learned = pretraining.learn([known], plan, _say)
     slices = Slices(lambda _: events, 1, vars(split), definition, SEED, learned.vocabulary)
-    survey = slices.survey()
-    (train,) = slices.source("train")(0, 0)
-    ranks = Ranks.of(train.encoded.statics)
-    loss, customers = {}, None
-    for name in ("from nothing", "pretrained"):
-        network.deterministic(SEED)
-        sizes = vocabulary_sizes(learned.vocabulary)
-        architecture = network.Architecture(ENCODER, SIZE, sizes)
-        built = network.build(architecture)
-        built.decide.get_layer("ranks").set_weights(ranks)
-        if name == "pretrained":
-            _give(built, learned)
-        plan_ = training.Plan(survey.rows["train"], SEED)
-        training.fit(built, slices.source("train"), slices.source("calibrate"), plan_, None, _say)
-        loss[name], customers = _judged(built, slices)
-    print(f"{survey.rows['train']:,} rows to train, {len(customers):,} to judge\n")
-    print("| | log loss, 7 days |")
-    print("|---|---|")
-    for name, values in loss.items():
-        print(f"| {name} | {interval(values, customers)} |")
-    print(f"| gain | {interval(loss['from nothing'] - loss['pretrained'], customers)} |")
+    sources = {part: slices.source(part) for part in PARTS}
+    survey, samples = fitting.surveyed(sources)
+    whole = fitting.fit_baselines(samples, SEED)
+    nothing = Learned(whole.panel.ranks, [np.zeros_like(w) for w in whole.panel.members])
+    (test,) = sources["test"](0, 0)
+    bought = test.purchased_within(MAIN_HORIZON_DAYS)
+    customers = test.encoded.customers
+    print(f"{survey.rows['train']:,} rows to train, {len(bought):,} to judge\n")
+    print("| | from nothing | pretrained | gain |\n|---|---|---|---|")
+    for title, begun in (("version, network", whole), ("alone", replace(whole, panel=nothing))):
+        said = []
+        for give in (lambda _: None, lambda built: _give(built, learned)):
+            architecture = network.Architecture(ENCODER, SIZE, vocabulary_sizes(slices.vocabulary))
+            plan_ = training.Plan(survey.rows["train"], SEED)
+            fitted = fitting.fit_network(architecture, begun, sources, plan_, say=_say, give=give)
+            logits = training.logits_of(fitted.network, test.encoded)
+            said.append(log_losses(hazards.probabilities(logits)[:, MAIN], bought))
+        cells = [interval(each, customers) for each in (*said, said[0] - said[1])]
+        print(f"| {title} | {' | '.join(cells)} |", flush=True)
     return 0
 
 
 def _give(built: network.Network, learned: pretraining.Learned) -> None:
     built.embed.set_weights(learned.learner.network.embed.get_weights())
     built.read.set_weights(learned.learner.network.read.get_weights())
-
-
-def _judged(built: network.Network, slices: Slices) -> tuple[np.ndarray, np.ndarray]:
-    """Return the log loss of each test row, and its customer."""
-    later = next(slices.source("calibrate")(0, 0))
-    logits = training.logits_of(built, later.encoded)
-    training.calibrate(built, logits, later.first, len(np.unique(later.encoded.customers)))
-    rows = next(slices.source("test")(0, 0))
-    chance = hazards.probabilities(training.logits_of(built, rows.encoded))
-    chance = chance[:, HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)]
-    bought = rows.purchased_within(MAIN_HORIZON_DAYS)
-    return -np.log(np.where(bought, chance, 1 - chance)), rows.encoded.customers
 
 
 def _say(line: str) -> None:

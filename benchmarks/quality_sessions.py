@@ -80,7 +80,10 @@ def rows_of(read: pd.DataFrame, found: pd.DataFrame, vocabulary: dict) -> Rows:
     for name, values in clock.items():
         encoded.statics[:, STATICS.index(name)] = values
         encoded.features[:, FEATURES.index(name)] = values
-    return Rows(encoded, np.where(found["buys"], 0, NEVER).astype(np.int32))
+    # Sessions of one person tell one thing: it is known whose they are where that counts.
+    person = np.unique(found["customer"], return_inverse=True)[1].astype(np.int32)
+    first = np.where(found["buys"], 0, NEVER).astype(np.int32)
+    return Rows(replace(encoded, customers=person), first)
 
 
 def compare(events: pd.DataFrame, length: int, with_past: bool, asked: object) -> None:

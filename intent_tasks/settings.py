@@ -135,7 +135,7 @@ class Settings(Schedule):
     model_size: str = "nano"
     """Size of the network, `nano` to `xl`; see docs/model.md."""
     blend: bool = True
-    """What a version says is the network mixed with LightGBM, by the share that surely gains;
+    """What a version says is the network mixed with LightGBM, by the share that is likeliest;
     false: the network alone."""
     pretrained: bool = False
     """Training begins with what `intent pretrain` learns from all events: docs/pretraining.md."""
