@@ -7,6 +7,7 @@ are added up, so that the losses are those of one machine.
 
 import json
 import os
+from functools import cache
 from typing import Any
 
 import tensorflow as tf
@@ -34,8 +35,12 @@ def rank() -> int:
         ) from None
 
 
+@cache
 def strategy() -> tf.distribute.Strategy:
-    """Return how this process trains: with other workers, on all of its GPUs, or by itself."""
+    """Return how this process trains: with other workers, on all of its GPUs, or by itself.
+
+    One for the whole process: TensorFlow wants to know of other workers before it computes.
+    """
     rank()
     if os.environ.get(VARIABLE):
         return tf.distribute.MultiWorkerMirroredStrategy()

@@ -133,7 +133,7 @@ def fit_baselines(samples: Samples, seed: int, exactly: bool = True, **trees: ob
     train = labelled(told)
     few = Labelled(baselines.recency_frequency(train.features), train.outcomes)
     network.deterministic(seed, exactly)
-    distribution.strategy()  # TensorFlow wants to know of other workers before it computes anything
+    distribution.strategy()  # the panel computes, and other workers must be known before
     return Baselines(
         baselines.logistic(few),
         baselines.logistic(train),

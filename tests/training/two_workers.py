@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import tensorflow as tf
 
-from intent_tasks.models import distribution, network, training
+from intent_tasks.core.slices import PARTS
+from intent_tasks.models import distribution, fitting, network, training
 from intent_tasks.models.sizes import Size
 from tests.training import shop
 
@@ -15,15 +17,18 @@ def main(strategy: tf.distribute.Strategy) -> None:
     # What is drawn at random differs between workers; all else must not.
     network.DROPOUT = 0.0
     training.EPOCHS, training.STEPS = 2, 1
-    events = shop.simulated(400)
-    vocabulary = shop.learn_vocabulary([events])
-    rows = shop.rows_of(events, vocabulary)
-    with strategy.scope():
-        built = network.build(shop.architecture_of(vocabulary, size=Size(8, 4, 8, 1)))
-        plan = training.Plan(len(rows.first), shop.SEED, batch=BATCH)
-        curve = training.fit(built, shop.source(rows), shop.source(rows), plan)
-    losses = [[look["loss"], look["later_loss"]] for look in curve]
-    print(json.dumps({"replicas": strategy.num_replicas_in_sync, "losses": losses}))
+    distribution.strategy = lambda: strategy
+    rows, vocabulary = shop.rows_and_vocabulary(400)
+    sources = dict.fromkeys(PARTS, shop.source(rows))
+    _, samples = fitting.surveyed(sources)
+    known = fitting.fit_baselines(samples, shop.SEED)
+    architecture = shop.architecture_of(vocabulary, size=Size(8, 4, 8, 1))
+    plan = training.Plan(len(rows.first), shop.SEED, batch=BATCH)
+    fitted = fitting.fit_network(architecture, known, sources, plan)
+    losses = [[look["loss"], look["later_loss"]] for look in fitted.curve]
+    said = float(np.mean(fitted.later.logits))
+    whole = {"replicas": strategy.num_replicas_in_sync, "losses": losses, "said": said}
+    print(json.dumps(whole))
 
 
 if __name__ == "__main__":
