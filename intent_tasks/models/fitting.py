@@ -18,6 +18,7 @@ from intent_tasks.core.slices import PARTS, Rows, Survey
 from intent_tasks.models import (
     baselines,
     blend,
+    calibration,
     distribution,
     hazards,
     network,
@@ -55,7 +56,7 @@ class Sample:
         self.seen += len(rows.first)
         self.customers += len(encoded.events.keys)
         while sum(len(each.first) for each in self.kept) > self.most:
-            self.kept = [Told(*(values[::2].copy() for values in self.told()))]
+            self.kept = [self.told().every(2)]
             self.stride *= 2
 
     def told(self) -> Told:
@@ -63,7 +64,7 @@ class Sample:
         nothing = Told(
             np.zeros((0, len(FEATURES)), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int64)
         )
-        return Told(*(np.concatenate(v) for v in zip(*(self.kept or [nothing]), strict=True)))
+        return Told.joined(self.kept or [nothing])
 
 
 def labelled(told: Told) -> Labelled:
@@ -217,7 +218,7 @@ def fit_network(
         train, later = sources["train"], sources["calibrate"]
         curve = training.fit(built, train, later, plan, folder, say, look, known.lightgbm)
     seen = _tempered(built, known, later)
-    training.calibrate(built, seen.logits, seen.first, len(np.unique(seen.customers)))
+    calibration.fit(built, seen.logits, seen.first, len(np.unique(seen.customers)))
     stage.fit(built, train)
     seen = seen._replace(logits=np.asarray(built.calibration(seen.logits)))
     said, bought = hazards.probabilities(seen.logits)[:, blend.MAIN], seen.first <= blend.MAIN

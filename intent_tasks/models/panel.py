@@ -7,7 +7,7 @@ Sources: Lakshminarayanan, Pritzel & Blundell 2017, "Deep ensembles"; Krogh & Ve
 "Neural network ensembles, cross validation, and active learning".
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -94,6 +94,18 @@ class Told(NamedTuple):
     first: npt.NDArray[np.int32]
     customers: npt.NDArray[np.int64]
 
+    def every(self, stride: int) -> "Told":
+        """Return every so-manieth row, by itself in memory."""
+        return Told(
+            self.features[::stride].copy(), self.first[::stride].copy(), self.customers[::stride]
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Told"]) -> "Told":
+        """Return the rows of several, one after the other."""
+        features, first, customers = zip(*parts, strict=True)
+        return cls(np.concatenate(features), np.concatenate(first), np.concatenate(customers))
+
 
 class Learned(NamedTuple):
     """What a panel has learned: weights of the layers that rank features, and of its members."""
@@ -162,7 +174,6 @@ def _step(panel: Panel, ranks: Ranks, steps: int) -> Callable[..., Any]:
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY)
     optimizer.build(weights)
 
-    @tf.function
     def step(features: Any, first: Any, seen: Any) -> None:  # noqa: ANN401 - tensors
         known = ranks(features)
         with tf.GradientTape() as tape:
@@ -170,7 +181,8 @@ def _step(panel: Panel, ranks: Ranks, steps: int) -> Callable[..., Any]:
             loss = tf.reduce_sum(tf.reduce_mean(_losses(first, logits) * seen, axis=1))
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
 
-    return step
+    function: Callable[..., Any] = tf.function(step)
+    return function
 
 
 def _losses(first: Any, logits: Any) -> Any:  # noqa: ANN401 - tensors

@@ -10,7 +10,7 @@ import pytest
 
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import HORIZONS_DAYS
-from intent_tasks.models import files, network, training
+from intent_tasks.models import calibration, files, network, training
 from tests.training.shop import (
     CUSTOMERS,
     SEED,
@@ -42,7 +42,7 @@ def trained():
     plan = training.Plan(len(train.first), SEED, learning_rate=1e-2, batch=50)
     curve = training.fit(built, source(train), source(later), plan)
     raw = training.logits_of(built, later.encoded)
-    training.calibrate(built, raw, later.first, len(later.first))
+    calibration.fit(built, raw, later.first, len(later.first))
     rates = {str(h): float((later.first <= n).mean()) for n, h in enumerate(HORIZONS_DAYS)}
     model = files.Model(architecture, vocabulary, built, rates, rates)
     return SimpleNamespace(

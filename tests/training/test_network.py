@@ -12,6 +12,7 @@ from intent_tasks.core.slices import Rows
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.models import (
+    calibration,
     checkpoint,
     hazards,
     network,
@@ -197,3 +198,15 @@ def test_a_feature_far_from_what_was_learned_says_no_more_than_the_farthest_of_i
     near = np.asarray(trained.model.network.decide([state, rows[:1]]))
     np.testing.assert_allclose(farthest, far, rtol=1e-6)
     assert np.abs(far - near).max() > 0
+
+
+def test_few_customers_change_calibration_little(trained):
+    """Logits that are half of what they should be, told by few customers and by many."""
+    logits = training.logits_of(trained.model.network, trained.later.encoded)
+    built = network.build(trained.model.architecture)
+    scales = []
+    for customers in (5, 50_000):
+        calibration.fit(built, logits / 2, trained.later.first, customers)
+        scales.append(float(built.calibration.get_weights()[0][0]))
+    assert 1 <= scales[0] < 1.3
+    assert scales[1] > 1.7
