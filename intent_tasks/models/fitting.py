@@ -228,25 +228,24 @@ def fit_network(
 
 def _tempered(built: Network, known: Baselines, source: training.Source) -> Later:
     """Take back of what events say what is not surely a gain; return what is then said later."""
-    whole, learned = _later(built, known, source), built.decide.get_weights()
-    built.take_of_events(0.0)
-    panel_alone = _later(built, known, source)
-    without, with_events = (
-        hazards.probabilities(each.logits)[:, blend.MAIN] for each in (panel_alone, whole)
-    )
+    whole, without = _later(built, known, source)
+    alone, with_events = (hazards.probabilities(z)[:, blend.MAIN] for z in (without, whole.logits))
     bought = whole.first <= blend.MAIN
-    share = blend.surest(without, with_events, bought, whole.customers)
-    built.decide.set_weights(learned)
+    share = blend.surest(alone, with_events, bought, whole.customers)
     built.take_of_events(share)
-    logits = panel_alone.logits + np.float32(share) * (whole.logits - panel_alone.logits)
-    return whole._replace(logits=logits)
+    return whole._replace(logits=without + np.float32(share) * (whole.logits - without))
 
 
-def _later(built: Network, known: Baselines, source: training.Source) -> Later:
-    parts, customers = [], 0
+def _later(
+    built: Network, known: Baselines, source: training.Source
+) -> tuple[Later, npt.NDArray[np.float32]]:
+    """Return what is said of a slice, and the logits of the panel alone, before calibration."""
+    parts, without, customers = [], [], 0
     for rows in source(0, 0):  # of other customers each
         encoded = rows.encoded
+        without.append(built.panel(encoded.statics))
         said = training.logits_of(built, encoded), known.lightgbm(encoded.features)
         parts.append((*said, rows.first, encoded.customers.astype(np.int64) + customers))
         customers += len(encoded.events.keys)
-    return Later(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    whole = Later(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    return whole, np.concatenate(without)

@@ -26,7 +26,7 @@ from intent_tasks.core.features import STATICS
 from intent_tasks.core.vocabulary import CODED, WORDS
 from intent_tasks.definition import HORIZONS_DAYS, STAGES
 from intent_tasks.models.encoders import ENCODERS
-from intent_tasks.models.panel import Learned, Panel
+from intent_tasks.models.panel import READ_AT_ONCE, Learned, Panel
 from intent_tasks.models.parts import Calibration, DaySums, Dropout, Events, Ranks, Table
 from intent_tasks.models.sizes import Size
 
@@ -129,6 +129,15 @@ class Network:
         self.decide.get_layer("ranks").set_weights(panel.ranks)
         self.decide.get_layer("panel").set_weights(panel.members)
         self.take_of_events(0.0)
+
+    def panel(self, statics: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Return the logits of the panel alone, before calibration, shape (n, horizons)."""
+        known = self.decide.get_layer("ranks")
+        told = self.decide.get_layer("panel")
+        parts = [
+            statics[n : n + READ_AT_ONCE] for n in range(0, max(len(statics), 1), READ_AT_ONCE)
+        ]
+        return np.concatenate([np.asarray(told(known(part))) for part in parts])
 
     def take_of_events(self, share: float) -> None:
         """Multiply what events, and what is learned beside them, add to the panel's logits."""

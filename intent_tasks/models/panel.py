@@ -34,6 +34,7 @@ MOST_PASSES, LEAST_PASSES, PATIENCE = 60, 2, 8
 MOST_RANKED = 200_000
 """Rows that tell the distribution of a feature, about."""
 READ_AT_ONCE = 8192
+"""Rows whose features are read at once where nothing is learned."""
 
 Floats = npt.NDArray[np.floating]
 

@@ -9,8 +9,9 @@ import pytest
 
 from intent_tasks.core.anchors import NEVER
 from intent_tasks.core.slices import Rows
-from intent_tasks.models import feeding, fitting, training
+from intent_tasks.models import blend, feeding, fitting, hazards, network, training
 from intent_tasks.models.sizes import SIZES
+from tests.training.shop import SEED, source
 
 COUNT = 1003
 
@@ -65,3 +66,26 @@ def test_the_more_rows_the_fewer_passes_and_looks():
     assert passes == {1_000: 100, 50_000: 3, 1_600_000: 1, 10**8: 1}
     large = training.Plan(10**8, 1)
     assert large.epoch_steps / large.round_steps <= training.LOOKS + 0.1
+
+
+def test_what_events_add_is_taken_back_where_it_is_not_surely_a_gain(trained):
+    """Outcomes of later rows that events know nothing of, and such as they know all of."""
+    known = SimpleNamespace(lightgbm=lambda features: np.full(len(features), 0.3))
+    rows, kept = trained.later, trained.model.network.everything.get_weights()
+    built = network.build(trained.model.architecture)
+    built.everything.set_weights(kept)
+    built.calibration.set_weights([np.ones(1), np.zeros(4)])
+    learned = training.logits_of(built, rows.encoded)
+    panel_alone = built.panel(rows.encoded.statics)
+    assert np.abs(learned - panel_alone).max() > 0.1, "events say nothing, so nothing can be seen"
+    rng = np.random.default_rng(SEED)
+    for truth, least, most in ((panel_alone, 0.0, 0.5), (5 * learned - 4 * panel_alone, 0.9, 1.0)):
+        chance = hazards.probabilities(truth)[:, blend.MAIN]
+        first = np.where(rng.random(len(chance)) < chance, 0, NEVER).astype(np.int32)
+        built.everything.set_weights(kept)
+        built.calibration.set_weights([np.ones(1), np.zeros(4)])
+        later = fitting._tempered(built, known, source(Rows(rows.encoded, first)))
+        said = training.logits_of(built, rows.encoded)
+        np.testing.assert_allclose(said, later.logits, atol=1e-4)
+        share = np.median((said - panel_alone) / (learned - panel_alone))
+        assert least <= share <= most + 1e-3
