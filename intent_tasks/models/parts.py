@@ -134,8 +134,9 @@ class Ranks(layers.Layer):  # type: ignore[misc]
         total = ranks[0]
         for low, high, rise in zip(*(tf.unstack(v, num=KNOTS - 1) for v in
                                      (knots[:-1], knots[1:], slope)), strict=True):  # fmt: skip
-            # At a knot it is the side below that has a slope: events that go make counts less.
-            within = ops.where(features <= low, low, ops.minimum(features, high))
+            # In this order, so that at a knot the side below has a slope: events that go make
+            # counts less.
+            within = ops.minimum(ops.maximum(low, features), high)
             total = total + rise * (within - low)
         return total
 
