@@ -106,6 +106,15 @@ KNOTS = 9
 """Points of the distribution of a feature between which its rank is a straight line."""
 
 
+def _ranked(features: Any, knots: Any, ranks: Any) -> Any:  # noqa: ANN401 - tensors
+    slope = (ranks[1:] - ranks[:-1]) / ops.maximum(knots[1:] - knots[:-1], 1e-9)
+    total = ranks[0]
+    for low, high, rise in zip(*(tf.unstack(v, num=KNOTS - 1) for v in
+                                 (knots[:-1], knots[1:], slope)), strict=True):  # fmt: skip
+        total = total + rise * (ops.minimum(ops.maximum(low, features), high) - low)
+    return total
+
+
 @keras.saving.register_keras_serializable("intent")
 class Ranks(layers.Layer):  # type: ignore[misc]
     """Say of each feature how many of those learned from have less of it.
@@ -127,18 +136,20 @@ class Ranks(layers.Layer):  # type: ignore[misc]
         return ops.broadcast_to(points, shape)
 
     def call(self, features: Any) -> Any:  # noqa: ANN401 - tensors
-        """Return ranks, same shape, (n, features)."""
+        """Return ranks, same shape, (n, features).
+
+        Its gradient is the mean slope over the whole distribution, the same everywhere: what is
+        asked of it is what a feature loses with an event, often from one end to the other, and a
+        slope of one place would say of that whatever it likes.
+        """
         knots, ranks = ops.convert_to_tensor(self.knots), ops.convert_to_tensor(self.ranks)
-        wide = ops.maximum(knots[1:] - knots[:-1], 1e-9)
-        slope = (ranks[1:] - ranks[:-1]) / wide
-        total = ranks[0]
-        for low, high, rise in zip(*(tf.unstack(v, num=KNOTS - 1) for v in
-                                     (knots[:-1], knots[1:], slope)), strict=True):  # fmt: skip
-            # In this order, so that at a knot the side below has a slope: events that go make
-            # counts less.
-            within = ops.minimum(ops.maximum(low, features), high)
-            total = total + rise * (within - low)
-        return total
+        mean_slope = (ranks[-1] - ranks[0]) / ops.maximum(knots[-1] - knots[0], 1e-9)
+
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def ranked(values: Any) -> Any:  # noqa: ANN401 - tensors
+            return _ranked(values, knots, ranks), lambda upstream: upstream * mean_slope
+
+        return ranked(features)
 
     @staticmethod
     def of(features: npt.NDArray[np.floating]) -> list[npt.NDArray[np.float32]]:

@@ -57,12 +57,11 @@ def test_those_alike_share_the_rank_in_the_middle_and_one_value_for_all_is_no_ra
     np.testing.assert_array_equal(got[:, 1], [0, 0])
 
 
-def test_the_slope_at_a_point_is_that_below_it():
+def test_what_is_asked_of_the_gradient_is_the_mean_slope_wherever_a_feature_is():
     features = np.repeat(np.array([0, 1, 1, 1, 4, 4, 4, 8, 8], np.float32)[:, None], 9, axis=0)
-    layer, at = ranks_of(features), tf.constant([[1.0], [4.0]])
+    layer, at = ranks_of(features), tf.constant([[-3.0], [1.0], [4.5], [99.0]])
     with tf.GradientTape() as tape:
         tape.watch(at)
-        said = layer(at)
-    below = np.asarray(layer(np.array([[0.999], [3.999]], np.float32)))
-    slope = (np.asarray(said) - below) / 0.001
-    np.testing.assert_allclose(tape.gradient(said, at), slope, rtol=0.01)
+        said = 2 * layer(at)
+    ends = np.asarray(layer(np.array([[0.0], [8.0]], np.float32)))[:, 0]
+    np.testing.assert_allclose(tape.gradient(said, at), np.full((4, 1), 2 * np.ptp(ends) / 8))
