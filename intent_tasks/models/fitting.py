@@ -1,8 +1,8 @@
 """Fit every model of a window on the same rows.
 
 The step `train`, the search of `tune` and what is measured in `benchmarks/` all go this one way.
-Baselines first, because the network begins with the one and learns from the other. What is held in
-memory for them is a sample whose size does not grow with the shop.
+Baselines and panel first, because the network learns from the trees and begins with the panel.
+What is held in memory for them is a sample whose size does not grow with the shop.
 """
 
 from collections.abc import Callable, Mapping
@@ -151,7 +151,7 @@ class Fitted:
         network: with its weights.
         curve: what each look at the later slice saw.
         later: the rows of that slice.
-        blend: with the trees, by the share that is best there.
+        blend: with the trees, by the share that is likeliest there.
     """
 
     network: Network

@@ -64,6 +64,18 @@ def test_where_nothing_can_be_learned_it_says_how_many_purchase():
     assert chance.std() < 0.05, "it has learned chance by heart"
 
 
+def test_customers_that_members_have_not_seen_tell_when_to_stop():
+    """Many features that tell nothing, few customers, hardly a later one: easily known by heart."""
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(600, WIDE)).astype(np.float32)
+    first = np.where(rng.random(600) < 0.2, 0, NEVER).astype(np.int32)
+    rows = panel.Told(features, first, np.arange(600))
+    learned = fitted(rows, panel.Told(*(values[:1] for values in rows)))
+    chance, _ = said(learned, rng.normal(size=(2000, WIDE)).astype(np.float32))
+    assert chance.mean() == pytest.approx(0.2, abs=0.05)
+    assert chance.std() < 0.05, "it has learned the customers by heart"
+
+
 def test_a_member_learns_nothing_of_the_customers_it_leaves_out():
     """The first eighth of the customers, and they alone, purchase where the feature is low."""
 
