@@ -27,9 +27,10 @@ from intent_tasks.core.vocabulary import Ints
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.models.network import Architecture
 
-OWN_WIDTH, KIN_WIDTH = 64, 16
-"""Width of the two parts of a product's vector, before its bias: its own, large enough for tens of
-thousands, and its category's."""
+KIN_WIDTH = 16
+"""Width of the part of a product's vector that its category shares."""
+LEAST_WIDTH, MOST_WIDTH = 64, 256
+"""Of the part that is its own: see `own_width`."""
 NEARNESS = {"own": 15.0, "kin": 5.0}
 """What a likeness of 1 to all that was seen adds to a logit, before anything is learned."""
 DOUBT = 3.0
@@ -45,6 +46,16 @@ NEGATIVES = 1024
 """Products that the next one is told from in a step."""
 
 
+def own_width(products: int) -> int:
+    """Return the width of a product's own vector, among `products`: a power of two near 2 √n.
+
+    Of a thousand products more than 64 numbers are learned by heart; of twenty thousand 64 tell too
+    few apart, and who holds what is ranked worse than by counting it.
+    """
+    near = 2 ** round(np.log2(2 * np.sqrt(max(products, 1))))
+    return int(np.clip(near, LEAST_WIDTH, MOST_WIDTH))
+
+
 @keras.saving.register_keras_serializable("intent")
 class Products(layers.Layer):  # type: ignore[misc]
     """Vectors of products, the last coordinate a bias; and the vector of a customer among them."""
@@ -52,12 +63,13 @@ class Products(layers.Layer):  # type: ignore[misc]
     def __init__(self, count: int, kinds: int, **kwargs: Any) -> None:  # noqa: ANN401
         """Set how many products and categories there are."""
         super().__init__(**kwargs)
-        self.count, self.kinds, self.width = count, kinds, OWN_WIDTH + KIN_WIDTH
+        self.count, self.kinds, self.own_width = count, kinds, own_width(count)
+        self.width = self.own_width + KIN_WIDTH
         self.tells = layers.Dense(self.width, kernel_initializer="zeros", name="tells")
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """Make the weights."""
-        own, kin = (self.count, OWN_WIDTH), (self.kinds, KIN_WIDTH)
+        own, kin = (self.count, self.own_width), (self.kinds, KIN_WIDTH)
         small = keras.initializers.RandomNormal(0.05)
         self.start = self.add_weight(shape=own, initializer=small, trainable=False, name="start")
         self.moved = self.add_weight(shape=own, initializer="zeros", name="moved")
@@ -161,7 +173,7 @@ def start(holders: Any, kind: Ints, architecture: Architecture, seed: int) -> St
         seed: of the random vectors below what is known.
     """
     kinds = architecture.vocabulary_sizes["category_path"]
-    return Start.of(holders, kind, kinds, (OWN_WIDTH, KIN_WIDTH), seed)
+    return Start.of(holders, kind, kinds, (own_width(len(kind)), KIN_WIDTH), seed)
 
 
 def draw(

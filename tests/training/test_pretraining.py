@@ -219,10 +219,16 @@ def test_few_products_are_all_told_apart_in_every_step():
     assert (drawn.tolist(), often.tolist()) == (list(range(50)), [0] * 50)
 
 
+def test_the_more_products_the_longer_their_vectors():
+    widths = [heads.own_width(n) for n in (0, 1_000, 5_000, 20_000, 50_000)]
+    assert widths == [64, 64, 128, 256, 256]
+    assert heads.Products(20_000, 4).width == 256 + heads.KIN_WIDTH
+
+
 def test_a_product_that_nobody_held_is_ranked_by_its_category():
     who, numbers = np.repeat(np.arange(20), 2), np.tile(np.array([0, 1, 2, 3], np.int32), 10)
     kind = np.array([2, 2, 3, 3, 2, 3], np.int32)
-    start = Start.of(held(who, numbers, 6), kind, 4, (heads.OWN_WIDTH, heads.KIN_WIDTH), SEED)
+    start = Start.of(held(who, numbers, 6), kind, 4, (heads.own_width(6), heads.KIN_WIDTH), SEED)
     products = heads.Products(6, 4)
     products.build((None, 6))
     products.begin(start)
