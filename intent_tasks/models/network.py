@@ -243,9 +243,10 @@ def _decide(architecture: Architecture) -> tuple[keras.Model, keras.Model]:
     both = Dropout(DROPOUT)(layers.Concatenate()([state, past]))
     hidden = layers.Dense(width, activation="gelu", name="both")(both)
     hazards = layers.Dense(len(HORIZONS_DAYS), name="hazard", dtype=EXACT)(hidden)
-    logits = layers.Add(dtype=EXACT)([panel(known), hazards])
+    usual = panel(known)
+    logits = layers.Add(dtype=EXACT)([usual, hazards])
     decided = Calibration(name="calibration", dtype=EXACT)(logits)
-    told = layers.Concatenate(name="told", dtype=EXACT)([hidden, known])
+    told = layers.Concatenate(name="told", dtype=EXACT)([hidden, statics, usual])
     stages = layers.Dense(len(STAGES), kernel_initializer="zeros", name="stage", dtype=EXACT)(told)
     return (
         keras.Model([state, statics], decided, name="decide"),

@@ -1,8 +1,9 @@
 """The stage of a customer, read off what the network knows for the purchase once it has learned.
 
-The head is a multinomial logistic regression on the last layer and the hand-made features. It is
-fitted after the network, as calibration is, and not beside it: no weight of its loss has to be
-balanced, and the probabilities of a purchase are the same with it as without.
+The head is a multinomial logistic regression on the last layer, the hand-made features and what the
+panel says of a purchase. It is fitted after the network, as calibration is, and not beside it: no
+weight of its loss has to be balanced, and the probabilities of a purchase are the same with it as
+without.
 """
 
 import keras
