@@ -49,8 +49,8 @@ NEGATIVES = 1024
 def own_width(products: int) -> int:
     """Return the width of a product's own vector, among `products`: a power of two near 2 √n.
 
-    Of a thousand products more than 64 numbers are learned by heart; of twenty thousand 64 tell too
-    few apart, and who holds what is ranked worse than by counting it.
+    Of a thousand products more than 64 numbers rank now better, now worse; of twenty thousand 64
+    tell too few apart, and counting who holds what ranks better.
     """
     near = 2 ** round(np.log2(2 * np.sqrt(max(products, 1))))
     return int(np.clip(near, LEAST_WIDTH, MOST_WIDTH))

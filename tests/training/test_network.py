@@ -76,7 +76,7 @@ def test_a_teacher_is_followed_where_outcomes_say_nothing(trained):
     training.fit(built, source(chance), source(later), plan, teacher=teacher)
     said = hazards.probabilities(training.logits_of(built, rows.encoded))[:, 2]
     told = teacher(rows.encoded.features) > 0.1
-    assert said[told].mean() > said[~told].mean() + 0.05  # without a teacher: about 0
+    assert said[told].mean() > said[~told].mean() + 0.1
 
 
 def test_training_lowers_the_loss(trained):

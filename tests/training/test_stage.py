@@ -1,12 +1,15 @@
 """The stage is read off a trained network, and changes nothing of what it says of purchases."""
 
+import keras
 import numpy as np
 import pytest
 
+from intent_tasks.core.features import STATICS
 from intent_tasks.core.slices import Rows
 from intent_tasks.core.stages import stages
-from intent_tasks.definition import STAGES
+from intent_tasks.definition import HORIZONS_DAYS, STAGES
 from intent_tasks.models import files, network, reasons, stage, training
+from intent_tasks.models.panel import MEMBERS
 from tests.training import shop
 
 READY = STAGES.index("ready")
@@ -51,6 +54,22 @@ def test_the_stage_that_is_published_is_the_likeliest_and_is_kept(asked, tmp_pat
     files.save(tmp_path, model)
     kept = files.load(tmp_path).network
     assert (stage.probabilities(kept, rows.encoded).argmax(axis=1) == likeliest).mean() > 0.999
+
+
+def test_it_is_told_of_features_as_they_are_and_of_what_the_panel_says(asked):
+    model = asked[3]
+    built = network.build(model.architecture)
+    built.decide.get_layer("panel").straight.assign_add(
+        np.full((len(STATICS), MEMBERS * len(HORIZONS_DAYS)), 0.1, np.float32)
+    )
+    far = np.array([[10.0], [20.0]], np.float32) * np.ones(len(STATICS), np.float32)  # no rank says
+    head = built.stage.get_layer("told").output
+    state = np.zeros((2, model.architecture.size.width), np.float32)
+    told = np.asarray(keras.Model(built.stage.inputs, head)([state, far]))
+    known = np.split(told, [-len(STATICS) - len(HORIZONS_DAYS), -len(HORIZONS_DAYS)], axis=1)
+    np.testing.assert_array_equal(known[1], far)
+    np.testing.assert_allclose(known[2], built.panel(far), rtol=1e-5)
+    assert (known[2] > 1).all()
 
 
 @pytest.mark.parametrize("there", [(0,), (1, 3), (0, 1, 2, 3)])
