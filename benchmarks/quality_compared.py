@@ -6,6 +6,7 @@ Used by the `quality_*` benchmarks; it measures nothing by itself.
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -117,6 +118,43 @@ def show(
             possible = mean["base rate"] - mean[limit]
             cells.append(f"{(mean['base rate'] - mean[name]) / possible:.1%}")
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+class Tested(NamedTuple):
+    """What was said of the test rows of one cut of time, what came true, and whose rows they are.
+
+    Args:
+        said: model → probabilities, shape (n,).
+        outcomes: whether it came true, shape (n,).
+        customers: shape (n,).
+    """
+
+    said: Said
+    outcomes: np.ndarray
+    customers: np.ndarray
+
+
+def show_cuts(title: str, cuts: Sequence[Tested]) -> None:
+    """Print the table of the last cut of time, and of all together; then the blend's differences.
+
+    Models are fitted again for each cut; no two are tested on the same days.
+    """
+    said, outcomes, customers = zip(*cuts, strict=True)
+    whole = Tested(joined(said), np.concatenate(outcomes), np.concatenate(customers))
+    show(title, *cuts[-1])
+    show(f"{title}, {len(cuts)} cuts of time together", *whole)
+    if "blend" not in whole.said:
+        return
+    parts = [_cell(blend_better(each), 5) for each in (*cuts, whole)]
+    print(f"\n| {title} | {' | '.join(parts)} |", flush=True)
+
+
+def blend_better(tested: Tested) -> metrics.Estimate:
+    """Return how much lower than LightGBM's the log loss of the blend is."""
+    who = np.unique(tested.customers, return_inverse=True)[1]
+    weights = metrics.resample_weights(int(who.max()) + 1, 1)
+    both = (metrics.log_losses(tested.said[n], tested.outcomes) for n in ("blend", "LightGBM"))
+    return metrics.paired_difference(*both, weights, who)
 
 
 def beside_bare(said: Said, bare: Said, outcomes: np.ndarray, customers: np.ndarray) -> Said:

@@ -2,7 +2,8 @@
 
 A session ends with a pause of 30 minutes. What is read: the customer's earlier history (or not) and
 the first events of the session, nothing at or after its first purchase. By the session's start:
-learned before 2015-07-25, stopped and calibrated before 2015-08-10, tested after.
+learned before 2015-07-25, stopped and calibrated before 2015-08-10, tested after; and with two
+earlier cuts of time, so that not one end of the recording alone says which model is ahead.
 
 Each start of a session is a customer of its own whose clock is moved, so that all have one anchor.
 Command: `python -m benchmarks.quality_sessions PATH/events.csv`
@@ -28,7 +29,12 @@ from intent_tasks.definition import MAIN_HORIZON_DAYS, Definition
 
 PAUSE_SECONDS = 1800
 PREFIXES = (1, 3, 5)
-ENDS = [int(pd.Timestamp(day, tz="UTC").timestamp()) for day in ("2015-07-25", "2015-08-10")]
+CUTS = (
+    ("2015-06-14", "2015-06-30", "2015-07-20"),
+    ("2015-07-04", "2015-07-20", "2015-08-10"),
+    ("2015-07-25", "2015-08-10", "2015-10-01"),
+)
+"""Days before which is learned, stopped and calibrated, tested."""
 ANCHOR = date(2016, 1, 1)
 DEFINITION = Definition(population_days=400, history_days=400)
 MOST_EVENTS = 400
@@ -87,11 +93,22 @@ def rows_of(read: pd.DataFrame, found: pd.DataFrame, vocabulary: dict) -> Rows:
 
 
 def compare(events: pd.DataFrame, length: int, with_past: bool, asked: object) -> None:
-    """Print the table of one task."""
-    whole = events[events["second"] < ENDS[0]]
-    vocabulary = learn_vocabulary([quality_events.table(whole)])
+    """Print the tables of one task."""
+    past = "with" if with_past else "without"
+    title = f"after {length} events, {past} the customer's earlier history"
+    cuts = [tested(events, length, with_past, cut, asked) for cut in CUTS]
+    compared.show_cuts(title, cuts)
+
+
+def tested(
+    events: pd.DataFrame, length: int, with_past: bool, cut: tuple[str, ...], asked: object
+) -> compared.Tested:
+    """Return what models say that were fitted for one cut of time."""
+    learned, calibrated, last = (int(pd.Timestamp(day, tz="UTC").timestamp()) for day in cut)
+    events = events[events["second"] < last].reset_index(drop=True)
+    vocabulary = learn_vocabulary([quality_events.table(events[events["second"] < learned])])
     read, found = starts_of(events, length, with_past)
-    part = np.digitize(found["began"], ENDS)
+    part = np.digitize(found["began"], [learned, calibrated])
     number = read["customer_key"].astype(int).to_numpy()
     rows = {}
     for n, name in enumerate(PARTS):
@@ -99,15 +116,12 @@ def compare(events: pd.DataFrame, length: int, with_past: bool, asked: object) -
         rows[name] = rows_of(read[chosen[number]], found[chosen], vocabulary)
     sources = {name: compared.source(values) for name, values in rows.items()}
     models = compared.Models(sources, vocabulary, asked, **SMALL)
-    past = "with" if with_past else "without"
-    title = f"after {length} events, {past} the customer's earlier history"
-    customers = found["customer"].to_numpy()[part == PARTS.index("test")]
-    test = rows["test"]
-    compared.show(title, models.said(test), test.purchased_within(MAIN_HORIZON_DAYS), customers)
+    test, customers = rows["test"], found["customer"].to_numpy()[part == PARTS.index("test")]
+    return compared.Tested(models.said(test), test.purchased_within(MAIN_HORIZON_DAYS), customers)
 
 
 def main() -> None:
-    """Print six tables."""
+    """Print the tables of six tasks."""
     parser = compared.options(__doc__)
     parser.add_argument("path", type=Path)
     parser.add_argument("--only", type=int, choices=PREFIXES, help="after so many events only")

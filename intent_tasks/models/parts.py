@@ -104,6 +104,8 @@ class Dropout(layers.Dropout):  # type: ignore[misc]
 
 KNOTS = 9
 """Points of the distribution of a feature between which its rank is a straight line."""
+EVENED = 16
+"""How often counts are cut to one part of their sum: more changes nothing that can be seen."""
 
 
 def _ranked(features: Any, knots: Any, ranks: Any) -> Any:  # noqa: ANN401 - tensors
@@ -119,6 +121,7 @@ def _ranked(features: Any, knots: Any, ranks: Any) -> Any:  # noqa: ANN401 - ten
 class Ranks(layers.Layer):  # type: ignore[misc]
     """Say of each feature how many of those learned from have less of it.
 
+    Those who are alike count as at most one in eight: of most features most customers have nothing.
     What is farther than all of them says no more than the farthest: shops drift, and a network that
     goes on along its straight lines there is too sure of itself, where trees are not. Before it is
     told of a distribution, features pass as they are within `-FAR` and `FAR`.
@@ -159,15 +162,37 @@ class Ranks(layers.Layer):  # type: ignore[misc]
             features: shape (n, features); none at all tell nothing.
 
         Returns:
-            Knots and ranks, shape (KNOTS, features) each; ranks of mean 0 and deviation 1, where no
-            two are alike, and those that are alike share the one in the middle of theirs.
+            Knots and ranks, shape (KNOTS, features) each; ranks of mean 0, and of deviation 1 where
+            no two customers are alike.
         """
         some = features if len(features) else np.zeros((1, features.shape[1]), np.float32)
-        knots = np.quantile(some, np.linspace(0, 1, KNOTS), axis=0).astype(np.float32)
-        less = (knots[None] < knots[:, None]).sum(axis=1)
-        not_more = (knots[None] <= knots[:, None]).sum(axis=1) - 1
-        rank = (less + not_more) / 2 / (KNOTS - 1)
-        return [knots, ((rank - 0.5) * np.sqrt(12)).astype(np.float32)]
+        told = [_points(column) for column in some.T]
+        return [np.stack(each, axis=1).astype(np.float32) for each in zip(*told, strict=True)]
+
+
+def _points(column: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.floating], ...]:
+    """Return the points of one feature and the rank at each, shape (KNOTS,).
+
+    Customers who are alike count for no more than the part between two points: where most of them
+    have nothing, what a feature says is how much the others have.
+    """
+    values, alike = np.unique(column, return_counts=True)
+    counts = alike.astype(float)
+    for _ in range(EVENED):
+        counts = np.minimum(counts, counts.sum() / (KNOTS - 1))
+    points = np.linspace(0, 1, KNOTS)
+    knots = np.quantile(values, points, weights=counts, method="inverted_cdf")
+    # Points that are alike share the rank in the middle of theirs.
+    less = (knots[None] < knots[:, None]).sum(axis=1)
+    not_more = (knots[None] <= knots[:, None]).sum(axis=1) - 1
+    rank = (less + not_more) / 2 / (KNOTS - 1) * np.sqrt(12)
+    mean = np.average(np.interp(values, *_distinct(knots, rank)), weights=alike)
+    return knots, rank - mean
+
+
+def _distinct(knots: npt.NDArray[np.floating], rank: npt.NDArray[np.floating]) -> tuple[Any, ...]:
+    each, place = np.unique(knots, return_index=True)
+    return each, rank[place]
 
 
 @keras.saving.register_keras_serializable("intent")

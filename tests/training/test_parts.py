@@ -51,10 +51,24 @@ def test_ranks_are_even_and_end_at_the_farthest():
 def test_those_alike_share_the_rank_in_the_middle_and_one_value_for_all_is_no_rank():
     features = np.array([[0, 5]] * 75 + [[1, 5]] * 25, np.float32)
     got = np.asarray(ranks_of(features)(np.array([[0, 5], [1, 9]], np.float32)))
-    middle = np.array([(0 + 6) / 2, (6 + 8) / 2]) / 8  # six of eight parts of the points are 0
-    np.testing.assert_allclose(got[:, 0], (middle - 0.5) * np.sqrt(12), atol=0.5)
-    assert got[0, 0] < 0 < got[1, 0]
+    middle = np.array([4 / 2, (5 + 8) / 2]) / 8  # of nine points five are 0, and four are 1
+    assert got[1, 0] - got[0, 0] == pytest.approx((middle[1] - middle[0]) * np.sqrt(12))
+    assert 0.75 * got[0, 0] + 0.25 * got[1, 0] == pytest.approx(0, abs=1e-6), "of mean 0"
     np.testing.assert_array_equal(got[:, 1], [0, 0])
+
+
+def test_those_who_have_nothing_leave_seven_of_eight_parts_to_those_who_have_some():
+    some = np.random.default_rng(SEED).lognormal(0, 2, 100).astype(np.float32)
+    features = np.concatenate([np.zeros(9900, np.float32), some])[:, None]
+    layer = ranks_of(features)
+    got = np.asarray(layer(features))
+    few, median, most = (np.asarray(layer(np.quantile(some, q).reshape(1, 1)))[0, 0]
+                         for q in (0, 0.5, 1))  # fmt: skip
+    nothing, part = got[0, 0], np.sqrt(12) / 8
+    assert median - nothing == pytest.approx(4 * part, abs=1.1 * part), "half of those who have it"
+    assert most - median == pytest.approx(3.5 * part, abs=0.6 * part)
+    assert nothing < few < median
+    assert got.mean() == pytest.approx(0, abs=1e-4)
 
 
 def test_what_is_asked_of_the_gradient_is_the_mean_slope_wherever_a_feature_is():
