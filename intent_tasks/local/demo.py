@@ -9,9 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from intent_tasks.errors import Refused
-from intent_tasks.local import report
+from intent_tasks.local import configuration, report
 from intent_tasks.local.airflow_api import AirflowApi
-from intent_tasks.local.configuration import USER
 from intent_tasks.local.installation import Installation
 from intent_tasks.local.plan import Plan
 from intent_tasks.local.progress import Progress
@@ -39,7 +38,8 @@ def demo(
     Raises:
         IntentError: whatever went wrong, with what to do; calling again continues.
     """
-    shop = choose_shop(events, events_format)  # before anything is begun
+    configuration.require_free(home)  # before anything is begun
+    shop = choose_shop(events, events_format, configuration.time_zone(home))
     if shop.first_day:
         Plan(shop.last_day).require_history(shop.first_day)
     with only_one(home, "demo"):
@@ -64,7 +64,9 @@ def _start(home: Path, shop: Shop, progress: Progress) -> Installation:
 
 
 def _airflow(installation: Installation) -> AirflowApi:
-    return AirflowApi(installation.address("airflow"), USER, installation.secrets.airflow)
+    return AirflowApi(
+        installation.address("airflow"), configuration.USER, installation.secrets.airflow
+    )
 
 
 def _train_and_promote(runs: Runs, plan: Plan, progress: Progress) -> None:

@@ -19,22 +19,29 @@ class Shop:
         name: what to call it.
         last_day: its today: nothing is predicted after it.
         command: arguments of `intent` that load it into schema `shop`.
+        time_zone: whose midnight ends its days.
         first_day: of a recorded shop; a simulated one has always days enough.
     """
 
     name: str
     last_day: date
     command: tuple[str, ...]
+    time_zone: str
     first_day: date | None = None
 
     @property
     def calendar(self) -> Calendar:
         """How its days are counted."""
-        return Calendar(last_day=self.last_day)
+        return Calendar(time_zone=self.time_zone, last_day=self.last_day)
 
 
-def choose_shop(events: Path | None, events_format: str | None) -> Shop:
+def choose_shop(events: Path | None, events_format: str | None, time_zone: str) -> Shop:
     """Return the simulated shop, or the one of a file, which is read to its end first.
+
+    Args:
+        events: file of recorded events; None: a simulated shop.
+        events_format: how the file is written.
+        time_zone: whose midnight ends its days.
 
     Raises:
         BadInput: the file cannot be used, or a format was given without a file.
@@ -42,7 +49,8 @@ def choose_shop(events: Path | None, events_format: str | None) -> Shop:
     if events is None:
         if events_format:
             raise BadInput(f"FORMAT={events_format} says how a file is written: name it, EVENTS=….")
-        return Shop("a simulated shop", SIMULATED_LAST_DAY, ("simulate", "--to", "shop"))
+        command = ("simulate", "--to", "shop")
+        return Shop("a simulated shop", SIMULATED_LAST_DAY, command, time_zone)
     path, layout = events.absolute(), events_format or "native"
-    first, last = files.days(path, layout, Calendar().time_zone)
-    return Shop(path.name, last, ("load", str(path), "--format", layout), first)
+    first, last = files.days(path, layout, time_zone)
+    return Shop(path.name, last, ("load", str(path), "--format", layout), time_zone, first)
