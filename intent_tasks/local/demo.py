@@ -44,7 +44,7 @@ def demo(
         Plan(shop.last_day).require_history(shop.first_day)
     with only_one(home, "demo"):
         progress = Progress(Console(), home / "logs" / TIMES_FILE, started_at)
-        progress.say(f"Shop: {shop.name}; its today is {shop.last_day}.")
+        progress.say(shop.described)
         installation = _start(home, shop, progress)
         settings = load_settings()
         plan = Plan.of(settings, shop.last_day)

@@ -1,7 +1,7 @@
 """Which shop the demo runs on: a simulated one, or recorded events."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from intent_tasks.errors import BadInput
@@ -21,6 +21,7 @@ class Shop:
         command: arguments of `intent` that load it into schema `shop`.
         time_zone: whose midnight ends its days.
         first_day: of a recorded shop; a simulated one has always days enough.
+        later_rows: events after the last day, of which nobody is told.
     """
 
     name: str
@@ -28,6 +29,15 @@ class Shop:
     command: tuple[str, ...]
     time_zone: str
     first_day: date | None = None
+    later_rows: int = 0
+
+    @property
+    def described(self) -> str:
+        """What to say of it before anything is begun."""
+        later = (
+            f" {self.later_rows:,} of its rows are later, and left out." if self.later_rows else ""
+        )
+        return f"Shop: {self.name}; its today is {self.last_day}.{later}"
 
     @property
     def calendar(self) -> Calendar:
@@ -49,8 +59,9 @@ def choose_shop(events: Path | None, events_format: str | None, time_zone: str) 
     if events is None:
         if events_format:
             raise BadInput(f"FORMAT={events_format} says how a file is written: name it, EVENTS=….")
-        command = ("simulate", "--to", "shop")
-        return Shop("a simulated shop", SIMULATED_LAST_DAY, command, time_zone)
+        simulate = ("simulate", "--to", "shop")
+        return Shop("a simulated shop", SIMULATED_LAST_DAY, simulate, time_zone)
     path, layout = events.absolute(), events_format or "native"
-    first, last = files.days(path, layout, time_zone)
-    return Shop(path.name, last, ("load", str(path), "--format", layout), time_zone, first)
+    days = files.days(path, layout, time_zone, datetime.now(UTC))
+    load = ("load", str(path), "--format", layout)
+    return Shop(path.name, days.last, load, time_zone, days.first, days.later_rows)

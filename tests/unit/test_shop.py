@@ -62,6 +62,17 @@ def test_the_today_of_recorded_events_is_their_last_whole_day(tmp_path, newest, 
     assert choose_shop(events, "retailrocket", "UTC").last_day == today
 
 
+def test_a_row_of_the_future_is_left_out_and_said(tmp_path):
+    events = tmp_path / "events.csv"
+    second = int(datetime(2015, 9, 18, 23, 30, tzinfo=UTC).timestamp())
+    future = int(datetime(2037, 4, 8, tzinfo=UTC).timestamp())
+    events.write_text(f"user_id,item_id,event,ts\n1,2,view,{second}\n1,2,view,{future}\n")
+    shop = choose_shop(events, "retailrocket", "UTC")
+    assert shop.described == (
+        "Shop: events.csv; its today is 2015-09-18. 1 of its rows are later, and left out."
+    )
+
+
 def test_the_today_of_the_simulated_shop_is_the_simulators():
     assert choose_shop(None, None, "UTC").last_day == simulator.Config().last_day
 
