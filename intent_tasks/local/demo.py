@@ -19,6 +19,7 @@ from intent_tasks.local.shop import Shop, choose_shop
 from intent_tasks.local.supervisor import last_lines
 from intent_tasks.local.up import only_one, up
 from intent_tasks.settings import Settings, load_settings
+from intent_tasks.steps.window import most_training_days
 from intent_tasks.stores import postgres, registry
 
 TIMES_FILE = "demo_times.json"
@@ -49,7 +50,7 @@ def demo(
         settings = load_settings()
         plan = Plan.of(settings, shop.last_day)
         runs = Runs(_airflow(installation), settings)
-        _train_and_promote(runs, plan, progress)
+        _train_and_promote(runs, plan, shop, progress)
         _predict(runs, plan, progress)
         report.show(progress.console, installation, settings, plan)
         progress.say(f"All of it took {progress.seconds():.0f} s.")
@@ -69,12 +70,12 @@ def _airflow(installation: Installation) -> AirflowApi:
     )
 
 
-def _train_and_promote(runs: Runs, plan: Plan, progress: Progress) -> None:
+def _train_and_promote(runs: Runs, plan: Plan, shop: Shop, progress: Progress) -> None:
     with progress.phase("dags", "Waiting until Airflow has read the DAGs"):
         runs.unpause()
     with progress.phase("training", f"Training as of {plan.trained_on} ({TRAIN})") as show:
         runs.run(TRAIN, plan.trained_on, show)
-    version = _promote(runs.settings, plan)
+    version = _promote(runs.settings, plan, shop)
     progress.mark("promotion")
     progress.say(
         f"Version {version} is champion. [dim]In this demo only, the alias was set for you, by the "
@@ -82,7 +83,7 @@ def _train_and_promote(runs: Runs, plan: Plan, progress: Progress) -> None:
     )
 
 
-def _promote(settings: Settings, plan: Plan) -> int:
+def _promote(settings: Settings, plan: Plan, shop: Shop) -> int:
     champion: int | None = registry.champion(settings)
     if champion is not None:
         return champion
@@ -94,11 +95,23 @@ def _promote(settings: Settings, plan: Plan) -> int:
         raise Refused(
             f"Version {receipt['model_version']} did not pass the gate and is not promoted; "
             f"failed: {'; '.join(evaluated.get('failed_checks', []))}. Its evidence.html, at "
-            f"{receipt['run_url']}, shows every check. Load more history, or another shop, and run "
+            f"{receipt['run_url']}, shows every check. {_better(settings, plan, shop)}, and run "
             "the demo again after `make clean`."
         )
     registry.promote(settings, receipt["model_version"])
     return int(receipt["model_version"])
+
+
+def _better(settings: Settings, plan: Plan, shop: Shop) -> str:
+    """Return what may let the next version pass: days that are there before days that are not."""
+    if shop.first_day:
+        days = most_training_days(settings, shop.first_day, plan.trained_on)
+        if days > settings.training_days:
+            return (
+                f"It learned from {settings.training_days} of {days} days: set "
+                f"INTENT_TRAINING_DAYS={days}"
+            )
+    return "Load more history, or another shop"
 
 
 def _predict(runs: Runs, plan: Plan, progress: Progress) -> None:
