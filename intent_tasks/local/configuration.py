@@ -94,9 +94,9 @@ def write_settings(installation: Installation) -> set[str]:
     write_private(draft, _changed(file.read_text() if file.exists() else NOTE, values))
     try:
         read(Settings, draft, home=installation.home)
-    except BadInput:
+    except BadInput as error:
         draft.unlink()
-        raise
+        raise BadInput(str(error).replace(str(draft), str(file))) from None
     draft.replace(file)
     return {name for name, value in values.items() if before.get(name, "") != value}
 
@@ -130,7 +130,7 @@ def in_file(home: Path) -> dict[str, str]:
 
 def _in_environment() -> dict[str, str]:
     asked = names(Settings) - {"INTENT_HOME"}
-    return {name: os.environ[name] for name in asked if os.environ.get(name)}
+    return {name: os.environ[name] for name in sorted(asked) if os.environ.get(name)}
 
 
 def names(kind: type[Schedule]) -> set[str]:

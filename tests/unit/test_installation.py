@@ -155,7 +155,7 @@ def test_lines_of_the_user_stay_and_the_environment_wins_over_them(home):
 
 def test_a_setting_that_cannot_be_used_is_named_and_not_written(home):
     _written(home, Calendar())
-    with pytest.raises(BadInput, match=r"INTENT_TRAINING_DAYS: .*at least 1"):
+    with pytest.raises(BadInput, match=r"INTENT_TRAINING_DAYS: .*at least 1.* in .*intent\.env; "):
         _written(home, INTENT_TRAINING_DAYS="0")
     assert _written(home).training_days == 60
     with (home / "intent.env").open("a") as file:
