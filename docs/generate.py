@@ -72,8 +72,10 @@ def settings() -> str:
 
 
 PLACE = """They are read from the environment and from `intent.env` in the state folder
-(`INTENT_HOME`, by default `.intent`); the environment wins. `make demo` writes that file for this
-machine; `docker-compose.yml` sets them for its services.
+(`INTENT_HOME`, by default `.intent`); the environment wins. `make demo` and `intent up` write that
+file for this machine: settings of the environment at that moment are kept in it, and lines that you
+add or change stay. Only addresses, log-ins, INTENT_MANIFEST_KEY and INTENT_LAST_DAY they decide
+themselves. `docker-compose.yml` sets them for its services.
 """
 
 

@@ -170,14 +170,19 @@ def promote(version: int) -> None:
 @app.command(name="up")
 def start(
     last_day: Annotated[str | None, typer.Option(help="last day of a recorded shop")] = None,
-    time_zone: Annotated[str, typer.Option(help="IANA time zone of the shop")] = "UTC",
+    time_zone: Annotated[
+        str | None, typer.Option(help="IANA time zone of the shop, else INTENT_TIME_ZONE")
+    ] = None,
 ) -> None:
-    """Start PostgreSQL, MLflow and Airflow on this machine, all state in INTENT_HOME."""
-    from intent_tasks.local.installation import Calendar
-    from intent_tasks.local.up import up
+    """Start PostgreSQL, MLflow and Airflow on this machine, all state in INTENT_HOME.
 
-    calendar = Calendar(time_zone=time_zone, last_day=_day(last_day)) if last_day else None
-    installation = up(state_folder(), calendar, typer.echo)
+    Settings of the environment are written to intent.env there, and count from then on.
+    """
+    from intent_tasks.local.up import calendar_of, up
+
+    home = state_folder()
+    calendar = calendar_of(home, time_zone, _day(last_day) if last_day else None)
+    installation = up(home, calendar, typer.echo)
     typer.echo(
         f"Airflow {installation.address('airflow')}, MLflow {installation.address('mlflow')}"
     )

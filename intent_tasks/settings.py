@@ -8,7 +8,8 @@ import os
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -58,6 +59,15 @@ class Schedule(BaseSettings):
     """Wait before the first retry of a temporary failure; it doubles with each, up to 15 min."""
     step_timeout_seconds: int = 14_400
     """A step that runs longer is stopped and counts as failed."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (OSError, KeyError, ValueError):
+            raise ValueError("must be an IANA name, such as Europe/Stockholm") from None
+        return value
 
     @property
     def collects(self) -> bool:
@@ -182,19 +192,35 @@ def load_settings() -> Settings:
         BadInput: a setting is missing, unknown or out of range; all of them are named.
     """
     home = state_folder()
+    return read(Settings, home / SETTINGS_FILE, home=home)
+
+
+S = TypeVar("S", bound=Schedule)
+
+
+def read(kind: type[S], file: Path, **known: object) -> S:
+    """Read settings from the environment and a file that need not exist.
+
+    Args:
+        kind: which of them.
+        file: such as `intent.env`; the environment wins over it.
+        known: fields that are not looked up.
+
+    Raises:
+        BadInput: as `load_settings`.
+    """
     try:
-        return Settings(_env_file=home / SETTINGS_FILE, home=home)  # type: ignore[call-arg]
+        return kind(_env_file=file, **known)  # type: ignore[call-arg, arg-type]
     except ValidationError as error:
         problems = "; ".join(
             f"INTENT_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
         )
         raise BadInput(
             f"Settings are incomplete: {problems}. Set them in the environment or in "
-            f"{home / SETTINGS_FILE}; `intent up` writes that file for a local installation."
+            f"{file}; `intent up` writes that file for a local installation."
         ) from None
     except SettingsError as error:  # its text names the setting and holds no value
         raise BadInput(
             f"A setting that is written as JSON cannot be read: {error}. Write it like "
-            '{"name": value} in the environment or in '
-            f"{home / SETTINGS_FILE}."
+            f'{{"name": value}} in the environment or in {file}.'
         ) from None

@@ -1,5 +1,7 @@
 """`intent check-source`: what schema `shop` has, what it lacks, and what that costs."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from math import inf
@@ -9,7 +11,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 import typer
 
-from intent_tasks.core.rules import REQUIRED
+from intent_tasks.core.rules import AGAIN, REQUIRED
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings, load_settings
@@ -40,6 +42,24 @@ TABLE_COSTS = {
     products.name: "the model does not see categories, brands, titles and pictures",
     customers.name: "consent is not known: nobody can be put on a marketing list",
 }
+
+MENDS = {
+    AGAIN: "Make event_id of all that tells two rows apart, of order and line for instance",
+    "event_type is unknown": "Say in a view which of the types each is (docs/tables.md), as lower "
+    "case",
+    "customer_id is missing": "Leave events that nobody is known of out of the view",
+}
+"""What to do about rows that break a rule, by rule."""
+
+RECENT_DAYS, MOST_ROWS = 14, 2_000_000
+"""Days whose rows are judged one by one, the last one first; fewer, where they hold many rows."""
+
+LEAST_CUSTOMERS = 100
+"""Customers below which nothing is said of how events are spread over them."""
+MOST_OF_ONE = 0.1
+"""Share of all events that no single person has."""
+LEAST_RETURNING = 0.01
+"""Share of customers who come back on another day; with less, an id is hardly a person's."""
 
 MOST_WEEKS = 52
 STALE_HOURS = 48
@@ -163,9 +183,15 @@ def _check_events(
 ) -> None:
     from intent_tasks.stores.extracting import source_facts
 
-    facts = source_facts.events_of(connection, settings, available)
+    facts = source_facts.events_of(connection, settings, available, now)
+    if facts.newest_future_at is not None:
+        report.problem(
+            f"{facts.future_rows:,} events are of more than a day from now, up to "
+            f"{facts.newest_future_at:%Y-%m-%d}: a clock is wrong, or a time was taken for what it "
+            f"is not. Correct them, or leave them out of {events.fullname}."
+        )
     if facts.first_day is None or facts.last_day is None or facts.newest_at is None:
-        report.problem(f"{events.fullname} is empty.")
+        report.problem(f"{events.fullname} has no events up to now.")
         return
     report.fine(
         f"{facts.rows:,} events of {facts.customers:,} customers, {facts.first_day} to "
@@ -180,8 +206,64 @@ def _check_events(
     for name, share in facts.empty.items():
         if share == 1 and name in COSTS:
             report.costs(f"{events.fullname}.{name} is always empty: {COSTS[name]}.")
+    last = _complete(settings, facts, now)
+    _check_rows(report, settings, last)
+    _check_customers(report, connection, settings, facts.rows)
     _check_freshness(report, settings, facts.newest_at, now)
-    _check_history(report, connection, settings, facts.first_day, _complete(settings, facts, now))
+    _check_history(report, connection, settings, facts.first_day, last)
+
+
+def _check_rows(report: Report, settings: Settings, last: date) -> None:
+    """Say which rows of the last days an extract would set aside, and whether it would refuse."""
+    from intent_tasks.stores.extracting import source_facts
+
+    days = [last - timedelta(days=n) for n in range(RECENT_DAYS)]
+    found = source_facts.refusable(settings, days, MOST_ROWS)
+    worst = max(found, key=lambda day: day.broken - day.most, default=None)
+    if worst is None or not any(day.broken for day in found):
+        return
+    refused = sum(day.broken > day.most for day in found)
+    if refused:
+        report.problem(
+            f"{refused} of the last {len(found)} days with events would be refused: "
+            f"{worst.broken:,} of {worst.rows:,} rows that arrived on {worst.day} cannot be used, "
+            f"and {worst.most:,.0f} may be set aside (INTENT_QUARANTINE_SHARE). {_by_rule([worst])}"
+        )
+    else:
+        report.costs(
+            f"{sum(day.broken for day in found):,} of {sum(day.rows for day in found):,} rows of "
+            f"the last {len(found)} days with events cannot be used and are set aside; from what "
+            f"share on the contract refuses a day: docs/contract.md. {_by_rule(found)}"
+        )
+
+
+def _by_rule(days: "Sequence[source_facts.Refusable]") -> str:
+    together = sum((Counter(day.by_rule) for day in days), Counter[str]())
+    said = ", ".join(f"{rule}: {count:,}" for rule, count in together.most_common(5))
+    [(most, _)] = together.most_common(1)
+    return f"By rule: {said}. {MENDS.get(most, 'Mend them in a view')}: docs/collect.md."
+
+
+def _check_customers(
+    report: Report, connection: sa.Connection, settings: Settings, rows: int
+) -> None:
+    from intent_tasks.stores.extracting import source_facts
+
+    found = source_facts.customers_of(connection, settings)
+    if found.count < LEAST_CUSTOMERS:
+        return
+    if found.busiest_rows > MOST_OF_ONE * rows:
+        report.costs(
+            f"One customer, {found.busiest!r}, has {found.busiest_rows / rows:.0%} of all events. "
+            "If that stands for people who are not known, leave these events out of "
+            f"{events.fullname}: they are predicted as if they were one."
+        )
+    if found.returning < LEAST_RETURNING * found.count:
+        report.costs(
+            f"{found.returning:,} of {found.count:,} customers came back on another day. Is "
+            "customer_id one per order or visit? Take what stays the same for a person: of others "
+            "nothing can be predicted."
+        )
 
 
 def _complete(settings: Settings, facts: "source_facts.Events", now: datetime) -> date:
@@ -232,17 +314,24 @@ def _check_history(
             f"({said}); {_wait(weeks)}."
         )
     elif (fewest := min(found.values())) < LEAST_BUYERS:
-        parts = ", ".join(f"{count:,} to {part}" for part, count in found.items())
         report.problem(
-            f"{fewest} purchases in the smallest part, {LEAST_BUYERS} needed in each ({parts}; "
-            f"{said}); {_wait(weeks)}."
+            f"{fewest} customers purchase in the smallest part, {LEAST_BUYERS} needed in each "
+            f"({_parts(found)}; {said}); {_wait(weeks)}."
         )
     else:
         report.fine(
-            f"Enough history to learn from: {days} days, {said}, of them "
-            + ", ".join(f"{count:,} to {part}" for part, count in found.items())
-            + f" ({LEAST_BUYERS} needed in each part)."
+            f"Enough history to learn from: {days} days, {said}; {_parts(found)} "
+            f"({LEAST_BUYERS} needed in each part)."
         )
+
+
+def _parts(found: Mapping[str, int]) -> str:
+    """Say what the parts count: a customer who purchases after several of the days, for each."""
+    counts = ", ".join(f"{count:,} to {part}" for part, count in found.items())
+    return (
+        f"who purchases within {max(HORIZONS_DAYS)} days, counted once for each day that is "
+        f"learned from: {counts}"
+    )
 
 
 def _weeks_to_wait(settings: Settings, first: date, last: date, rate: float) -> int | None:

@@ -13,6 +13,19 @@ COMPARED = 3
 """Different products of one category that somebody who compares looks at."""
 
 
+BROWSING = ("view", "click", "search", "cart", "remove")
+"""Types of events by which the stages before a purchase are told apart."""
+
+
+def can_be_told(history: History) -> bool:
+    """Tell whether there is any event by which somebody who is about to purchase can be known.
+
+    Where a shop records purchases alone, everybody is about to purchase or gone: the stage says no
+    more than the probability does, and calls nearly all of them gone.
+    """
+    return any(history.of_kind(kind).any() for kind in BROWSING)
+
+
 def stages(
     history: History, customers: npt.NDArray[np.integer], anchor: date, definition: Definition
 ) -> Ints:

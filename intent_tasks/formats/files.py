@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from intent_tasks.core.rules import BadRow
@@ -15,7 +17,7 @@ from intent_tasks.errors import BadInput
 from intent_tasks.formats import mapping, readers
 from intent_tasks.formats.convert import SCHEMA, Batch, convert
 
-__all__ = ["SCHEMA", "Batch", "batches", "days", "no_usable_line", "read"]
+__all__ = ["SCHEMA", "Batch", "Recorded", "batches", "days", "no_usable_line", "read"]
 
 
 def batches(
@@ -90,22 +92,74 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 LAST_PART = timedelta(hours=1)
 """A day in whose last hour something happened is taken for whole."""
 
+LEAST_OF_LAST, LEAST_OF_FIRST = 0.1, 0.01
+"""Share of a usual day's events above which a day can be the last, or the first: with fewer, rows
+with a wrong time happen to lie there, and the contract would refuse to predict the day. A shop
+grows, so its first days may well be quiet."""
 
-def days(path: Path, format_name: str, time_zone: str) -> tuple[date, date]:
-    """Return the first shop day and the last that was recorded to its end; reads the whole file.
+
+class Recorded(NamedTuple):
+    """The days of a recording.
+
+    Args:
+        first: shop day.
+        last: last shop day that was recorded to its end.
+        later_rows: events after it.
+    """
+
+    first: date
+    last: date
+    later_rows: int
+
+
+def days(path: Path, format_name: str, time_zone: str, now: datetime) -> Recorded:
+    """Return which days were recorded; reads the whole file.
 
     A recording mostly ends in the middle of a day. Of that day too little is known to predict from,
-    or to say what came true on it.
+    or to say what came true on it. Days after `now`, and days with a few stray rows, are no days of
+    the shop. A usual day is such that half of all events are of days as busy or busier: however
+    many stray days there are, they hardly count.
 
     Raises:
-        BadInput: as `read`.
+        BadInput: as `read`, or every event is of after `now`.
     """
-    ends = [
-        pc.min_max(batch.events["occurred_at"]).as_py()
-        for batch in read(path, format_name)
-        if batch.events.num_rows
-    ]
-    zone = ZoneInfo(time_zone)
-    oldest = min(end["min"] for end in ends).astimezone(zone)
-    newest = max(end["max"] for end in ends).astimezone(zone).replace(tzinfo=None)
-    return oldest.date(), (newest + LAST_PART).date() - timedelta(days=1)
+    found = _by_day(path, format_name, ZoneInfo(time_zone))
+    rows = sum(count for count, _ in found.values())
+    known = {
+        day: it for day, it in found.items() if day <= now.astimezone(ZoneInfo(time_zone)).date()
+    }
+    if not known:
+        raise BadInput(
+            f"Every event of {path} is of after {now:%Y-%m-%d}: format {format_name} takes its "
+            "times for what they are not. Mend it, seconds or milliseconds for instance: "
+            "docs/collect.md."
+        )
+    usual = _usual([count for count, _ in known.values()])
+    first = min(day for day, (count, _) in known.items() if count > usual * LEAST_OF_FIRST)
+    busy = max(day for day, (count, _) in known.items() if count > usual * LEAST_OF_LAST)
+    # A few events of the day after, too few for a day, tell that this one was recorded to its end.
+    _, newest = known.get(busy + timedelta(days=1), known[busy])
+    last = min(busy, (newest + LAST_PART).date() - timedelta(days=1))
+    until = sum(count for day, (count, _) in known.items() if day <= last)
+    return Recorded(first, last, rows - until)
+
+
+def _by_day(path: Path, format_name: str, zone: ZoneInfo) -> dict[date, tuple[int, datetime]]:
+    """Return of each shop day how many events there are, and the newest, as the shop's clock."""
+    found: dict[date, tuple[int, datetime]] = {}
+    for batch in read(path, format_name):
+        at = pc.local_timestamp(batch.events["occurred_at"].cast(pa.timestamp("us", zone.key)))
+        by_day = pa.table({"day": at.cast(pa.date32()), "at": at}).group_by("day")
+        for row in by_day.aggregate([("at", "count"), ("at", "max")]).to_pylist():
+            count, newest = found.get(row["day"], (0, row["at_max"]))
+            found[row["day"]] = count + row["at_count"], max(newest, row["at_max"])
+    return found
+
+
+def _usual(counts: Sequence[int]) -> int:
+    """Return the count of a day such that half of all events are of days as busy or busier."""
+    busiest = sorted(counts, reverse=True)
+    passed = accumulate(busiest)
+    return next(
+        count for count, so_far in zip(busiest, passed, strict=True) if 2 * so_far >= sum(counts)
+    )

@@ -4,13 +4,17 @@ import configparser
 import io
 import json
 import os
-import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import dotenv
+from dotenv.parser import parse_stream
+
 import intent_tasks
+from intent_tasks.errors import BadInput, Refused
 from intent_tasks.local import databases
 from intent_tasks.local.installation import Installation, write_private
-from intent_tasks.settings import SETTINGS_FILE
+from intent_tasks.settings import SETTINGS_FILE, Schedule, Settings, read
 
 CHECKOUT = Path(intent_tasks.__file__).parent.parent
 """Where `dags/` and `plugins/` are."""
@@ -19,14 +23,33 @@ USER = "admin"
 """Log-in name at MLflow and Airflow."""
 
 FOREIGN = ("AIRFLOW", "INTENT_", "MLFLOW_", "PG", "SUPERVISOR_")
-"""Variables of the caller that must not reach the servers."""
+"""Variables of the caller that must not reach the servers; settings reach them by `intent.env`."""
+
+OWN: Mapping[str, Callable[[Installation], str]] = {
+    "INTENT_SHOP_URL": lambda here: here.database_url("intent_extract"),
+    "INTENT_PIPELINE_URL": lambda here: here.database_url("intent_pipeline"),
+    "INTENT_ANALYST_URL": lambda here: here.database_url("intent_analyst"),
+    "INTENT_MIGRATOR_URL": lambda here: here.database_url("intent_migrator"),
+    "INTENT_SHOP_OWNER_URL": lambda here: here.database_url("intent_shop_owner"),
+    "INTENT_MLFLOW_URL": lambda here: here.address("mlflow"),
+    "INTENT_MLFLOW_USERNAME": lambda _: USER,
+    "INTENT_MLFLOW_PASSWORD": lambda here: here.secrets.mlflow,
+    "INTENT_MANIFEST_KEY": lambda here: here.secrets.manifest_key,
+    "INTENT_LAST_DAY": lambda here: str(here.calendar.last_day or ""),
+}
+"""Settings that a local installation decides itself; all others are the user's."""
+
+NOTE = """\
+# `intent up` writes the addresses, the passwords and the last day anew. The other lines, and those
+# that you add, stay as they are; a setting of the environment of `intent up` replaces its line.
+"""
 
 
 def write_all(installation: Installation) -> None:
     """Write the files of all servers and of the steps, each readable by us alone."""
     for folder in ("airflow", "mlflow", "logs"):
         (installation.home / folder).mkdir(exist_ok=True, mode=0o700)
-    write_private(installation.home / SETTINGS_FILE, step_settings(installation))
+    write_settings(installation)
     airflow = installation.home / "airflow"
     write_private(airflow / "airflow.cfg", _ini(airflow_sections(installation)))
     write_private(airflow / "passwords.json", json.dumps({USER: installation.secrets.airflow}))
@@ -34,38 +57,100 @@ def write_all(installation: Installation) -> None:
     write_private(mlflow / "auth.ini", _ini({"mlflow": mlflow_log_in(installation)}))
 
 
-def step_settings(installation: Installation) -> str:
-    """Return the text of `intent.env`."""
-    values = {
-        "INTENT_SHOP_URL": installation.database_url("intent_extract"),
-        "INTENT_PIPELINE_URL": installation.database_url("intent_pipeline"),
-        "INTENT_ANALYST_URL": installation.database_url("intent_analyst"),
-        "INTENT_MIGRATOR_URL": installation.database_url("intent_migrator"),
-        "INTENT_SHOP_OWNER_URL": installation.database_url("intent_shop_owner"),
-        "INTENT_MLFLOW_URL": installation.address("mlflow"),
-        "INTENT_MLFLOW_USERNAME": USER,
-        "INTENT_MLFLOW_PASSWORD": installation.secrets.mlflow,
+def require_free(home: Path) -> None:
+    """Check that the environment decides nothing that the local installation decides itself.
+
+    Raises:
+        Refused: it does; each such setting is named.
+    """
+    file = in_file(home)
+    foreign = [n for n in OWN if os.environ.get(n) and os.environ[n] != file.get(n)]
+    if foreign:
+        raise Refused(
+            f"{', '.join(foreign)}: set in the environment, but servers on this machine have their "
+            "own. Unset it; the last day of a recorded shop is given as `intent up --last-day`, "
+            "and for servers elsewhere docs/deployment.md says what to start."
+        )
+
+
+def time_zone(home: Path) -> str:
+    """Return the shop's time zone by the environment, else by `intent.env`.
+
+    Raises:
+        BadInput: there is no such zone.
+    """
+    return read(Schedule, home / SETTINGS_FILE).time_zone
+
+
+def write_settings(installation: Installation) -> set[str]:
+    """Write `intent.env`, and return the names of the settings that it says anew.
+
+    Raises:
+        BadInput: a setting is unknown or out of range; the file is as it was.
+    """
+    file = installation.home / SETTINGS_FILE
+    before, values = in_file(installation.home), settings_of(installation)
+    draft = file.with_name(file.name + ".draft")
+    write_private(draft, _changed(file.read_text() if file.exists() else NOTE, values))
+    try:
+        read(Settings, draft, home=installation.home)
+    except BadInput as error:
+        draft.unlink()
+        raise BadInput(str(error).replace(str(draft), str(file))) from None
+    draft.replace(file)
+    return {name for name, value in values.items() if before.get(name, "") != value}
+
+
+def settings_of(installation: Installation) -> dict[str, str]:
+    """Return the settings by name: what is set, else what suits one small machine."""
+    suited = {
         "INTENT_IDENTITY_KEY": installation.secrets.identity_key,
-        "INTENT_MANIFEST_KEY": installation.secrets.manifest_key,
         # Each bucket is a process, which takes seconds to start and computes with two threads.
         "INTENT_BUCKET_COUNT": str(max(1, (os.cpu_count() or 1) // 2)),
         "INTENT_MODEL_SIZE": "nano",
+        "INTENT_RETRY_DELAY_SECONDS": "10",
         # In a recording, a day without events is a closed shop: no load will mend it.
         **({"INTENT_EMPTY_DAY": "skip"} if installation.calendar.last_day else {}),
-        **schedule(installation),
     }
-    return "".join(f"{name}='{value}'\n" for name, value in values.items())
+    own = {name: value(installation) for name, value in OWN.items()}
+    zone = {"INTENT_TIME_ZONE": installation.calendar.time_zone}
+    return suited | in_file(installation.home) | _in_environment() | zone | own
 
 
 def schedule(installation: Installation) -> dict[str, str]:
     """Return the settings that Airflow's side reads too, from its environment."""
-    last_day = installation.calendar.last_day
-    return {
-        "INTENT_TIME_ZONE": installation.calendar.time_zone,
-        **({"INTENT_LAST_DAY": last_day.isoformat()} if last_day else {}),
-        "INTENT_PYTHON": sys.executable,
-        "INTENT_RETRY_DELAY_SECONDS": "10",
-    }
+    return {n: v for n, v in settings_of(installation).items() if n in names(Schedule)}
+
+
+def in_file(home: Path) -> dict[str, str]:
+    """Return the settings that `intent.env` in a state folder says, as they are written there."""
+    found = dotenv.dotenv_values(home / SETTINGS_FILE, interpolate=False)
+    return {name: value for name, value in found.items() if value}
+
+
+def _in_environment() -> dict[str, str]:
+    asked = names(Settings) - {"INTENT_HOME"}
+    return {name: os.environ[name] for name in sorted(asked) if os.environ.get(name)}
+
+
+def names(kind: type[Schedule]) -> set[str]:
+    """Return the names of settings as the environment has them."""
+    return {f"INTENT_{name.upper()}" for name in kind.model_fields}
+
+
+def _changed(text: str, values: Mapping[str, str]) -> str:
+    """Return the text of an env file with these values; comments and the order stay."""
+    lines = {name: f"{name}={_quoted(value)}\n" for name, value in values.items()}
+    kept = [
+        lines.pop(binding.key or "", "") if binding.key in values else binding.original.string
+        for binding in parse_stream(io.StringIO(text.rstrip("\n") + "\n"))
+    ]
+    return "".join([*kept, *lines.values()])
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def airflow_sections(installation: Installation) -> dict[str, dict[str, object]]:
@@ -130,17 +215,22 @@ def mlflow_environment(installation: Installation) -> dict[str, str]:
 
 
 def shared_environment(installation: Installation) -> dict[str, str]:
-    """Return the variables of all servers: ours without what the caller meant for others."""
+    """Return the variables of all servers: ours, with the settings that Airflow's side reads."""
     kept = {name: v for name, v in os.environ.items() if not name.startswith(FOREIGN)}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    return kept | {
-        "INTENT_HOME": str(installation.home),
-        "AIRFLOW_HOME": str(installation.home / "airflow"),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "GX_ANALYTICS_ENABLED": "False",
-        "PYTHONUTF8": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+    # Here and not in supervisord's own file, whose quotes not every value survives.
+    return (
+        kept
+        | schedule(installation)
+        | {
+            "INTENT_HOME": str(installation.home),
+            "AIRFLOW_HOME": str(installation.home / "airflow"),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "GX_ANALYTICS_ENABLED": "False",
+            "PYTHONUTF8": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
 
 
 def _ini(sections: dict[str, dict[str, object]]) -> str:

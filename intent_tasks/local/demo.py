@@ -9,9 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from intent_tasks.errors import Refused
-from intent_tasks.local import report
+from intent_tasks.local import configuration, report
 from intent_tasks.local.airflow_api import AirflowApi
-from intent_tasks.local.configuration import USER
 from intent_tasks.local.installation import Installation
 from intent_tasks.local.plan import Plan
 from intent_tasks.local.progress import Progress
@@ -20,6 +19,7 @@ from intent_tasks.local.shop import Shop, choose_shop
 from intent_tasks.local.supervisor import last_lines
 from intent_tasks.local.up import only_one, up
 from intent_tasks.settings import Settings, load_settings
+from intent_tasks.steps.window import most_training_days
 from intent_tasks.stores import postgres, registry
 
 TIMES_FILE = "demo_times.json"
@@ -39,17 +39,18 @@ def demo(
     Raises:
         IntentError: whatever went wrong, with what to do; calling again continues.
     """
-    shop = choose_shop(events, events_format)  # before anything is begun
+    configuration.require_free(home)  # before anything is begun
+    shop = choose_shop(events, events_format, configuration.time_zone(home))
     if shop.first_day:
         Plan(shop.last_day).require_history(shop.first_day)
     with only_one(home, "demo"):
         progress = Progress(Console(), home / "logs" / TIMES_FILE, started_at)
-        progress.say(f"Shop: {shop.name}; its today is {shop.last_day}.")
+        progress.say(shop.described)
         installation = _start(home, shop, progress)
         settings = load_settings()
         plan = Plan.of(settings, shop.last_day)
         runs = Runs(_airflow(installation), settings)
-        _train_and_promote(runs, plan, progress)
+        _train_and_promote(runs, plan, shop, progress)
         _predict(runs, plan, progress)
         report.show(progress.console, installation, settings, plan)
         progress.say(f"All of it took {progress.seconds():.0f} s.")
@@ -64,15 +65,17 @@ def _start(home: Path, shop: Shop, progress: Progress) -> Installation:
 
 
 def _airflow(installation: Installation) -> AirflowApi:
-    return AirflowApi(installation.address("airflow"), USER, installation.secrets.airflow)
+    return AirflowApi(
+        installation.address("airflow"), configuration.USER, installation.secrets.airflow
+    )
 
 
-def _train_and_promote(runs: Runs, plan: Plan, progress: Progress) -> None:
+def _train_and_promote(runs: Runs, plan: Plan, shop: Shop, progress: Progress) -> None:
     with progress.phase("dags", "Waiting until Airflow has read the DAGs"):
         runs.unpause()
     with progress.phase("training", f"Training as of {plan.trained_on} ({TRAIN})") as show:
         runs.run(TRAIN, plan.trained_on, show)
-    version = _promote(runs.settings, plan)
+    version = _promote(runs.settings, plan, shop)
     progress.mark("promotion")
     progress.say(
         f"Version {version} is champion. [dim]In this demo only, the alias was set for you, by the "
@@ -80,7 +83,7 @@ def _train_and_promote(runs: Runs, plan: Plan, progress: Progress) -> None:
     )
 
 
-def _promote(settings: Settings, plan: Plan) -> int:
+def _promote(settings: Settings, plan: Plan, shop: Shop) -> int:
     champion: int | None = registry.champion(settings)
     if champion is not None:
         return champion
@@ -92,11 +95,23 @@ def _promote(settings: Settings, plan: Plan) -> int:
         raise Refused(
             f"Version {receipt['model_version']} did not pass the gate and is not promoted; "
             f"failed: {'; '.join(evaluated.get('failed_checks', []))}. Its evidence.html, at "
-            f"{receipt['run_url']}, shows every check. Load more history, or another shop, and run "
+            f"{receipt['run_url']}, shows every check. {_better(settings, plan, shop)}, and run "
             "the demo again after `make clean`."
         )
     registry.promote(settings, receipt["model_version"])
     return int(receipt["model_version"])
+
+
+def _better(settings: Settings, plan: Plan, shop: Shop) -> str:
+    """Return what may let the next version pass: days that are there before days that are not."""
+    if shop.first_day:
+        days = most_training_days(settings, shop.first_day, plan.trained_on)
+        if days > settings.training_days:
+            return (
+                f"It learned from {settings.training_days} of {days} days: set "
+                f"INTENT_TRAINING_DAYS={days}"
+            )
+    return "Load more history, or another shop"
 
 
 def _predict(runs: Runs, plan: Plan, progress: Progress) -> None:

@@ -108,9 +108,8 @@ class Installation(BaseModel):
         home.chmod(0o711 if os.geteuid() == 0 else 0o700)
         known = cls.load(home)
         if known:
-            known.require(calendar)
             chosen = choose_ports(known.ports, WantedPorts().by_server())
-            installation = known.model_copy(update={"ports": chosen})
+            installation = known.serving(calendar).model_copy(update={"ports": chosen})
         else:
             installation = cls(
                 home=home,
@@ -118,21 +117,31 @@ class Installation(BaseModel):
                 ports=choose_ports({}, WantedPorts().by_server()),
                 calendar=calendar or Calendar(),
             )
-        write_private(home / STATE_FILE, installation.model_dump_json(indent=1))
+        installation.save()
         return installation
 
-    def require(self, calendar: Calendar | None) -> None:
-        """Check that this installation serves a shop of that calendar; None asks for nothing.
+    def save(self) -> None:
+        """Write what `load` reads."""
+        write_private(self.home / STATE_FILE, self.model_dump_json(indent=1))
+
+    def serving(self, calendar: Calendar | None) -> Self:
+        """Return this installation with that calendar; None keeps the one it has.
+
+        The time zone of a shop that goes on may change.
 
         Raises:
-            Refused: it serves another one.
+            Refused: it serves another shop, or a recording that was loaded by another zone's days.
         """
-        if calendar not in (None, self.calendar):
+        calendar = calendar or self.calendar
+        lives = calendar.last_day is None and self.calendar.last_day is None
+        if calendar != self.calendar and not lives:
             raise Refused(
                 f"{self.home} serves a shop whose last day is {self.calendar.last_day} "
-                f"({self.calendar.time_zone}). Remove it with `make clean`, or set INTENT_HOME to "
-                "another folder for another shop."
+                f"({self.calendar.time_zone}), not {calendar.last_day} ({calendar.time_zone}). "
+                "Remove it with `make clean`, or set INTENT_HOME to another folder for another "
+                "shop or INTENT_TIME_ZONE."
             )
+        return self.model_copy(update={"calendar": calendar})
 
     @property
     def logs(self) -> Path:

@@ -54,7 +54,8 @@ def show(console: Console, installation: Installation, settings: Settings, plan:
     console.print()
     console.print(_feedback(settings, plan))
     console.print(_predictions(settings, plan))
-    console.print(_skipped(settings, plan))
+    if skipped := _skipped(settings, plan):
+        console.print(skipped)
     for line in _doors(installation):
         console.print(line, highlight=False, soft_wrap=True)
 
@@ -107,8 +108,10 @@ def _predictions(settings: Settings, plan: Plan) -> Table:
     return table
 
 
-def _skipped(settings: Settings, plan: Plan) -> str:
+def _skipped(settings: Settings, plan: Plan) -> str | None:
     (row,) = _rows(settings, SKIPPED, day=plan.today)
+    if not row.skipped:
+        return None
     return (
         f"Of {row.population} active customers {row.skipped} were not predicted: they did not "
         "agree to personalisation."

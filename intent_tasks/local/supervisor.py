@@ -48,7 +48,6 @@ def programs(installation: Installation) -> dict[str, Program]:
     airflow = [sys.executable, "-m", "airflow"]
     mlflow = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
     where = ["--host", "127.0.0.1", "--port", str(installation.ports["mlflow"]), "--workers", "1"]
-    schedule = configuration.schedule(installation)
     user = postgres.account()
     database: dict[str, object] = {
         "stopsignal": "INT",
@@ -60,10 +59,10 @@ def programs(installation: Installation) -> dict[str, Program]:
     return {
         "postgres": Program(installation.postgres.command(), options=database),
         "mlflow": Program([*mlflow, *where], configuration.mlflow_environment(installation)),
-        "airflow-api": Program([*airflow, "api-server"], schedule),
-        "airflow-scheduler": Program([*airflow, "scheduler", "--skip-serve-logs"], schedule),
-        "airflow-dag-processor": Program([*airflow, "dag-processor"], schedule),
-        "airflow-triggerer": Program([*airflow, "triggerer", "--skip-serve-logs"], schedule),
+        "airflow-api": Program([*airflow, "api-server"]),
+        "airflow-scheduler": Program([*airflow, "scheduler", "--skip-serve-logs"]),
+        "airflow-dag-processor": Program([*airflow, "dag-processor"]),
+        "airflow-triggerer": Program([*airflow, "triggerer", "--skip-serve-logs"]),
     }
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,7 @@ from intent_tasks.local.supervisor import (
     last_lines,
     wait_until,
 )
+from intent_tasks.settings import Schedule
 
 START_SECONDS = 180
 """Longest time a server may take to answer; on two idle cores it is about 30 s."""
@@ -50,6 +52,19 @@ def only_one(home: Path, what: str) -> Iterator[None]:
         yield
 
 
+def calendar_of(home: Path, time_zone: str | None, last_day: date | None) -> Calendar:
+    """Return the calendar that was asked for; what was not is as the settings, or the shop, say.
+
+    Raises:
+        BadInput: there is no such time zone.
+    """
+    known = Installation.load(home)
+    return Calendar(
+        time_zone=time_zone or configuration.time_zone(home),
+        last_day=last_day or (known.calendar.last_day if known else None),
+    )
+
+
 def up(
     home: Path,
     calendar: Calendar | None,
@@ -66,8 +81,9 @@ def up(
             ready, while the other servers start.
 
     Raises:
-        Refused: a port that was asked for is taken, the disk is full, or the folder serves
-            another shop.
+        Refused: a port that was asked for is taken, the disk is full, the folder serves another
+            shop, or the environment sets what the installation decides itself.
+        BadInput: a setting cannot be used.
         IntentError: a server does not start; the message ends with its last words.
     """
     with only_one(home, "up"):
@@ -111,10 +127,12 @@ def delete(home: Path, say: Callable[[str], None]) -> bool:
 def _supervised(
     home: Path, calendar: Calendar | None, say: Callable[[str], None]
 ) -> tuple[Installation, Supervisor]:
+    configuration.require_free(home)
     known = Installation.load(home)
     if known and Supervisor(known).answers():
-        known.require(calendar)
-        return known, Supervisor(known)
+        serving = known.serving(calendar)
+        _tell(serving, say)
+        return serving, Supervisor(serving)
     require_space(home)
     if known:
         end_left_behind(known)
@@ -129,6 +147,14 @@ def _supervised(
     supervisor = Supervisor(installation)
     supervisor.launch()
     return installation, supervisor
+
+
+def _tell(running: Installation, say: Callable[[str], None]) -> None:
+    """Write settings that were given while the servers run; steps read them when they start."""
+    running.save()
+    late = sorted(configuration.write_settings(running) & configuration.names(Schedule))
+    if late:
+        say(f"Airflow reads {', '.join(late)} when it starts: `make stop`, and then this again.")
 
 
 def require_space(home: Path) -> None:

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from intent_tasks.core.encoding import Encoded, encode
-from intent_tasks.core.history import history
+from intent_tasks.core.history import History, history
+from intent_tasks.core.stages import can_be_told
 from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS, STAGES
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
@@ -100,7 +101,7 @@ def _scores(settings: Settings, as_of_date: date, pin: Receipt, events: pa.Table
             "customer_key": pa.array(everything.keys[encoded.customers].tolist(), pa.string()),
             "role": pa.array(["champion"] * count, pa.string()),
             **{f"probability_{h}d": predicted[:, n] for n, h in enumerate(HORIZONS_DAYS)},
-            "stage": pa.array([STAGES[n] for n in found.stage], pa.string()),
+            "stage": _stages(found.stage, everything),
             "band": pa.array(bands(main, base_rate), pa.string()),
             "reasons": pa.array([json.dumps(r) for r in explained], pa.string()),
             "reason": pa.array([sentence(r) for r in explained], pa.string()),
@@ -108,6 +109,12 @@ def _scores(settings: Settings, as_of_date: date, pin: Receipt, events: pa.Table
             "channel": _last_channels(encoded, events),
         }
     )
+
+
+def _stages(places: npt.NDArray[np.integer], everything: History) -> pa.Array:
+    """Return the stage of each customer; null where the shop has no events to tell it by."""
+    told = can_be_told(everything)
+    return pa.array([STAGES[n] if told else None for n in places], pa.string())
 
 
 def bands(probabilities: npt.NDArray[np.floating], base_rate: float) -> list[str]:

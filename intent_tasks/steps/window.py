@@ -49,8 +49,14 @@ def split_of(settings: Settings, earliest: date, as_of_date: date) -> Split | No
         as_of_date: shop day at whose end the outcomes are known.
     """
     last = as_of_date - timedelta(days=max(HORIZONS_DAYS) + settings.maturity_lag_days)
-    first = last - timedelta(days=settings.training_days - 1)
-    return split_days(max(first, earliest + timedelta(days=LEAST_HISTORY_DAYS)), last)
+    days = min(settings.training_days, most_training_days(settings, earliest, as_of_date))
+    return split_days(last - timedelta(days=days - 1), last)
+
+
+def most_training_days(settings: Settings, earliest: date, as_of_date: date) -> int:
+    """Return how many days there are to learn from, however many are wanted; arguments as above."""
+    unknown = max(HORIZONS_DAYS) + settings.maturity_lag_days
+    return (as_of_date - earliest).days + 1 - LEAST_HISTORY_DAYS - unknown
 
 
 def needed_days(maturity_lag_days: int) -> int:

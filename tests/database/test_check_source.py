@@ -108,7 +108,7 @@ def test_too_few_buyers_are_counted_per_part(settings):
     _days(settings, 68, 8)
     said, problems = _said(settings)
     assert problems == 1, said
-    assert f"purchases in the smallest part, {LEAST_BUYERS} needed in each" in said
+    assert f"customers purchase in the smallest part, {LEAST_BUYERS} needed in each" in said
     assert "to calibrate" in said
     assert "about 2 more weeks" in said
 
@@ -152,6 +152,83 @@ def test_a_load_that_stopped_unknown_types_and_late_events_are_said(settings):
     assert "The newest event arrived 6 days ago" in said
     assert "1 events are of the type 'look'" in said
     assert f"{1 / 30:.1%} arrived on a later day" in said
+
+
+def test_events_of_the_future_are_named_and_the_rest_is_told_without_them(settings):
+    _days(settings, 90, 8)
+    _change(
+        settings,
+        "UPDATE shop.events SET occurred_at = '2037-04-08 12:00+00', ingested_at = NULL "
+        "WHERE event_id IN ('v0/0', 'v1/0')",
+    )
+    said, problems = _said(settings)
+    assert "PROBLEM  2 events are of more than a day from now, up to 2037-04-08" in said
+    assert "2026-04-01 to 2026-06-30" in said
+    assert "ok       Enough history to learn from: 91 days" in said
+    assert "ok       The newest event arrived 18.0 hours ago" in said
+    assert problems == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "mend"),
+    [
+        ("event_id = split_part(event_id, '/', 1)", "event_id comes twice: 158", "order and line"),
+        ("customer_id = NULL", "customer_id is missing: 160", "Leave events that nobody is known"),
+        ("event_type = 'Purchase'", "event_type is unknown: 160", "as lower case"),
+    ],
+)
+def test_days_that_an_extract_would_refuse_are_a_problem(settings, change, rule, mend):
+    _days(settings, 70, 80)
+    _change(
+        settings,
+        "DROP INDEX IF EXISTS shop.events_event_id_key",
+        "ALTER TABLE shop.events ALTER customer_id DROP NOT NULL",
+        f"UPDATE shop.events SET {change} WHERE split_part(event_id, '/', 1) IN ('v9', 'p10')",
+    )
+    said, problems = _said(settings)
+    assert problems == 1, said
+    assert "PROBLEM  1 of the last 14 days with events would be refused: " in said
+    assert "of 160 rows that arrived on 2026-06-20 cannot be used, and 10 may be set aside" in said
+    assert rule in said
+    assert mend in said
+
+
+def test_rows_that_may_be_set_aside_are_counted(settings):
+    _days(settings, 90, 8)
+    _change(
+        settings, "UPDATE shop.events SET price = -1 WHERE event_id IN ('v9/1', 'v9/2', 'v5/1')"
+    )
+    said, problems = _said(settings)
+    assert problems == 0
+    assert "costs    3 of 216 rows of the last 14 days with events cannot be used" in said
+    assert "By rule: price is below 0: 3." in said
+
+
+def test_not_more_days_are_judged_than_rows_allow(settings, monkeypatch):
+    _days(settings, 90, 8)
+    monkeypatch.setattr(check_source, "MOST_ROWS", 20)
+    _change(settings, "UPDATE shop.events SET price = -1 WHERE event_id IN ('v0/1', 'v9/2')")
+    assert "1 of 24 rows of the last 2 days" in _said(settings)[0]
+
+
+def test_one_customer_who_stands_for_many_is_named(settings):
+    _days(settings, 90, 8)
+    _change(settings, "UPDATE shop.events SET customer_id = 'NA' WHERE event_id LIKE 'v%%'")
+    assert "costs    One customer, 'NA', has 50% of all events." in _said(settings)[0]
+
+
+def test_an_id_for_each_order_is_asked_about(settings):
+    _days(settings, 90, 8)
+    assert "one per order" not in _said(settings)[0]
+    _change(settings, "UPDATE shop.events SET customer_id = event_id")
+    said = _said(settings)[0]
+    assert "costs    0 of 1,440 customers came back on another day. Is customer_id one per" in said
+
+
+def test_what_the_parts_count_is_said(settings):
+    _days(settings, 90, 8)
+    said = "who purchases within 14 days, counted once for each day that is learned from: "
+    assert f" buyers in the 76 days up to 2026-06-30; {said}" in _said(settings)[0]
 
 
 def test_buyers_are_those_that_training_counts(settings):

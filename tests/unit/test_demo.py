@@ -1,15 +1,19 @@
 """The demo promotes a version for the person, but none that the gate refused."""
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from types import SimpleNamespace
 
 import pytest
 
 from intent_tasks.errors import Refused
-from intent_tasks.local import demo
+from intent_tasks.local import demo, report
 from intent_tasks.local.plan import Plan
+from intent_tasks.local.shop import choose_shop
+from intent_tasks.steps.window import split_of
 
 PLAN = Plan(date(2026, 6, 30))
+SIMULATED = choose_shop(None, None, "UTC")
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def registered(gate):
 
 def test_a_version_that_passed_the_gate_is_promoted(promoted):
     promoted.receipts = {"register": registered("passed")}
-    assert demo._promote(None, PLAN) == 3
+    assert demo._promote(None, PLAN, SIMULATED) == 3
     assert promoted.versions == [3]
 
 
@@ -38,10 +42,43 @@ def test_a_version_that_failed_the_gate_ends_the_demo_with_the_reason(promoted):
     with pytest.raises(
         Refused, match=r"failed: not worse than LightGBM; calibrated.*http://mlflow/runs/9"
     ):
-        demo._promote(None, PLAN)
+        demo._promote(None, PLAN, SIMULATED)
     assert not promoted.versions
+
+
+@pytest.mark.parametrize(
+    ("training_days", "advice"),
+    [
+        (
+            60,
+            "It learned from 60 of 329 days: set INTENT_TRAINING_DAYS=329, and run the demo again",
+        ),
+        (329, "Load more history, or another shop, and run the demo again"),
+    ],
+)
+def test_days_that_are_there_are_advised_before_more_history(promoted, training_days, advice):
+    promoted.receipts = {"register": registered("failed")}
+    settings = SimpleNamespace(training_days=training_days, maturity_lag_days=1)
+    first = PLAN.trained_on - timedelta(days=14 + 329 + 14)
+    recorded = replace(SIMULATED, first_day=first)
+    with pytest.raises(Refused, match=advice):
+        demo._promote(settings, PLAN, recorded)
+    split = split_of(
+        SimpleNamespace(training_days=999, maturity_lag_days=1), first, PLAN.trained_on
+    )
+    assert (split.test[-1] - split.train[0]).days + 1 == 329
+
+
+@pytest.mark.parametrize(
+    ("skipped", "said"), [(0, None), (3, "Of 502 active customers 3 were not")]
+)
+def test_customers_who_did_not_agree_are_told_where_there_are_any(monkeypatch, skipped, said):
+    rows = [SimpleNamespace(population=502, skipped=skipped)]
+    monkeypatch.setattr(report, "_rows", lambda *_, **__: rows)
+    found = report._skipped(None, PLAN)
+    assert found is said or found.startswith(said)
 
 
 def test_a_demo_that_registered_nothing_is_refused(promoted):
     with pytest.raises(Refused, match="registered no version"):
-        demo._promote(None, PLAN)
+        demo._promote(None, PLAN, SIMULATED)

@@ -10,6 +10,7 @@ from intent_tasks.errors import BadInput
 from intent_tasks.formats import blocks, files
 
 ROCKET = "user_id,item_id,event,ts\n"
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
 def _file(tmp_path, text):
@@ -115,8 +116,47 @@ def test_numbers_with_a_decimal_comma_are_read_as_the_format_says(tmp_path):
 def test_the_last_whole_day_is_counted_in_the_zone_of_the_shop(tmp_path):
     # 1442613600 is 2015-09-18 22:00 UTC: in Berlin that day is over.
     path = _file(tmp_path, ROCKET + "1,2,view,1430836202\n1,2,view,1442613600\n")
-    assert files.days(path, "retailrocket", "UTC") == (date(2015, 5, 5), date(2015, 9, 17))
-    assert files.days(path, "retailrocket", "Europe/Berlin")[1] == date(2015, 9, 18)
+    found = files.days(path, "retailrocket", "UTC", NOW)
+    assert found == (date(2015, 5, 5), date(2015, 9, 17), 1)
+    assert files.days(path, "retailrocket", "Europe/Berlin", NOW).last == date(2015, 9, 18)
+
+
+def _days(tmp_path, rows_of_day, hours=tuple(range(24)), now=NOW):
+    """Return the days of a file with so many rows on each day, spread over its hours."""
+    lines = [
+        f"1,2,view,{int(datetime(*day, hours[n % len(hours)], 30, tzinfo=UTC).timestamp())}"
+        for day, rows in rows_of_day.items()
+        for n in range(rows)
+    ]
+    return files.days(_file(tmp_path, ROCKET + "\n".join(lines)), "retailrocket", "UTC", now)
+
+
+def test_stray_days_before_and_after_are_no_days_of_the_shop(tmp_path):
+    strays = {(2037, 4, 8): 1, (2018, 8, 28): 2, (2017, 12, 4): 9, (2016, 6, 1): 1}
+    strays |= {(2017, 12, day): 1 for day in range(6, 31)}
+    usual = {(2017, 11, 30): 150, (2017, 12, 1): 250, (2017, 12, 2): 200, (2017, 12, 3): 180}
+    found = _days(tmp_path, usual | strays)
+    assert found == (date(2017, 11, 30), date(2017, 12, 3), 1 + 2 + 9 + 25)
+
+
+def test_what_is_after_now_is_not_recorded_however_much_it_is(tmp_path):
+    usual = {(2026, 6, day): 24 for day in range(1, 31)}
+    found = _days(tmp_path, usual | {(2026, 7, 1): 12, (2037, 4, 8): 5000})
+    assert found == (date(2026, 6, 1), date(2026, 6, 30), 5012)
+    with pytest.raises(BadInput, match=r"Every event of .* is of after 2026-07-01"):
+        _days(tmp_path, {(2037, 4, 8): 5})
+
+
+def test_a_few_rows_of_the_day_after_tell_that_a_day_was_recorded_to_its_end(tmp_path):
+    usual = {(2026, 6, 1): 100, (2026, 6, 2): 100}
+    office = range(8, 18)
+    assert _days(tmp_path, usual, office).last == date(2026, 6, 1)
+    assert _days(tmp_path, usual | {(2026, 6, 3): 3}, office).last == date(2026, 6, 2)
+
+
+def test_a_shop_that_grows_begins_with_its_quiet_days(tmp_path):
+    grown = {(2026, 6, day): 4 * day for day in range(1, 31)}
+    assert _days(tmp_path, grown)[:2] == (date(2026, 6, 1), date(2026, 6, 30))
 
 
 def test_batches_hold_all_lines_of_a_large_file_whatever_their_size(tmp_path, monkeypatch):

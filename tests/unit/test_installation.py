@@ -4,9 +4,10 @@ from datetime import date
 
 import pytest
 
-from intent_tasks.errors import Refused
-from intent_tasks.local import configuration, installation, ports, postgres, supervisor
+from intent_tasks.errors import BadInput, Refused
+from intent_tasks.local import configuration, installation, ports, postgres, supervisor, up
 from intent_tasks.local.installation import Calendar, Installation
+from intent_tasks.settings import Settings, read
 
 RECORDED = Calendar(time_zone="Europe/Berlin", last_day=date(2026, 6, 30))
 
@@ -109,5 +110,105 @@ def test_the_callers_settings_of_other_servers_do_not_reach_ours(home, monkeypat
 def test_only_a_recording_passes_over_days_without_events(home):
     recorded = Installation.prepare(home / "recorded", RECORDED)
     alive = Installation.prepare(home / "alive", Calendar())
-    assert "INTENT_EMPTY_DAY='skip'\n" in configuration.step_settings(recorded)
-    assert "INTENT_EMPTY_DAY" not in configuration.step_settings(alive)
+    assert configuration.settings_of(recorded)["INTENT_EMPTY_DAY"] == "skip"
+    assert "INTENT_EMPTY_DAY" not in configuration.settings_of(alive)
+
+
+def _written(home, calendar=None, **given) -> Settings:
+    """Write all files with settings of the environment, and read them as a later call does."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in given.items():
+            environment.setenv(name, value)
+        configuration.write_all(Installation.prepare(home, calendar))
+    return read(Settings, home / "intent.env", home=home)
+
+
+def test_settings_of_the_environment_count_from_then_on(home):
+    given = {"INTENT_TRAINING_DAYS": "200", "INTENT_DAILY_CRON": "0 6 * * *"}
+    keys = {"INTENT_PREVIOUS_IDENTITY_KEYS": '{"k0": "it\'s a \\"key\\" \\\\ "}'}
+    for written in (_written(home, RECORDED, **given, **keys), _written(home)):
+        assert (written.training_days, written.daily_cron) == (200, "0 6 * * *")
+        assert written.last_day == RECORDED.last_day
+        [key] = written.previous_identity_keys.values()
+        assert key.get_secret_value() == 'it\'s a "key" \\ '
+    servers = configuration.shared_environment(Installation.load(home))
+    assert servers["INTENT_DAILY_CRON"] == "0 6 * * *"
+    assert servers["INTENT_TIME_ZONE"] == "Europe/Berlin"
+    assert "INTENT_TRAINING_DAYS" not in servers
+
+
+def test_lines_of_the_user_stay_and_the_environment_wins_over_them(home):
+    file = home / "intent.env"
+    _written(home, Calendar())
+    text = file.read_text().replace("INTENT_MODEL_SIZE='nano'", "INTENT_MODEL_SIZE=small")
+    file.write_text(
+        text + "# a longer window\nINTENT_TRAINING_DAYS=120\nINTENT_MLFLOW_URL=http://x"
+    )
+    written = _written(home)
+    assert (written.model_size, written.training_days) == ("small", 120)
+    assert written.mlflow_url == Installation.load(home).address("mlflow")
+    assert written.last_day is None
+    assert "# a longer window\nINTENT_TRAINING_DAYS='120'\n" in file.read_text()
+    assert _written(home, INTENT_TRAINING_DAYS="90").training_days == 90
+    assert _mode(file) == 0o600
+
+
+def test_a_setting_that_cannot_be_used_is_named_and_not_written(home):
+    _written(home, Calendar())
+    with pytest.raises(BadInput, match=r"INTENT_TRAINING_DAYS: .*at least 1.* in .*intent\.env; "):
+        _written(home, INTENT_TRAINING_DAYS="0")
+    assert _written(home).training_days == 60
+    with (home / "intent.env").open("a") as file:
+        file.write("INTENT_TRAININGDAYS=90\n")
+    with pytest.raises(BadInput, match="INTENT_TRAININGDAYS"):
+        _written(home)
+
+
+def test_what_the_installation_decides_is_refused_in_the_environment(home, monkeypatch):
+    monkeypatch.setenv("INTENT_SHOP_URL", "postgresql://warehouse/shop")
+    monkeypatch.setenv("INTENT_LAST_DAY", "2026-01-01")
+    with pytest.raises(Refused, match="INTENT_SHOP_URL, INTENT_LAST_DAY: set in the environment"):
+        up.up(home, None, print)
+    assert not (home / "local.json").exists()
+
+
+def test_its_own_values_may_be_in_the_environment(home, monkeypatch):
+    _written(home, RECORDED)
+    for name, value in configuration.in_file(home).items():
+        monkeypatch.setenv(name, value)
+    configuration.require_free(home)
+
+
+def test_the_time_zone_is_that_of_the_environment_or_of_the_file(home, monkeypatch):
+    assert up.calendar_of(home, None, None) == Calendar()
+    _written(home, RECORDED)
+    assert up.calendar_of(home, None, None) == RECORDED
+    monkeypatch.setenv("INTENT_TIME_ZONE", "Asia/Tokyo")
+    assert up.calendar_of(home, None, None).time_zone == "Asia/Tokyo"
+    assert up.calendar_of(home, "Europe/Paris", None).time_zone == "Europe/Paris"
+    with pytest.raises(Refused, match=r"\(Europe/Berlin\), not 2026-06-30 \(Asia/Tokyo\)"):
+        Installation.prepare(home, up.calendar_of(home, None, None))
+    monkeypatch.setenv("INTENT_TIME_ZONE", "Stockholm")
+    with pytest.raises(BadInput, match=r"INTENT_TIME_ZONE: .*Europe/Stockholm"):
+        up.calendar_of(home, None, None)
+
+
+def test_the_time_zone_of_a_shop_that_goes_on_may_change(home):
+    _written(home, Calendar())
+    assert _written(home, Calendar(time_zone="Asia/Tokyo")).time_zone == "Asia/Tokyo"
+    assert Installation.load(home).calendar.time_zone == "Asia/Tokyo"
+
+
+def test_settings_given_while_the_servers_run_count_and_are_said_to_need_a_start(home, monkeypatch):
+    _written(home, Calendar())
+    monkeypatch.setattr(up.Supervisor, "answers", lambda _: True)
+    monkeypatch.setenv("INTENT_TRAINING_DAYS", "200")
+    said = []
+    up._supervised(home, None, said.append)
+    assert read(Settings, home / "intent.env", home=home).training_days == 200
+    assert not said
+    monkeypatch.setenv("INTENT_DAILY_CRON", "0 6 * * *")
+    up._supervised(home, None, said.append)
+    assert said == [
+        "Airflow reads INTENT_DAILY_CRON when it starts: `make stop`, and then this again."
+    ]

@@ -59,8 +59,32 @@ def test_the_today_of_recorded_events_is_their_last_whole_day(tmp_path, newest, 
     second = int(datetime.fromisoformat(f"{newest}+00:00").timestamp())
     lines = [f"1,2,view,{second - 90_000}", "a broken line", f"1,2,transaction,{second}"]
     events.write_text("user_id,item_id,event,ts\n" + "\n".join(lines))
-    assert choose_shop(events, "retailrocket").last_day == today
+    assert choose_shop(events, "retailrocket", "UTC").last_day == today
+
+
+def test_a_row_of_the_future_is_left_out_and_said(tmp_path):
+    events = tmp_path / "events.csv"
+    second = int(datetime(2015, 9, 18, 23, 30, tzinfo=UTC).timestamp())
+    future = int(datetime(2037, 4, 8, tzinfo=UTC).timestamp())
+    events.write_text(f"user_id,item_id,event,ts\n1,2,view,{second}\n1,2,view,{future}\n")
+    shop = choose_shop(events, "retailrocket", "UTC")
+    assert shop.described == (
+        "Shop: events.csv; its today is 2015-09-18. 1 of its rows are later, and left out."
+    )
 
 
 def test_the_today_of_the_simulated_shop_is_the_simulators():
-    assert choose_shop(None, None).last_day == simulator.Config().last_day
+    assert choose_shop(None, None, "UTC").last_day == simulator.Config().last_day
+
+
+def test_the_days_of_recorded_events_are_those_of_the_time_zone_that_was_set(tmp_path, monkeypatch):
+    events = tmp_path / "events.csv"
+    midnights = [datetime(2015, 9, day, 22, tzinfo=UTC).timestamp() for day in (1, 2, 3)]
+    lines = [f"1,2,view,{int(second)}" for second in midnights]
+    events.write_text("user_id,item_id,event,ts\n" + "\n".join(lines))
+    shop = choose_shop(events, "retailrocket", "Europe/Stockholm")
+    assert (shop.first_day, shop.last_day) == (date(2015, 9, 2), date(2015, 9, 3))
+    assert shop.calendar.time_zone == "Europe/Stockholm"
+    monkeypatch.setenv("INTENT_TIME_ZONE", "Europe/Stockholm")
+    with pytest.raises(Refused, match="2 whole days, 2015-09-02 to 2015-09-03"):
+        demo(tmp_path / "state", events, "retailrocket", None)

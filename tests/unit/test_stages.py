@@ -4,11 +4,13 @@ from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from intent_tasks.core.history import history
 from intent_tasks.core.stages import stages
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import MAIN_HORIZON_DAYS, STAGES, Definition
+from intent_tasks.steps import score
 from intent_tasks.stores.snapshots import SCHEMA
 
 ANCHOR = date(2026, 6, 10)
@@ -58,3 +60,15 @@ def test_who_does_anything_else_was_browsing():
     few = [event("a", 1 + n / 9, product=f"p{n}") for n in range(PRODUCTS - 1)]
     for rows in (same, scattered, few, [*others, event("a", 1, product="p9")]):
         assert stage_of(*rows) == "browsing"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "told"),
+    [(("purchase", "refund", "review"), False), (("purchase", "cart"), True), (("view",), True)],
+)
+def test_no_stage_is_told_where_a_shop_records_no_browsing(kinds, told):
+    rows = [event("a", -n - 1.0, kind) for n, kind in enumerate(kinds)]
+    table = pa.Table.from_pylist(rows, SCHEMA).sort_by(ORDER)
+    everything = history(table, learn_vocabulary([table]), "UTC")
+    found = score._stages(np.array([0, 3]), everything).to_pylist()
+    assert found == (["browsing", "leaving"] if told else [None, None])

@@ -41,6 +41,11 @@ LEAST_LIMIT = 10
 """Rows of a day that may always be set aside: a share of few rows says little."""
 
 
+def most_set_aside(settings: Settings, rows: int) -> float:
+    """Return how many rows of a day may be set aside before it is refused."""
+    return max(LEAST_LIMIT, settings.quarantine_share * rows)
+
+
 class Counts(NamedTuple):
     """What became of the rows of a day, and the digest of the snapshot."""
 
@@ -93,9 +98,9 @@ class Intake:
         self._numbers = {day: number for number, day in enumerate(counted)}
         with postgres.reading(settings.pipeline_url) as connection:
             released = quarantine.released(connection, counted)
-        share, folder = settings.quarantine_share, settings.home / "snapshots"
+        folder = settings.home / "snapshots"
         self._days = {
-            day: _Day(rows, max(LEAST_LIMIT, share * rows), released[day], Repeats(folder))
+            day: _Day(rows, most_set_aside(settings, rows), released[day], Repeats(folder))
             for day, rows in counted.items()
         }
         starts = [settings.definition.day_start(day).timestamp() for day in counted]

@@ -1,16 +1,21 @@
 """What schema `shop` holds, told by Postgres itself: tables, columns, rights, days and buyers."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
+import numpy as np
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.core.rules import REQUIRED
+from intent_tasks.core.rules import AGAIN, MOST_EARLY_SECONDS, OK, REQUIRED, broken_rules
 from intent_tasks.definition import EVENT_TYPES, HORIZONS_DAYS
 from intent_tasks.settings import Settings
 from intent_tasks.stores.extracting import source
+from intent_tasks.stores.extracting.intake import most_set_aside
+from intent_tasks.stores.extracting.repeats import hashes
 from intent_tasks.tables import events
 
 
@@ -61,8 +66,10 @@ class Events:
     """The events of a shop in numbers.
 
     Args:
-        rows: of all time.
+        rows: of all time, but for those of the future.
         customers: different ones.
+        future_rows: events of more than a day after now.
+        newest_future_at: when the last of them happens.
         first_day: first shop day on which an event arrived.
         last_day: last one.
         newest_at: when the newest event arrived.
@@ -74,6 +81,8 @@ class Events:
 
     rows: int
     customers: int
+    future_rows: int
+    newest_future_at: datetime | None
     first_day: date | None
     last_day: date | None
     newest_at: datetime | None
@@ -83,9 +92,13 @@ class Events:
     empty: Mapping[str, float]
 
 
-def events_of(connection: sa.Connection, settings: Settings, available: Sequence[str]) -> Events:
+def events_of(
+    connection: sa.Connection, settings: Settings, available: Sequence[str], now: datetime
+) -> Events:
     """Count the events, in one pass and one more for their types."""
     arrived = source.arrived_at(available)
+    future = _future(available, now)
+    past = sa.not_(sa.func.coalesce(future, sa.false()))
     late = _day(settings, arrived) > _day(settings, events.c.occurred_at)
     lacks = sa.or_(*(events.c[name].is_(None) for name in REQUIRED))
     optional = [c for c in events.columns if c.name in available and c.name not in REQUIRED]
@@ -99,14 +112,20 @@ def events_of(connection: sa.Connection, settings: Settings, available: Sequence
             sa.func.count().filter(late),
             sa.func.count().filter(lacks),
             *(sa.func.count(c) for c in optional),
-        ).select_from(events)
+        )
+        .select_from(events)
+        .where(past)
     ).one()
+    later = sa.select(sa.func.count(), sa.func.max(sa.func.greatest(events.c.occurred_at, arrived)))
+    future_rows, newest_future_at = connection.execute(later.where(future)).one()
     kinds = sa.select(events.c.event_type, sa.func.count()).group_by(events.c.event_type)
     types: dict[str, int] = dict(connection.execute(kinds).all())
     rows = row[0]
     return Events(
         rows=rows,
         customers=row[1],
+        future_rows=future_rows,
+        newest_future_at=newest_future_at,
         first_day=row[2],
         last_day=row[3],
         newest_at=row[4],
@@ -115,6 +134,108 @@ def events_of(connection: sa.Connection, settings: Settings, available: Sequence
         unknown_types={str(name): n for name, n in types.items() if name not in EVENT_TYPES},
         empty={c.name: 1 - n / rows for c, n in zip(optional, row[7:], strict=True) if rows},
     )
+
+
+def _future(available: Sequence[str], now: datetime) -> sa.ColumnElement[bool]:
+    """Tell which events happen or arrive more than a day after now."""
+    until = now + timedelta(seconds=MOST_EARLY_SECONDS)
+    times = [events.c[name] for name in ("occurred_at", "ingested_at") if name in available]
+    return sa.or_(*(at > until for at in times))
+
+
+@dataclass(frozen=True)
+class Customers:
+    """How the events are spread over customers.
+
+    Args:
+        count: different ones.
+        busiest: customer_id with the most events; None: no event has one.
+        busiest_rows: events of that one.
+        returning: customers with events on several shop days.
+    """
+
+    count: int
+    busiest: str | None
+    busiest_rows: int
+    returning: int
+
+
+def customers_of(connection: sa.Connection, settings: Settings) -> Customers:
+    """Count the events of each customer, in two passes."""
+    day = _day(settings, events.c.occurred_at)
+    each = (
+        sa.select(
+            sa.cast(events.c.customer_id, sa.Text).label("name"),
+            sa.func.count().label("rows"),
+            (sa.func.min(day) < sa.func.max(day)).label("returned"),
+        )
+        .where(events.c.customer_id.is_not(None))
+        .group_by(events.c.customer_id)
+        .cte("each")
+    )
+    most_first = sa.select(each.c.name, each.c.rows).order_by(each.c.rows.desc(), each.c.name)
+    busiest, rows = connection.execute(most_first.limit(1)).one_or_none() or (None, 0)
+    counted = sa.select(sa.func.count(), sa.func.count().filter(each.c.returned)).select_from(each)
+    count, returning = connection.execute(counted).one()
+    return Customers(count, busiest, rows, returning)
+
+
+@dataclass(frozen=True)
+class Refusable:
+    """The rows of a day that an extract would set aside.
+
+    Args:
+        day: on which they arrived.
+        rows: all of that day.
+        by_rule: rule → rows that break it, the most first.
+        most: rows that may be set aside.
+    """
+
+    day: date
+    rows: int
+    by_rule: Mapping[str, int]
+    most: float
+
+    @property
+    def broken(self) -> int:
+        """How many they are."""
+        return sum(self.by_rule.values())
+
+    @property
+    def share(self) -> float:
+        """Share of the day's rows."""
+        return self.broken / self.rows
+
+
+def refusable(settings: Settings, days: Iterable[date], most_rows: int) -> list[Refusable]:
+    """Judge the rows that arrived on some days as an extract does; days without rows are left out.
+
+    Args:
+        settings: of this installation.
+        days: in the order in which they are looked at.
+        most_rows: after so many rows no other day is begun.
+    """
+    found: list[Refusable] = []
+    with source.warehouse(settings) as warehouse:
+        for day in days:
+            if sum(each.rows for each in found) >= most_rows:
+                break
+            found += _judged(settings, warehouse, day)
+    return found
+
+
+def _judged(settings: Settings, warehouse: source.Warehouse, day: date) -> list[Refusable]:
+    rows, by_rule, ids = 0, Counter[str](), [np.zeros(0, np.int64)]
+    for block in warehouse.stream([day]):
+        rules = broken_rules(block, repeats=False)
+        usable = pc.equal(rules, OK)
+        by_rule.update(rules.filter(pc.invert(usable)).to_pylist())
+        ids.append(hashes(block["event_id"].filter(usable)))
+        rows += block.num_rows
+    together = np.concatenate(ids)
+    by_rule[AGAIN] += len(together) - len(np.unique(together))
+    told = {rule: count for rule, count in by_rule.most_common() if count}
+    return [Refusable(day, rows, told, most_set_aside(settings, rows))] if rows else []
 
 
 def _day(settings: Settings, at: sa.ColumnElement[Any]) -> sa.ColumnElement[date]:
