@@ -16,7 +16,7 @@ PART_BYTES = 2 << 20
 """Arrow reads delimited text up to 32 parts ahead: so they are smaller than blocks."""
 
 BLOCK_ROWS = 131_072
-"""Parquet is read in blocks of at most so many rows."""
+"""Parquet is read in blocks of at most so many rows, lists in parts of about so many elements."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,16 @@ class Rows:
 
     def after(self, last: int) -> "Rows":
         """Return the rows whose number is greater."""
-        later = pc.greater(self.numbers, last)
         bad = [row for row in self.bad if row.number > last]
-        table, numbers = self.table.filter(later), self.numbers.filter(later)
+        return self._where(pc.greater(self.numbers, last), bad)
+
+    def until(self, last: int) -> "Rows":
+        """Return the rows whose number is not greater."""
+        bad = [row for row in self.bad if row.number <= last]
+        return self._where(pc.less_equal(self.numbers, last), bad)
+
+    def _where(self, wanted: pa.Array, bad: list[BadRow]) -> "Rows":
+        table, numbers = self.table.filter(wanted), self.numbers.filter(wanted)
         return replace(self, table=table, numbers=numbers, bad=bad)
 
     def whole(self, numbers: Sequence[int]) -> list[dict[str, Any]]:

@@ -1,16 +1,17 @@
 """Turn rows of a source into events: columns filled, rows that cannot be used told apart."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from intent_tasks.core.rules import OK, BadRow, broken_rules
-from intent_tasks.formats import values
+from intent_tasks.formats import blocks, values
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.mapping import POSITION, Shape
 
@@ -105,6 +106,34 @@ AGAIN = "event_id comes twice"
 """The rule of `core.rules` that does not make a row bad here: logs are delivered at least once."""
 
 
+def in_parts(rows: Rows, each: str | None) -> Iterator[Rows]:
+    """Yield the rows in parts of about as many events as a block may have rows."""
+    if (lists := _lists(rows.table, each)) is None:
+        yield rows
+        return
+    ends = (np.cumsum(_counts(lists)) - 1) // blocks.BLOCK_ROWS
+    last = 0
+    for place in np.flatnonzero(np.diff(ends)).tolist():
+        until = rows.numbers[place].as_py()
+        yield rows.after(last).until(until)
+        last = until
+    yield rows.after(last) if last else rows
+
+
+def _lists(table: pa.Table, each: str | None) -> pa.Array | None:
+    lists = values.field(table, each) if each else None
+    if lists is None or not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
+        return None
+    return lists
+
+
+def _counts(lists: pa.Array) -> npt.NDArray[np.int64]:
+    """Return how many events each list makes, shape (n,): one a list that is empty."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    counts: npt.NDArray[np.int64] = np.maximum(lengths, 1).astype(np.int64)
+    return counts
+
+
 def _spread(
     table: pa.Table, numbers: pa.Array, each: str | None
 ) -> tuple[pa.Table, pa.Array, pa.Array | None]:
@@ -112,22 +141,23 @@ def _spread(
 
     The list is replaced by its element; a row whose list is empty stays as it is.
     """
-    lists = values.field(table, each) if each else None
-    if lists is None or not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
+    if (lists := _lists(table, each)) is None:
         return table, numbers, None
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-    parents = np.repeat(np.arange(len(lengths)), np.maximum(lengths, 1))
-    starts = np.concatenate([[0], np.cumsum(np.maximum(lengths, 1))[:-1]])
-    places = np.arange(len(parents)) - np.repeat(starts, np.maximum(lengths, 1))
-    flat = np.full(len(parents), -1)
-    flat[lengths[parents] > 0] = np.arange(int(lengths.sum()))
-    indices = pa.array(flat, pa.int64(), mask=flat < 0)
-    elements = pc.take(pc.list_flatten(lists), indices)
-    spread = table.take(pa.array(parents))
-    name = str(each)
-    if name in spread.column_names:
-        spread = spread.drop_columns([name])
-    return spread.append_column(name, elements), numbers.take(pa.array(parents)), pa.array(places)
+    counts = _counts(lists)
+    parents = np.repeat(np.arange(len(counts)), counts)
+    places = np.arange(len(parents)) - np.repeat(np.cumsum(counts) - counts, counts)
+    empty = pc.fill_null(pc.equal(pc.list_value_length(lists), 0), True)
+    none = empty.to_numpy(zero_copy_only=False)[parents]
+    flat = np.cumsum(~none) - 1
+    elements = pc.take(pc.list_flatten(lists), pa.array(flat, pa.int64(), mask=none))
+    # Without the list itself: its copies, one for each of its elements, would grow as a square.
+    rest = values.without(table, str(each)).append_column(_NUMBER, numbers).take(pa.array(parents))
+    spread = rest.drop_columns([_NUMBER]).append_column(str(each), elements)
+    return spread, rest[_NUMBER].combine_chunks(), pa.array(places)
+
+
+_NUMBER = ""
+"""A column that no source has."""
 
 
 def _events(

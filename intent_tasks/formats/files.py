@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from intent_tasks.core.rules import BadRow
 from intent_tasks.errors import BadInput
 from intent_tasks.formats import mapping, readers
-from intent_tasks.formats.convert import SCHEMA, Batch, convert
+from intent_tasks.formats.convert import SCHEMA, Batch, convert, in_parts
 
 __all__ = ["SCHEMA", "Batch", "batches", "days", "no_usable_line", "read"]
 
@@ -36,7 +36,7 @@ def batches(
     for shape, rows in readers.read(file, path, layout):
         rest = rows.after(after) if after else rows
         if rest.table.num_rows or rest.bad:
-            yield convert(rest, shape, file_id)
+            yield from (convert(part, shape, file_id) for part in in_parts(rest, shape.each))
 
 
 def read(path: Path, format_name: str) -> Iterator[Batch]:

@@ -62,11 +62,17 @@ def _arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
 
 def field(rows: pa.Table, name: str) -> pa.Array | None:
     """Return a field, also one inside others (`user.id`); None: there is no such field."""
+    outer, path = _place(rows, name)
+    return _inside(_whole(rows[outer]), path) if outer in rows.column_names else None
+
+
+def _place(rows: pa.Table, name: str) -> tuple[str, list[str]]:
+    """Return the column that a field is in, and its path there."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         if (outer := ".".join(parts[:end])) in rows.column_names:
-            return _inside(_whole(rows[outer]), parts[end:])
-    return None
+            break
+    return outer, parts[end:]
 
 
 def _inside(array: pa.Array, path: list[str]) -> pa.Array | None:
@@ -75,6 +81,23 @@ def _inside(array: pa.Array, path: list[str]) -> pa.Array | None:
             return None
         array = pc.struct_field(array, part)
     return array
+
+
+def without(rows: pa.Table, name: str) -> pa.Table:
+    """Return the rows without a field that they have, also one inside others."""
+    outer, path = _place(rows, name)
+    place, rest = rows.column_names.index(outer), _stripped(_whole(rows[outer]), path)
+    return rows.remove_column(place) if rest is None else rows.set_column(place, outer, rest)
+
+
+def _stripped(array: pa.Array, path: list[str]) -> pa.Array | None:
+    """Return a struct without the field at a path; None: nothing is left."""
+    if not path:
+        return None
+    inner = {field.name: pc.struct_field(array, field.name) for field in array.type}
+    inner[path[0]] = _stripped(inner[path[0]], path[1:])
+    kept = {name: part for name, part in inner.items() if part is not None}
+    return pa.StructArray.from_arrays(list(kept.values()), names=list(kept)) if kept else None
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
