@@ -1,5 +1,7 @@
 """Rows as they are found in a file, and how much of a file is read at once."""
 
+import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -61,3 +63,21 @@ class Rows:
         wanted = pc.is_in(self.numbers, value_set=pa.array(numbers, pa.int64()))
         found: list[dict[str, Any]] = self.table.filter(wanted).to_pylist()
         return found
+
+
+def payload(row: Any) -> str:  # noqa: ANN401 - any row of any source
+    """Return a row that is set aside as JSON."""
+    return json.dumps(_plain(row))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any field of any source
+    """Return a field as JSON can hold it, and as it is read again."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value) if value.is_integer() else value
+    return value if isinstance(value, str | int | bool | None) else str(value)

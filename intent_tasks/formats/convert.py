@@ -1,6 +1,5 @@
 """Turn rows of a source into events: columns filled, rows that cannot be used told apart."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -255,17 +254,6 @@ def _bad(
     for number, rule, key in zip(*(c.filter(wanted).to_pylist() for c in columns), strict=True):
         found.setdefault(number, (rule, key))
     return [
-        BadRow(number, rule, json.dumps(_plain(row), default=str), key)
+        BadRow(number, rule, blocks.payload(row), key)
         for (number, (rule, key)), row in zip(found.items(), rows.whole(list(found)), strict=True)
     ]
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any field of any source
-    """Return a field as JSON can hold it."""
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, bytes):
-        return value.decode(errors="backslashreplace")
-    return value if isinstance(value, str | int | bool | None) else str(value)

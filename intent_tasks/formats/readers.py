@@ -95,13 +95,18 @@ def _text(
 
 
 def _json(
-    file: BinaryIO, compression: str | None, _path: str, layout: Format
+    file: BinaryIO, compression: str | None, path: str, layout: Format
 ) -> Iterator[tuple[Shape, Rows]]:
     stream = unpacked(file, compression)
     shape = layout.shapes[0]
     number, rest = 1, b""
     while True:
         data = stream.read(blocks.BLOCK_BYTES)
+        if number == 1 and data.lstrip().startswith(b"["):
+            raise BadInput(
+                f"{path} is a JSON array; one object a line is needed. Write it so, as with "
+                "jq -c '.[]', to a file whose name ends in .jsonl."
+            )
         block, rest = _whole_lines(rest + data, last=not data)
         if block:
             rows = jsonlines.parse(block, shape, number)

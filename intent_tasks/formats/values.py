@@ -152,11 +152,23 @@ def _utf8(text: bytes | None) -> str | None:
 
 
 def _text_of_numbers(array: pa.Array) -> pa.Array:
-    """Return ids that a frame with gaps had turned into 17850.0 as 17850."""
-    try:
-        return array.cast(pa.int64()).cast(pa.string())
-    except pa.ArrowInvalid:
-        return array.cast(pa.string())
+    """Return 17850.0 as 17850, whatever the others are: an id is written in one way."""
+    whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), _LARGEST_WHOLE))
+    ids = pc.if_else(whole, array, None).cast(pa.int64(), safe=False).cast(pa.string())
+    return pc.coalesce(ids, array.cast(pa.string())) if ids.null_count else ids
+
+
+def text_of_number(number: float) -> str:
+    """Return a number as `as_text` returns it, faster than by an array of one."""
+    if _SMALLEST_PLAIN <= abs(number) < _LARGEST_PLAIN:
+        return str(int(number)) if number.is_integer() else repr(number)
+    text: str = _text_of_numbers(pa.array([number]))[0].as_py()
+    return text
+
+
+_LARGEST_WHOLE = 2.0**63
+_SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-4, 1e10
+"""Between these Arrow writes numbers as Python does."""
 
 
 def _not_empty(text: pa.Array) -> pa.Array:

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from intent_tasks.errors import BadInput
 from intent_tasks.formats import blocks, files
 
 CLICKS = {
@@ -91,3 +92,81 @@ def test_rows_with_long_lists_are_taken_in_parts(tmp_path, monkeypatch):
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "clicks.parquet")
     same = list(files.read(tmp_path / "clicks.parquet", own))
     assert [part.last for part in same] == [2, 5, 6, 7]
+
+
+PLAIN = {
+    "customer_id": "user.id",
+    "event_type": {"constant": "view"},
+    "product_id": "item",
+    "price": "price",
+    "occurred_at": {"field": "at", "time": "iso"},
+}
+
+
+def view(**changes):
+    """Return a row of `PLAIN`."""
+    return {"user": {"id": "u1"}, "item": 10.0, "price": 2.5, "at": "2026-06-30"} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"user": [{"id": "u1"}]}, "the field user is a list: name it as `each`, or join it"),
+        ({"user": "u1"}, "the field user is no object"),
+        ({"user": {"id": {"is": "u1"}}}, "the field user.id is an object: name a field inside it"),
+        ({"item": [1, 2]}, "the field item is a list: name it as `each`, or join it"),
+        ({"user": []}, "customer_id is missing"),
+    ],
+)
+@pytest.mark.parametrize("before", [0, 60], ids=["first", "after a sample"])
+def test_json_of_another_kind_than_the_format_says_is_set_aside(tmp_path, changes, rule, before):
+    own = layout(tmp_path, PLAIN)
+    rows = [view()] * before + [view(**changes), view()]
+    [batch] = files.read(lines(tmp_path / "log.json", rows), own)
+    assert [(row.number, row.rule) for row in batch.bad] == [(before + 1, rule)]
+    assert batch.events.num_rows == before + 1
+    assert json.loads(batch.bad[0].payload) == view(**changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('"x"\n', r"the line is no JSON object, as in line 1"),
+        ("7\n", r"the line is no JSON object, as in line 1"),
+        (json.dumps([view(), view()]), r"is a JSON array; one object a line is needed.*jq -c"),
+        (json.dumps([view()], indent=1), r"is a JSON array; one object a line is needed.*jq -c"),
+        (json.dumps(view(user=[{}])), r"the field user is a list: name it as `each`"),
+    ],
+)
+def test_json_that_is_not_one_object_a_line_is_refused_with_what_to_do(tmp_path, text, message):
+    path = tmp_path / "log.json"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=message):
+        list(files.read(path, layout(tmp_path, PLAIN)))
+
+
+def test_the_elements_of_a_list_may_be_what_an_event_is_about(tmp_path):
+    own = layout(tmp_path, PLAIN, each="item")
+    [batch] = files.read(lines(tmp_path / "log.jsonl", [view(item=["a", "b"]), view(item=7)]), own)
+    assert batch.events["product_id"].to_pylist() == ["a", "b", "7"]
+
+
+NUMBERS = [10.0, 10.5, 7, 1e15, 1e20, 12345678901.5, 0.00001, -3.0, 2.0**53]
+NAMES = ["10", "10.5", "7", "1000000000000000", "1e+20", "1.23456789015e+10", "0.00001", "-3",
+         "9007199254740992"]  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [[], ["A7"], [True]], ids=["numbers", "a text", "a truth"])
+def test_a_number_is_the_same_id_whatever_else_its_block_holds(tmp_path, more):
+    rows = [view(item=item) for item in [*NUMBERS, *more]]
+    for some in (rows, [view(item=1.5)] * 60 + rows):
+        [batch] = files.read(lines(tmp_path / "log.jsonl", some), layout(tmp_path, PLAIN))
+        assert batch.events["product_id"].to_pylist()[-len(rows) :][: len(NAMES)] == NAMES
+    pq.write_table(pa.Table.from_pylist(rows[: len(NUMBERS)]), tmp_path / "log.parquet")
+    [batch] = files.read(tmp_path / "log.parquet", layout(tmp_path, PLAIN))
+    assert batch.events["product_id"].to_pylist() == NAMES
+    for item, name in zip(NUMBERS, NAMES, strict=True):
+        [batch] = files.read(
+            lines(tmp_path / "one.jsonl", [view(item=item)]), layout(tmp_path, PLAIN)
+        )
+        assert batch.events["product_id"].to_pylist() == [name]
