@@ -58,6 +58,9 @@ class Batch:
         bad: the rows that cannot be used, in their order.
         repeated: how many usable events had the id of an earlier one of the batch: left out.
         ignored: how many rows are, as the format says, no events of a customer.
+        judged: how many rows of the file are not ignored; of them are the bad ones.
+        exchanged: a pattern in which all times can be read that the format's cannot read, and all
+            that it can: day and month are exchanged.
         last: number of the last row.
     """
 
@@ -66,6 +69,8 @@ class Batch:
     bad: list[BadRow]
     repeated: int
     ignored: int
+    judged: int
+    exchanged: str | None
     last: int
 
 
@@ -97,6 +102,8 @@ def convert(
         sorted([*rows.bad, *bad], key=lambda row: row.number),
         int(pc.sum(pc.and_(again, pc.invert(ignored))).as_py() or 0),
         int(pc.sum(ignored).as_py() or 0),
+        len(rows.bad) + pc.count_distinct(numbers.filter(pc.invert(ignored))).as_py(),
+        _exchanged(table, shape, rules),
         rows.last,
     )
 
@@ -182,6 +189,12 @@ def _events(
         if undecodable := _undecodable(table, value.fields):
             rules = _first_rule(rules, pc.if_else(undecodable[0], f"{field.name} is no UTF-8", OK))
     return pa.table(columns, schema=SCHEMA), rules
+
+
+def _exchanged(table: pa.Table, shape: Shape, rules: pa.Array) -> str | None:
+    if not pc.any(pc.equal(rules, "occurred_at cannot be read")).as_py():
+        return None
+    return values.exchanged(table, shape.events["occurred_at"])
 
 
 def _undecodable(table: pa.Table, names: tuple[str, ...]) -> list[pa.Array]:

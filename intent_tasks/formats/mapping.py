@@ -72,7 +72,18 @@ class Value(_Part):
     def _says_something(self) -> "Value":
         if bool(self.fields) == (self.constant is not None):
             raise ValueError("give either field, fields or constant")
+        if both := [way for way in self.time if with_exchanged_day(way) in self.time]:
+            raise ValueError(
+                f"of {' and '.join(both)} a row does not say which one is right; make two formats"
+            )
         return self
+
+
+def with_exchanged_day(way: str) -> str | None:
+    """Return the pattern with day and month exchanged; None: it does not name both as numbers."""
+    if "%d" not in way or "%m" not in way:
+        return None
+    return way.replace("%d", "%\0").replace("%m", "%d").replace("%\0", "%m")
 
 
 def _known(names: set[str]) -> BeforeValidator:

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.formats.mapping import Value
+from intent_tasks.formats.mapping import Value, with_exchanged_day
 
 INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -228,6 +228,25 @@ def _time(array: pa.Array, value: Value) -> Column:
         return Column(_instants(array, value.zone), array.cast(pa.string()))
     text = as_text(array)
     return Column(_first(lambda way: _read_time(text, way, value.zone), value.time), text)
+
+
+def exchanged(rows: pa.Table, value: Value) -> str | None:
+    """Return a pattern of times with day and month exchanged, if it surely is the right one.
+
+    It reads all times that the pattern reads, and some that no pattern reads.
+    """
+    column = _times(rows, value)
+    lost = pc.is_null(column.values)
+    for way in value.time:
+        if (other := with_exchanged_day(way)) is None:
+            continue
+        by_way, by_other = (
+            _read_time(column.given, w, value.zone).is_valid() for w in (way, other)
+        )
+        more = pc.any(pc.and_(lost, by_other)).as_py()
+        if more and not pc.any(pc.and_not(by_way, by_other)).as_py():
+            return other
+    return None
 
 
 def _first(read: Callable[[str], pa.Array], ways: Iterable[str]) -> pa.Array:

@@ -24,6 +24,7 @@ from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, shop
 from intent_tasks.stores.collecting import collected, folders, landing
 from intent_tasks.stores.extracting import quarantine
+from intent_tasks.stores.extracting.intake import LEAST_LIMIT
 from intent_tasks.stores.privacy import erased_rows, identity
 from intent_tasks.stores.read_ahead import read_ahead
 
@@ -243,10 +244,14 @@ class _Work:
         return after
 
     def _require_usable(self, progress: collected.Progress, batch: files.Batch) -> None:
-        """Refuse a file of whose first block nothing can be used: it is in another format."""
-        used = batch.events.num_rows + batch.repeated + batch.ignored
-        if progress.blocks_done == 0 and used == 0:
+        """Refuse a file of whose first block too little can be used: it is in another format."""
+        if progress.blocks_done:
+            return
+        if batch.events.num_rows + batch.repeated + batch.ignored == 0:
             raise files.no_usable_line(self.file.url, self.format_name, batch.bad)
+        most = max(LEAST_LIMIT, self.settings.collect_quarantine_share * batch.judged)
+        if len(batch.bad) > most:
+            raise files.too_many_bad(self.file.url, batch)
 
 
 def _without_erased(settings: Settings, batch: files.Batch) -> files.Batch:

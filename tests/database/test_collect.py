@@ -85,6 +85,38 @@ def test_lines_that_cannot_be_used_are_set_aside(settings, tmp_path):
     assert events(settings) == ["e0"]
 
 
+def test_a_file_that_is_mostly_not_in_its_format_is_refused_before_anything_is_loaded(
+    settings, tmp_path
+):
+    path = tmp_path / "events.csv"
+    bad = [line(n, type="fly") for n in range(20)] + [line(n, at="never") for n in range(2)]
+    path.write_text(HEADER + "".join(bad) + lines(30, 50))
+    with pytest.raises(
+        BadInput,
+        match=r"22 of its first 42 rows cannot be used, first that in line 2\. .*"
+        r"event_type is unknown: 20, occurred_at cannot be read: 2\. .*_COLLECT_QUARANTINE_SHARE",
+    ):
+        collected(settings, path)
+    assert (events(settings), quarantined(settings)) == ([], [])
+    lenient = settings.model_copy(update={"collect_quarantine_share": 0.6})
+    found = collected(lenient, path)
+    assert (found["loaded"], found["quarantined"]) == (20, 22)
+
+
+def test_rows_that_are_no_events_do_not_make_a_file_usable(settings, tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'about = "Ours."\n[[shapes]]\n[shapes.events]\nevent_id = "event_id"\n'
+        'customer_id = "customer_id"\noccurred_at = { field = "occurred_at", time = "iso" }\n'
+        'event_type = { field = "event_type", map = { view = "view" }, others = "ignore" }\n'
+    )
+    path = tmp_path / "events.csv"
+    ignored = "".join(line(n, type="fly") for n in range(100))
+    path.write_text(HEADER + ignored + "".join(line(n, at="never") for n in range(11)) + line(200))
+    with pytest.raises(BadInput, match="11 of its first 12 rows"):
+        collected(settings, path, str(own))
+
+
 def test_a_number_that_no_column_can_hold_is_set_aside(settings, tmp_path):
     path = tmp_path / "events.csv"
     path.write_text(

@@ -170,3 +170,40 @@ def test_a_number_is_the_same_id_whatever_else_its_block_holds(tmp_path, more):
             lines(tmp_path / "one.jsonl", [view(item=item)]), layout(tmp_path, PLAIN)
         )
         assert batch.events["product_id"].to_pylist() == [name]
+
+
+SOLD = {
+    "customer_id": "who",
+    "event_type": {"constant": "purchase"},
+    "occurred_at": {"field": "at", "time": ["iso", "%m/%d/%Y %H:%M"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("times", "right"),
+    [
+        (["03/04/2026 10:00", "13/04/2026 10:00"], False),
+        (["03/04/2026 10:00", "12/04/2026 10:00"], True),
+        (["03/04/2026 10:00", "13/04/2026 10:00", "04/13/2026 10:00"], True),
+        (["03/04/2026 10:00", "never"], True),
+    ],
+)
+def test_a_file_with_day_and_month_exchanged_is_refused_where_that_is_sure(tmp_path, times, right):
+    path = tmp_path / "log.csv"
+    path.write_text("who,at\n" + "".join(f"a,{time}\n" for time in times))
+    own = layout(tmp_path, SOLD)
+    if right:
+        [batch] = files.read(path, own)
+        assert batch.events["occurred_at"][0].as_py().month == 3
+        return
+    with pytest.raises(BadInput, match=r"times as %d/%m/%Y %H:%M, .*copy one and change it"):
+        list(files.read(path, own))
+    other = json.loads(json.dumps(SOLD).replace("%m/%d", "%d/%m"))
+    [batch] = files.read(path, layout(tmp_path, other))
+    assert [at.month for at in batch.events["occurred_at"].to_pylist()] == [4, 4]
+
+
+def test_a_format_cannot_ask_for_both_orders_of_day_and_month(tmp_path):
+    both = SOLD | {"occurred_at": {"field": "at", "time": ["%d.%m.%Y", "%m.%d.%Y"]}}
+    with pytest.raises(BadInput, match=r"does not say which one is right; make two formats"):
+        list(files.read(tmp_path / "log.csv", layout(tmp_path, both)))
