@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.core.rules import OK, BadRow, broken_rules
+from intent_tasks.core.rules import OK, REQUIRED, BadRow, broken_rules
 from intent_tasks.formats import blocks, values
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.mapping import POSITION, Shape
@@ -181,7 +181,8 @@ def _events(
         if value is None:
             columns[field.name] = pa.nulls(table.num_rows, field.type)
             continue
-        column = values.fill(table, value, field.type)
+        # Of half of what is joined to an id, other events would have the same.
+        column = values.fill(table, value, field.type, complete=field.name in REQUIRED)
         columns[field.name] = column.values
         if value.others == "keep":
             lost = pc.and_(pc.is_null(column.values), pc.is_valid(column.given))

@@ -125,9 +125,10 @@ class Shape(_Part):
 
     @cached_property
     def required(self) -> tuple[tuple[str, ...], ...]:
-        """Fields of which a file must have one each."""
+        """Fields of which a file must have one each; of what is joined, all."""
         values = (self.events[name] for name in REQUIRED if name in self.events)
-        return tuple(value.fields for value in values if value.fields)
+        one_each = (((f,) for f in v.fields) if v.join is not None else (v.fields,) for v in values)
+        return tuple(fields for some in one_each for fields in some if fields)
 
     @cached_property
     def values(self) -> tuple[Value, ...]:

@@ -33,22 +33,31 @@ class Column(NamedTuple):
     given: pa.Array
 
 
-def fill(rows: pa.Table, value: Value, kind: pa.DataType) -> Column:
-    """Return a column of that type (text, number or instant), as a format says."""
+def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = False) -> Column:
+    """Return a column of that type, as a format says.
+
+    Args:
+        rows: of a source.
+        value: how the column is filled.
+        kind: text, number or instant.
+        complete: fields that are joined make nothing where one of them is missing.
+    """
     if value.constant is not None:
         values = pa.array([value.constant] * rows.num_rows, pa.string()).cast(kind)
         return Column(values, values.cast(pa.string()))
     if value.time:
         return _times(rows, value)
-    text = _text_of(rows, value)
+    text = _text_of(rows, value, complete)
     if pa.types.is_string(kind):
         return Column(_translated(text, value), text)
     return Column(_numbers(text, value, kind), text)
 
 
-def _text_of(rows: pa.Table, value: Value) -> pa.Array:
+def _text_of(rows: pa.Table, value: Value, complete: bool) -> pa.Array:
     texts = [as_text(array, value) for array in _arrays(rows, value)]
     if value.join is not None and len(texts) > 1:
+        if complete:
+            return pc.binary_join_element_wise(*texts, value.join)
         # Arrow loses a row in which all texts are null; the empty text in front keeps it.
         joined = pc.binary_join_element_wise("", *texts, value.join, null_handling="skip")
         return _not_empty(pc.utf8_slice_codeunits(joined, len(value.join)))

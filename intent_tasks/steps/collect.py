@@ -120,6 +120,8 @@ def collect(
     if totals.rows["loaded"]:
         with postgres.changing(owner, "collect") as connection:
             landing.analyze(connection)
+    if totals.problems:
+        say(totals.said())
     _require_all(totals, len(found))
     return totals
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from intent_tasks.errors import BadInput, NothingToDo, Refused
-from intent_tasks.steps import extract, run_step
+from intent_tasks.steps import collect, extract, run_step
 from intent_tasks.stores import postgres, shop
 from tests.database.collecting import HEADER, ask, collected, events, line, lines, quarantined
 
@@ -101,6 +101,16 @@ def test_a_file_that_is_mostly_not_in_its_format_is_refused_before_anything_is_l
     lenient = settings.model_copy(update={"collect_quarantine_share": 0.6})
     found = collected(lenient, path)
     assert (found["loaded"], found["quarantined"]) == (20, 22)
+
+
+def test_what_became_of_the_other_files_is_said_before_what_is_refused(settings, tmp_path):
+    (tmp_path / "a.csv").write_text(HEADER + lines(0, 3) + line(4, type="fly"))
+    (tmp_path / "b.csv").write_text("a,b\n1,2\n")
+    said = []
+    with pytest.raises(BadInput, match=r"1 of 2 files cannot be used; .*b\.csv is not in this"):
+        collect.collect(settings, str(tmp_path), "native", said.append)
+    assert said[-1].startswith("1 files collected, 0 known before: 3 events loaded")
+    assert "1 set aside" in said[-1]
 
 
 def test_rows_that_are_no_events_do_not_make_a_file_usable(settings, tmp_path):

@@ -207,3 +207,20 @@ def test_a_format_cannot_ask_for_both_orders_of_day_and_month(tmp_path):
     both = SOLD | {"occurred_at": {"field": "at", "time": ["%d.%m.%Y", "%m.%d.%Y"]}}
     with pytest.raises(BadInput, match=r"does not say which one is right; make two formats"):
         list(files.read(tmp_path / "log.csv", layout(tmp_path, both)))
+
+
+def test_what_is_joined_must_be_there_whole_for_a_file_to_fit(tmp_path):
+    joined = SOLD | {"event_id": {"fields": ["order", "item"], "join": "-"}}
+    own = layout(tmp_path, joined)
+    path = tmp_path / "log.csv"
+    path.write_text("who,at,order\na,2026-06-30,1\n")
+    with pytest.raises(BadInput, match=r"it lacks item\. Its columns: who, at, order"):
+        list(files.read(path, own))
+    path.write_text("who,at,order,item\na,2026-06-30,1,2\na,2026-06-30,,2\n")
+    [batch] = files.read(path, own)
+    assert batch.events["event_id"].to_pylist() == ["1-2"]
+    assert [row.rule for row in batch.bad] == ["event_id is missing"]
+    first_of = layout(tmp_path, joined | {"event_id": {"fields": ["item", "order"]}})
+    path.write_text("who,at,order\na,2026-06-30,1\n")
+    [batch] = files.read(path, first_of)
+    assert batch.events["event_id"].to_pylist() == ["1"]
