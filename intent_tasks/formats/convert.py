@@ -247,8 +247,14 @@ def _products(table: pa.Table, shape: Shape, keep: pa.Array) -> pa.Table:
     told = pa.table(columns, schema=PRODUCTS).filter(
         pc.and_(keep, pc.is_valid(columns["product_id"]))
     )
-    facts = [(name, "last", _LAST) for name in PRODUCTS.names[1:]]
-    grouped = told.group_by("product_id", use_threads=False).aggregate(facts)
+    return last_told(told)
+
+
+def last_told(told: pa.Table) -> pa.Table:
+    """Return the last that was told of each product, columns of `PRODUCTS`; one row a product."""
+    grouped = told.group_by("product_id", use_threads=False).aggregate(
+        [(name, "last", _LAST) for name in PRODUCTS.names[1:]]
+    )
     return grouped.rename_columns(
         [name.removesuffix("_last") for name in grouped.column_names]
     ).select(PRODUCTS.names)
