@@ -61,6 +61,7 @@ class Batch:
         judged: how many rows of the file are not ignored; of them are the bad ones.
         exchanged: a pattern in which all times can be read that the format's cannot read, and all
             that it can: day and month are exchanged.
+        absent: columns that the format fills from fields, of which no row has one.
         last: number of the last row.
     """
 
@@ -71,6 +72,7 @@ class Batch:
     ignored: int
     judged: int
     exchanged: str | None
+    absent: list[str]
     last: int
 
 
@@ -104,6 +106,7 @@ def convert(
         int(pc.sum(ignored).as_py() or 0),
         len(rows.bad) + pc.count_distinct(numbers.filter(pc.invert(ignored))).as_py(),
         _exchanged(table, shape, rules),
+        _absent(table, shape),
         rows.last,
     )
 
@@ -196,6 +199,15 @@ def _exchanged(table: pa.Table, shape: Shape, rules: pa.Array) -> str | None:
     if not pc.any(pc.equal(rules, "occurred_at cannot be read")).as_py():
         return None
     return values.exchanged(table, shape.events["occurred_at"])
+
+
+def _absent(table: pa.Table, shape: Shape) -> list[str]:
+    columns = [*shape.events.items(), *((f"products.{n}", v) for n, v in shape.products.items())]
+    return [
+        f"{name} ({' or '.join(value.fields)})"
+        for name, value in columns
+        if table.num_rows and value.fields and not values.is_there(table, value)
+    ]
 
 
 def _undecodable(table: pa.Table, names: tuple[str, ...]) -> list[pa.Array]:

@@ -69,6 +69,12 @@ def _arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
     return [_of_key(a, value.key) if value.key else a for a in found if a is not None]
 
 
+def is_there(rows: pa.Table, value: Value) -> bool:
+    """Tell whether a row has one of the fields."""
+    arrays = (field(rows, name) for name in value.fields)
+    return any(array is not None and array.null_count < len(array) for array in arrays)
+
+
 def field(rows: pa.Table, name: str) -> pa.Array | None:
     """Return a field, also one inside others (`user.id`); None: there is no such field."""
     outer, path = _place(rows, name)

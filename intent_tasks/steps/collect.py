@@ -42,12 +42,15 @@ class Totals:
     files: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    absent: set[str] = field(default_factory=set)
 
     def said(self) -> str:
         """Return it as a sentence."""
-        rows = self.rows
+        rows, other = self.rows, self.files["in another format"]
+        in_other = f" ({other} in another format, and they stay as that read them)" if other else ""
         return (
-            f"{self.files['loaded']} files collected, {self.files['known']} known before: "
+            f"{self.files['loaded']} files collected, "
+            f"{self.files['known']} known before{in_other}: "
             f"{rows['loaded']:,} events loaded, {rows['repeated']:,} were there already, "
             f"{rows['ignored']:,} rows tell of no event, {rows['quarantined']:,} set aside in "
             "intent.quarantine."
@@ -113,7 +116,7 @@ def collect(
     for place, file in enumerate(found, 1):
         work = _Work(settings, file, url, layout, format_name, say, f"{place}/{len(found)}")
         try:
-            totals.files[work.load(totals.rows)] += 1
+            totals.files[work.load(totals)] += 1
         except Refused as error:
             say(f"{work.label} refused: {error}")
             totals.problems.append(str(error))
@@ -165,20 +168,25 @@ class _Work:
     def label(self) -> str:
         return f"[{self.place}] {self.file.url}:"
 
-    def load(self, rows: Counter[str]) -> str:
+    def load(self, totals: Totals) -> str:
         """Load what is not loaded yet, and return what became of the file."""
         with self._changing() as connection:
             known = collected.progress_of(connection, self.file.url)
         if known and known.state != collected.LOADING and known.is_of(self.file):
-            return "known"
+            return self._known(known, totals)
         digest = self.file.digest()
         progress = self._claim(digest)
         if progress is None:
-            return "known"
+            return self._known(known, totals)
         if progress.state == collected.COPY:
             return "copied"
-        self._load(progress, rows)
+        self._load(progress, totals)
         return "loaded"
+
+    def _known(self, known: collected.Progress | None, totals: Totals) -> str:
+        if known and known.format != self.format_name:
+            totals.files["in another format"] += 1
+        return "known"
 
     def _changing(self) -> AbstractContextManager[sa.Connection]:
         return postgres.changing(shop.owner_url(self.settings), "collect")
@@ -187,7 +195,8 @@ class _Work:
         """Write into the ledger that the file is being loaded; None: there is nothing to load."""
         with self._changing() as connection:
             known = collected.progress_of(connection, self.file.url)
-            if known and known.digest == digest:
+            begun = known and (known.state != collected.LOADING or known.blocks_done > 0)
+            if known and begun and known.digest == digest:
                 collected.touch(connection, self.file)
                 return known if known.state == collected.LOADING else None
             if known and known.state == collected.LOADED and known.rows_loaded:
@@ -202,7 +211,7 @@ class _Work:
                 connection, self.file, self.source, self.format_name, digest, state
             )
 
-    def _load(self, progress: collected.Progress, rows: Counter[str]) -> None:
+    def _load(self, progress: collected.Progress, totals: Totals) -> None:
         begun = said = time.monotonic()
         with self.file.opened() as opened:
             blocks = files.batches(
@@ -214,10 +223,11 @@ class _Work:
             )
             for batch in read_ahead(blocks):
                 self._require_usable(progress, batch)
+                self._say_absent(progress, batch, totals.absent)
                 before, progress = progress, self._load_block(progress, batch)
                 for name in ("loaded", "repeated", "ignored", "quarantined"):
                     field_name = f"rows_{name}"
-                    rows[name] += getattr(progress, field_name) - getattr(before, field_name)
+                    totals.rows[name] += getattr(progress, field_name) - getattr(before, field_name)
                 if time.monotonic() - said > SAY_EVERY_SECONDS:
                     said = time.monotonic()
                     self.say(f"{self.label} {progress.last_row:,} rows")
@@ -244,6 +254,12 @@ class _Work:
             )
             collected.advance(connection, self.file.url, before, after)
         return after
+
+    def _say_absent(self, progress: collected.Progress, batch: files.Batch, said: set[str]) -> None:
+        """Name the columns that stay empty, each once: a field may be called otherwise."""
+        if progress.blocks_done == 0 and (new := [n for n in batch.absent if n not in said]):
+            said.update(new)
+            self.say(f"{self.label} no row of its first block has {', '.join(new)}: left empty.")
 
     def _require_usable(self, progress: collected.Progress, batch: files.Batch) -> None:
         """Refuse a file of whose first block too little can be used: it is in another format."""

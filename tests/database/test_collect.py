@@ -113,6 +113,38 @@ def test_what_became_of_the_other_files_is_said_before_what_is_refused(settings,
     assert "1 set aside" in said[-1]
 
 
+def test_a_field_that_no_row_has_is_named_once(settings, tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'about = "Ours."\n[[shapes]]\n[shapes.events]\ncustomer_id = "user"\n'
+        'occurred_at = { field = "at", time = "iso" }\nevent_type = { constant = "view" }\n'
+        'product_id = "itm"\nprice = { fields = ["paid", "cost"] }\n'
+        '[shapes.products]\nproduct_id = "item"\ntitle = "name"\n'
+    )
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.csv").write_text("user,at,item,cost\na,2026-06-30,p,1\n")
+    (folder / "b.jsonl").write_text('{"user": "b", "at": "2026-06-30", "item": "p", "cost": null}')
+    said = collected(settings, folder, str(own))["said"]
+    assert [text.split(" no row ")[1] for text in said if " no row " in text] == [
+        "of its first block has product_id (itm), products.title (name): left empty.",
+        "of its first block has price (paid or cost): left empty.",
+    ]
+
+
+def test_a_known_file_tells_when_another_format_is_asked_for(settings, tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text(HEADER + lines(0, 3))
+    with pytest.raises(BadInput, match="lacks user_id, event_time"):
+        collected(settings, path, "rees46")
+    collected(settings, path)
+    assert ask(settings, "SELECT format FROM intent.collected_files") == [("native",)]
+    totals = collect.collect(settings, str(path), "rees46", lambda _: None)
+    assert "1 known before (1 in another format, and they stay as that read them)" in totals.said()
+    totals = collect.collect(settings, str(path), "native", lambda _: None)
+    assert "1 known before: 0 events" in totals.said()
+
+
 def test_rows_that_are_no_events_do_not_make_a_file_usable(settings, tmp_path):
     own = tmp_path / "own.toml"
     own.write_text(
