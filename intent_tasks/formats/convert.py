@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,11 @@ class Batch:
 
 
 def convert(
-    rows: Rows, shape: Shape, file_id: str, correction: Mapping[str, Any] | None = None
+    rows: Rows,
+    shape: Shape,
+    file_id: str,
+    correction: Mapping[str, Any] | None = None,
+    now: datetime | None = None,
 ) -> Batch:
     """Return the rows as events.
 
@@ -87,13 +92,14 @@ def convert(
         file_id: what event ids begin with where the source has none.
         correction: column → value of all their events, given by a person who looked at them: then
             values that are odd but possible are taken as well.
+        now: moment they are collected at; None: any time is taken.
     """
     table, numbers, parts = _spread(rows.table, rows.numbers, shape.each)
     events, rules = _events(table, shape, correction or {})
     if "event_id" not in (correction or {}):
         events = _with_ids(events, numbers, parts, shape, file_id)
     ignored = _ignored(events, shape)
-    rules = _first_rule(rules, broken_rules(events, accepted=correction is not None))
+    rules = _first_rule(rules, broken_rules(events, accepted=correction is not None, now=now))
     again = pc.equal(rules, AGAIN)
     good = pc.equal(rules, OK)
     bad = _bad(rows, numbers, rules, pc.invert(pc.or_(pc.or_(good, again), ignored)), events)

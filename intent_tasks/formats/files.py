@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
@@ -19,7 +19,12 @@ __all__ = ["SCHEMA", "Batch", "batches", "days", "no_usable_line", "read", "too_
 
 
 def batches(
-    file: BinaryIO, path: str, layout: mapping.Format, file_id: str, after: int = 0
+    file: BinaryIO,
+    path: str,
+    layout: mapping.Format,
+    file_id: str,
+    now: datetime,
+    after: int = 0,
 ) -> Iterator[Batch]:
     """Read an open file in batches.
 
@@ -28,6 +33,7 @@ def batches(
         path: its name; the end of it says how it is read.
         layout: its format.
         file_id: what event ids begin with where the source has none.
+        now: moment they are collected at.
         after: number of the last row that is not wanted any more.
 
     Raises:
@@ -38,7 +44,7 @@ def batches(
         rest = rows.after(after) if after else rows
         if rest.table.num_rows or rest.bad:
             for part in in_parts(rest, shape.each):
-                batch = convert(part, shape, file_id)
+                batch = convert(part, shape, file_id, now=now)
                 if first and batch.exchanged:
                     raise _day_and_month(path, batch.exchanged)
                 first = False
@@ -56,7 +62,7 @@ def read(path: Path, format_name: str) -> Iterator[Batch]:
     usable = 0
     bad: list[BadRow] = []
     with _opened(path) as file:
-        for batch in batches(file, str(path), layout, path.name):
+        for batch in batches(file, str(path), layout, path.name, datetime.now(UTC)):
             usable += batch.events.num_rows
             bad = bad or batch.bad
             yield batch

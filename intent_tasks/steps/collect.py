@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -219,6 +219,7 @@ class _Work:
                 self.file.path,
                 self.layout,
                 progress.file_id,
+                datetime.now(UTC),
                 progress.last_row,
             )
             for batch in read_ahead(blocks):

@@ -1,7 +1,7 @@
 """Files of events land in the shop: each once, in whatever shop it is."""
 
 import gzip
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import fsspec
 import pyarrow as pa
@@ -143,6 +143,15 @@ def test_a_known_file_tells_when_another_format_is_asked_for(settings, tmp_path)
     assert "1 known before (1 in another format, and they stay as that read them)" in totals.said()
     totals = collect.collect(settings, str(path), "native", lambda _: None)
     assert "1 known before: 0 events" in totals.said()
+
+
+def test_what_happens_in_the_future_is_set_aside(settings, tmp_path):
+    now = datetime.now(UTC)
+    path = tmp_path / "events.csv"
+    times = [now + timedelta(hours=hours) for hours in (-1, 23, 25)]
+    path.write_text(HEADER + "".join(line(n, at=at.isoformat()) for n, at in enumerate(times)))
+    assert collected(settings, path)["loaded"] == 2
+    assert [row[1:] for row in quarantined(settings)] == [(4, "e2", "occurred_at is in the future")]
 
 
 def test_rows_that_are_no_events_do_not_make_a_file_usable(settings, tmp_path):
