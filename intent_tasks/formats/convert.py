@@ -13,40 +13,8 @@ import pyarrow.compute as pc
 from intent_tasks.core.rules import OK, REQUIRED, BadRow, broken_rules
 from intent_tasks.formats import blocks, values
 from intent_tasks.formats.blocks import Rows
+from intent_tasks.formats.columns import PRODUCTS, SCHEMA
 from intent_tasks.formats.mapping import POSITION, Shape
-
-SCHEMA = pa.schema(
-    [
-        ("event_id", pa.string()),
-        ("customer_id", pa.string()),
-        ("session_id", pa.string()),
-        ("event_type", pa.string()),
-        ("product_id", pa.string()),
-        ("quantity", pa.int32()),
-        ("price", pa.float64()),
-        ("currency", pa.string()),
-        ("query_text", pa.string()),
-        ("review_text", pa.string()),
-        ("rating", pa.int32()),
-        ("channel", pa.string()),
-        ("device", pa.string()),
-        ("occurred_at", values.INSTANT),
-        ("ingested_at", values.INSTANT),
-    ]
-)
-"""Columns of `shop.events` in Arrow's types."""
-
-PRODUCTS = pa.schema(
-    [
-        ("product_id", pa.string()),
-        ("category_path", pa.string()),
-        ("brand", pa.string()),
-        ("price", pa.float64()),
-        ("title", pa.string()),
-        ("description", pa.string()),
-    ]
-)
-"""Columns of `shop.products` that the rows of a source can tell."""
 
 
 @dataclass(frozen=True)

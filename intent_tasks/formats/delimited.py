@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
@@ -110,7 +111,7 @@ def _numbered(start: int, count: int, bad: list[BadRow]) -> tuple[list[int], lis
 
 def _first_line(data: bytes, path: str) -> str:
     try:
-        return data.split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
+        return re.split(rb"[\r\n]", data, maxsplit=1)[0].decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is not a CSV file in UTF-8: {error}.") from None
 
@@ -130,6 +131,8 @@ def _shape(line: str, path: str, layout: Format) -> tuple[Shape, list[str]]:
             problems.append(f"has {len(fields)} columns instead of {len(shape.header)}")
         elif missing := shape.missing(tuple(fields)):
             problems.append(f"lacks {', '.join(missing)}")
+        elif twice := sorted({n for n in shape.wanted & set(fields) if fields.count(n) > 1}):
+            problems.append(f"names {', '.join(twice)} twice")
         else:
             return shape, fields
     raise other_format(path, problems, _fields(line, _delimiter(path, layout.shapes[0])))

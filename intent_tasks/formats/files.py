@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from intent_tasks.core.rules import BadRow
 from intent_tasks.errors import BadInput
 from intent_tasks.formats import mapping, readers
-from intent_tasks.formats.convert import SCHEMA, Batch, convert, in_parts
+from intent_tasks.formats.columns import SCHEMA
+from intent_tasks.formats.convert import Batch, convert, in_parts
 
 __all__ = ["SCHEMA", "Batch", "batches", "days", "no_usable_line", "read", "too_many_bad"]
 
@@ -23,8 +24,8 @@ def batches(
     path: str,
     layout: mapping.Format,
     file_id: str,
-    now: datetime,
     after: int = 0,
+    now: datetime | None = None,
 ) -> Iterator[Batch]:
     """Read an open file in batches.
 
@@ -33,8 +34,8 @@ def batches(
         path: its name; the end of it says how it is read.
         layout: its format.
         file_id: what event ids begin with where the source has none.
-        now: moment they are collected at.
         after: number of the last row that is not wanted any more.
+        now: moment they are collected at; None: any time is taken.
 
     Raises:
         BadInput: the file cannot be read, or is not in that format.
@@ -62,7 +63,7 @@ def read(path: Path, format_name: str) -> Iterator[Batch]:
     usable = 0
     bad: list[BadRow] = []
     with _opened(path) as file:
-        for batch in batches(file, str(path), layout, path.name, datetime.now(UTC)):
+        for batch in batches(file, str(path), layout, path.name, now=datetime.now(UTC)):
             usable += batch.events.num_rows
             bad = bad or batch.bad
             yield batch

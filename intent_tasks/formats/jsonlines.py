@@ -118,7 +118,7 @@ def _pruned(value: Any, tree: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
     Raises:
         _MisfitError: it has not the fields that the tree names.
     """
-    if value is None or (name and value in ("", [], {})):  # PHP writes [] for an empty object
+    if value is None or (name and value in ("", [])):  # PHP writes [] for an empty object
         return None
     if isinstance(tree, list):
         elements = value if isinstance(value, list) else [value]

@@ -135,12 +135,9 @@ def _parquet(
         if missing := shape.missing(names):
             problems.append(f"lacks {', '.join(missing)}")
             continue
-        wanted = {
-            part for value in shape.values for f in value.fields for part in (f, f.split(".")[0])
-        }
         number = 1
         for batch in table.iter_batches(
-            blocks.BLOCK_ROWS, columns=[n for n in names if n in wanted]
+            blocks.BLOCK_ROWS, columns=[n for n in names if n in shape.wanted]
         ):
             numbers = pa.array(range(number, number + batch.num_rows), pa.int64())
             number += batch.num_rows

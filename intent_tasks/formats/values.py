@@ -12,9 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from intent_tasks.formats.columns import INSTANT
 from intent_tasks.formats.mapping import Value, with_exchanged_day
-
-INSTANT = pa.timestamp("us", tz="UTC")
 
 _UNITS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _LATEST_SECONDS = 32_503_680_000

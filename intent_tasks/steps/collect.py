@@ -219,8 +219,8 @@ class _Work:
                 self.file.path,
                 self.layout,
                 progress.file_id,
-                datetime.now(UTC),
                 progress.last_row,
+                datetime.now(UTC),
             )
             for batch in read_ahead(blocks):
                 self._require_usable(progress, batch)

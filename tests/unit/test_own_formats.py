@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from intent_tasks.errors import BadInput
-from intent_tasks.formats import blocks, files
+from intent_tasks.formats import blocks, files, mapping
 
 CLICKS = {
     "customer_id": "session",
@@ -224,3 +224,74 @@ def test_what_is_joined_must_be_there_whole_for_a_file_to_fit(tmp_path):
     path.write_text("who,at,order\na,2026-06-30,1\n")
     [batch] = files.read(path, first_of)
     assert batch.events["event_id"].to_pylist() == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("events", "more", "message"),
+    [
+        (
+            {"occurred_at": {"field": "at", "time": "iso", "zone": "Europe/Pari"}},
+            {},
+            r"shapes\.1\.events\.occurred_at\.zone: there is no time zone 'Europe/Pari'",
+        ),
+        (
+            {"event_type": {"field": "what", "patterns": {"(": "view"}}},
+            {},
+            r"event_type\.patterns: '\(' is no regular expression: .*missing \)",
+        ),
+        ({}, {"delimiter": "::"}, r"shapes\.1\.delimiter: '::' is not one character"),
+        ({"price": {"constant": "free"}}, {}, r"shapes\.1: events\.price: 'free' is not of the ty"),
+        (
+            {},
+            {"products": {"product_id": "sku", "price": {"constant": "1,5"}}},
+            r"products\.price: '1,5' is not",
+        ),
+        ({}, {"header": ["who", "at", "who"]}, r"shapes\.1: header names who twice\."),
+        ({"product_id": "sku"}, {"header": ["who", "at"]}, r"header does not name sku\."),
+        (
+            {"occurred_at": {"field": "at", "time": "unix"}},
+            {},
+            r"occurred_at: 'unix' is none of iso, seconds, milliseconds, microseconds, nor",
+        ),
+        ({"occurred_at": {"field": "at", "time": "%H:%M:%S.%f"}}, {}, r"%f' is none of .*%f: iso"),
+        ({"occurred_at": {"field": "at", "time": "%Y-%m-%d %Z"}}, {}, r"%Z: %z where times name"),
+        (
+            {},
+            {"products": {"product_id": "sku", "in_stock": "left"}},
+            r"products: files fill no column in_stock; columns: brand, category_path",
+        ),
+        ({}, {"shape": 1}, r"shapes\.1\.shape: there is no such setting\.$"),
+    ],
+)
+def test_a_mistake_in_a_format_is_named_with_its_place(tmp_path, events, more, message):
+    with pytest.raises(BadInput, match=message):
+        mapping.load(layout(tmp_path, SOLD | events, **more))
+
+
+def test_a_format_without_shapes_says_what_it_needs(tmp_path):
+    path = tmp_path / "ours.toml"
+    path.write_text('about = "Ours."\nshapes = []\n')
+    with pytest.raises(BadInput, match=r"shapes: give one \[\[shapes\]\] at least\.$"):
+        mapping.load(str(path))
+    path.write_text('about = "Ours."\n')
+    with pytest.raises(BadInput, match=r"shapes: is missing\.$"):
+        mapping.load(str(path))
+
+
+def test_a_first_line_that_names_a_field_twice_is_refused_where_the_field_is_read(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("who,at,x,x\na,2026-06-30,1,2\n")
+    [batch] = files.read(path, layout(tmp_path, SOLD))
+    assert batch.events.num_rows == 1
+    path.write_text("who,at,who\na,2026-06-30,b\n")
+    with pytest.raises(BadInput, match="it names who twice"):
+        list(files.read(path, layout(tmp_path, SOLD)))
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_lines_may_end_in_any_way(tmp_path, end):
+    path = tmp_path / "log.csv"
+    path.write_bytes(end.join(["who,at", "a,2026-06-30", "b", "c,2026-06-30", ""]).encode())
+    [batch] = files.read(path, layout(tmp_path, SOLD))
+    assert batch.events["customer_id"].to_pylist() == ["a", "c"]
+    assert [row.number for row in batch.bad] == [3]
