@@ -4,6 +4,7 @@ A value that is there and cannot be read as what it should be becomes null; who 
 comparing the column with its text.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import NamedTuple
@@ -276,17 +277,44 @@ def _read_time(text: pa.Array, way: str, zone: str) -> pa.Array:
     if way in _UNITS:
         numbers = _floats(text)
         limit = _LATEST_SECONDS * 1e6 / _UNITS[way]
-        fits = pc.fill_null(pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, limit)), False)
+        fits = pc.fill_null(pc.less(pc.abs(numbers), limit), False)
         micros = pc.multiply(pc.if_else(fits, numbers, None), float(_UNITS[way]))
         return pc.round(micros).cast(pa.int64()).cast(INSTANT)
     if way != "iso":
-        found = pc.strptime(text, format=way, unit="us", error_is_null=True)
-        return _instants(found, zone)
+        return _instants(_by_pattern(text, way), zone)
     try:
         bare = pc.utf8_rtrim(text, characters=" UTCZ") if zone == "UTC" else text
         return _instants(bare.cast(pa.timestamp("us")), zone)
     except pa.ArrowInvalid:
         return _slow_iso(text, zone)
+
+
+def _by_pattern(text: pa.Array, way: str) -> pa.Array:
+    """Read times of a pattern; Arrow takes the 30th of February for the 2nd of March."""
+    found = pc.strptime(text, format=way, unit="us", error_is_null=True)
+    if way.endswith("%z"):  # the day where it was written, not the one in UTC
+        bare = pc.replace_substring_regex(text, r" *(Z|[+-]\d\d:?\d\d)$", "")
+        local = pc.strptime(bare, format=way[:-2].rstrip(), unit="us", error_is_null=True)
+    else:
+        local = found
+    if "?P<day>" not in (pattern := _with_day(way)):
+        return found
+    day = pc.struct_field(pc.extract_regex(text, pattern), "day").cast(pa.int64())
+    return pc.if_else(pc.fill_null(pc.not_equal(day, pc.day(local)), False), None, found)
+
+
+def _with_day(way: str) -> str:
+    """Return a regular expression that finds the day in a time of that pattern, if it has one."""
+    parts = re.split(r"(%.)", way)
+    return "^" + "".join(
+        _WRITTEN.get(part, ".*?") if part.startswith("%") else re.escape(part) for part in parts
+    )
+
+
+_WRITTEN = {"%d": r"(?P<day>\d\d?)", "%e": r" ?(?P<day>\d\d?)", "%Y": r"\d{4}"} | dict.fromkeys(
+    ("%m", "%y", "%H", "%I", "%M", "%S"), r"\d\d?"
+)
+"""How parts of a pattern are written."""
 
 
 def _slow_iso(text: pa.Array, zone: str) -> pa.Array:

@@ -295,3 +295,33 @@ def test_lines_may_end_in_any_way(tmp_path, end):
     [batch] = files.read(path, layout(tmp_path, SOLD))
     assert batch.events["customer_id"].to_pylist() == ["a", "c"]
     assert [row.number for row in batch.bad] == [3]
+
+
+@pytest.mark.parametrize(
+    ("way", "good", "bad"),
+    [
+        ("%Y-%m-%d", "2019-03-01", "2019-02-30"),
+        ("%Y%m%d", "20190301", "20190229"),
+        ("%d.%m.%y %H:%M", "1.3.19 10:00", "31.04.19 10:00"),
+        ("%d %b %Y", "01 March 2019", "30 Feb 2019"),
+        ("%m/%d/%Y %I:%M %p", "03/01/2019 1:00 PM", "02/29/2019 1:00 PM"),
+        ("%Y-%m-%d %H:%M %z", "2019-03-01 03:00 +05:00", "2019-02-29 03:00 +05:00"),
+        ("%Y-%m-%d%z", "2019-03-01Z", "2019-02-29Z"),
+        ("%D", "03/01/19", "03/32/19"),
+    ],
+)
+def test_a_day_that_no_month_has_cannot_be_read(tmp_path, way, good, bad):
+    own = layout(tmp_path, SOLD | {"occurred_at": {"field": "at", "time": way}})
+    path = tmp_path / "log.csv"
+    path.write_text(f"who,at\na,{good}\nb,{bad}\n")
+    [batch] = files.read(path, own)
+    assert batch.events["customer_id"].to_pylist() == ["a"]
+    assert [row.rule for row in batch.bad] == ["occurred_at cannot be read"]
+
+
+def test_seconds_before_1970_are_a_time_before_1990(tmp_path):
+    own = layout(tmp_path, SOLD | {"occurred_at": {"field": "at", "time": "seconds"}})
+    path = tmp_path / "log.csv"
+    path.write_text("who,at\na,1782820800\nb,-86400\n")
+    [batch] = files.read(path, own)
+    assert [row.rule for row in batch.bad] == ["occurred_at is before 1990"]
