@@ -164,8 +164,9 @@ def _events(
         if value.others == "keep":
             lost = pc.and_(pc.is_null(column.values), pc.is_valid(column.given))
             rules = _first_rule(rules, pc.if_else(lost, f"{field.name} cannot be read", OK))
-        if undecodable := _undecodable(table, value.fields):
-            rules = _first_rule(rules, pc.if_else(undecodable[0], f"{field.name} is no UTF-8", OK))
+    for name, value in (*shape.events.items(), *shape.of_products.items()):
+        if name not in correction and (undecodable := _undecodable(table, value.fields)):
+            rules = _first_rule(rules, pc.if_else(undecodable[0], f"{name} is no UTF-8", OK))
     return pa.table(columns, schema=SCHEMA), rules
 
 
@@ -176,10 +177,9 @@ def _exchanged(table: pa.Table, shape: Shape, rules: pa.Array) -> str | None:
 
 
 def _absent(table: pa.Table, shape: Shape) -> list[str]:
-    columns = [*shape.events.items(), *((f"products.{n}", v) for n, v in shape.products.items())]
     return [
         f"{name} ({' or '.join(value.fields)})"
-        for name, value in columns
+        for name, value in (*shape.events.items(), *shape.of_products.items())
         if table.num_rows and value.fields and not values.is_there(table, value)
     ]
 

@@ -4,6 +4,7 @@ Those that come with the product are one file each beside this module; your own 
 docs/collect.md tells how to write one.
 """
 
+import codecs
 import tomllib
 from datetime import UTC, datetime
 from functools import cached_property
@@ -65,6 +66,8 @@ class Value(_Part):
     """Take a negative number as a positive one."""
     whole: bool = False
     """Take a number such as 17850.0 as the text 17850."""
+    missing: tuple[str, ...] = ()
+    """Texts that count as no value, as NULL; those of the shape where it names none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -156,6 +159,11 @@ Columns = Annotated[dict[str, Value], _known(set(SCHEMA.names))]
 Facts = Annotated[dict[str, Value], _known(set(PRODUCTS.names))]
 
 
+def _with_missing(value: Any, missing: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+    value = {"field": value} if isinstance(value, str) else value
+    return {"missing": missing} | value if isinstance(value, dict) else value
+
+
 class Shape(_Part):
     """One way in which files of a format are laid out."""
 
@@ -163,12 +171,38 @@ class Shape(_Part):
     """Names of the columns, for files without a first line that names them."""
     delimiter: str = ","
     """What separates the fields of a line, in files that are not called .tsv, .json or .parquet."""
+    encoding: str = "utf-8"
+    """How the texts of delimited files are encoded, by its name in Python, as latin-1."""
+    missing: tuple[str, ...] = ()
+    """Texts that count as no value, in all columns."""
     each: str | None = None
     """A field that is a list: each of its elements makes an event, and so does none at all."""
     events: Columns
     """Columns of `shop.events`."""
     products: Facts = Field(default_factory=dict)
     """Columns of `shop.products` that the rows tell beside it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _missing_everywhere(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+        """Let all columns know what is missing in the shape."""
+        if not isinstance(given, dict) or "missing" not in given:
+            return given
+        places = {n: given[n] for n in ("events", "products") if isinstance(given.get(n), dict)}
+        return given | {
+            place: {name: _with_missing(value, given["missing"]) for name, value in columns.items()}
+            for place, columns in places.items()
+        }
+
+    @field_validator("encoding")
+    @classmethod
+    def _an_encoding(cls, given: str) -> str:
+        try:
+            return codecs.lookup(given).name
+        except LookupError:
+            raise ValueError(
+                f"there is no encoding {given!r}; names are such as latin-1, cp1252, utf-16"
+            ) from None
 
     @field_validator("delimiter")
     @classmethod
@@ -219,6 +253,11 @@ class Shape(_Part):
         return tuple(fields for some in one_each for fields in some if fields)
 
     @cached_property
+    def of_products(self) -> dict[str, Value]:
+        """Columns of products by a name that is none of events."""
+        return {f"products.{name}": value for name, value in self.products.items()}
+
+    @cached_property
     def values(self) -> tuple[Value, ...]:
         """Everything that is read from a row."""
         return (*self.events.values(), *self.products.values())
@@ -229,7 +268,7 @@ class Shape(_Part):
         fields = (f for value in self.values for f in value.fields)
         return frozenset(part for f in fields for part in (f, f.split(".")[0]))
 
-    def missing(self, fields: tuple[str, ...]) -> list[str]:
+    def lacks(self, fields: tuple[str, ...]) -> list[str]:
         """Return what a file with these fields lacks."""
         present = {*fields, *(field.split(".")[0] for field in fields)}
         return [

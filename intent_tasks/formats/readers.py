@@ -46,6 +46,8 @@ def read(file: BinaryIO, path: str, layout: Format) -> Iterator[tuple[Shape, Row
     readers = {"json": _json, "parquet": _parquet, "text": _text}
     try:
         yield from readers[kind or "text"](file, compression, path, layout)
+    except UnicodeDecodeError as error:
+        raise delimited.otherwise_encoded(path, error) from None
     except (pa.ArrowException, EOFError, OSError) as error:
         raise unreadable(path, error) from None
 
@@ -132,7 +134,7 @@ def _parquet(
     names = tuple(table.schema_arrow.names)
     problems = []
     for shape in layout.shapes:
-        if missing := shape.missing(names):
+        if missing := shape.lacks(names):
             problems.append(f"lacks {', '.join(missing)}")
             continue
         number = 1

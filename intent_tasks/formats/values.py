@@ -5,7 +5,7 @@ comparing the column with its text.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import reduce
 from typing import NamedTuple
 
@@ -148,7 +148,7 @@ def as_text(array: pa.Array, value: Value | None = None) -> pa.Array:
         text = array.cast(pa.string())
     if value is not None and value.whole:
         text = pc.replace_substring_regex(text, r"^(-?\d+)\.0+$", r"\1")
-    return _not_empty(text)
+    return _not_empty(text, value.missing if value is not None else ())
 
 
 def decoded(array: pa.Array) -> pa.Array:
@@ -186,8 +186,9 @@ _SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-4, 1e10
 """Between these Arrow writes numbers as Python does."""
 
 
-def _not_empty(text: pa.Array) -> pa.Array:
-    empty = pc.equal(text, "")
+def _not_empty(text: pa.Array, missing: Collection[str] = ()) -> pa.Array:
+    none = pa.array(["", *missing], pa.string())
+    empty = pc.is_in(text, value_set=none) if missing else pc.equal(text, "")
     return pc.if_else(pc.fill_null(empty, False), None, text) if pc.any(empty).as_py() else text
 
 
@@ -241,7 +242,7 @@ def _times(rows: pa.Table, value: Value) -> Column:
 def _time(array: pa.Array, value: Value) -> Column:
     if pa.types.is_timestamp(array.type) or pa.types.is_date(array.type):
         return Column(_instants(array, value.zone), array.cast(pa.string()))
-    text = as_text(array)
+    text = as_text(array, value)
     return Column(_first(lambda way: _read_time(text, way, value.zone), value.time), text)
 
 

@@ -325,3 +325,71 @@ def test_seconds_before_1970_are_a_time_before_1990(tmp_path):
     path.write_text("who,at\na,1782820800\nb,-86400\n")
     [batch] = files.read(path, own)
     assert [row.rule for row in batch.bad] == ["occurred_at is before 1990"]
+
+
+SAYS_MISSING = SOLD | {
+    "customer_id": {"fields": ["who", "cookie"]},
+    "price": "price",
+    "product_id": {"field": "sku", "missing": ["NULL"]},
+    "occurred_at": {"fields": ["at", "late"], "time": "iso"},
+}
+
+
+@pytest.mark.parametrize("end", ["csv", "jsonl"])
+def test_texts_that_say_that_there_is_no_value_count_as_none(tmp_path, end):
+    own = layout(tmp_path, SAYS_MISSING, missing=["NA", "NULL", "\\N"])
+    path = tmp_path / f"log.{end}"
+    rows = [
+        {
+            "who": "NA",
+            "cookie": "c",
+            "price": "NULL",
+            "sku": "NA",
+            "at": "\\N",
+            "late": "2026-06-30",
+        },
+        {"who": "a", "cookie": "NA", "price": "1", "sku": "NULL", "at": "2026-06-29", "late": ""},
+    ]
+    if end == "csv":
+        text = "\n".join(",".join(values) for values in (rows[0], *(r.values() for r in rows)))
+        path.write_text(text)
+    else:
+        lines(path, rows)
+    [batch] = files.read(path, own)
+    told = batch.events.select(["customer_id", "price", "product_id"]).to_pylist()
+    assert [tuple(row.values()) for row in told] == [("c", None, "NA"), ("a", 1.0, None)]
+    assert (batch.bad, [at.day for at in batch.events["occurred_at"].to_pylist()]) == ([], [30, 29])
+
+
+TOLD = {"product_id": "sku", "title": "name"}
+
+
+def test_text_that_is_no_utf_8_is_read_as_the_format_says_and_else_set_aside(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes("who,at,sku,name\na,2026-06-30,1,café\nb,2026-06-30,2,tea\n".encode("latin-1"))
+    [batch] = files.read(path, layout(tmp_path, SOLD, products=TOLD))
+    assert [row.rule for row in batch.bad] == ["products.title is no UTF-8"]
+    assert batch.products["title"].to_pylist() == ["tea"]
+    [batch] = files.read(path, layout(tmp_path, SOLD, products=TOLD, encoding="latin-1"))
+    assert batch.products["title"].to_pylist() == ["café", "tea"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_a_first_line_is_read_in_the_encoding_of_the_format(tmp_path, encoding):
+    fields = SOLD | {"customer_id": "é"}
+    path = tmp_path / "log.csv"
+    path.write_bytes("é,at\r\nà,2026-06-30\r\n".encode(encoding))
+    with pytest.raises(BadInput, match=r'names none: .*encoding = "latin-1"'):
+        list(files.read(path, layout(tmp_path, fields)))
+    own = layout(tmp_path, fields, encoding=encoding)
+    [batch] = files.read(path, own)
+    assert batch.events["customer_id"].to_pylist() == ["à"]
+    path.write_bytes(path.read_bytes() + b"\x81,\x81")
+    if encoding == "cp1252":
+        with pytest.raises(BadInput, match=r'names none: .*encoding = "latin-1"'):
+            list(files.read(path, own))
+
+
+def test_an_encoding_that_is_none_is_named(tmp_path):
+    with pytest.raises(BadInput, match=r"encoding: there is no encoding 'latin1x'"):
+        mapping.load(layout(tmp_path, SOLD, encoding="latin1x"))
