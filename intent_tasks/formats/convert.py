@@ -178,7 +178,7 @@ def _exchanged(table: pa.Table, shape: Shape, rules: pa.Array) -> str | None:
 
 def _absent(table: pa.Table, shape: Shape) -> list[str]:
     return [
-        f"{name} ({' or '.join(value.fields)})"
+        name if value.fields == (name,) else f"{name} ({' or '.join(value.fields)})"
         for name, value in (*shape.events.items(), *shape.of_products.items())
         if table.num_rows and value.fields and not values.is_there(table, value)
     ]

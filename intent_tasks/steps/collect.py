@@ -30,7 +30,7 @@ from intent_tasks.stores.read_ahead import read_ahead
 
 SAY_EVERY_SECONDS = 10
 MOST_NAMED = 5
-"""Files that cannot be used and are named in the message at the end."""
+"""Files that cannot be used, or are passed over, and are named."""
 
 Say = Callable[[str], None]
 
@@ -107,12 +107,18 @@ def collect(
     """
     layout = mapping.load(format_name)
     owner = shop.owner_url(settings)
-    found, ignored = folders.find(url, settings.collect_options.get_secret_value())
+    found, others, hidden = folders.find(url, settings.collect_options.get_secret_value())
     with postgres.changing(owner, "collect") as connection:
         if alone:
             _require_alone(connection, found[0].url)
         landing.prepare(connection)
-    totals = Totals(Counter({"ignored": ignored}))
+    totals = Totals(Counter({"ignored": len(others) + hidden}))
+    if others:
+        more = ", …" if len(others) > MOST_NAMED else ""
+        say(
+            f"Passed over: {', '.join(others[:MOST_NAMED])}{more} ({len(others)} in all). "
+            f"{folders.KINDS_SAID}"
+        )
     for place, file in enumerate(found, 1):
         work = _Work(settings, file, url, layout, format_name, say, f"{place}/{len(found)}")
         try:
@@ -231,12 +237,13 @@ class _Work:
                     totals.rows[name] += getattr(progress, field_name) - getattr(before, field_name)
                 if time.monotonic() - said > SAY_EVERY_SECONDS:
                     said = time.monotonic()
-                    self.say(f"{self.label} {progress.last_row:,} rows")
+                    self.say(f"{self.label} {progress.rows_loaded:,} events so far")
         with self._changing() as connection:
             done = progress._replace(state=collected.LOADED)
             collected.advance(connection, self.file.url, progress, done)
         seconds = time.monotonic() - begun
-        self.say(f"{self.label} {progress.last_row:,} rows in {seconds:.1f} s")
+        aside = f", {done.rows_quarantined:,} rows set aside" if done.rows_quarantined else ""
+        self.say(f"{self.label} {done.rows_loaded:,} events{aside} in {seconds:.1f} s")
 
     def _load_block(self, before: collected.Progress, batch: files.Batch) -> collected.Progress:
         with self._changing() as connection:

@@ -154,6 +154,19 @@ def test_what_happens_in_the_future_is_set_aside(settings, tmp_path):
     assert [row[1:] for row in quarantined(settings)] == [(4, "e2", "occurred_at is in the future")]
 
 
+def test_it_says_what_is_passed_over_and_how_many_events_a_file_had(settings, tmp_path):
+    for name in ("old/a.csv.xz", "b.zip", "_SUCCESS"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "c.csv").write_text(HEADER + lines(0, 3) + line(4, type="fly"))
+    found = collected(settings, tmp_path)
+    assert found["ignored"] == 3
+    first, absent, last = found["said"]
+    assert "has session_id, product_id, quantity, " in absent
+    assert first.startswith("Passed over: b.zip, old/a.csv.xz (2 in all). Names of files of events")
+    assert "c.csv: 3 events, 1 rows set aside in " in last
+
+
 def test_rows_that_are_no_events_do_not_make_a_file_usable(settings, tmp_path):
     own = tmp_path / "own.toml"
     own.write_text(

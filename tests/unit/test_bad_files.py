@@ -19,7 +19,7 @@ GOOD = HEADER + "".join(f"e{n},c1,view,2026-06-30T12:00:00Z,\n" for n in range(2
 
 
 def _found(path):
-    [file], _ = folders.find(str(path))
+    [file], *_ = folders.find(str(path))
     return file
 
 
@@ -71,6 +71,9 @@ def test_an_empty_folder_and_one_without_events_are_told_apart(tmp_path):
     (tmp_path / "notes.md").touch()
     (tmp_path / "_SUCCESS").touch()
     with pytest.raises(BadInput, match=r"no file of events at .*only 2 others.*end in \.csv"):
+        folders.find(str(tmp_path))
+    (tmp_path / "_SUCCESS").unlink()
+    with pytest.raises(BadInput, match=r"only one other\."):
         folders.find(str(tmp_path))
 
 
