@@ -137,6 +137,9 @@ def _parquet(
         if missing := shape.lacks(names):
             problems.append(f"lacks {', '.join(missing)}")
             continue
+        if lists := _lists(table.schema_arrow, shape):
+            problems.append(f"has a list in {', '.join(lists)}, to be named as `each`")
+            continue
         number = 1
         for batch in table.iter_batches(
             blocks.BLOCK_ROWS, columns=[n for n in names if n in shape.wanted]
@@ -146,3 +149,30 @@ def _parquet(
             yield shape, Rows(pa.Table.from_batches([batch]), numbers, [])
         return
     raise delimited.other_format(path, problems, names)
+
+
+def _lists(schema: pa.Schema, shape: Shape) -> list[str]:
+    """Return lists that a shape names fields in, and does not name as `each`."""
+    return sorted(
+        {
+            path
+            for value in shape.values
+            for name in value.fields
+            if (path := _list_around(schema, name)) not in (None, shape.each)
+        }
+    )
+
+
+def _list_around(schema: pa.Schema, name: str) -> str | None:
+    parts = name.split(".")
+    fields: pa.Schema | pa.StructType = schema
+    for depth, part in enumerate(parts[:-1], 1):
+        if part not in fields.names:
+            return None
+        kind = fields.field(part).type
+        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            return ".".join(parts[:depth])
+        if not pa.types.is_struct(kind):
+            return None
+        fields = kind
+    return None

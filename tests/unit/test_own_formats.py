@@ -393,3 +393,29 @@ def test_a_first_line_is_read_in_the_encoding_of_the_format(tmp_path, encoding):
 def test_an_encoding_that_is_none_is_named(tmp_path):
     with pytest.raises(BadInput, match=r"encoding: there is no encoding 'latin1x'"):
         mapping.load(layout(tmp_path, SOLD, encoding="latin1x"))
+
+
+@pytest.mark.parametrize("outer", [None, "basket"], ids=["plain", "inside another"])
+def test_a_list_that_is_not_named_as_each_is_named_in_parquet_too(tmp_path, outer):
+    events, name = (inside(CLICKS, outer), "basket.events") if outer else (CLICKS, "events")
+    path = tmp_path / "clicks.parquet"
+    pq.write_table(pa.Table.from_pylist([session(1, 2, outer)]), path)
+    with pytest.raises(BadInput, match=f"it has a list in {name}, to be named as `each`"):
+        list(files.read(path, layout(tmp_path, events)))
+    [batch] = files.read(path, layout(tmp_path, events, each=name))
+    assert batch.events.num_rows == 2
+
+
+def test_a_pattern_makes_a_shape_need_a_field(tmp_path):
+    own = tmp_path / "ours.toml"
+    shape = '[[shapes]]\n[shapes.events]\ncustomer_id = "who"\n'
+    shape += 'occurred_at = { field = "at", time = "iso" }\nprice = "price"\nevent_type = '
+    orders = '{ field = "order_id", patterns = { "." = "purchase" } }\n'
+    views = '{ constant = "view" }\n'
+    own.write_text(f'about = "Ours."\n{shape}{orders}{shape}{views}')
+    path = tmp_path / "log.csv"
+    for names, kind in (("who,at,order_id", "purchase"), ("who,at,page", "view")):
+        path.write_text(f"{names}\na,2026-06-30,17\n")
+        [batch] = files.read(path, str(own))
+        assert batch.events["event_type"].to_pylist() == [kind]
+        assert "price" in batch.absent, "a column that decides nothing"
