@@ -300,8 +300,11 @@ def _by_pattern(text: pa.Array, way: str) -> pa.Array:
         local = found
     if "?P<day>" not in (pattern := _with_day(way)):
         return found
-    day = pc.struct_field(pc.extract_regex(text, pattern), "day").cast(pa.int64())
-    return pc.if_else(pc.fill_null(pc.not_equal(day, pc.day(local)), False), None, found)
+    # A day too many becomes the 1st, 2nd or 3rd of the next month: only those are looked at.
+    early = pc.fill_null(pc.less_equal(pc.day(local), 3), False)
+    written = pc.struct_field(pc.extract_regex(text.filter(early), pattern), "day").cast(pa.int64())
+    wrong = pc.fill_null(pc.not_equal(written, pc.day(local.filter(early))), False)
+    return pc.replace_with_mask(found, early, pc.if_else(wrong, None, found.filter(early)))
 
 
 def _with_day(way: str) -> str:
