@@ -242,7 +242,7 @@ class _Work:
             done = progress._replace(state=collected.LOADED)
             collected.advance(connection, self.file.url, progress, done)
         seconds = time.monotonic() - begun
-        aside = f", {done.rows_quarantined:,} rows set aside" if done.rows_quarantined else ""
+        aside = f", {done.rows_quarantined:,} set aside" if done.rows_quarantined else ""
         self.say(f"{self.label} {done.rows_loaded:,} events{aside} in {seconds:.1f} s")
 
     def _load_block(self, before: collected.Progress, batch: files.Batch) -> collected.Progress:

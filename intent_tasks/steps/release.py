@@ -167,7 +167,7 @@ def _rename(settings: Settings, rows: Sequence[Found], lines: Lines) -> None:
     """Keep lines of files under the rule that they break in the format as it is now."""
     of_rule: dict[str, list[Found]] = {}
     for row in rows:
-        if (line := lines.get(_place(row))) and line.bad:
+        if row.state != RELEASED and (line := lines.get(_place(row))) and line.bad:
             of_rule.setdefault(line.bad[0].rule, []).append(row)
     with postgres.changing(settings.pipeline_url, "quarantine") as connection:
         for rule, some in of_rule.items():

@@ -164,7 +164,7 @@ def test_it_says_what_is_passed_over_and_how_many_events_a_file_had(settings, tm
     first, absent, last = found["said"]
     assert "has session_id, product_id, quantity, " in absent
     assert first.startswith("Passed over: b.zip, old/a.csv.xz (2 in all). Names of files of events")
-    assert "c.csv: 3 events, 1 rows set aside in " in last
+    assert "c.csv: 3 events, 1 set aside in " in last
 
 
 def test_rows_that_are_no_events_do_not_make_a_file_usable(settings, tmp_path):
