@@ -134,6 +134,9 @@ class Settings(Schedule):
     gains: docs/quality.md."""
     quarantine_share: float = 0.05
     """Share of a day's rows that may be set aside (ten always may); above it the day is refused."""
+    collect_quarantine_share: float = 0.5
+    """Share of the rows in a file's first block that may be set aside (ten always may, but not
+    all); above it the file is in another format, and is refused."""
     retention_days: dict[str, int] = {}
     """Other limits than those in docs/privacy.md, place → days, as JSON: {"exports": 7}."""
     learn_without_consent: bool = False
@@ -165,7 +168,7 @@ class Settings(Schedule):
             raise ValueError("must be at least 1")
         return value
 
-    @field_validator("quarantine_share")
+    @field_validator("quarantine_share", "collect_quarantine_share")
     @classmethod
     def _a_share(cls, value: float) -> float:
         if not 0 <= value <= 1:

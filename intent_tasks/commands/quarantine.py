@@ -88,9 +88,11 @@ def release(
             typer.echo(f"{_shown(found)}\n  → {f'stays out: {why}' if why else 'would go in'}")
         typer.echo(f"{len(rows)} rows would go in{with_what}, unless said otherwise. Add --yes.")
         return
-    stale = deciding.release(settings, rows, decision)
-    typer.echo(f"{len(rows)} rows went in{with_what}.")
-    _say_stale(stale)
+    done = deciding.release(settings, rows, decision)
+    typer.echo(f"{done.count:,} rows went in{with_what}.")
+    for why, count in done.stay.most_common():
+        typer.echo(f"{count:,} stay out: {why}.")
+    _say_stale(done.stale)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Which rows of events cannot be used, and why: one list for files and for the warehouse."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +51,12 @@ class BadRow(NamedTuple):
     customer_key: str | None = None
 
 
-def broken_rules(events: pa.Table, repeats: bool = True, accepted: bool = False) -> pa.Array:
+def broken_rules(
+    events: pa.Table,
+    repeats: bool = True,
+    accepted: bool = False,
+    now: datetime | None = None,
+) -> pa.Array:
     """Return the name of the first rule that each row breaks, shape (n,); empty for a good row.
 
     Args:
@@ -59,11 +64,12 @@ def broken_rules(events: pa.Table, repeats: bool = True, accepted: bool = False)
         repeats: also look for rows with the event_id of an earlier one.
         accepted: a person has looked at the rows: an odd value is as it is, and only what no
             snapshot can hold or nothing can be made of is broken.
+        now: moment they arrive at, where they do not tell.
     """
     events, bad_texts = _readable(events)
     found = [*bad_texts, *_unusable(events)]
     if not accepted:
-        found += _odd(events)
+        found += _odd(events, now)
     if repeats:
         found.append((AGAIN, _again(events)))
     broken = pa.repeat(pa.scalar(OK, pa.string()), events.num_rows)
@@ -117,7 +123,7 @@ def _unusable(events: pa.Table) -> Iterator[tuple[str, pa.Array]]:
         yield f"{name} holds a NUL", pc.match_substring(_column(events, name), "\0")
 
 
-def _odd(events: pa.Table) -> Iterator[tuple[str, pa.Array]]:
+def _odd(events: pa.Table, now: datetime | None) -> Iterator[tuple[str, pa.Array]]:
     """Yield the rules about values that are hardly true, but that a person may accept."""
     yield from _outside(events, "price")
     yield from _outside(events, "quantity")
@@ -125,6 +131,9 @@ def _odd(events: pa.Table) -> Iterator[tuple[str, pa.Array]]:
     yield f"occurred_at is before {FIRST_YEAR}", pc.less(occurred, _start_of(FIRST_YEAR))
     after = pc.greater_equal(occurred, _start_of(LAST_YEAR + 1))
     yield f"occurred_at is after {LAST_YEAR}", after
+    if now is not None:
+        latest = pa.scalar(now + timedelta(seconds=MOST_EARLY_SECONDS), occurred.type)
+        yield "occurred_at is in the future", pc.greater(occurred, latest)
     if "ingested_at" in events.column_names:
         early = pc.seconds_between(_column(events, "ingested_at"), occurred)
         yield "occurred_at is after ingested_at", pc.greater(early, MOST_EARLY_SECONDS)

@@ -27,7 +27,7 @@ def read_again(
         file_id: what event ids begin with where the source has none.
         correction: column of `shop.events` → value that its events get.
     """
-    shape = min(layout.shapes, key=lambda shape: len(shape.missing(tuple(payload))))
+    shape = min(layout.shapes, key=lambda shape: len(shape.lacks(tuple(payload))))
     if any(isinstance(value, dict | list) for value in payload.values()):
         rows = jsonlines.parse(json.dumps(payload).encode(), shape, number)
     else:

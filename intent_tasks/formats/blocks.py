@@ -1,5 +1,7 @@
 """Rows as they are found in a file, and how much of a file is read at once."""
 
+import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +18,7 @@ PART_BYTES = 2 << 20
 """Arrow reads delimited text up to 32 parts ahead: so they are smaller than blocks."""
 
 BLOCK_ROWS = 131_072
-"""Parquet is read in blocks of at most so many rows."""
+"""Parquet is read in blocks of at most so many rows, lists in parts of about so many elements."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,16 @@ class Rows:
 
     def after(self, last: int) -> "Rows":
         """Return the rows whose number is greater."""
-        later = pc.greater(self.numbers, last)
         bad = [row for row in self.bad if row.number > last]
-        table, numbers = self.table.filter(later), self.numbers.filter(later)
+        return self._where(pc.greater(self.numbers, last), bad)
+
+    def until(self, last: int) -> "Rows":
+        """Return the rows whose number is not greater."""
+        bad = [row for row in self.bad if row.number <= last]
+        return self._where(pc.less_equal(self.numbers, last), bad)
+
+    def _where(self, wanted: pa.Array, bad: list[BadRow]) -> "Rows":
+        table, numbers = self.table.filter(wanted), self.numbers.filter(wanted)
         return replace(self, table=table, numbers=numbers, bad=bad)
 
     def whole(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
@@ -54,3 +63,21 @@ class Rows:
         wanted = pc.is_in(self.numbers, value_set=pa.array(numbers, pa.int64()))
         found: list[dict[str, Any]] = self.table.filter(wanted).to_pylist()
         return found
+
+
+def payload(row: Any) -> str:  # noqa: ANN401 - any row of any source
+    """Return a row that is set aside as JSON."""
+    return json.dumps(_plain(row))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any field of any source
+    """Return a field as JSON can hold it, and as it is read again."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value) if value.is_integer() else value
+    return value if isinstance(value, str | int | bool | None) else str(value)

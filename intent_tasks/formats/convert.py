@@ -1,51 +1,20 @@
 """Turn rows of a source into events: columns filled, rows that cannot be used told apart."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.core.rules import OK, BadRow, broken_rules
-from intent_tasks.formats import values
+from intent_tasks.core.rules import OK, REQUIRED, BadRow, broken_rules
+from intent_tasks.formats import blocks, values
 from intent_tasks.formats.blocks import Rows
+from intent_tasks.formats.columns import PRODUCTS, SCHEMA
 from intent_tasks.formats.mapping import POSITION, Shape
-
-SCHEMA = pa.schema(
-    [
-        ("event_id", pa.string()),
-        ("customer_id", pa.string()),
-        ("session_id", pa.string()),
-        ("event_type", pa.string()),
-        ("product_id", pa.string()),
-        ("quantity", pa.int32()),
-        ("price", pa.float64()),
-        ("currency", pa.string()),
-        ("query_text", pa.string()),
-        ("review_text", pa.string()),
-        ("rating", pa.int32()),
-        ("channel", pa.string()),
-        ("device", pa.string()),
-        ("occurred_at", values.INSTANT),
-        ("ingested_at", values.INSTANT),
-    ]
-)
-"""Columns of `shop.events` in Arrow's types."""
-
-PRODUCTS = pa.schema(
-    [
-        ("product_id", pa.string()),
-        ("category_path", pa.string()),
-        ("brand", pa.string()),
-        ("price", pa.float64()),
-        ("title", pa.string()),
-        ("description", pa.string()),
-    ]
-)
-"""Columns of `shop.products` that the rows of a source can tell."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +27,10 @@ class Batch:
         bad: the rows that cannot be used, in their order.
         repeated: how many usable events had the id of an earlier one of the batch: left out.
         ignored: how many rows are, as the format says, no events of a customer.
+        judged: how many rows of the file are not ignored; of them are the bad ones.
+        exchanged: a pattern in which all times can be read that the format's cannot read, and all
+            that it can: day and month are exchanged.
+        absent: columns that the format fills from fields, of which no row has one.
         last: number of the last row.
     """
 
@@ -66,11 +39,18 @@ class Batch:
     bad: list[BadRow]
     repeated: int
     ignored: int
+    judged: int
+    exchanged: str | None
+    absent: list[str]
     last: int
 
 
 def convert(
-    rows: Rows, shape: Shape, file_id: str, correction: Mapping[str, Any] | None = None
+    rows: Rows,
+    shape: Shape,
+    file_id: str,
+    correction: Mapping[str, Any] | None = None,
+    now: datetime | None = None,
 ) -> Batch:
     """Return the rows as events.
 
@@ -80,13 +60,14 @@ def convert(
         file_id: what event ids begin with where the source has none.
         correction: column → value of all their events, given by a person who looked at them: then
             values that are odd but possible are taken as well.
+        now: moment they are collected at; None: any time is taken.
     """
     table, numbers, parts = _spread(rows.table, rows.numbers, shape.each)
     events, rules = _events(table, shape, correction or {})
     if "event_id" not in (correction or {}):
         events = _with_ids(events, numbers, parts, shape, file_id)
     ignored = _ignored(events, shape)
-    rules = _first_rule(rules, broken_rules(events, accepted=correction is not None))
+    rules = _first_rule(rules, broken_rules(events, accepted=correction is not None, now=now))
     again = pc.equal(rules, AGAIN)
     good = pc.equal(rules, OK)
     bad = _bad(rows, numbers, rules, pc.invert(pc.or_(pc.or_(good, again), ignored)), events)
@@ -97,12 +78,43 @@ def convert(
         sorted([*rows.bad, *bad], key=lambda row: row.number),
         int(pc.sum(pc.and_(again, pc.invert(ignored))).as_py() or 0),
         int(pc.sum(ignored).as_py() or 0),
+        len(rows.bad) + pc.count_distinct(numbers.filter(pc.invert(ignored))).as_py(),
+        _exchanged(table, shape, rules),
+        _absent(table, shape),
         rows.last,
     )
 
 
 AGAIN = "event_id comes twice"
 """The rule of `core.rules` that does not make a row bad here: logs are delivered at least once."""
+
+
+def in_parts(rows: Rows, each: str | None) -> Iterator[Rows]:
+    """Yield the rows in parts of about as many events as a block may have rows."""
+    if (lists := _lists(rows.table, each)) is None:
+        yield rows
+        return
+    ends = (np.cumsum(_counts(lists)) - 1) // blocks.BLOCK_ROWS
+    last = 0
+    for place in np.flatnonzero(np.diff(ends)).tolist():
+        until = rows.numbers[place].as_py()
+        yield rows.after(last).until(until)
+        last = until
+    yield rows.after(last) if last else rows
+
+
+def _lists(table: pa.Table, each: str | None) -> pa.Array | None:
+    lists = values.field(table, each) if each else None
+    if lists is None or not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
+        return None
+    return lists
+
+
+def _counts(lists: pa.Array) -> npt.NDArray[np.int64]:
+    """Return how many events each list makes, shape (n,): one a list that is empty."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    counts: npt.NDArray[np.int64] = np.maximum(lengths, 1).astype(np.int64)
+    return counts
 
 
 def _spread(
@@ -112,22 +124,23 @@ def _spread(
 
     The list is replaced by its element; a row whose list is empty stays as it is.
     """
-    lists = values.field(table, each) if each else None
-    if lists is None or not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
+    if (lists := _lists(table, each)) is None:
         return table, numbers, None
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-    parents = np.repeat(np.arange(len(lengths)), np.maximum(lengths, 1))
-    starts = np.concatenate([[0], np.cumsum(np.maximum(lengths, 1))[:-1]])
-    places = np.arange(len(parents)) - np.repeat(starts, np.maximum(lengths, 1))
-    flat = np.full(len(parents), -1)
-    flat[lengths[parents] > 0] = np.arange(int(lengths.sum()))
-    indices = pa.array(flat, pa.int64(), mask=flat < 0)
-    elements = pc.take(pc.list_flatten(lists), indices)
-    spread = table.take(pa.array(parents))
-    name = str(each)
-    if name in spread.column_names:
-        spread = spread.drop_columns([name])
-    return spread.append_column(name, elements), numbers.take(pa.array(parents)), pa.array(places)
+    counts = _counts(lists)
+    parents = np.repeat(np.arange(len(counts)), counts)
+    places = np.arange(len(parents)) - np.repeat(np.cumsum(counts) - counts, counts)
+    empty = pc.fill_null(pc.equal(pc.list_value_length(lists), 0), True)
+    none = empty.to_numpy(zero_copy_only=False)[parents]
+    flat = np.cumsum(~none) - 1
+    elements = pc.take(pc.list_flatten(lists), pa.array(flat, pa.int64(), mask=none))
+    # Without the list itself: its copies, one for each of its elements, would grow as a square.
+    rest = values.without(table, str(each)).append_column(_NUMBER, numbers).take(pa.array(parents))
+    spread = rest.drop_columns([_NUMBER]).append_column(str(each), elements)
+    return spread, rest[_NUMBER].combine_chunks(), pa.array(places)
+
+
+_NUMBER = ""
+"""A column that no source has."""
 
 
 def _events(
@@ -145,14 +158,30 @@ def _events(
         if value is None:
             columns[field.name] = pa.nulls(table.num_rows, field.type)
             continue
-        column = values.fill(table, value, field.type)
+        # Of half of what is joined to an id, other events would have the same.
+        column = values.fill(table, value, field.type, complete=field.name in REQUIRED)
         columns[field.name] = column.values
         if value.others == "keep":
             lost = pc.and_(pc.is_null(column.values), pc.is_valid(column.given))
             rules = _first_rule(rules, pc.if_else(lost, f"{field.name} cannot be read", OK))
-        if undecodable := _undecodable(table, value.fields):
-            rules = _first_rule(rules, pc.if_else(undecodable[0], f"{field.name} is no UTF-8", OK))
+    for name, value in (*shape.events.items(), *shape.of_products.items()):
+        if name not in correction and (undecodable := _undecodable(table, value.fields)):
+            rules = _first_rule(rules, pc.if_else(undecodable[0], f"{name} is no UTF-8", OK))
     return pa.table(columns, schema=SCHEMA), rules
+
+
+def _exchanged(table: pa.Table, shape: Shape, rules: pa.Array) -> str | None:
+    if not pc.any(pc.equal(rules, "occurred_at cannot be read")).as_py():
+        return None
+    return values.exchanged(table, shape.events["occurred_at"])
+
+
+def _absent(table: pa.Table, shape: Shape) -> list[str]:
+    return [
+        name if value.fields == (name,) else f"{name} ({' or '.join(value.fields)})"
+        for name, value in (*shape.events.items(), *shape.of_products.items())
+        if table.num_rows and value.fields and not values.is_there(table, value)
+    ]
 
 
 def _undecodable(table: pa.Table, names: tuple[str, ...]) -> list[pa.Array]:
@@ -204,8 +233,14 @@ def _products(table: pa.Table, shape: Shape, keep: pa.Array) -> pa.Table:
     told = pa.table(columns, schema=PRODUCTS).filter(
         pc.and_(keep, pc.is_valid(columns["product_id"]))
     )
-    facts = [(name, "last", _LAST) for name in PRODUCTS.names[1:]]
-    grouped = told.group_by("product_id", use_threads=False).aggregate(facts)
+    return last_told(told)
+
+
+def last_told(told: pa.Table) -> pa.Table:
+    """Return the last that was told of each product, columns of `PRODUCTS`; one row a product."""
+    grouped = told.group_by("product_id", use_threads=False).aggregate(
+        [(name, "last", _LAST) for name in PRODUCTS.names[1:]]
+    )
     return grouped.rename_columns(
         [name.removesuffix("_last") for name in grouped.column_names]
     ).select(PRODUCTS.names)
@@ -225,17 +260,6 @@ def _bad(
     for number, rule, key in zip(*(c.filter(wanted).to_pylist() for c in columns), strict=True):
         found.setdefault(number, (rule, key))
     return [
-        BadRow(number, rule, json.dumps(_plain(row), default=str), key)
+        BadRow(number, rule, blocks.payload(row), key)
         for (number, (rule, key)), row in zip(found.items(), rows.whole(list(found)), strict=True)
     ]
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any field of any source
-    """Return a field as JSON can hold it."""
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, bytes):
-        return value.decode(errors="backslashreplace")
-    return value if isinstance(value, str | int | bool | None) else str(value)

@@ -1,7 +1,9 @@
 """Read delimited text, such as CSV; a line with too many or too few fields is set aside."""
 
+import codecs
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
@@ -32,7 +34,7 @@ def read(
     begun = stream.read(part_bytes)
     if not begun:
         return
-    shape, header = _shape(_first_line(begun, path), path, layout)
+    shape, header = _shape(begun, path, layout)
     bad: list[BadRow] = []
     number = 1 if shape.header else 2
     again = _Again(begun, stream)
@@ -66,6 +68,7 @@ def _batches(
             block_size=part_bytes,
             use_threads=False,  # numbers of lines are known only without
             column_names=header if shape.header else None,
+            encoding=shape.encoding,
         ),
         parse_options=pa.csv.ParseOptions(
             delimiter=_delimiter(path, shape),
@@ -108,28 +111,41 @@ def _numbered(start: int, count: int, bad: list[BadRow]) -> tuple[list[int], lis
     return numbers, now
 
 
-def _first_line(data: bytes, path: str) -> str:
+def _first_line(data: bytes, path: str, encoding: str) -> str:
     try:
-        return data.split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
+        if encoding == "utf-8":  # which a later line need not be
+            return re.split(rb"[\r\n]", data, maxsplit=1)[0].decode("utf-8-sig")
+        return re.split(r"[\r\n]", codecs.getincrementaldecoder(encoding)().decode(data))[0]
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not a CSV file in UTF-8: {error}.") from None
+        raise otherwise_encoded(path, error) from None
+
+
+def otherwise_encoded(path: str, error: UnicodeDecodeError) -> BadInput:
+    """Return what to say of a file that has bytes which its encoding does not know."""
+    return BadInput(
+        f"{path} is not a CSV file in the encoding that its format names, UTF-8 where it names "
+        f'none: {error}. Name another in the format, as encoding = "latin-1".'
+    )
 
 
 def _delimiter(path: str, shape: Shape) -> str:
     return "\t" if ".tsv" in PurePosixPath(path).suffixes else shape.delimiter
 
 
-def _shape(line: str, path: str, layout: Format) -> tuple[Shape, list[str]]:
+def _shape(begun: bytes, path: str, layout: Format) -> tuple[Shape, list[str]]:
     """Return the first shape that the first line fits, and the names of the columns."""
     problems = []
     for shape in layout.shapes:
+        line = _first_line(begun, path, shape.encoding)
         fields = _fields(line, _delimiter(path, shape))
         if shape.header:
             if len(fields) == len(shape.header):
                 return shape, list(shape.header)
             problems.append(f"has {len(fields)} columns instead of {len(shape.header)}")
-        elif missing := shape.missing(tuple(fields)):
+        elif missing := shape.lacks(tuple(fields)):
             problems.append(f"lacks {', '.join(missing)}")
+        elif twice := sorted({n for n in shape.wanted & set(fields) if fields.count(n) > 1}):
+            problems.append(f"names {', '.join(twice)} twice")
         else:
             return shape, fields
     raise other_format(path, problems, _fields(line, _delimiter(path, layout.shapes[0])))

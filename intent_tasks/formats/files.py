@@ -15,13 +15,21 @@ import pyarrow.compute as pc
 from intent_tasks.core.rules import BadRow
 from intent_tasks.errors import BadInput
 from intent_tasks.formats import mapping, readers
-from intent_tasks.formats.convert import SCHEMA, Batch, convert
+from intent_tasks.formats.columns import SCHEMA
+from intent_tasks.formats.convert import Batch, convert, in_parts
 
-__all__ = ["SCHEMA", "Batch", "Recorded", "batches", "days", "no_usable_line", "read"]
+__all__ = [
+    "SCHEMA", "Batch", "Recorded", "batches", "days", "no_usable_line", "read", "too_many_bad",
+]  # fmt: skip
 
 
 def batches(
-    file: BinaryIO, path: str, layout: mapping.Format, file_id: str, after: int = 0
+    file: BinaryIO,
+    path: str,
+    layout: mapping.Format,
+    file_id: str,
+    after: int = 0,
+    now: datetime | None = None,
 ) -> Iterator[Batch]:
     """Read an open file in batches.
 
@@ -31,14 +39,21 @@ def batches(
         layout: its format.
         file_id: what event ids begin with where the source has none.
         after: number of the last row that is not wanted any more.
+        now: moment they are collected at; None: any time is taken.
 
     Raises:
         BadInput: the file cannot be read, or is not in that format.
     """
+    first = not after
     for shape, rows in readers.read(file, path, layout):
         rest = rows.after(after) if after else rows
         if rest.table.num_rows or rest.bad:
-            yield convert(rest, shape, file_id)
+            for part in in_parts(rest, shape.each):
+                batch = convert(part, shape, file_id, now=now)
+                if first and batch.exchanged:
+                    raise _day_and_month(path, batch.exchanged)
+                first = False
+                yield batch
 
 
 def read(path: Path, format_name: str) -> Iterator[Batch]:
@@ -58,6 +73,31 @@ def read(path: Path, format_name: str) -> Iterator[Batch]:
             yield batch
     if usable == 0:
         raise no_usable_line(str(path), format_name, bad)
+
+
+def _day_and_month(path: str, pattern: str) -> BadInput:
+    return BadInput(
+        f"{path} writes times as {pattern}, with day and month the other way round than the format "
+        "says: some would be read as other days. Write that pattern into a format of your own; "
+        f"those that come with the product are in {mapping.FOLDER}: copy one and change it."
+    )
+
+
+def too_many_bad(url: str, batch: Batch) -> BadInput:
+    """Return what to say of a file of whose first block too little can be used.
+
+    Args:
+        url: its name.
+        batch: its first block.
+    """
+    counted = Counter(row.rule for row in batch.bad)
+    rules = ", ".join(f"{rule}: {count:,}" for rule, count in counted.most_common(5))
+    return BadInput(
+        f"{url}: {len(batch.bad):,} of its first {batch.judged:,} rows cannot be used, first "
+        f"that in line {batch.bad[0].number}. Nothing of it was loaded. By rule: {rules}. Mend the "
+        "format or the file: docs/collect.md; to set so many rows aside all the same, raise "
+        "INTENT_COLLECT_QUARANTINE_SHARE."
+    )
 
 
 def no_usable_line(url: str, format_name: str, bad: Sequence[BadRow]) -> BadInput:

@@ -15,10 +15,14 @@ import pyarrow as pa
 import pyarrow.json
 
 from intent_tasks.core.rules import BadRow
+from intent_tasks.formats import blocks
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.mapping import Shape, Value
+from intent_tasks.formats.values import text_of_number
 
 SAMPLE_LINES = 50
+
+NO_OBJECT = "the line is no JSON object"
 
 Tree = dict[str, Any]
 """Fields by name: a tree for what is inside, a list of one tree for a list, None for a value."""
@@ -48,8 +52,7 @@ def parse(block: bytes, shape: Shape, first_number: int) -> Rows:
 
 def _at_once(block: bytes, tree: Tree) -> pa.Table:
     lines = islice(io.BytesIO(block), SAMPLE_LINES)
-    samples = [json.loads(line) for line in lines]
-    schema = pa.schema([(name, _type(tree[name], [s.get(name) for s in samples])) for name in tree])
+    schema = pa.schema(list(_type(tree, [json.loads(line) for line in lines])))
     return pa.json.read_json(
         io.BytesIO(block),
         read_options=pa.json.ReadOptions(use_threads=False, block_size=len(block) + 1),
@@ -60,8 +63,14 @@ def _at_once(block: bytes, tree: Tree) -> pa.Table:
 
 
 def _type(tree: Any, samples: list[Any]) -> pa.DataType:  # noqa: ANN401 - a Tree, a list or None
-    """Return the type of a field that holds such values."""
+    """Return the type of a field that holds such values.
+
+    Raises:
+        ValueError: there is none that all of them have.
+    """
     present = [sample for sample in samples if sample is not None]
+    if tree is not None and not all(isinstance(sample, type(tree)) for sample in present):
+        raise ValueError("values of several types")
     if isinstance(tree, dict):
         inner = {name: [s.get(name) for s in present] for name in tree}
         return pa.struct([(name, _type(tree[name], inner[name])) for name in tree])
@@ -80,19 +89,22 @@ def _by_line(block: bytes, tree: Tree, first_number: int) -> Rows:
     for number, line in enumerate(block.splitlines(), first_number):
         if not line.strip():
             continue
+        row: Any = line.decode(errors="backslashreplace")
         try:
             row = json.loads(line)
-        except ValueError:  # also bytes that are no UTF-8
-            row = None
-        if isinstance(row, dict):
-            found.append({name: _pruned(row.get(name), tree[name]) for name in tree})
+            found.append(_pruned(row, tree, ""))
             numbers.append(number)
-        else:
-            text = line.decode(errors="backslashreplace")
-            bad.append(BadRow(number, "the line is no JSON object", json.dumps(text)))
-    schema = pa.schema([(name, _type(tree[name], [])) for name in tree])
+        except _MisfitError as misfit:
+            bad.append(BadRow(number, str(misfit), blocks.payload(row)))
+        except ValueError:  # also bytes that are no UTF-8
+            bad.append(BadRow(number, NO_OBJECT, blocks.payload(row)))
+    schema = pa.schema(list(_type(tree, [])))
     lines = partial(_whole, block, first_number)
     return Rows(pa.Table.from_pylist(found, schema), pa.array(numbers, pa.int64()), bad, lines)
+
+
+class _MisfitError(Exception):
+    """A value is of another kind than the format says; the message is the rule."""
 
 
 def _whole(block: bytes, first_number: int, numbers: Sequence[int]) -> list[Tree]:
@@ -100,17 +112,27 @@ def _whole(block: bytes, first_number: int, numbers: Sequence[int]) -> list[Tree
     return [json.loads(lines[number - first_number]) for number in numbers]
 
 
-def _pruned(value: Any, tree: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return the part of a value that the tree names, all of it as text."""
-    if value is None:
+def _pruned(value: Any, tree: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
+    """Return the part of a value that the tree names, all of it as text.
+
+    Raises:
+        _MisfitError: it has not the fields that the tree names.
+    """
+    if value is None or (name and value in ("", [])):  # PHP writes [] for an empty object
         return None
-    if isinstance(tree, dict):
-        return (
-            {n: _pruned(value.get(n), tree[n]) for n in tree} if isinstance(value, dict) else None
-        )
     if isinstance(tree, list):
         elements = value if isinstance(value, list) else [value]
-        return [_pruned(element, tree[0]) for element in elements]
+        return [_pruned(element, tree[0], name) for element in elements]
+    if isinstance(value, list) and name:
+        raise _MisfitError(f"the field {name} is a list: name it as `each`, or join it")
+    if isinstance(tree, dict):
+        if not isinstance(value, dict):
+            raise _MisfitError(f"the field {name} is no object" if name else NO_OBJECT)
+        return {n: _pruned(value.get(n), tree[n], f"{name}.{n}".lstrip(".")) for n in tree}
+    if isinstance(value, dict):
+        raise _MisfitError(f"the field {name} is an object: name a field inside it")
+    if isinstance(value, float):
+        return text_of_number(value)
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -124,9 +146,8 @@ def _tree(shape: Shape) -> Tree:
 
 
 def _plant(tree: Tree, name: str, value: Value, each: str | None) -> None:
-    leaf: Any = (
-        PAIRS if value.key else [None] if value.join is not None and not value.fields[1:] else None
-    )
+    is_list = name == each or (value.join is not None and not value.fields[1:])
+    leaf: Any = PAIRS if value.key else [None] if is_list else None
     parts = name.split(".")
     for depth, part in enumerate(parts[:-1], 1):
         inside = tree.setdefault(part, [{}] if ".".join(parts[:depth]) == each else {})

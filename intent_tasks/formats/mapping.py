@@ -1,19 +1,33 @@
 """What a format is: a TOML file that says which field of the source fills which column.
 
-Seven come with the product, one file each beside this module; a file of your own works the same.
+Those that come with the product are one file each beside this module; your own works the same.
 docs/collect.md tells how to write one.
 """
 
+import codecs
 import tomllib
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from intent_tasks.core.rules import REQUIRED
 from intent_tasks.errors import BadInput
-from intent_tasks.tables import events, products
+from intent_tasks.formats.columns import PRODUCTS, SCHEMA
 
 FOLDER = Path(__file__).parent
 
@@ -52,6 +66,8 @@ class Value(_Part):
     """Take a negative number as a positive one."""
     whole: bool = False
     """Take a number such as 17850.0 as the text 17850."""
+    missing: tuple[str, ...] = ()
+    """Texts that count as no value, as NULL; those of the shape where it names none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -68,24 +84,84 @@ class Value(_Part):
             given["time"] = (given["time"],)
         return given
 
+    @field_validator("zone")
+    @classmethod
+    def _a_zone(cls, given: str) -> str:
+        try:
+            ZoneInfo(given)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(
+                f"there is no time zone {given!r}; names are such as Europe/Paris"
+            ) from None
+        return given
+
+    @field_validator("patterns")
+    @classmethod
+    def _regular(cls, given: dict[str, str]) -> dict[str, str]:
+        for pattern in given:
+            try:
+                pc.match_substring_regex(pa.scalar(""), pattern)
+            except pa.ArrowInvalid as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return given
+
     @model_validator(mode="after")
     def _says_something(self) -> "Value":
         if bool(self.fields) == (self.constant is not None):
             raise ValueError("give either field, fields or constant")
+        if unknown := [way for way in self.time if not _is_readable(way)]:
+            raise ValueError(
+                f"{unknown[0]!r} is none of {', '.join(WORDS)}, nor a pattern that can be read, as "
+                "%d.%m.%Y %H:%M (%f: iso; %Z: %z where times name an offset, else zone)"
+            )
+        if both := [way for way in self.time if with_exchanged_day(way) in self.time]:
+            raise ValueError(
+                f"of {' and '.join(both)} a row does not say which one is right; make two formats"
+            )
         return self
+
+
+def with_exchanged_day(way: str) -> str | None:
+    """Return the pattern with day and month exchanged; None: it does not name both as numbers."""
+    if "%d" not in way or "%m" not in way:
+        return None
+    return way.replace("%d", "%\0").replace("%m", "%d").replace("%\0", "%m")
+
+
+WORDS = ("iso", "seconds", "milliseconds", "microseconds")
+"""Ways to write a time that have a name."""
+
+_SAMPLE = datetime(2009, 11, 23, 14, 35, tzinfo=UTC)
+
+
+def _is_readable(way: str) -> bool:
+    """Tell whether it is a word, or a pattern that reads what it writes."""
+    if way in WORDS:
+        return True
+    if "%" not in way or "%Z" in way:
+        return False
+    written = pa.array([_SAMPLE.strftime(way)])
+    return bool(pc.strptime(written, way, "us", error_is_null=True).is_valid()[0].as_py())
 
 
 def _known(names: set[str]) -> BeforeValidator:
     def check(given: Any) -> Any:  # noqa: ANN401
         if isinstance(given, dict) and (unknown := sorted(set(given) - names)):
-            raise ValueError(f"no column {', '.join(unknown)}; columns: {', '.join(sorted(names))}")
+            raise ValueError(
+                f"files fill no column {', '.join(unknown)}; columns: {', '.join(sorted(names))}"
+            )
         return given
 
     return BeforeValidator(check)
 
 
-Columns = Annotated[dict[str, Value], _known({column.name for column in events.columns})]
-Facts = Annotated[dict[str, Value], _known({column.name for column in products.columns})]
+Columns = Annotated[dict[str, Value], _known(set(SCHEMA.names))]
+Facts = Annotated[dict[str, Value], _known(set(PRODUCTS.names))]
+
+
+def _with_missing(value: Any, missing: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+    value = {"field": value} if isinstance(value, str) else value
+    return {"missing": missing} | value if isinstance(value, dict) else value
 
 
 class Shape(_Part):
@@ -95,12 +171,69 @@ class Shape(_Part):
     """Names of the columns, for files without a first line that names them."""
     delimiter: str = ","
     """What separates the fields of a line, in files that are not called .tsv, .json or .parquet."""
+    encoding: str = "utf-8"
+    """How the texts of delimited files are encoded, by its name in Python, as latin-1."""
+    missing: tuple[str, ...] = ()
+    """Texts that count as no value, in all columns."""
     each: str | None = None
     """A field that is a list: each of its elements makes an event, and so does none at all."""
     events: Columns
     """Columns of `shop.events`."""
     products: Facts = Field(default_factory=dict)
     """Columns of `shop.products` that the rows tell beside it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _missing_everywhere(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+        """Let all columns know what is missing in the shape."""
+        if not isinstance(given, dict) or "missing" not in given:
+            return given
+        places = {n: given[n] for n in ("events", "products") if isinstance(given.get(n), dict)}
+        return given | {
+            place: {name: _with_missing(value, given["missing"]) for name, value in columns.items()}
+            for place, columns in places.items()
+        }
+
+    @field_validator("encoding")
+    @classmethod
+    def _an_encoding(cls, given: str) -> str:
+        try:
+            return codecs.lookup(given).name
+        except LookupError:
+            raise ValueError(
+                f"there is no encoding {given!r}; names are such as latin-1, cp1252, utf-16"
+            ) from None
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, given: str) -> str:
+        if len(given) != 1 or not given.isascii() or given in '"\r\n':
+            raise ValueError(f"{given!r} is not one character")
+        return given
+
+    @model_validator(mode="after")
+    def _header_names_all(self) -> "Shape":
+        if twice := sorted({name for name in self.header if self.header.count(name) > 1}):
+            raise ValueError(f"header names {', '.join(twice)} twice")
+        unnamed = {f for value in self.values for f in value.fields} - set(self.header)
+        if self.header and unnamed:
+            raise ValueError(f"header does not name {', '.join(sorted(unnamed))}")
+        return self
+
+    @model_validator(mode="after")
+    def _constants_fit(self) -> "Shape":
+        for place, columns, schema in (
+            ("events", self.events, SCHEMA),
+            ("products", self.products, PRODUCTS),
+        ):
+            for name, value in columns.items():
+                try:
+                    pa.scalar(value.constant, pa.string()).cast(schema.field(name).type)
+                except pa.ArrowInvalid:
+                    raise ValueError(
+                        f"{place}.{name}: {value.constant!r} is not of the type of the column"
+                    ) from None
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> "Shape":
@@ -114,16 +247,28 @@ class Shape(_Part):
 
     @cached_property
     def required(self) -> tuple[tuple[str, ...], ...]:
-        """Fields of which a file must have one each."""
+        """Fields of which a file must have one each; of what is joined, all."""
         values = (self.events[name] for name in REQUIRED if name in self.events)
-        return tuple(value.fields for value in values if value.fields)
+        one_each = (((f,) for f in v.fields) if v.join is not None else (v.fields,) for v in values)
+        return tuple(fields for some in one_each for fields in some if fields)
+
+    @cached_property
+    def of_products(self) -> dict[str, Value]:
+        """Columns of products by a name that is none of events."""
+        return {f"products.{name}": value for name, value in self.products.items()}
 
     @cached_property
     def values(self) -> tuple[Value, ...]:
         """Everything that is read from a row."""
         return (*self.events.values(), *self.products.values())
 
-    def missing(self, fields: tuple[str, ...]) -> list[str]:
+    @cached_property
+    def wanted(self) -> frozenset[str]:
+        """Names of fields, and of those that they may be inside."""
+        fields = (f for value in self.values for f in value.fields)
+        return frozenset(part for f in fields for part in (f, f.split(".")[0]))
+
+    def lacks(self, fields: tuple[str, ...]) -> list[str]:
         """Return what a file with these fields lacks."""
         present = {*fields, *(field.split(".")[0] for field in fields)}
         return [
@@ -140,7 +285,14 @@ class Format(_Part):
     """What it is, in a sentence."""
     source: str = ""
     """Where it is described."""
-    shapes: tuple[Shape, ...] = Field(min_length=1)
+    shapes: tuple[Shape, ...]
+
+    @field_validator("shapes")
+    @classmethod
+    def _at_least_one(cls, given: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        if not given:
+            raise ValueError("give one [[shapes]] at least")
+        return given
 
 
 def names() -> list[str]:
@@ -167,7 +319,18 @@ def load(name: str) -> Format:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"The format {path} is not TOML: {error}.") from None
     except ValidationError as error:
-        said = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()[:5]
-        )
+        said = "; ".join(_said(problem) for problem in error.errors()[:MOST_NAMED])
         raise BadInput(f"The format {path} cannot be used. {said}.") from None
+
+
+MOST_NAMED = 5
+"""Mistakes of a format that are named at once."""
+
+
+def _said(problem: ErrorDetails) -> str:
+    """Return what is wrong with a file, and where in it: shapes are counted from 1."""
+    where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in problem["loc"])
+    what = {"extra_forbidden": "there is no such setting", "missing": "is missing"}.get(
+        problem["type"], problem["msg"].removeprefix("Value error, ")
+    )
+    return f"{where or 'file'}: {what}"

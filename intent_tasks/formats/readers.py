@@ -46,6 +46,8 @@ def read(file: BinaryIO, path: str, layout: Format) -> Iterator[tuple[Shape, Row
     readers = {"json": _json, "parquet": _parquet, "text": _text}
     try:
         yield from readers[kind or "text"](file, compression, path, layout)
+    except UnicodeDecodeError as error:
+        raise delimited.otherwise_encoded(path, error) from None
     except (pa.ArrowException, EOFError, OSError) as error:
         raise unreadable(path, error) from None
 
@@ -95,13 +97,18 @@ def _text(
 
 
 def _json(
-    file: BinaryIO, compression: str | None, _path: str, layout: Format
+    file: BinaryIO, compression: str | None, path: str, layout: Format
 ) -> Iterator[tuple[Shape, Rows]]:
     stream = unpacked(file, compression)
     shape = layout.shapes[0]
     number, rest = 1, b""
     while True:
         data = stream.read(blocks.BLOCK_BYTES)
+        if number == 1 and data.lstrip().startswith(b"["):
+            raise BadInput(
+                f"{path} is a JSON array; one object a line is needed. Write it so, as with "
+                "jq -c '.[]', to a file whose name ends in .jsonl."
+            )
         block, rest = _whole_lines(rest + data, last=not data)
         if block:
             rows = jsonlines.parse(block, shape, number)
@@ -127,18 +134,45 @@ def _parquet(
     names = tuple(table.schema_arrow.names)
     problems = []
     for shape in layout.shapes:
-        if missing := shape.missing(names):
+        if missing := shape.lacks(names):
             problems.append(f"lacks {', '.join(missing)}")
             continue
-        wanted = {
-            part for value in shape.values for f in value.fields for part in (f, f.split(".")[0])
-        }
+        if lists := _lists(table.schema_arrow, shape):
+            problems.append(f"has a list in {', '.join(lists)}, to be named as `each`")
+            continue
         number = 1
         for batch in table.iter_batches(
-            blocks.BLOCK_ROWS, columns=[n for n in names if n in wanted]
+            blocks.BLOCK_ROWS, columns=[n for n in names if n in shape.wanted]
         ):
             numbers = pa.array(range(number, number + batch.num_rows), pa.int64())
             number += batch.num_rows
             yield shape, Rows(pa.Table.from_batches([batch]), numbers, [])
         return
     raise delimited.other_format(path, problems, names)
+
+
+def _lists(schema: pa.Schema, shape: Shape) -> list[str]:
+    """Return lists that a shape names fields in, and does not name as `each`."""
+    return sorted(
+        {
+            path
+            for value in shape.values
+            for name in value.fields
+            if (path := _list_around(schema, name)) not in (None, shape.each)
+        }
+    )
+
+
+def _list_around(schema: pa.Schema, name: str) -> str | None:
+    parts = name.split(".")
+    fields: pa.Schema | pa.StructType = schema
+    for depth, part in enumerate(parts[:-1], 1):
+        if part not in fields.names:
+            return None
+        kind = fields.field(part).type
+        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            return ".".join(parts[:depth])
+        if not pa.types.is_struct(kind):
+            return None
+        fields = kind
+    return None

@@ -4,7 +4,8 @@ A value that is there and cannot be read as what it should be becomes null; who 
 comparing the column with its text.
 """
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Collection, Iterable
 from functools import reduce
 from typing import NamedTuple
 
@@ -12,9 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.formats.mapping import Value
-
-INSTANT = pa.timestamp("us", tz="UTC")
+from intent_tasks.formats.columns import INSTANT
+from intent_tasks.formats.mapping import Value, with_exchanged_day
 
 _UNITS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _LATEST_SECONDS = 32_503_680_000
@@ -33,22 +33,31 @@ class Column(NamedTuple):
     given: pa.Array
 
 
-def fill(rows: pa.Table, value: Value, kind: pa.DataType) -> Column:
-    """Return a column of that type (text, number or instant), as a format says."""
+def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = False) -> Column:
+    """Return a column of that type, as a format says.
+
+    Args:
+        rows: of a source.
+        value: how the column is filled.
+        kind: text, number or instant.
+        complete: fields that are joined make nothing where one of them is missing.
+    """
     if value.constant is not None:
         values = pa.array([value.constant] * rows.num_rows, pa.string()).cast(kind)
         return Column(values, values.cast(pa.string()))
     if value.time:
         return _times(rows, value)
-    text = _text_of(rows, value)
+    text = _text_of(rows, value, complete)
     if pa.types.is_string(kind):
         return Column(_translated(text, value), text)
     return Column(_numbers(text, value, kind), text)
 
 
-def _text_of(rows: pa.Table, value: Value) -> pa.Array:
+def _text_of(rows: pa.Table, value: Value, complete: bool) -> pa.Array:
     texts = [as_text(array, value) for array in _arrays(rows, value)]
     if value.join is not None and len(texts) > 1:
+        if complete:
+            return pc.binary_join_element_wise(*texts, value.join)
         # Arrow loses a row in which all texts are null; the empty text in front keeps it.
         joined = pc.binary_join_element_wise("", *texts, value.join, null_handling="skip")
         return _not_empty(pc.utf8_slice_codeunits(joined, len(value.join)))
@@ -60,13 +69,25 @@ def _arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
     return [_of_key(a, value.key) if value.key else a for a in found if a is not None]
 
 
+def is_there(rows: pa.Table, value: Value) -> bool:
+    """Tell whether a row has one of the fields."""
+    arrays = (field(rows, name) for name in value.fields)
+    return any(array is not None and array.null_count < len(array) for array in arrays)
+
+
 def field(rows: pa.Table, name: str) -> pa.Array | None:
     """Return a field, also one inside others (`user.id`); None: there is no such field."""
+    outer, path = _place(rows, name)
+    return _inside(_whole(rows[outer]), path) if outer in rows.column_names else None
+
+
+def _place(rows: pa.Table, name: str) -> tuple[str, list[str]]:
+    """Return the column that a field is in, and its path there."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         if (outer := ".".join(parts[:end])) in rows.column_names:
-            return _inside(_whole(rows[outer]), parts[end:])
-    return None
+            break
+    return outer, parts[end:]
 
 
 def _inside(array: pa.Array, path: list[str]) -> pa.Array | None:
@@ -75,6 +96,23 @@ def _inside(array: pa.Array, path: list[str]) -> pa.Array | None:
             return None
         array = pc.struct_field(array, part)
     return array
+
+
+def without(rows: pa.Table, name: str) -> pa.Table:
+    """Return the rows without a field that they have, also one inside others."""
+    outer, path = _place(rows, name)
+    place, rest = rows.column_names.index(outer), _stripped(_whole(rows[outer]), path)
+    return rows.remove_column(place) if rest is None else rows.set_column(place, outer, rest)
+
+
+def _stripped(array: pa.Array, path: list[str]) -> pa.Array | None:
+    """Return a struct without the field at a path; None: nothing is left."""
+    if not path:
+        return None
+    inner = {field.name: pc.struct_field(array, field.name) for field in array.type}
+    inner[path[0]] = _stripped(inner[path[0]], path[1:])
+    kept = {name: part for name, part in inner.items() if part is not None}
+    return pa.StructArray.from_arrays(list(kept.values()), names=list(kept)) if kept else None
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
@@ -110,7 +148,7 @@ def as_text(array: pa.Array, value: Value | None = None) -> pa.Array:
         text = array.cast(pa.string())
     if value is not None and value.whole:
         text = pc.replace_substring_regex(text, r"^(-?\d+)\.0+$", r"\1")
-    return _not_empty(text)
+    return _not_empty(text, value.missing if value is not None else ())
 
 
 def decoded(array: pa.Array) -> pa.Array:
@@ -129,15 +167,28 @@ def _utf8(text: bytes | None) -> str | None:
 
 
 def _text_of_numbers(array: pa.Array) -> pa.Array:
-    """Return ids that a frame with gaps had turned into 17850.0 as 17850."""
-    try:
-        return array.cast(pa.int64()).cast(pa.string())
-    except pa.ArrowInvalid:
-        return array.cast(pa.string())
+    """Return 17850.0 as 17850, whatever the others are: an id is written in one way."""
+    whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), _LARGEST_WHOLE))
+    ids = pc.if_else(whole, array, None).cast(pa.int64(), safe=False).cast(pa.string())
+    return pc.coalesce(ids, array.cast(pa.string())) if ids.null_count else ids
 
 
-def _not_empty(text: pa.Array) -> pa.Array:
-    empty = pc.equal(text, "")
+def text_of_number(number: float) -> str:
+    """Return a number as `as_text` returns it, faster than by an array of one."""
+    if _SMALLEST_PLAIN <= abs(number) < _LARGEST_PLAIN:
+        return str(int(number)) if number.is_integer() else repr(number)
+    text: str = _text_of_numbers(pa.array([number]))[0].as_py()
+    return text
+
+
+_LARGEST_WHOLE = 2.0**63
+_SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-4, 1e10
+"""Between these Arrow writes numbers as Python does."""
+
+
+def _not_empty(text: pa.Array, missing: Collection[str] = ()) -> pa.Array:
+    none = pa.array(["", *missing], pa.string())
+    empty = pc.is_in(text, value_set=none) if missing else pc.equal(text, "")
     return pc.if_else(pc.fill_null(empty, False), None, text) if pc.any(empty).as_py() else text
 
 
@@ -191,8 +242,27 @@ def _times(rows: pa.Table, value: Value) -> Column:
 def _time(array: pa.Array, value: Value) -> Column:
     if pa.types.is_timestamp(array.type) or pa.types.is_date(array.type):
         return Column(_instants(array, value.zone), array.cast(pa.string()))
-    text = as_text(array)
+    text = as_text(array, value)
     return Column(_first(lambda way: _read_time(text, way, value.zone), value.time), text)
+
+
+def exchanged(rows: pa.Table, value: Value) -> str | None:
+    """Return a pattern of times with day and month exchanged, if it surely is the right one.
+
+    It reads all times that the pattern reads, and some that no pattern reads.
+    """
+    column = _times(rows, value)
+    lost = pc.is_null(column.values)
+    for way in value.time:
+        if (other := with_exchanged_day(way)) is None:
+            continue
+        by_way, by_other = (
+            _read_time(column.given, w, value.zone).is_valid() for w in (way, other)
+        )
+        more = pc.any(pc.and_(lost, by_other)).as_py()
+        if more and not pc.any(pc.and_not(by_way, by_other)).as_py():
+            return other
+    return None
 
 
 def _first(read: Callable[[str], pa.Array], ways: Iterable[str]) -> pa.Array:
@@ -208,17 +278,47 @@ def _read_time(text: pa.Array, way: str, zone: str) -> pa.Array:
     if way in _UNITS:
         numbers = _floats(text)
         limit = _LATEST_SECONDS * 1e6 / _UNITS[way]
-        fits = pc.fill_null(pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, limit)), False)
+        fits = pc.fill_null(pc.less(pc.abs(numbers), limit), False)
         micros = pc.multiply(pc.if_else(fits, numbers, None), float(_UNITS[way]))
         return pc.round(micros).cast(pa.int64()).cast(INSTANT)
     if way != "iso":
-        found = pc.strptime(text, format=way, unit="us", error_is_null=True)
-        return _instants(found, zone)
+        return _instants(_by_pattern(text, way), zone)
     try:
         bare = pc.utf8_rtrim(text, characters=" UTCZ") if zone == "UTC" else text
         return _instants(bare.cast(pa.timestamp("us")), zone)
     except pa.ArrowInvalid:
         return _slow_iso(text, zone)
+
+
+def _by_pattern(text: pa.Array, way: str) -> pa.Array:
+    """Read times of a pattern; Arrow takes the 30th of February for the 2nd of March."""
+    found = pc.strptime(text, format=way, unit="us", error_is_null=True)
+    if way.endswith("%z"):  # the day where it was written, not the one in UTC
+        bare = pc.replace_substring_regex(text, r" *(Z|[+-]\d\d:?\d\d)$", "")
+        local = pc.strptime(bare, format=way[:-2].rstrip(), unit="us", error_is_null=True)
+    else:
+        local = found
+    if "?P<day>" not in (pattern := _with_day(way)):
+        return found
+    # A day too many becomes the 1st, 2nd or 3rd of the next month: only those are looked at.
+    early = pc.fill_null(pc.less_equal(pc.day(local), 3), False)
+    written = pc.struct_field(pc.extract_regex(text.filter(early), pattern), "day").cast(pa.int64())
+    wrong = pc.fill_null(pc.not_equal(written, pc.day(local.filter(early))), False)
+    return pc.replace_with_mask(found, early, pc.if_else(wrong, None, found.filter(early)))
+
+
+def _with_day(way: str) -> str:
+    """Return a regular expression that finds the day in a time of that pattern, if it has one."""
+    parts = re.split(r"(%.)", way)
+    return "^" + "".join(
+        _WRITTEN.get(part, ".*?") if part.startswith("%") else re.escape(part) for part in parts
+    )
+
+
+_WRITTEN = {"%d": r"(?P<day>\d\d?)", "%e": r" ?(?P<day>\d\d?)", "%Y": r"\d{4}"} | dict.fromkeys(
+    ("%m", "%y", "%H", "%I", "%M", "%S"), r"\d\d?"
+)
+"""How parts of a pattern are written."""
 
 
 def _slow_iso(text: pa.Array, zone: str) -> pa.Array:

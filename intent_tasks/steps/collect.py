@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,12 +24,13 @@ from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, shop
 from intent_tasks.stores.collecting import collected, folders, landing
 from intent_tasks.stores.extracting import quarantine
+from intent_tasks.stores.extracting.intake import LEAST_LIMIT
 from intent_tasks.stores.privacy import erased_rows, identity
 from intent_tasks.stores.read_ahead import read_ahead
 
 SAY_EVERY_SECONDS = 10
 MOST_NAMED = 5
-"""Files that cannot be used and are named in the message at the end."""
+"""Files that cannot be used, or are passed over, and are named."""
 
 Say = Callable[[str], None]
 
@@ -41,12 +42,15 @@ class Totals:
     files: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    absent: set[str] = field(default_factory=set)
 
     def said(self) -> str:
         """Return it as a sentence."""
-        rows = self.rows
+        rows, other = self.rows, self.files["in another format"]
+        in_other = f" ({other} in another format, and they stay as that read them)" if other else ""
         return (
-            f"{self.files['loaded']} files collected, {self.files['known']} known before: "
+            f"{self.files['loaded']} files collected, "
+            f"{self.files['known']} known before{in_other}: "
             f"{rows['loaded']:,} events loaded, {rows['repeated']:,} were there already, "
             f"{rows['ignored']:,} rows tell of no event, {rows['quarantined']:,} set aside in "
             "intent.quarantine."
@@ -103,22 +107,30 @@ def collect(
     """
     layout = mapping.load(format_name)
     owner = shop.owner_url(settings)
-    found, ignored = folders.find(url, settings.collect_options.get_secret_value())
+    found, others, hidden = folders.find(url, settings.collect_options.get_secret_value())
     with postgres.changing(owner, "collect") as connection:
         if alone:
             _require_alone(connection, found[0].url)
         landing.prepare(connection)
-    totals = Totals(Counter({"ignored": ignored}))
+    totals = Totals(Counter({"ignored": len(others) + hidden}))
+    if others:
+        more = ", …" if len(others) > MOST_NAMED else ""
+        say(
+            f"Passed over: {', '.join(others[:MOST_NAMED])}{more} ({len(others)} in all). "
+            f"{folders.KINDS_SAID}"
+        )
     for place, file in enumerate(found, 1):
         work = _Work(settings, file, url, layout, format_name, say, f"{place}/{len(found)}")
         try:
-            totals.files[work.load(totals.rows)] += 1
+            totals.files[work.load(totals)] += 1
         except Refused as error:
             say(f"{work.label} refused: {error}")
             totals.problems.append(str(error))
     if totals.rows["loaded"]:
         with postgres.changing(owner, "collect") as connection:
             landing.analyze(connection)
+    if totals.problems:
+        say(totals.said())
     _require_all(totals, len(found))
     return totals
 
@@ -162,20 +174,25 @@ class _Work:
     def label(self) -> str:
         return f"[{self.place}] {self.file.url}:"
 
-    def load(self, rows: Counter[str]) -> str:
+    def load(self, totals: Totals) -> str:
         """Load what is not loaded yet, and return what became of the file."""
         with self._changing() as connection:
             known = collected.progress_of(connection, self.file.url)
         if known and known.state != collected.LOADING and known.is_of(self.file):
-            return "known"
+            return self._known(known, totals)
         digest = self.file.digest()
         progress = self._claim(digest)
         if progress is None:
-            return "known"
+            return self._known(known, totals)
         if progress.state == collected.COPY:
             return "copied"
-        self._load(progress, rows)
+        self._load(progress, totals)
         return "loaded"
+
+    def _known(self, known: collected.Progress | None, totals: Totals) -> str:
+        if known and known.format != self.format_name:
+            totals.files["in another format"] += 1
+        return "known"
 
     def _changing(self) -> AbstractContextManager[sa.Connection]:
         return postgres.changing(shop.owner_url(self.settings), "collect")
@@ -184,7 +201,8 @@ class _Work:
         """Write into the ledger that the file is being loaded; None: there is nothing to load."""
         with self._changing() as connection:
             known = collected.progress_of(connection, self.file.url)
-            if known and known.digest == digest:
+            begun = known and (known.state != collected.LOADING or known.blocks_done > 0)
+            if known and begun and known.digest == digest:
                 collected.touch(connection, self.file)
                 return known if known.state == collected.LOADING else None
             if known and known.state == collected.LOADED and known.rows_loaded:
@@ -199,7 +217,7 @@ class _Work:
                 connection, self.file, self.source, self.format_name, digest, state
             )
 
-    def _load(self, progress: collected.Progress, rows: Counter[str]) -> None:
+    def _load(self, progress: collected.Progress, totals: Totals) -> None:
         begun = said = time.monotonic()
         with self.file.opened() as opened:
             blocks = files.batches(
@@ -208,21 +226,24 @@ class _Work:
                 self.layout,
                 progress.file_id,
                 progress.last_row,
+                datetime.now(UTC),
             )
             for batch in read_ahead(blocks):
                 self._require_usable(progress, batch)
+                self._say_absent(progress, batch, totals.absent)
                 before, progress = progress, self._load_block(progress, batch)
                 for name in ("loaded", "repeated", "ignored", "quarantined"):
                     field_name = f"rows_{name}"
-                    rows[name] += getattr(progress, field_name) - getattr(before, field_name)
+                    totals.rows[name] += getattr(progress, field_name) - getattr(before, field_name)
                 if time.monotonic() - said > SAY_EVERY_SECONDS:
                     said = time.monotonic()
-                    self.say(f"{self.label} {progress.last_row:,} rows")
+                    self.say(f"{self.label} {progress.rows_loaded:,} events so far")
         with self._changing() as connection:
             done = progress._replace(state=collected.LOADED)
             collected.advance(connection, self.file.url, progress, done)
         seconds = time.monotonic() - begun
-        self.say(f"{self.label} {progress.last_row:,} rows in {seconds:.1f} s")
+        aside = f", {done.rows_quarantined:,} set aside" if done.rows_quarantined else ""
+        self.say(f"{self.label} {done.rows_loaded:,} events{aside} in {seconds:.1f} s")
 
     def _load_block(self, before: collected.Progress, batch: files.Batch) -> collected.Progress:
         with self._changing() as connection:
@@ -242,11 +263,21 @@ class _Work:
             collected.advance(connection, self.file.url, before, after)
         return after
 
+    def _say_absent(self, progress: collected.Progress, batch: files.Batch, said: set[str]) -> None:
+        """Name the columns that stay empty, each once: a field may be called otherwise."""
+        if progress.blocks_done == 0 and (new := [n for n in batch.absent if n not in said]):
+            said.update(new)
+            self.say(f"{self.label} no row of its first block has {', '.join(new)}: left empty.")
+
     def _require_usable(self, progress: collected.Progress, batch: files.Batch) -> None:
-        """Refuse a file of whose first block nothing can be used: it is in another format."""
-        used = batch.events.num_rows + batch.repeated + batch.ignored
-        if progress.blocks_done == 0 and used == 0:
+        """Refuse a file of whose first block too little can be used: it is in another format."""
+        if progress.blocks_done:
+            return
+        if batch.events.num_rows + batch.repeated + batch.ignored == 0:
             raise files.no_usable_line(self.file.url, self.format_name, batch.bad)
+        most = max(LEAST_LIMIT, self.settings.collect_quarantine_share * batch.judged)
+        if len(batch.bad) > most:
+            raise files.too_many_bad(self.file.url, batch)
 
 
 def _without_erased(settings: Settings, batch: files.Batch) -> files.Batch:

@@ -6,6 +6,7 @@ always been right. A line of a file is read again in its format as that is now, 
 then goes to `shop.events`, where the copy finds it.
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,10 +15,11 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from intent_tasks.core.rules import OK, broken_rules
+from intent_tasks.core.rules import AGAIN, OK, broken_rules
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.formats import files, mapping
 from intent_tasks.formats.again import read_again
+from intent_tasks.formats.convert import last_told
 from intent_tasks.settings import Settings
 from intent_tasks.steps import extract
 from intent_tasks.stores import postgres, shop, snapshots
@@ -43,14 +45,46 @@ class Decision:
     layout: str | None = None
 
 
+@dataclass(frozen=True)
+class Released:
+    """What a release did.
+
+    Args:
+        count: rows that went in.
+        stay: why the others stay out → how many.
+        stale: published days that were made without those that went in.
+    """
+
+    count: int
+    stay: Counter[str]
+    stale: list[date]
+
+
+Lines = dict[tuple[str, int], files.Batch]
+"""Source and number of a line of a file → what it says in its format as that is now."""
+
+
 def obstacles(settings: Settings, rows: Sequence[Found], decision: Decision) -> list[str]:
     """Return why each row cannot go in; empty: it can, as far as it is seen here.
 
     Raises:
         BadInput: a value is not of the type of its column, or a format cannot be read.
     """
-    lines = _read_again(settings, rows, decision)
-    return [_obstacle(row, decision.correction, lines.get(_place(row))) for row in rows]
+    return _obstacles(rows, decision, _read_again(settings, rows, decision))
+
+
+def _obstacles(rows: Sequence[Found], decision: Decision, lines: Lines) -> list[str]:
+    found: list[str] = []
+    taken: set[str] = set()
+    for row in rows:
+        line = lines.get(_place(row))
+        ids = set(line.events["event_id"].to_pylist() if line else ())
+        why = _obstacle(row, decision.correction, line)
+        if not why and ids & taken:
+            why = f"then {AGAIN} among these lines: release the one that is right"
+        taken |= set() if why else ids
+        found.append(why)
+    return found
 
 
 def _obstacle(row: Found, correction: Correction, line: files.Batch | None) -> str:
@@ -81,9 +115,7 @@ def _place(row: Found) -> tuple[str, int]:
     return row.source, row.row_number
 
 
-def _read_again(
-    settings: Settings, rows: Sequence[Found], decision: Decision
-) -> dict[tuple[str, int], files.Batch]:
+def _read_again(settings: Settings, rows: Sequence[Found], decision: Decision) -> Lines:
     """Return what lines of files say in their format as it is now; not those without fields."""
     lines = [
         row
@@ -101,30 +133,45 @@ def _read_again(
     return found
 
 
-def release(settings: Settings, rows: Sequence[Found], decision: Decision) -> list[date]:
-    """Let rows in; return the published days that were made without them.
+def release(settings: Settings, rows: Sequence[Found], decision: Decision) -> Released:
+    """Let rows in; those that cannot go in stay out, under the rule that they break now.
 
     Raises:
-        BadInput: a row cannot go in; none did.
+        BadInput: no row can go in.
         Refused: this installation may not write to the shop, or the warehouse no longer holds the
             day.
     """
-    for row, why in zip(rows, obstacles(settings, rows, decision), strict=True):
-        if why:
-            raise BadInput(
-                f"Row {row.digest[:12]} of {row.source} cannot go in: {why}. Nothing was changed."
-            )
-    lines = [row for row in rows if quarantine.day_of(row.source) is None]
+    lines = _read_again(settings, rows, decision)
+    whys = _obstacles(rows, decision, lines)
+    if all(whys):
+        row, why = rows[0], whys[0]
+        raise BadInput(
+            f"Row {row.digest[:12]} of {row.source} cannot go in: {why}. Nothing was changed."
+        )
+    stay = [row for row, why in zip(rows, whys, strict=True) if why]
+    rows = [row for row, why in zip(rows, whys, strict=True) if not why]
     touched = {day for row in rows if (day := quarantine.day_of(row.source))}
     _require_rows_of(settings, touched)
-    if lines:
-        touched |= _send(settings, lines, decision)
+    if of_files := [row for row in rows if quarantine.day_of(row.source) is None]:
+        touched |= _send(settings, of_files, lines, decision)
     for day in sorted(touched):
         of_day = [row for row in rows if row.source == quarantine.arrivals_of(day)]
         _decide(settings, day, of_day, RELEASED, decision)
         if snapshots.manifest(settings.home, day) is not None:
             extract.complete_snapshots(settings, day, day)
-    return stale(settings)
+    _rename(settings, stay, lines)
+    return Released(len(rows), Counter(why for why in whys if why), stale(settings))
+
+
+def _rename(settings: Settings, rows: Sequence[Found], lines: Lines) -> None:
+    """Keep lines of files under the rule that they break in the format as it is now."""
+    of_rule: dict[str, list[Found]] = {}
+    for row in rows:
+        if row.state != RELEASED and (line := lines.get(_place(row))) and line.bad:
+            of_rule.setdefault(line.bad[0].rule, []).append(row)
+    with postgres.changing(settings.pipeline_url, "quarantine") as connection:
+        for rule, some in of_rule.items():
+            quarantine.rename(connection, some, rule)
 
 
 def drop(settings: Settings, rows: Sequence[Found], decision: Decision) -> list[date]:
@@ -176,19 +223,17 @@ def _require_rows_of(settings: Settings, days: Collection[date]) -> None:
             )
 
 
-def _send(settings: Settings, lines: Sequence[Found], decision: Decision) -> set[date]:
+def _send(settings: Settings, rows: Sequence[Found], lines: Lines, decision: Decision) -> set[date]:
     """Put corrected lines of files into the shop; return the days on which they arrive there."""
-    found = _read_again(settings, lines, decision).values()
+    found = [lines[_place(row)] for row in rows]
     events = pa.concat_tables([line.events for line in found])
-    if not all(rule == OK for rule in broken_rules(events, accepted=True).to_pylist()):
-        raise BadInput("Two of these lines have one event_id: release the one that is right.")
+    products = last_told(pa.concat_tables([line.products for line in found]))
     with postgres.changing(shop.owner_url(settings), "collect") as connection:
         landing.append(connection, events, expect_known=True)
-        for line in found:
-            landing.add_products(connection, line.products)
+        landing.add_products(connection, products)
     with postgres.changing(settings.pipeline_url, "quarantine") as connection:
         quarantine.decide(
-            connection, lines, RELEASED, decision.by, decision.reason, decision.correction
+            connection, rows, RELEASED, decision.by, decision.reason, decision.correction
         )
     zone = ZoneInfo(settings.time_zone)
     arrived = [row["ingested_at"] or row["occurred_at"] for row in events.to_pylist()]

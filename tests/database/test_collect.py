@@ -1,7 +1,7 @@
 """Files of events land in the shop: each once, in whatever shop it is."""
 
 import gzip
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import fsspec
 import pyarrow as pa
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from intent_tasks.errors import BadInput, NothingToDo, Refused
-from intent_tasks.steps import extract, run_step
+from intent_tasks.steps import collect, extract, run_step
 from intent_tasks.stores import postgres, shop
 from tests.database.collecting import HEADER, ask, collected, events, line, lines, quarantined
 
@@ -83,6 +83,102 @@ def test_lines_that_cannot_be_used_are_set_aside(settings, tmp_path):
     ]
     assert quarantined(settings)[0][0].endswith("/events.csv")
     assert events(settings) == ["e0"]
+
+
+def test_a_file_that_is_mostly_not_in_its_format_is_refused_before_anything_is_loaded(
+    settings, tmp_path
+):
+    path = tmp_path / "events.csv"
+    bad = [line(n, type="fly") for n in range(20)] + [line(n, at="never") for n in range(2)]
+    path.write_text(HEADER + "".join(bad) + lines(30, 50))
+    with pytest.raises(
+        BadInput,
+        match=r"22 of its first 42 rows cannot be used, first that in line 2\. .*"
+        r"event_type is unknown: 20, occurred_at cannot be read: 2\. .*_COLLECT_QUARANTINE_SHARE",
+    ):
+        collected(settings, path)
+    assert (events(settings), quarantined(settings)) == ([], [])
+    lenient = settings.model_copy(update={"collect_quarantine_share": 0.6})
+    found = collected(lenient, path)
+    assert (found["loaded"], found["quarantined"]) == (20, 22)
+
+
+def test_what_became_of_the_other_files_is_said_before_what_is_refused(settings, tmp_path):
+    (tmp_path / "a.csv").write_text(HEADER + lines(0, 3) + line(4, type="fly"))
+    (tmp_path / "b.csv").write_text("a,b\n1,2\n")
+    said = []
+    with pytest.raises(BadInput, match=r"1 of 2 files cannot be used; .*b\.csv is not in this"):
+        collect.collect(settings, str(tmp_path), "native", said.append)
+    assert said[-1].startswith("1 files collected, 0 known before: 3 events loaded")
+    assert "1 set aside" in said[-1]
+
+
+def test_a_field_that_no_row_has_is_named_once(settings, tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'about = "Ours."\n[[shapes]]\n[shapes.events]\ncustomer_id = "user"\n'
+        'occurred_at = { field = "at", time = "iso" }\nevent_type = { constant = "view" }\n'
+        'product_id = "itm"\nprice = { fields = ["paid", "cost"] }\n'
+        '[shapes.products]\nproduct_id = "item"\ntitle = "name"\n'
+    )
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.csv").write_text("user,at,item,cost\na,2026-06-30,p,1\n")
+    (folder / "b.jsonl").write_text('{"user": "b", "at": "2026-06-30", "item": "p", "cost": null}')
+    said = collected(settings, folder, str(own))["said"]
+    assert [text.split(" no row ")[1] for text in said if " no row " in text] == [
+        "of its first block has product_id (itm), products.title (name): left empty.",
+        "of its first block has price (paid or cost): left empty.",
+    ]
+
+
+def test_a_known_file_tells_when_another_format_is_asked_for(settings, tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text(HEADER + lines(0, 3))
+    with pytest.raises(BadInput, match="lacks user_id, event_time"):
+        collected(settings, path, "rees46")
+    collected(settings, path)
+    assert ask(settings, "SELECT format FROM intent.collected_files") == [("native",)]
+    totals = collect.collect(settings, str(path), "rees46", lambda _: None)
+    assert "1 known before (1 in another format, and they stay as that read them)" in totals.said()
+    totals = collect.collect(settings, str(path), "native", lambda _: None)
+    assert "1 known before: 0 events" in totals.said()
+
+
+def test_what_happens_in_the_future_is_set_aside(settings, tmp_path):
+    now = datetime.now(UTC)
+    path = tmp_path / "events.csv"
+    times = [now + timedelta(hours=hours) for hours in (-1, 23, 25)]
+    path.write_text(HEADER + "".join(line(n, at=at.isoformat()) for n, at in enumerate(times)))
+    assert collected(settings, path)["loaded"] == 2
+    assert [row[1:] for row in quarantined(settings)] == [(4, "e2", "occurred_at is in the future")]
+
+
+def test_it_says_what_is_passed_over_and_how_many_events_a_file_had(settings, tmp_path):
+    for name in ("old/a.csv.xz", "b.zip", "_SUCCESS"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "c.csv").write_text(HEADER + lines(0, 3) + line(4, type="fly"))
+    found = collected(settings, tmp_path)
+    assert found["ignored"] == 3
+    first, absent, last = found["said"]
+    assert "has session_id, product_id, quantity, " in absent
+    assert first.startswith("Passed over: b.zip, old/a.csv.xz (2 in all). Names of files of events")
+    assert "c.csv: 3 events, 1 set aside in " in last
+
+
+def test_rows_that_are_no_events_do_not_make_a_file_usable(settings, tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'about = "Ours."\n[[shapes]]\n[shapes.events]\nevent_id = "event_id"\n'
+        'customer_id = "customer_id"\noccurred_at = { field = "occurred_at", time = "iso" }\n'
+        'event_type = { field = "event_type", map = { view = "view" }, others = "ignore" }\n'
+    )
+    path = tmp_path / "events.csv"
+    ignored = "".join(line(n, type="fly") for n in range(100))
+    path.write_text(HEADER + ignored + "".join(line(n, at="never") for n in range(11)) + line(200))
+    with pytest.raises(BadInput, match="11 of its first 12 rows"):
+        collected(settings, path, str(own))
 
 
 def test_a_number_that_no_column_can_hold_is_set_aside(settings, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from intent_tasks.errors import Refused
-from intent_tasks.formats.convert import SCHEMA
+from intent_tasks.formats.columns import SCHEMA
 from intent_tasks.simulator import poison
 from intent_tasks.steps import extract
 from intent_tasks.stores import postgres, snapshots

@@ -124,6 +124,40 @@ def test_lines_of_a_csv_go_in_after_their_format_is_mended(settings, tmp_path, t
     assert states(settings) == [(3, "released"), (4, "released"), (5, "held")]
 
 
+def test_what_fits_goes_in_and_the_rest_stays_under_the_rule_that_it_breaks_now(
+    settings, tmp_path, tell
+):
+    path = tmp_path / "log.csv"
+    more = ["d,buy,{} 12:00:00,p4,inf,", "d,sell,{} 12:00:00,p4,1,", "b,buy,{} 13:00:00,p1,3,Core"]
+    path.write_text(LINES + "".join(f"{text.format(DAY)}\n" for text in more))
+    collected(settings, path, write(tmp_path / "ours.toml", CSV, types='look = "view"'))
+    write(tmp_path / "ours.toml", CSV)
+    said = tell("release", "--rule", "event_type is unknown", "--yes")
+    assert "3 rows went in" in said
+    assert "1 stay out: then price is not finite: correct it with --set" in said
+    assert "1 stay out: then event_type is unknown" in said
+    assert held(settings)[1][0].brand == "Core", "the last that was told of p1"
+    query = "SELECT row_number, rule, state FROM intent.quarantine WHERE row_number > 4 ORDER BY 1"
+    with postgres.reading(settings.pipeline_url) as connection:
+        assert [tuple(row) for row in connection.execute(sa.text(query))] == [
+            (5, "price cannot be read", "held"),
+            (6, "price is not finite", "held"),
+            (7, "event_type is unknown", "held"),
+            (8, "event_type is unknown", "released"),
+        ]
+
+
+def test_of_two_lines_with_one_id_the_first_goes_in(settings, tmp_path, tell):
+    path = tmp_path / "log.csv"
+    path.write_text(LINES)
+    collected(settings, path, write(tmp_path / "ours.toml", CSV, types='look = "view"'))
+    write(tmp_path / "ours.toml", CSV)
+    said = tell("release", "--rule", "event_type is unknown", "--set", "event_id=one", "--yes")
+    assert "1 rows went in" in said
+    assert "1 stay out: then event_id comes twice among these lines" in said
+    assert states(settings) == [(3, "released"), (4, "held"), (5, "held")]
+
+
 def test_a_line_with_several_events_of_which_some_are_there_already(settings, tmp_path, tell):
     path = tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))

@@ -19,7 +19,7 @@ GOOD = HEADER + "".join(f"e{n},c1,view,2026-06-30T12:00:00Z,\n" for n in range(2
 
 
 def _found(path):
-    [file], _ = folders.find(str(path))
+    [file], *_ = folders.find(str(path))
     return file
 
 
@@ -71,6 +71,9 @@ def test_an_empty_folder_and_one_without_events_are_told_apart(tmp_path):
     (tmp_path / "notes.md").touch()
     (tmp_path / "_SUCCESS").touch()
     with pytest.raises(BadInput, match=r"no file of events at .*only 2 others.*end in \.csv"):
+        folders.find(str(tmp_path))
+    (tmp_path / "_SUCCESS").unlink()
+    with pytest.raises(BadInput, match=r"only one other\."):
         folders.find(str(tmp_path))
 
 
@@ -157,7 +160,7 @@ def test_json_lines_of_mixed_types_and_broken_ones_are_read_one_by_one(tmp_path)
     [batch] = _batches(path)
     assert batch.events["customer_id"].to_pylist() == ["7", "c"]
     assert [(bad.number, bad.rule) for bad in batch.bad] == [
-        (3, "price cannot be read"),
+        (3, "the field price is an object: name a field inside it"),
         (5, "the line is no JSON object"),
         (6, "the line is no JSON object"),
         (7, "the line is no JSON object"),
@@ -193,12 +196,15 @@ EVENTS = "customer_id = 'c'\nevent_type = 'e'\noccurred_at = { field = 't', time
     ("text", "message"),
     [
         ("no toml", "is not TOML"),
-        ("about = 'x'", "shapes: Field required"),
+        ("about = 'x'", "shapes: is missing"),
         (SHAPE + "customer_id = 'c'", "events lacks event_type, occurred_at"),
-        (SHAPE + EVENTS + "colour = 'c'", "no column colour; columns: channel"),
+        (SHAPE + EVENTS + "colour = 'c'", "files fill no column colour; columns: channel"),
         (SHAPE + EVENTS.replace(", time = 'iso'", ""), "events.occurred_at needs time"),
         (SHAPE + EVENTS + "price = { constant = '1', field = 'p' }", "give either field"),
-        (SHAPE + EVENTS + "price = { field = 'p', colour = 1 }", "price.colour: Extra inputs"),
+        (
+            SHAPE + EVENTS + "price = { field = 'p', colour = 1 }",
+            "price.colour: there is no such setting",
+        ),
     ],
 )
 def test_a_mistake_in_a_format_is_named_with_its_place(tmp_path, text, message):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from intent_tasks.core.rules import OK, broken_rules
-from intent_tasks.formats.convert import SCHEMA
+from intent_tasks.formats.columns import SCHEMA
 from intent_tasks.simulator import poison
 from intent_tasks.stores.extracting import repeats
 from intent_tasks.stores.whole_files import ROWS_OF_A_GROUP, ParquetFile

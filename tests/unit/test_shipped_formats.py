@@ -113,7 +113,7 @@ def test_online_retail_as_csv(tmp_path):
     path.write_text(
         "\ufeffInvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\r\n"
         '536365,85123A,"WHITE ""HOLDER"", small",6,7/1/2010 8:26,2.55,17850,United Kingdom\r\n'
-        "C536379,D,Discount,-1,12/1/2010 9:41,27.5,14527.0,United Kingdom\r\n"
+        "C536379,D,Discount,-1,12/1/2010 9:41:00,27.5,14527.0,United Kingdom\r\n"
     )
     batch = _read(path, "online_retail")
     assert _rows(batch, "customer_id", "event_type", "quantity", "price", "occurred_at") == SOLD

@@ -21,6 +21,7 @@ class Progress(NamedTuple):
     """How far a file is loaded."""
 
     state: str
+    format: str
     digest: str
     size_bytes: int
     version: str

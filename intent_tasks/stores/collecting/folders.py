@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import fsspec
 import pyarrow as pa
@@ -70,10 +70,29 @@ class File:
         return found.hexdigest()
 
 
-def find(url: str, options: str = "{}") -> tuple[list[File], int]:
-    """Return the files of events at and below a URL, by name, and how many others there are.
+class Found(NamedTuple):
+    """What there is at a place.
 
-    Files and folders whose name begins with `_` or `.` are no data, as `_SUCCESS`.
+    Args:
+        files: those of events, by name.
+        others: names of those that are not read.
+        hidden: how many more have a name, or are in a folder, that begins with `_` or `.`: they
+            are no data, as `_SUCCESS`.
+    """
+
+    files: list[File]
+    others: list[str]
+    hidden: int
+
+
+KINDS_SAID = (
+    f"Names of files of events end in {', '.join(readers.KINDS)}, and .gz or .zst after it where "
+    "they are compressed."
+)
+
+
+def find(url: str, options: str = "{}") -> Found:
+    """Return what there is at and below a URL.
 
     Raises:
         BadInput: there is no such place, or no file of events in it.
@@ -96,12 +115,11 @@ def find(url: str, options: str = "{}") -> tuple[list[File], int]:
     visible = [path for path in sorted(found) if not _hidden(path, root)]
     files = [_file(system, found[path]) for path in visible if readers.kind_of(path)[0]]
     if not files:
-        kinds = ", ".join(readers.KINDS)
-        raise BadInput(
-            f"There is no file of events at {url}, only {len(found)} others. Names of files end "
-            f"in {kinds}, and .gz or .zst after it where they are compressed."
-        )
-    return files, len(found) - len(files)
+        what = "one other" if len(found) == 1 else f"{len(found)} others"
+        raise BadInput(f"There is no file of events at {url}, only {what}. {KINDS_SAID}")
+    others = [path for path in visible if not readers.kind_of(path)[0]]
+    below = [path.removeprefix(root).strip("/") for path in others]
+    return Found(files, below, len(found) - len(visible))
 
 
 def _system(url: str, options: str) -> tuple[fsspec.AbstractFileSystem, str]:

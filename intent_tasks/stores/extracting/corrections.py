@@ -8,7 +8,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput
-from intent_tasks.formats.convert import SCHEMA
+from intent_tasks.formats.columns import SCHEMA
 from intent_tasks.stores.extracting.quarantine import Correction
 from intent_tasks.tables import events
 

@@ -227,6 +227,19 @@ def decide(
         "decided_by": by,
         "reason": reason,
     }
+    _update(connection, rows, values)
+
+
+def rename(connection: sa.Connection, rows: Collection[Found], rule: str) -> None:
+    """Write down that rows break another rule now, in the caller's transaction."""
+    _update(connection, rows, {"rule": rule})
+
+
+def _update(connection: sa.Connection, rows: Collection[Found], values: dict[str, Any]) -> None:
+    digests: dict[str, list[str]] = {}
     for row in rows:
-        this = (quarantine.c.source == row.source) & (quarantine.c.digest == row.digest)
-        connection.execute(sa.update(quarantine).where(this).values(values))
+        digests.setdefault(row.source, []).append(row.digest)
+    for source, names in digests.items():
+        these = quarantine.c.digest == sa.any_(sa.bindparam("names", type_=sa.ARRAY(sa.Text)))
+        change = sa.update(quarantine).where(quarantine.c.source == source, these).values(values)
+        connection.execute(change, {"names": names})

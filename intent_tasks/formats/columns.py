@@ -1,0 +1,38 @@
+"""Columns that files can fill, in Arrow's types."""
+
+import pyarrow as pa
+
+INSTANT = pa.timestamp("us", tz="UTC")
+
+SCHEMA = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("customer_id", pa.string()),
+        ("session_id", pa.string()),
+        ("event_type", pa.string()),
+        ("product_id", pa.string()),
+        ("quantity", pa.int32()),
+        ("price", pa.float64()),
+        ("currency", pa.string()),
+        ("query_text", pa.string()),
+        ("review_text", pa.string()),
+        ("rating", pa.int32()),
+        ("channel", pa.string()),
+        ("device", pa.string()),
+        ("occurred_at", INSTANT),
+        ("ingested_at", INSTANT),
+    ]
+)
+"""Columns of `shop.events` in Arrow's types."""
+
+PRODUCTS = pa.schema(
+    [
+        ("product_id", pa.string()),
+        ("category_path", pa.string()),
+        ("brand", pa.string()),
+        ("price", pa.float64()),
+        ("title", pa.string()),
+        ("description", pa.string()),
+    ]
+)
+"""Columns of `shop.products` that the rows of a source can tell."""
