@@ -145,25 +145,29 @@ def show_cuts(title: str, cuts: Sequence[Tested]) -> None:
     show(f"{title}, {len(cuts)} cuts of time together", *whole)
     if "blend" not in whole.said:
         return
-    parts = [_cell(blend_better(each), 5) for each in (*cuts, whole)]
-    print(f"\n| {title} | {' | '.join(parts)} |", flush=True)
+    print("\nBlend lower than LightGBM, by cut of time:\n")
+    print(f"| task | {' | '.join(f'cut {n}' for n in range(1, len(cuts) + 1))} | together |")
+    print("|---" * (len(cuts) + 2) + "|")
+    found = (
+        _lower(each.said["blend"], each.said["LightGBM"], *each[1:]) for each in (*cuts, whole)
+    )
+    print(f"| {title} | {' | '.join(_cell(each, 5) for each in found)} |", flush=True)
 
 
-def blend_better(tested: Tested) -> metrics.Estimate:
-    """Return how much lower than LightGBM's the log loss of the blend is."""
-    who = np.unique(tested.customers, return_inverse=True)[1]
+def _lower(
+    better: np.ndarray, worse: np.ndarray, outcomes: np.ndarray, customers: np.ndarray
+) -> metrics.Estimate:
+    """Return how much lower the log loss of the first probabilities is, over customers."""
+    who = np.unique(customers, return_inverse=True)[1]
     weights = metrics.resample_weights(int(who.max()) + 1, 1)
-    both = (metrics.log_losses(tested.said[n], tested.outcomes) for n in ("blend", "LightGBM"))
+    both = (metrics.log_losses(said, outcomes) for said in (better, worse))
     return metrics.paired_difference(*both, weights, who)
 
 
 def beside_bare(said: Said, bare: Said, outcomes: np.ndarray, customers: np.ndarray) -> Said:
     """Return what is said, also without content; print how much lower log losses are with it."""
-    who = np.unique(customers, return_inverse=True)[1]
-    weights = metrics.resample_weights(int(who.max()) + 1, 1)
     for name in ("network", "blend"):
-        both = (metrics.log_losses(each[name], outcomes) for each in (said, bare))
-        found = metrics.paired_difference(*both, weights, who)
+        found = _lower(said[name], bare[name], outcomes, customers)
         print(f"\nTitles and pictures: log loss of {name} lower by {_cell(found, 5)}", flush=True)
     return said | {f"{name} {BARE}": bare[name] for name in ("network", "blend")}
 

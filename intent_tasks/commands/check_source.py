@@ -1,10 +1,9 @@
 """`intent check-source`: what schema `shop` has, what it lacks, and what that costs."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from math import inf
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -12,7 +11,6 @@ import sqlalchemy as sa
 import typer
 
 from intent_tasks.core.rules import AGAIN, REQUIRED
-from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings, load_settings
 from intent_tasks.tables import customers, events, products
@@ -61,7 +59,6 @@ MOST_OF_ONE = 0.1
 LEAST_RETURNING = 0.01
 """Share of customers who come back on another day; with less, an id is hardly a person's."""
 
-MOST_WEEKS = 52
 STALE_HOURS = 48
 
 
@@ -181,6 +178,7 @@ def _check_events(
     available: list[str],
     now: datetime,
 ) -> None:
+    from intent_tasks.commands import source_history
     from intent_tasks.stores.extracting import source_facts
 
     facts = source_facts.events_of(connection, settings, available, now)
@@ -210,7 +208,8 @@ def _check_events(
     _check_rows(report, settings, last)
     _check_customers(report, connection, settings, facts.rows)
     _check_freshness(report, settings, facts.newest_at, now)
-    _check_history(report, connection, settings, facts.first_day, last)
+    enough, said = source_history.judged(connection, settings, facts.first_day, last)
+    (report.fine if enough else report.problem)(said)
 
 
 def _check_rows(report: Report, settings: Settings, last: date) -> None:
@@ -287,69 +286,3 @@ def _check_freshness(
         report.costs(f"The newest event is of {-hours:.0f} hours from now: a clock is wrong.")
     else:
         report.fine(f"The newest event arrived {max(hours, 0):.1f} hours ago.")
-
-
-def _check_history(
-    report: Report, connection: sa.Connection, settings: Settings, first: date, last: date
-) -> None:
-    from intent_tasks.definition import LEAST_BUYERS
-    from intent_tasks.steps.window import needed_days, split_of
-    from intent_tasks.stores.extracting import source_facts
-
-    split = split_of(settings, first, last)
-    lag = max(HORIZONS_DAYS) + settings.maturity_lag_days
-    anchors = vars(split) if split else {"latest": [last - timedelta(days=lag)]}
-    found = source_facts.buyers(connection, settings, anchors)
-    start = max(first, last - timedelta(days=settings.training_days + lag))
-    customers_who_bought = source_facts.distinct_buyers(connection, settings, start, last)
-    # A shop that is younger than its outcomes need tells nothing of how many buy.
-    is_young = last - timedelta(days=lag) < first
-    rate = inf if is_young else sum(found.values()) / sum(map(len, anchors.values()))
-    weeks = _weeks_to_wait(settings, first, last, rate)
-    days = (last - first).days + 1
-    said = f"{customers_who_bought:,} buyers in the {(last - start).days + 1} days up to {last}"
-    if split is None:
-        report.problem(
-            f"{days} days of history, {needed_days(settings.maturity_lag_days)} needed to learn "
-            f"({said}); {_wait(weeks)}."
-        )
-    elif (fewest := min(found.values())) < LEAST_BUYERS:
-        report.problem(
-            f"{fewest} customers purchase in the smallest part, {LEAST_BUYERS} needed in each "
-            f"({_parts(found)}; {said}); {_wait(weeks)}."
-        )
-    else:
-        report.fine(
-            f"Enough history to learn from: {days} days, {said}; {_parts(found)} "
-            f"({LEAST_BUYERS} needed in each part)."
-        )
-
-
-def _parts(found: Mapping[str, int]) -> str:
-    """Say what the parts count: a customer who purchases after several of the days, for each."""
-    counts = ", ".join(f"{count:,} to {part}" for part, count in found.items())
-    return (
-        f"who purchases within {max(HORIZONS_DAYS)} days, counted once for each day that is "
-        f"learned from: {counts}"
-    )
-
-
-def _weeks_to_wait(settings: Settings, first: date, last: date, rate: float) -> int | None:
-    """Return after how many weeks of the same business there is enough; None: not in a year."""
-    from intent_tasks.definition import LEAST_BUYERS
-    from intent_tasks.steps.window import split_of
-
-    for weeks in range(1, MOST_WEEKS + 1):
-        split = split_of(settings, first, last + timedelta(weeks=weeks))
-        if split and all(len(days) * rate >= LEAST_BUYERS for days in vars(split).values()):
-            return weeks
-    return None
-
-
-def _wait(weeks: int | None) -> str:
-    if weeks is None:
-        return (
-            "time alone will not bring enough: load older history, or raise "
-            "INTENT_POPULATION_DAYS or INTENT_TRAINING_DAYS"
-        )
-    return f"about {weeks} more week{'s' if weeks > 1 else ''}, or load older history"
