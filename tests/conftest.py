@@ -24,6 +24,11 @@ FAST = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a person try each fault as often as a published figure needs."""
+    parser.addoption("--trials", type=int, default=10, help="how often tests/faults try a fault")
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres.Server]:
     """An embedded PostgreSQL with all databases and roles; the password of a role is its name."""

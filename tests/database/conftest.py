@@ -80,9 +80,8 @@ def _score(key, probability):
     }
 
 
-@pytest.fixture
-def small_shop(settings):
-    """Settings of a shop in which 24 customers looked at something on DAY and the days after."""
+def make_small_shop(settings):
+    """Return settings of a shop in which 24 customers viewed something on DAY and the days after."""
     settings = settings.model_copy(update={"history_days": 4})
     rows = [
         event(f"{customer}/{n}", customer, DAY + timedelta(days=n))
@@ -93,10 +92,22 @@ def small_shop(settings):
     return settings
 
 
+def make_scored_shop(settings):
+    """Return settings of the same shop with DAY extracted, pinned and scored."""
+    settings = make_small_shop(settings)
+    extract.run(settings, DAY)
+    pin(settings, DAY)
+    score(settings, DAY)
+    return settings
+
+
 @pytest.fixture
-def scored_shop(small_shop):
-    """The same with DAY extracted, pinned and scored."""
-    extract.run(small_shop, DAY)
-    pin(small_shop, DAY)
-    score(small_shop, DAY)
-    return small_shop
+def small_shop(settings):
+    """See `make_small_shop`."""
+    return make_small_shop(settings)
+
+
+@pytest.fixture
+def scored_shop(settings):
+    """See `make_scored_shop`."""
+    return make_scored_shop(settings)
