@@ -81,7 +81,7 @@ def _score(key, probability):
 
 
 def make_small_shop(settings):
-    """Return settings of a shop in which 24 customers viewed something on DAY and the days after."""
+    """Return settings of a shop in which 24 customers view something on DAY and the days after."""
     settings = settings.model_copy(update={"history_days": 4})
     rows = [
         event(f"{customer}/{n}", customer, DAY + timedelta(days=n))
