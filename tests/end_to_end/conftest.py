@@ -4,10 +4,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import psutil
 import pytest
 
 from intent_tasks.local import up
@@ -17,6 +19,7 @@ from intent_tasks.local.installation import Calendar, Installation
 from intent_tasks.local.runs import Runs
 from intent_tasks.settings import Settings, load_settings
 from tests.end_to_end.airflow_alone import Airflow, airflow_alone
+from tests.end_to_end.connections import Connections, watched
 
 LAST_DAY = date(2026, 6, 30)
 
@@ -29,6 +32,7 @@ class Stack:
     settings: Settings
     api: AirflowApi
     runs: Runs
+    connections: Connections
 
     @property
     def home(self) -> Path:
@@ -54,11 +58,20 @@ def state_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def stack(state_folder: Path) -> Iterator[Stack]:
     """All servers, with migrated databases and an empty shop whose last day is 2026-06-30."""
-    installation = up.up(state_folder, Calendar(last_day=LAST_DAY), print)
-    api = AirflowApi(installation.address("airflow"), USER, installation.secrets.airflow)
-    settings = load_settings()
-    yield Stack(installation, settings, api, Runs(api, settings))
-    api.close()
+    with watched(lambda: _ours(state_folder)) as connections:
+        installation = up.up(state_folder, Calendar(last_day=LAST_DAY), print)
+        api = AirflowApi(installation.address("airflow"), USER, installation.secrets.airflow)
+        settings = load_settings()
+        yield Stack(installation, settings, api, Runs(api, settings), connections)
+        api.close()
+
+
+def _ours(state_folder: Path) -> list[psutil.Process]:
+    """Return this process and the one that runs the servers; the steps are children of both."""
+    pids = [os.getpid()]
+    with suppress(OSError, ValueError):
+        pids.append(int((state_folder / "supervisord.pid").read_text()))
+    return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
 
 
 @pytest.fixture(scope="session")

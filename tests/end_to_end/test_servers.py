@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 
 import httpx
 import psutil
@@ -11,6 +12,7 @@ from intent_tasks.local import up
 from intent_tasks.local.configuration import USER
 from intent_tasks.local.supervisor import PROGRAMS, Supervisor, wait_until
 from intent_tasks.stores import postgres
+from tests.end_to_end.connections import Connections
 
 pytestmark = pytest.mark.end_to_end
 
@@ -48,6 +50,29 @@ def _connections(process):
         return process.net_connections("inet")
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         return []  # a task of Airflow: it closes itself to other processes, and does not last
+
+
+def test_nothing_talks_to_another_machine(stack, record_property):
+    record_property("looks", stack.connections.looks)
+    assert stack.connections.looks > 10
+    assert stack.connections.outside == set()
+
+
+def test_the_control_a_connection_to_another_machine_is_seen():
+    here = Connections(lambda: [psutil.Process()])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        try:
+            sender.connect(("192.0.2.1", 9))  # reserved for documentation; nothing is sent
+        except OSError:
+            sender.connect((_own_address(), 9))
+        here.look()
+    assert len(here.outside) == 1
+
+
+def _own_address():
+    addresses = [a.address for one in psutil.net_if_addrs().values() for a in one
+                 if a.family == socket.AF_INET and not a.address.startswith("127.")]  # fmt: skip
+    return addresses[0]
 
 
 def test_no_secret_is_in_a_process_list_or_in_a_log(stack):
