@@ -43,7 +43,7 @@ _LISTS = {
 """Lists of a tree in their order, and what their numbers are."""
 _TREE = re.compile(
     r"Tree=(?P<number>[0-9]{1,6})\nnum_leaves=(?P<leaves>[0-9]{1,6})\nnum_cat=0\n"
-    + "".join(rf"{name}=(?P<{name}>[-+.e0-9 ]*)\n" for name in _LISTS)
+    + "".join(rf"{n}=(?P<{n}>[-+.e0-9{'inf' * (n == 'threshold')} ]*)\n" for n in _LISTS)
     + r"is_linear=0\nshrinkage=(?P<shrinkage>[-+.e0-9]{1,32})\n\n\n"
 )
 _DECISIONS = {0, 2, 4, 6, 8, 10}
@@ -117,7 +117,8 @@ def _check_tree(number: int, text: str, features: int) -> None:
         _require(
             len(values) == expected or is_absent, f"tree {number} has another number of {name}"
         )
-        _require(all(map(isfinite, values)), f"tree {number} has a {name} that is not finite")
+        usable = name == "threshold" or all(map(isfinite, values))  # inf: only what is missing
+        _require(usable, f"tree {number} has a {name} that is not finite")
     _require(isfinite(float(found["shrinkage"])), f"tree {number} shrinks by no number")
     _require(
         all(0 <= feature < features for feature in lists["split_feature"]),

@@ -144,10 +144,13 @@ def listing(settings: Settings, version: Version, most: int) -> dict[str, int]:
 
 def download(settings: Settings, version: Version, paths: Iterable[str], target: Path) -> Path:
     """Copy files of a version below a folder and return where they are."""
+    copied = target / ARTIFACTS
     with connected(settings) as client:
         for path in paths:
-            client.download_artifacts(version.run_id, f"{ARTIFACTS}/{path}", str(target))
-    return target / ARTIFACTS
+            place = (copied / path).parent
+            place.mkdir(parents=True, exist_ok=True)
+            client.download_artifacts(version.run_id, f"{ARTIFACTS}/{path}", str(place))
+    return copied
 
 
 @dataclass(frozen=True)
