@@ -51,8 +51,8 @@ def failure_of(settings: Settings, error: Exception) -> IntentError:
         return _no_address(settings)
     if isinstance(error, UnicodeError):
         return BadInput(
-            "INTENT_MLFLOW_USERNAME or INTENT_MLFLOW_PASSWORD has a letter that HTTP cannot carry. "
-            "Use letters of Latin-1 only."
+            "INTENT_MLFLOW_USERNAME or INTENT_MLFLOW_PASSWORD has bytes that are no UTF-8 text. "
+            "Write them in UTF-8."
         )
     status = _status_of(error)
     if status in _DENIED:

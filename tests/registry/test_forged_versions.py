@@ -75,7 +75,7 @@ class Forge:
     def source_of_another_run(self):
         other = self.new_run()
         self.put(FORGED, "weights.npz", other)
-        self.version(self.run, source=f"runs:/{other}/model")
+        self.version(self.run, source=self.client.get_run(other).info.artifact_uri)
 
     def files_of_another_run(self):
         other = self.new_run()
