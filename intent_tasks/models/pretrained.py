@@ -127,7 +127,6 @@ def load(folder: Path) -> Pretrained:
         architecture = Architecture.of_json(read_architecture(config["architecture"]))
         learned_until = date.fromisoformat(config["learned_until"])
         weights = arrays.read(WEIGHTS, contents[WEIGHTS])
-        arrays.require_finite(weights, WEIGHTS)
         embed, read = (_part(weights, name) for name in ("embed", "read"))
     except (OSError, KeyError, TypeError, ValueError, RecursionError, BadInput) as error:
         raise BadInput(
@@ -139,7 +138,9 @@ def load(folder: Path) -> Pretrained:
 
 
 def _part(weights: arrays.Arrays, name: str) -> list[npt.NDArray[Any]]:
-    return [values for key, values in weights.items() if key.startswith(f"{name}_")]
+    kept = {key: values for key, values in weights.items() if key.startswith(f"{name}_")}
+    arrays.require_finite(kept, WEIGHTS)
+    return list(kept.values())
 
 
 def digest(folder: Path) -> str:
