@@ -161,6 +161,17 @@ class Settings(Schedule):
     seed: int = 20260101
     """Start of every random choice."""
 
+    @field_validator("model_name")
+    @classmethod
+    def _a_name_that_mlflow_takes(cls, value: str) -> str:
+        unusable = set("/:") & set(value) or value.startswith("..") or value == "."
+        if unusable or not value.strip() or not value.isprintable() or len(value) > 256:
+            raise ValueError(
+                "must be a name that MLflow takes: 1 to 256 characters that can be printed, "
+                "without '/' and ':', not '.' and not beginning with '..'"
+            )
+        return value
+
     @field_validator("bucket_count", "population_days", "history_days", "training_days")
     @classmethod
     def _at_least_one(cls, value: int) -> int:

@@ -316,13 +316,13 @@ exports = Table(
 model_versions = Table(
     "model_versions",
     intent_metadata,
-    Column("model_version", Integer, primary_key=True, comment="version of the registered model"),
+    Column("model_version", Integer, nullable=False, comment="version of the registered model"),
     Column("as_of_date", Date, nullable=False, comment="shop day as of which it was trained"),
     Column("first_day", Date, nullable=False, comment="first shop day whose events it read"),
     Column("last_day", Date, nullable=False, comment="last shop day whose events it read"),
     Column("snapshot_digest", Text, nullable=False, comment="digest of the snapshots it read"),
-    Column("run_id", Text, nullable=False, comment="MLflow run that trained it"),
-    comment="Which days each model version learned from.",
+    Column("run_id", Text, primary_key=True, comment="MLflow run that trained it"),
+    comment="Which days each model version learned from; no other version is served.",
 )
 
 contract_results = Table(

@@ -1,24 +1,27 @@
 """A model as files: weights without code, and JSON for all that is needed to build the network."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from lightgbm import Booster
 
 from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.features import FEATURES
 from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
 from intent_tasks.errors import BadInput
+from intent_tasks.models import arrays, booster_text, config
 from intent_tasks.models.baselines import Trees
 from intent_tasks.models.blend import Blend
+from intent_tasks.models.config import CONFIG, VOCABULARY
 from intent_tasks.models.hazards import probabilities
 from intent_tasks.models.network import Architecture, Network, build
 
-CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "weights.npz"
+WEIGHTS, WEIGHT = "weights.npz", "w{:03d}"
+"""A file, and the name of an array in it."""
 BOOSTER = "trees_{}.txt"
 
 
@@ -58,73 +61,93 @@ class Model:
 
 def save(folder: Path, model: Model) -> None:
     """Write the files of a model."""
-    config = {
+    facts: dict[str, Any] = {
         "architecture": model.architecture.as_json(),
         "base_rates": model.base_rates,
         "thresholds": model.thresholds,
     }
     if model.blend is not None:
         trees = model.blend.trees
-        config["blend"] = {
+        facts["blend"] = {
             "share": model.blend.share,
             "shift": trees.shift,
             "boosters": len(trees.boosters),
         }
         for n, booster in enumerate(trees.boosters):
-            booster.save_model(folder / BOOSTER.format(n))
-    _write_json(folder / CONFIG, config)
+            (folder / BOOSTER.format(n)).write_text(booster_text.text_of(booster))
+    _write_json(folder / CONFIG, facts)
     _write_json(folder / VOCABULARY, model.vocabulary)
     weights = model.network.everything.get_weights()
-    np.savez(folder / WEIGHTS, **{f"w{n:03d}": values for n, values in enumerate(weights)})
+    np.savez(folder / WEIGHTS, **{WEIGHT.format(n): values for n, values in enumerate(weights)})
 
 
 def load(folder: Path) -> Model:
-    """Build the network by our own code and give it the weights of the files.
+    """Build the network by our own code and give it the weights of the files in a folder.
+
+    Raises:
+        BadInput: as `parse`.
+    """
+    return parse({path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()})
+
+
+def parse(contents: Mapping[str, bytes]) -> Model:
+    """Build the network by our own code and give it the weights among some files.
+
+    Args:
+        contents: of the files, by their name.
 
     Raises:
         BadInput: weights, vocabulary and architecture are not of one model.
     """
-    config = json.loads((folder / CONFIG).read_text())
-    vocabulary = json.loads((folder / VOCABULARY).read_text())
-    architecture = _architecture(folder, config["architecture"])
+    found = config.read(contents)
+    architecture = _architecture(found.architecture.model_dump())
+    vocabulary = config.read_vocabulary(contents)
     if vocabulary_sizes(vocabulary) != architecture.vocabulary_sizes:
         raise BadInput(
-            f"The vocabulary in {folder} is of another data set than the network beside it. "
+            f"{VOCABULARY} is of another data set than the network beside it. "
             "Restore the files of one version, or train anew."
         )
+    config.require_codes(vocabulary)
+    values = _weights(contents)
+    _require_weights(architecture.least_weights <= sum(each.size for each in values))
     network = build(architecture)
-    with np.load(folder / WEIGHTS, allow_pickle=False) as weights:
-        values = [weights[name] for name in sorted(weights.files)]
-    if [v.shape for v in values] != [w.shape for w in network.everything.get_weights()]:
+    _require_weights(
+        [v.shape for v in values] == [w.shape for w in network.everything.get_weights()]
+    )
+    network.everything.set_weights(values)
+    rates, thresholds = found.base_rates, found.thresholds
+    return Model(architecture, vocabulary, network, rates, thresholds, _blend(contents, found))
+
+
+def _weights(contents: Mapping[str, bytes]) -> list[npt.NDArray[Any]]:
+    found = arrays.read(WEIGHTS, contents.get(WEIGHTS, b""))
+    _require_weights(list(found) == [WEIGHT.format(n) for n in range(len(found))])
+    arrays.require_finite(found, WEIGHTS)
+    return list(found.values())
+
+
+def _require_weights(fit: bool) -> None:
+    if not fit:
         raise BadInput(
-            f"The weights in {folder} are of another architecture than its {CONFIG} says. "
+            f"{WEIGHTS} is of another architecture than {CONFIG} says. "
             "Restore the files of one version, or train anew."
         )
-    network.everything.set_weights(values)
-    rates, thresholds = config["base_rates"], config["thresholds"]
-    return Model(architecture, vocabulary, network, rates, thresholds, _blend(folder, config))
 
 
-def _blend(folder: Path, config: dict[str, Any]) -> Blend | None:
-    found = config.get("blend")
-    if found is None:
+def _blend(contents: Mapping[str, bytes], found: config.Config) -> Blend | None:
+    if found.blend is None:
         return None
-    files = [folder / BOOSTER.format(n) for n in range(found["boosters"])]
-    boosters = tuple(Booster(model_file=file) for file in files)
-    if any(one.num_feature() != len(FEATURES) for one in boosters):
-        raise BadInput(
-            f"The boosted trees in {folder} read other features than this release. "
-            "Train a version with this one and promote it."
-        )
-    return Blend(found["share"], Trees(boosters, found["shift"]))
+    names = [BOOSTER.format(n) for n in range(found.blend.boosters)]
+    boosters = [booster_text.read(n, contents.get(n, b""), len(FEATURES)) for n in names]
+    return Blend(found.blend.share, Trees(tuple(boosters), found.blend.shift))
 
 
-def _architecture(folder: Path, config: dict[str, Any]) -> Architecture:
+def _architecture(found: dict[str, Any]) -> Architecture:
     try:
-        return Architecture.of_json(config)
+        return Architecture.of_json(found)
     except (KeyError, TypeError) as error:
         raise BadInput(
-            f"{folder / CONFIG} was written by another release: {error}. Train a version with this "
+            f"{CONFIG} was written by another release: {error}. Train a version with this "
             "one and promote it."
         ) from None
 

@@ -76,6 +76,12 @@ class Architecture:
         """Return it as JSON can hold it."""
         return asdict(self)
 
+    @property
+    def least_weights(self) -> int:
+        """How many numbers the network has at least: known before anything is built."""
+        coded = sum(self.vocabulary_sizes[name] * width for name, width in EMBEDDING.items())
+        return coded + self.size.encoder_parameters(self.encoder)
+
     @classmethod
     def of_json(cls, config: dict[str, Any]) -> "Architecture":
         """Return what `as_json` wrote.
@@ -83,6 +89,8 @@ class Architecture:
         Raises:
             KeyError, TypeError: another release did.
         """
+        if config["encoder"] not in ENCODERS:
+            raise KeyError(f"encoder {config['encoder']}")
         if absent := EMBEDDING.keys() - config["vocabulary_sizes"].keys():
             raise KeyError(f"vocabulary_sizes without {', '.join(sorted(absent))}")
         return cls(**{**config, "size": Size(**config["size"])})

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy.typing as npt
 
 from intent_tasks.core.vocabulary import Vocabulary
 from intent_tasks.errors import BadInput
-from intent_tasks.models.files import CONFIG, VOCABULARY, WEIGHTS
+from intent_tasks.models import arrays
+from intent_tasks.models.config import CONFIG, VOCABULARY, read_architecture, read_vocabulary
+from intent_tasks.models.files import WEIGHTS
 from intent_tasks.models.network import Architecture, Network
 from intent_tasks.models.pretraining import Learned
 
@@ -30,6 +33,7 @@ class Pretrained:
         learned_until: last shop day of which anything was learned.
         embed: weights of the embedding of events.
         read: weights of the encoder.
+        digest: one of the files that these were read from.
     """
 
     folder: Path
@@ -38,11 +42,7 @@ class Pretrained:
     learned_until: date
     embed: list[npt.NDArray[Any]]
     read: list[npt.NDArray[Any]]
-
-    @property
-    def digest(self) -> str:
-        """One digest of the files."""
-        return digest(self.folder)
+    digest: str
 
     def give(
         self, network: Network, architecture: Architecture, vocabulary: Vocabulary, before: date
@@ -110,8 +110,8 @@ def save(folder: Path, learned: Learned, learned_until: date) -> None:
         "ranking_read": ranker.network.read.get_weights(),
         "products": ranker.heads.products.get_weights(),
     }
-    arrays = {f"{p}_{n:03d}": values for p, kept in parts.items() for n, values in enumerate(kept)}
-    np.savez(folder / WEIGHTS, allow_pickle=False, **arrays)
+    weights = {f"{p}_{n:03d}": values for p, kept in parts.items() for n, values in enumerate(kept)}
+    np.savez(folder / WEIGHTS, allow_pickle=False, **weights)
 
 
 def load(folder: Path) -> Pretrained:
@@ -121,27 +121,37 @@ def load(folder: Path) -> Pretrained:
         BadInput: the folder holds no such files, or those of another release.
     """
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
-        architecture = Architecture.of_json(config["architecture"])
+        contents = _contents(folder)
+        config = json.loads(contents[CONFIG])
+        vocabulary = read_vocabulary(contents)
+        architecture = Architecture.of_json(read_architecture(config["architecture"]))
         learned_until = date.fromisoformat(config["learned_until"])
-        with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
-            embed, read = (_part(arrays, name) for name in ("embed", "read"))
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        weights = arrays.read(WEIGHTS, contents[WEIGHTS])
+        embed, read = (_part(weights, name) for name in ("embed", "read"))
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, BadInput) as error:
         raise BadInput(
             f"{folder} does not hold what `intent pretrain` of this release writes: {error}. "
             "Run it again, or unset INTENT_PRETRAINED."
         ) from None
-    return Pretrained(folder, architecture, vocabulary, learned_until, embed, read)
+    known = (architecture, vocabulary, learned_until, embed, read)
+    return Pretrained(folder, *known, _digest_of(contents))
 
 
-def _part(arrays: Any, name: str) -> list[npt.NDArray[Any]]:  # noqa: ANN401 - of np.load
-    return [arrays[key] for key in sorted(arrays.files) if key.startswith(f"{name}_")]
+def _part(weights: arrays.Arrays, name: str) -> list[npt.NDArray[Any]]:
+    kept = {key: values for key, values in weights.items() if key.startswith(f"{name}_")}
+    arrays.require_finite(kept, WEIGHTS)
+    return list(kept.values())
 
 
 def digest(folder: Path) -> str:
     """Return one digest of the files."""
-    found = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        found.update(path.name.encode() + path.read_bytes())
-    return found.hexdigest()
+    return _digest_of(_contents(folder))
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _digest_of(contents: Mapping[str, bytes]) -> str:
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()

@@ -1,14 +1,25 @@
 """Resolve the champion, verify its manifest, and pin that version for a day."""
 
-import json
+import fcntl
+import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from intent_tasks.errors import Refused
+from intent_tasks.models import config
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import manifest, postgres, registry
+from intent_tasks.tables import model_versions
+
+PARTS = "part-"
+"""Before the names of folders that are downloaded to: what a killed pin leaves."""
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -16,19 +27,16 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
     Raises:
         Refused: no champion, one that did not pass the gate, is not approved, or whose files are
-            not those that were signed.
+            not those that were signed for it.
         TemporaryFailure: MLflow does not answer.
     """
     version = registry.by_alias(settings)
     if version is None:
-        raise Refused(
-            f"No version of {settings.model_name} is promoted. In the MLflow UI open Models → "
-            f"{settings.model_name} → the version → Aliases and add `champion`, or run `intent "
-            "promote VERSION`; then clear this task."
-        )
+        raise _no_champion(settings)
     _require_approval(settings, version)
-    path = _verified(settings, version)
-    config = json.loads((path / "config.json").read_text())
+    path, verified = _verified(settings, version)
+    _require_known(settings, version, verified.facts)
+    served = config.read_served(verified.contents)
     receipt = {
         "as_of_date": str(as_of_date),
         "model_version": version.number,
@@ -37,14 +45,28 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "model_path": str(path.relative_to(settings.home)),
         "manifest_digest": version.tags[registry.MANIFEST_DIGEST],
         "buckets": list(range(settings.bucket_count)),
-        "base_rates": config["base_rates"],
-        "thresholds": config["thresholds"],
+        "base_rates": served.base_rates,
+        "thresholds": served.thresholds,
         "approved_by": version.tags.get(registry.APPROVED_BY),
         "promotion_reason": version.tags.get(registry.REASON),
     }
     with postgres.writing(settings, "pin", as_of_date) as connection:
         postgres.record(connection, "pin", as_of_date, receipt)
     return receipt
+
+
+def _no_champion(settings: Settings) -> Refused:
+    name = settings.model_name
+    if (written := registry.written_otherwise(settings)) is not None:
+        return Refused(
+            f"No version of {name} is promoted: the alias is written {written!r}, and capitals "
+            f"count. In the MLflow UI open Models → {name} → the version → Aliases and write "
+            f"`{registry.CHAMPION}`, or run `intent promote VERSION`; then clear this task."
+        )
+    return Refused(
+        f"No version of {name} is promoted. In the MLflow UI open Models → {name} → the version → "
+        "Aliases and add `champion`, or run `intent promote VERSION`; then clear this task."
+    )
 
 
 def _require_approval(settings: Settings, version: registry.Version) -> None:
@@ -58,24 +80,73 @@ def _require_approval(settings: Settings, version: registry.Version) -> None:
         raise Refused(f"{name} says not who approved it: set its tag {registry.APPROVED_BY}.")
 
 
-def _verified(settings: Settings, version: registry.Version) -> Path:
-    """Return the folder of the version's files, copied once and verified each time."""
-    key = settings.manifest_key.get_secret_value().encode()
+def _require_known(settings: Settings, version: registry.Version, facts: manifest.Facts) -> None:
+    """Require that an erasure can name the version: days it learned from are written down."""
+    known = sa.select(model_versions.c.model_version).where(
+        model_versions.c.run_id == version.run_id,
+        model_versions.c.model_version == version.number,
+    )
+    with postgres.reading(settings.pipeline_url) as connection:
+        if connection.scalar(known) is None:
+            raise Refused(
+                f"Version {version.number} of {settings.model_name} is not in "
+                "intent.model_versions, so that an erasure could not name it: not served. Run "
+                f"`intent step register --as-of-date {facts.get('as_of_date')}` again, to its end."
+            )
+
+
+def _verified(settings: Settings, version: registry.Version) -> tuple[Path, manifest.Verified]:
+    """Return the folder of the version's files, copied once, and what was verified just now."""
+    subject = manifest.Subject(settings.model_name, version.number, version.run_id)
     digest = version.tags.get(registry.MANIFEST_DIGEST, "")
-    target = settings.home / "models" / str(version.number)
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            copied = registry.download(settings, version, Path(folder))
-            manifest.verify(copied, digest, key)
-            _keep(copied, target)
-    facts = manifest.verify(target, digest, key)
-    if facts.get("gate") != "passed":
+    key = settings.manifest_key.get_secret_value().encode()
+    target = settings.home / "models" / f"{version.number}-{version.run_id[:8]}"
+    with _alone(target.parent):
+        if not target.exists():
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=PARTS) as folder:
+                copied = _copied(settings, version, Path(folder), (digest, subject, key))
+                manifest.verify(copied, digest, subject, key)
+                copied.chmod(0o700)
+                _keep(copied, target)
+    verified = manifest.verify(target, digest, subject, key)
+    if verified.facts.get("gate") != "passed":
         raise Refused(
             f"Version {version.number} of {settings.model_name} carries the tag of a passed gate, "
             "but was signed with another verdict: not served."
         )
-    return target
+    return target, verified
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a folder of copies for this process, closed to other accounts and without rubbish."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for left in folder.glob(f"{PARTS}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        os.close(held)
+
+
+def _copied(
+    settings: Settings,
+    version: registry.Version,
+    folder: Path,
+    expected: tuple[str, manifest.Subject, bytes],
+) -> Path:
+    """Download the files that the manifest lists, once it is verified and MLflow lists the same."""
+    subject = expected[1]
+    listed = registry.listing(settings, version, 2 * manifest.MOST_FILES)
+    if not 0 < listed.pop(manifest.NAME, 0) <= manifest.MOST_MANIFEST_BYTES:
+        raise manifest.broken(subject)
+    copied = registry.download(settings, version, [manifest.NAME], folder)
+    signed = manifest.signed_in(copied, *expected)
+    manifest.require_listed(listed, signed.files, subject)
+    return registry.download(settings, version, signed.files, folder)
 
 
 def _keep(copied: Path, target: Path) -> None:

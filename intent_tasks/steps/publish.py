@@ -149,6 +149,7 @@ def _replace(
     refused = pa.array(withdrawn, pa.string())
     for bucket, receipt in scores.items():
         rows = score_files.read(settings.home, as_of_date, bucket, receipt["digest"])
+        score_files.require_probabilities(rows, f"predictions of {as_of_date}")
         scored += rows.num_rows
         allowed = rows.filter(pc.invert(_are_in(rows, refused)))
         kept += postgres.copy_in(connection, "new_scores", allowed)

@@ -1,7 +1,7 @@
 """Predict one bucket of customers with the pinned version."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -31,7 +31,8 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
 
     Raises:
         BadInput: the day is not pinned, there is no such bucket, or a snapshot is missing.
-        Refused: the files of the model are not those that were signed.
+        Refused: the files of the model are not those that were signed, or what it says of some
+            customers are no probabilities.
     """
     pin = postgres.receipt_of(settings, "pin", as_of_date)
     if pin is None:
@@ -39,12 +40,15 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
     if bucket not in pin["buckets"]:
         raise BadInput(f"There is no bucket {bucket}; buckets: {pin['buckets']}.")
     identity.check_key(settings)
-    folder = settings.home / pin["model_path"]
+    subject = manifest.Subject(settings.model_name, pin["model_version"], pin["run_id"])
     key = settings.manifest_key.get_secret_value().encode()
-    manifest.verify(folder, pin["manifest_digest"], key)
+    model = manifest.verify(
+        settings.home / pin["model_path"], pin["manifest_digest"], subject, key
+    ).contents
     everybody = snapshots.read(settings.home, settings.definition, as_of_date, [bucket])
     events = _with_consent(settings, everybody)
-    scores = _scores(settings, as_of_date, pin, events)
+    scores = _scores(settings, as_of_date, pin, events, model)
+    score_files.require_probabilities(scores, f"scores of bucket {bucket} of {as_of_date}")
     population = _population(settings, as_of_date, everybody)
     skipped = population - _population(settings, as_of_date, events)
     with postgres.writing(settings, "score", as_of_date, bucket) as connection:
@@ -83,11 +87,18 @@ def _population(settings: Settings, as_of_date: date, events: pa.Table) -> int:
     return int(pc.count_distinct(events["customer_key"].filter(recent)).as_py())
 
 
-def _scores(settings: Settings, as_of_date: date, pin: Receipt, events: pa.Table) -> pa.Table:
+def _scores(
+    settings: Settings,
+    as_of_date: date,
+    pin: Receipt,
+    events: pa.Table,
+    contents: Mapping[str, bytes],
+) -> pa.Table:
+    """Score everybody who has an event, by the model whose verified files these are."""
     from intent_tasks.models import files, network, reasons
 
     network.deterministic(settings.seed)
-    model = files.load(settings.home / pin["model_path"])
+    model = files.parse(contents)
     everything = history(events, model.vocabulary, settings.time_zone)
     encoded = encode(everything, settings.definition, as_of_date)
     found = reasons.explain(model.network, encoded)

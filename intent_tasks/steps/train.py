@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from intent_tasks.core.slices import PARTS, Rows, Slices, Survey
 from intent_tasks.core.training_set import TrainingSet
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
-from intent_tasks.errors import BadInput
+from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, snapshots
@@ -147,18 +148,32 @@ def _pretrained(settings: Settings, window: Receipt) -> "Pretrained | None":
     from intent_tasks.models.pretrained import load
     from intent_tasks.steps import pretrain
 
-    folder = pretrained_folder(settings, window)
-    if not folder.exists():
-        pretrain.run(settings, date.fromisoformat(window["as_of_date"]))
-    return load(folder)
+    folder, as_of_date = (
+        pretrained_folder(settings, window),
+        date.fromisoformat(window["as_of_date"]),
+    )
+    noted = postgres.receipt_of(settings, "pretrain", as_of_date)
+    path = str(folder.relative_to(settings.home))
+    if noted is None or noted["path"] != path or not folder.exists():
+        noted = pretrain.run(settings, as_of_date)
+    found = load(folder)
+    if found.digest != noted["digest"]:
+        raise Refused(
+            f"The weights in {folder} are not those that `intent pretrain` wrote. "
+            "Delete that folder and run this again."
+        )
+    return found
 
 
 def digest_of(folder: Path) -> str:
     """Return one digest of all files that training wrote."""
-    digest = hashlib.sha256()
-    for path in sorted([*(folder / MODEL).iterdir(), folder / TEST]):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+    return digest_of_files([*(folder / MODEL).iterdir(), folder / TEST])
+
+
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """Return one digest of files: of their names and of what is in them."""
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
 
 
 def slices_of(settings: Settings, window: Receipt, allowed: consent.Learnable) -> Slices:

@@ -1,24 +1,27 @@
 """MLflow: training runs, model versions, and the alias by which a person promotes one."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import requests
 
 from intent_tasks.core.encoding import NUMERIC, STEP
 from intent_tasks.core.features import STATICS
 from intent_tasks.core.vocabulary import CODED
 from intent_tasks.definition import HORIZONS_DAYS
-from intent_tasks.errors import BadInput, TemporaryFailure
+from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
+from intent_tasks.stores import manifest, mlflow_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 T = TypeVar("T")
@@ -29,6 +32,9 @@ GATE, MANIFEST_DIGEST, APPROVED_BY, REASON = "gate", "manifest_digest", "approve
 TRAINED_FROM = "trained_from"
 """Tag of a run: digest of the trained files, by which registering twice finds the first time."""
 ARTIFACTS = "model"
+FINISHED = "FINISHED"
+"""Status of a run whose version is complete."""
+RUN_ID = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,14 @@ class Version:
 
 @contextmanager
 def connected(settings: Settings) -> Iterator["MlflowClient"]:
-    """Give a client of the MLflow server.
+    """Give a client of the MLflow server; every failure inside is one that a person can act on.
 
     Raises:
-        TemporaryFailure: the server does not answer.
+        TemporaryFailure: the server does not answer, or stops in the middle of an answer.
+        Refused: it refuses the log-in or what is asked.
+        BadInput: its address is none.
     """
+    mlflow_errors.require_address(settings)
     os.environ["MLFLOW_TRACKING_USERNAME"] = settings.mlflow_username
     os.environ["MLFLOW_TRACKING_PASSWORD"] = settings.mlflow_password.get_secret_value()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -58,20 +67,8 @@ def connected(settings: Settings) -> Iterator["MlflowClient"]:
 
     try:
         yield MlflowClient(settings.mlflow_url, settings.mlflow_url)
-    except requests.ConnectionError as error:
-        raise _away(settings, error) from error
-    except MlflowException as error:
-        if error.get_http_status_code() >= 500:  # type: ignore[no-untyped-call]
-            raise _away(settings, error) from error
-        raise
-
-
-def _away(settings: Settings, error: Exception) -> TemporaryFailure:
-    reason = str(error).splitlines()[0][:200]
-    return TemporaryFailure(
-        f"MLflow at {settings.mlflow_url} does not answer: {reason}. Check that it runs "
-        "(`intent status`); the step can simply be run again."
-    )
+    except (MlflowException, UnicodeError, *mlflow_errors.AWAY) as error:
+        raise mlflow_errors.failure_of(settings, error) from error
 
 
 def by_alias(settings: Settings, alias: str = CHAMPION) -> Version | None:
@@ -87,21 +84,33 @@ def champion(settings: Settings) -> int | None:
     return found.number if found else None
 
 
+def written_otherwise(settings: Settings, alias: str = CHAMPION) -> str | None:
+    """Return an alias that differs from another one only by capitals, or None."""
+    with connected(settings) as client:
+        found = _or_none(lambda: client.get_registered_model(settings.model_name))
+    written = found.aliases if found else {}
+    return next((name for name in written if name.lower() == alias and name != alias), None)
+
+
 def promote(settings: Settings, version: int) -> None:
     """Give a version the alias `champion`: the call that the MLflow UI makes.
 
     Raises:
         BadInput: there is no such version.
     """
+    name = settings.model_name
     with connected(settings) as client:
-        found = client.search_model_versions(f"name = '{settings.model_name}'")
-        known = sorted(int(each.version) for each in found)
-        if version not in known:
-            raise BadInput(
-                f"There is no version {version} of {settings.model_name}. Versions: "
-                f"{', '.join(map(str, known)) or 'none yet; run intent_train in Airflow first'}."
-            )
-        client.set_registered_model_alias(settings.model_name, CHAMPION, str(version))
+        if _or_none(lambda: client.get_model_version(name, str(version))) is None:
+            raise BadInput(f"There is no version {version} of {name}. {_newest(client, name)}")
+        client.set_registered_model_alias(name, CHAMPION, str(version))
+
+
+def _newest(client: "MlflowClient", name: str) -> str:
+    model = _or_none(lambda: client.get_registered_model(name))
+    numbers = [int(each.version) for each in (model.latest_versions if model else None) or ()]
+    if not numbers:
+        return "There is none yet; run intent_train in Airflow first."
+    return f"The newest is {max(numbers)}."
 
 
 def run_url(settings: Settings, run_id: str) -> str:
@@ -111,40 +120,45 @@ def run_url(settings: Settings, run_id: str) -> str:
     return f"{settings.mlflow_url}/#/experiments/{experiment}/runs/{run_id}"
 
 
-def download(settings: Settings, version: Version, target: Path) -> Path:
-    """Copy the files of a version below a folder and return where they are."""
-    with connected(settings) as client:
-        return Path(client.download_artifacts(version.run_id, ARTIFACTS, str(target)))
-
-
-def registered(settings: Settings, trained_from: str) -> Version | None:
-    """Return the version that was registered from these trained files, or None."""
-    with connected(settings) as client:
-        experiment = client.get_experiment_by_name(settings.model_name)
-        if experiment is None:
-            return None
-        query = f"tags.{TRAINED_FROM} = '{trained_from}'"
-        for run in client.search_runs([experiment.experiment_id], query):
-            for found in client.search_model_versions(f"run_id = '{run.info.run_id}'"):
-                return _version(found)
-    return None
-
-
-def register(
-    settings: Settings,
-    folder: Path,
-    evidence: Path,
-    trained_from: str,
-    params: Mapping[str, object],
-    metrics: Mapping[str, float],
-    curve: list[dict[str, float]],
-    tags: Mapping[str, str],
-) -> Version:
-    """Log a training run and register it as a new version, which becomes challenger.
+def listing(settings: Settings, version: Version, most: int) -> dict[str, int]:
+    """Return the files of a version as MLflow lists them, path → size in bytes.
 
     Args:
         settings: of this installation.
-        folder: files of the model, signed.
+        version: whose files.
+        most: entries that are listed; what comes after them is left out.
+    """
+    found: dict[str, int] = {}
+    waiting = [ARTIFACTS]
+    with connected(settings) as client:
+        while waiting and len(found) < most:
+            for each in client.list_artifacts(version.run_id, waiting.pop()):
+                if each.is_dir:
+                    waiting.append(each.path)
+                else:
+                    found[each.path.removeprefix(f"{ARTIFACTS}/")] = int(each.file_size or 0)
+                if len(found) + len(waiting) > most:
+                    return found | dict.fromkeys(waiting, 0)
+    return found
+
+
+def download(settings: Settings, version: Version, paths: Iterable[str], target: Path) -> Path:
+    """Copy files of a version below a folder and return where they are."""
+    copied = target / ARTIFACTS
+    with connected(settings) as client:
+        for path in paths:
+            place = (copied / path).parent
+            place.mkdir(parents=True, exist_ok=True)
+            client.download_artifacts(version.run_id, f"{ARTIFACTS}/{path}", str(place))
+    return copied
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What goes to MLflow of a training run.
+
+    Args:
+        folder: files of the model.
         evidence: the page that shows how it did.
         trained_from: digest that tells this training from others.
         params: what it was trained with.
@@ -152,34 +166,127 @@ def register(
         curve: what was seen at each step while it learned, each as name → value.
         tags: of the version.
     """
+
+    folder: Path
+    evidence: Path
+    trained_from: str
+    params: Mapping[str, object]
+    metrics: Mapping[str, float]
+    curve: list[dict[str, float]]
+    tags: Mapping[str, str]
+
+
+def register(
+    settings: Settings, registration: Registration, sign: Callable[[Version], str]
+) -> Version:
+    """Register a training run as a version, signed, which becomes challenger.
+
+    Each part can be done twice. So a call after one that was interrupted goes on where that one
+    ended, and one after a whole one finds the version. The alias comes after the signature.
+
+    Args:
+        settings: of this installation.
+        registration: what is registered.
+        sign: writes the manifest of the version into the folder and returns its digest.
+
+    Raises:
+        Refused: the experiment or the run was deleted in MLflow.
+    """
+    with connected(settings) as client:
+        run = _run_of(client, settings, registration)
+        version = _version_of(client, settings, run)
+        if version is not None and run.info.status == FINISHED and MANIFEST_DIGEST in version.tags:
+            return version
+        _require_active(settings, run)
+        _log(client, run, registration)
+        if version is None:
+            version = _create_version(client, settings.model_name, run, registration.tags)
+        digest = sign(version)
+        run_id = run.info.run_id
+        client.log_artifact(run_id, str(registration.folder / manifest.NAME), ARTIFACTS)
+        tags = {**registration.tags, MANIFEST_DIGEST: digest}
+        for name, value in tags.items():
+            client.set_model_version_tag(settings.model_name, str(version.number), name, value)
+        _challenge(client, settings.model_name, version.number)
+        client.set_terminated(run_id)
+    return Version(version.number, version.run_id, {**version.tags, **tags})
+
+
+def _run_of(client: "MlflowClient", settings: Settings, registration: Registration) -> "Run":
+    """Return the run of these trained files, made now where there is none."""
+    from mlflow.entities import ViewType
+
+    name = settings.model_name
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        place = client.create_experiment(name)
+    elif experiment.lifecycle_stage == "active":
+        place = experiment.experiment_id
+    else:
+        raise Refused(
+            f"The experiment {name!r} was deleted in MLflow, and its name is taken. Restore it "
+            f"(`mlflow experiments restore --experiment-id {experiment.experiment_id}`), then run "
+            "this step again: nothing has to be trained anew."
+        )
+    query = f"tags.{TRAINED_FROM} = '{registration.trained_from}'"
+    found = client.search_runs([place], query, ViewType.ALL, order_by=["attributes.start_time ASC"])
+    for run in found:
+        # A run that was deleted counts once it has a version: there must not be a second one.
+        if run.info.lifecycle_stage == "active" or _version_of(client, settings, run):
+            return run
+    return client.create_run(place, tags={TRAINED_FROM: registration.trained_from})
+
+
+def _version_of(client: "MlflowClient", settings: Settings, run: "Run") -> Version | None:
+    """Return the first version that was registered from a run, or None."""
+    versions = client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    ours = [_version(each) for each in versions if each.name == settings.model_name]
+    return min(ours, key=lambda version: version.number, default=None)
+
+
+def _require_active(settings: Settings, run: "Run") -> None:
+    if run.info.lifecycle_stage != "active":
+        raise Refused(
+            f"The run {run.info.run_id} of {settings.model_name} was deleted in MLflow before its "
+            "version was complete. Restore it there, then run this step again."
+        )
+
+
+def _log(client: "MlflowClient", run: "Run", registration: Registration) -> None:
+    """Log what was not logged before: parameters never change, and files are replaced by equals."""
     from mlflow.entities import Metric, Param
 
-    with connected(settings) as client:
-        experiment = client.get_experiment_by_name(settings.model_name)
-        place = (
-            experiment.experiment_id
-            if experiment
-            else client.create_experiment(settings.model_name)
-        )
-        run = client.create_run(place, tags={TRAINED_FROM: trained_from}).info.run_id
-        values = [Metric(name, value, 0, 0) for name, value in metrics.items()]
-        seen = [
-            Metric(name, value, 0, int(look["step"]))
-            for look in curve
-            for name, value in look.items()
-            if name != "step"
-        ]
-        client.log_batch(
-            run, values + seen, [Param(name, str(value)) for name, value in params.items()]
-        )
-        client.log_artifacts(run, str(folder), ARTIFACTS)
-        client.log_artifact(run, str(evidence))
-        version = _create_version(client, settings.model_name, run, tags)
-        client.set_terminated(run)
-    return _version(version)
+    run_id, known = run.info.run_id, run.data.params
+    values = [Metric(name, value, 0, 0) for name, value in registration.metrics.items()]
+    seen = [
+        Metric(name, value, 0, int(look["step"]))
+        for look in registration.curve
+        for name, value in look.items()
+        if name != "step"
+    ]
+    params = [Param(n, str(value)) for n, value in registration.params.items() if n not in known]
+    client.log_batch(run_id, values + seen, params)
+    client.log_artifacts(run_id, str(registration.folder), ARTIFACTS)
+    client.log_artifact(run_id, str(registration.evidence))
 
 
-def write_signature(folder: Path) -> None:
+def _create_version(
+    client: "MlflowClient", name: str, run: "Run", tags: Mapping[str, str]
+) -> Version:
+    if _or_none(lambda: client.get_registered_model(name)) is None:
+        client.create_registered_model(name)
+    source = f"{run.info.artifact_uri}/{ARTIFACTS}"
+    return _version(client.create_model_version(name, source, run.info.run_id, tags=dict(tags)))
+
+
+def _challenge(client: "MlflowClient", name: str, number: int) -> None:
+    """Give the alias `challenger`, unless a newer version has it."""
+    holder = _or_none(lambda: client.get_model_version_by_alias(name, CHALLENGER))
+    if holder is None or int(holder.version) < number:
+        client.set_registered_model_alias(name, CHALLENGER, str(number))
+
+
+def write_signature(folder: Path, as_of_date: date) -> None:
     """Write the file that tells MLflow what goes into the model and what comes out."""
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
@@ -195,23 +302,24 @@ def write_signature(folder: Path) -> None:
     outputs: list[ColSpec | TensorSpec] = [
         TensorSpec(np.dtype(np.float64), (-1, len(HORIZONS_DAYS)), "probabilities")
     ]
-    model = Model(signature=ModelSignature(Schema(inputs), Schema(outputs)))
+    signature = ModelSignature(Schema(inputs), Schema(outputs))
+    # Neither clock nor chance: registering again writes the same bytes.
+    model = Model(signature=signature, utc_time_created=str(as_of_date), model_uuid=None)
     model.add_flavor("intent", code="intent_tasks.models.files.load")
     model.save(str(folder / "MLmodel"))
 
 
-def _create_version(
-    client: "MlflowClient", name: str, run_id: str, tags: Mapping[str, str]
-) -> "ModelVersion":
-    if _or_none(lambda: client.get_registered_model(name)) is None:
-        client.create_registered_model(name)
-    source = f"{client.get_run(run_id).info.artifact_uri}/{ARTIFACTS}"
-    version = client.create_model_version(name, source, run_id, tags=dict(tags))
-    client.set_registered_model_alias(name, CHALLENGER, version.version)
-    return version
-
-
 def _version(found: "ModelVersion") -> Version:
+    """Return a version as this product sees it.
+
+    Raises:
+        Refused: no run of MLflow belongs to it.
+    """
+    if not RUN_ID.fullmatch(str(found.run_id)):
+        raise Refused(
+            f"Version {found.version} of {found.name} belongs to no run of MLflow: not served. "
+            "Give the alias to a version that `intent_train` registered."
+        )
     return Version(int(found.version), str(found.run_id), dict(found.tags))
 
 

@@ -4,11 +4,12 @@ import hashlib
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from intent_tasks.definition import HORIZONS_DAYS
-from intent_tasks.errors import BadInput
+from intent_tasks.errors import BadInput, Refused
 from intent_tasks.stores.whole_files import parquet, replace
 
 SCHEMA = pa.schema(
@@ -54,6 +55,27 @@ def read(home: Path, as_of_date: date, bucket: int, expected_digest: str | None 
     if expected_digest not in (None, hashlib.sha256(content).hexdigest()):
         raise BadInput(f"The scores in {path} are not those in the ledger. {again}")
     return pq.read_table(pa.BufferReader(content), schema=SCHEMA)
+
+
+def require_probabilities(scores: pa.Table, what: str) -> None:
+    """Require that every probability of some scores is a number from 0 to 1.
+
+    Args:
+        scores: columns of `SCHEMA`.
+        what: they are, for the message.
+
+    Raises:
+        Refused: some are not; only how many is told, because a row is of a customer.
+    """
+    names = [f"probability_{h}d" for h in HORIZONS_DAYS]
+    found = np.column_stack([scores[name].to_numpy() for name in names])
+    if broken := int((~((found >= 0) & (found <= 1))).any(axis=1).sum()):  # NaN is neither
+        raise Refused(
+            f"The {what} break the contract: in {broken} of {len(found)} rows a probability is no "
+            "number from 0 to 1; allowed: none. Nothing is published from them, and the "
+            "predictions that are there stay. Give the alias champion to another version, then run "
+            "`pin` and `score` of this day again."
+        )
 
 
 def written(home: Path) -> list[tuple[date, int]]:

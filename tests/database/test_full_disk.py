@@ -87,7 +87,7 @@ def test_scores_on_a_full_disk_leave_those_that_were_there(
     place, make_room = disk
     (place / "snapshots").symlink_to(tmp_path / "snapshots")
     settings = scored_shop.model_copy(update={"home": place})
-    monkeypatch.setattr(score.manifest, "verify", lambda *_: None)
+    monkeypatch.setattr(score.manifest, "verify", lambda *_: score.manifest.Verified({}, {}))
     monkeypatch.setattr(score, "_scores", lambda *_: rows(2000))
     pin(settings, DAY)
     with postgres.writing(settings, "pin", DAY) as connection:

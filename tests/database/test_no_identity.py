@@ -73,7 +73,8 @@ def pin_untrained(settings):
     built = network.build(architecture)
     files.save(folder, files.Model(architecture, vocabulary, built, rates, rates))
     key = settings.manifest_key.get_secret_value().encode()
-    digest = manifest.sign(folder, {"gate": "passed"}, key)
+    subject = manifest.Subject(settings.model_name, 1, "run")
+    digest = manifest.sign(folder, subject, {"gate": "passed"}, key)
     receipt = {"model_version": 1, "run_id": "run", "buckets": [0, 1], "base_rates": rates}
     receipt |= {"thresholds": rates, "model_path": "models/1", "manifest_digest": digest}
     with postgres.writing(settings, "pin", DAY) as connection:

@@ -1,0 +1,160 @@
+"""Every failure of MLflow, or on the way to it, is an exit code and names what to check."""
+
+import http.server
+import socket
+import threading
+from contextlib import contextmanager
+
+import pytest
+from pydantic import SecretStr
+
+from intent_tasks.errors import BadInput, Refused, TemporaryFailure
+from intent_tasks.settings import read
+from intent_tasks.steps import pin
+from intent_tasks.stores import registry
+from tests.conftest import settings_for
+from tests.registry.conftest import DAY
+
+pytestmark = pytest.mark.database
+
+
+@pytest.fixture
+def anywhere(postgres_server, tmp_path, monkeypatch):
+    """Settings of an installation whose MLflow is asked once and not retried."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    return settings_for(postgres_server, "shop", tmp_path)
+
+
+@contextmanager
+def answering(status, body=b"", length=None):
+    """Serve HTTP on a free port and answer everything alike."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body) if length is None else length))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_PUT = do_GET  # noqa: N815 - http.server's names
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize(("status", "body", "failure", "named"), [
+    (401, b"You are not authenticated.", Refused, "INTENT_MLFLOW_PASSWORD"),
+    (403, b'{"error_code": "PERMISSION_DENIED"}', Refused, "INTENT_MLFLOW_USERNAME"),
+    (404, b"<html>", Refused, "INTENT_MLFLOW_URL"),
+    (400, b'{"error_code": "BAD_REQUEST", "message": "odd"}', Refused, "odd"),
+    (429, b"{}", TemporaryFailure, "does not answer"),
+    (500, b"<html>", TemporaryFailure, "does not answer"),
+    (503, b"", TemporaryFailure, "does not answer"),
+    (200, b"<html>", TemporaryFailure, "does not answer"),
+])  # fmt: skip
+def test_an_answer_is_one_of_the_exit_codes(anywhere, status, body, failure, named):
+    with answering(status, body) as url:
+        settings = anywhere.model_copy(update={"mlflow_url": url})
+        with pytest.raises(failure, match=named) as ended:
+            registry.by_alias(settings)
+    assert type(ended.value) is failure
+
+
+def test_an_answer_that_ends_in_the_middle_is_temporary(anywhere):
+    with answering(200, b'{"a', length=999) as url:
+        settings = anywhere.model_copy(update={"mlflow_url": url})
+        with pytest.raises(TemporaryFailure, match="does not answer"):
+            registry.by_alias(settings)
+
+
+def test_nobody_listening_is_temporary(anywhere):
+    with pytest.raises(TemporaryFailure, match="intent status"):
+        registry.champion(anywhere)
+
+
+@pytest.mark.parametrize("url", [
+    "x", "mlflow:5000", "ftp://127.0.0.1", "http://", "http://127.0.0.1:port", "http://[::1",
+    "http://127.0.0.1:99999", "http://a b", "http://127.0.0.1:5000\n", "file:///tmp", "sqlite:///x",
+])  # fmt: skip
+def test_an_address_that_is_none_is_named(anywhere, url):
+    with pytest.raises(BadInput, match="INTENT_MLFLOW_URL"):
+        registry.by_alias(anywhere.model_copy(update={"mlflow_url": url}))
+
+
+def test_a_log_in_that_is_no_text_is_named(anywhere):
+    named = {"mlflow_username": "admin", "mlflow_password": SecretStr("\udcff")}
+    with pytest.raises(BadInput, match="INTENT_MLFLOW_PASSWORD"):
+        registry.by_alias(anywhere.model_copy(update=named))
+
+
+@pytest.mark.parametrize("name", [
+    "shop/intent", "a:b", "x" * 257, "", " ", ".", "..", "..a", "a\nb", "a\x00", "\ud800"
+])  # fmt: skip
+def test_a_name_that_mlflow_does_not_take_is_refused_when_it_is_read(anywhere, name, tmp_path):
+    given = anywhere.model_dump() | {"model_name": name}
+    with pytest.raises(BadInput, match="INTENT_MODEL_NAME"):
+        read(type(anywhere), tmp_path / "none", **given)
+
+
+@pytest.mark.parametrize("name", ["Bob's model", 'a "b"', "Käufe", "a.b", "x" * 256, "1"])
+def test_a_name_that_mlflow_takes_is_read(anywhere, name, tmp_path):
+    given = anywhere.model_dump() | {"model_name": name}
+    assert read(type(anywhere), tmp_path / "none", **given).model_name == name
+
+
+@contextmanager
+def relay(url, cut_at):
+    """Pass everything on to a server, and end each answer that is a file after some bytes."""
+    host, port = url.removeprefix("http://").split(":")
+    listening = socket.create_server(("127.0.0.1", 0))
+    threads = []
+
+    def pass_on(asking):
+        with asking, socket.create_connection((host, int(port))) as server:
+            request = asking.recv(65536)
+            server.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+            is_file = b" /api/2.0/mlflow-artifacts/artifacts/" in request
+            left = cut_at if is_file else 2**30
+            while left and (answer := server.recv(min(left, 65536))):
+                asking.sendall(answer)
+                left -= len(answer)
+
+    def accept():
+        while True:
+            try:
+                asking, _ = listening.accept()
+            except OSError:
+                return
+            threads.append(threading.Thread(target=pass_on, args=(asking,)))
+            threads[-1].start()
+
+    threads.append(threading.Thread(target=accept))
+    threads[0].start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("cut_at", [0, 40, 300])
+def test_mlflow_dying_during_a_download_is_temporary(installed, served, cut_at):
+    temporary = pytest.raises(TemporaryFailure, match="does not answer")
+    with relay(installed.mlflow_url, cut_at) as url, temporary:
+        pin.run(installed.model_copy(update={"mlflow_url": url}), DAY)
+    assert not list((installed.home / "models").iterdir())
+    with relay(installed.mlflow_url, 2**30) as url:
+        whole = pin.run(installed.model_copy(update={"mlflow_url": url}), DAY)
+    assert whole["model_version"] == 1, "the control: the relay itself passes everything on"
