@@ -8,7 +8,7 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ SHIPPED = Path(__file__).with_name("thresholds.toml")
 FILE = "contract.toml"
 """Thresholds of an installation, in INTENT_HOME; without it those that are shipped hold."""
 
-SUITES = ("events", "products", "customers", "training_set", "predictions")
+SUITES = ("events", "products", "customers", "consent", "training_set", "predictions")
+
+ALWAYS = "consent"
+"""Suite whose shipped bounds hold where the file of an installation names no other ones."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,12 @@ def read(home: Path) -> dict[str, Thresholds]:
     Raises:
         BadInput: the file cannot be read, or says something that is not known; names the place.
     """
-    path = home / FILE if (home / FILE).exists() else SHIPPED
-    return parse(path)
+    shipped = parse(SHIPPED)
+    if not (home / FILE).exists():
+        return shipped
+    found = parse(home / FILE)
+    rules = shipped[ALWAYS].rules | found[ALWAYS].rules
+    return found | {ALWAYS: replace(found[ALWAYS], rules=rules)}
 
 
 def parse(path: Path) -> dict[str, Thresholds]:

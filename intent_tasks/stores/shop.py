@@ -26,6 +26,16 @@ def owner_url(settings: Settings) -> SecretStr:
     return settings.shop_owner_url
 
 
+def make_tables(connection: sa.Connection, *, with_customers: bool) -> None:
+    """Make the shop's tables that are not there.
+
+    A `shop.customers` records consent, and who has no row in it said no yes: it is made only where
+    it is filled.
+    """
+    wanted = [t for t in shop_metadata.sorted_tables if t is not customers or with_customers]
+    shop_metadata.create_all(connection, tables=wanted)
+
+
 def load(
     settings: Settings,
     name: str,
@@ -60,7 +70,7 @@ def load(
                 f"Another shop is loaded here ({loaded}). Remove it with `make clean`, or set "
                 "INTENT_HOME to another folder for another shop."
             )
-        shop_metadata.create_all(connection)
+        make_tables(connection, with_customers=customers_known is not None)
         rows = sum(postgres.copy_in(connection, events, batch) for batch in batches)
         for table, more in ((products, products_sold), (customers, customers_known)):
             if more is not None:

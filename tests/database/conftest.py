@@ -32,6 +32,14 @@ def add(settings, rows):
         postgres.copy_in(connection, "shop.events", pa.Table.from_pylist(rows, files.SCHEMA))
 
 
+def load(settings, rows):
+    """Load a shop of some events, whose 24 customers allow personalisation."""
+    said = {"customer_id": CUSTOMERS, "consent_personalisation": [True] * len(CUSTOMERS)}
+    known = pa.table(said)
+    batches = [pa.Table.from_pylist(rows, files.SCHEMA)]
+    shop.load(settings, "a shop", "digest", batches, customers_known=known)
+
+
 def pin(settings, day, version=1):
     """Pin a version for a day, as the step of that name does."""
     receipt = {
@@ -82,14 +90,17 @@ def _score(key, probability):
 
 @pytest.fixture
 def small_shop(settings):
-    """Settings of a shop in which 24 customers looked at something on DAY and the days after."""
+    """Settings of a shop in which 24 customers looked at something on DAY and the days after.
+
+    All of them allow personalisation, and say nothing of marketing.
+    """
     settings = settings.model_copy(update={"history_days": 4})
     rows = [
         event(f"{customer}/{n}", customer, DAY + timedelta(days=n))
         for customer in CUSTOMERS
         for n in range(20)
     ]
-    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
+    load(settings, rows)
     return settings
 
 
