@@ -32,14 +32,6 @@ def add(settings, rows):
         postgres.copy_in(connection, "shop.events", pa.Table.from_pylist(rows, files.SCHEMA))
 
 
-def load(settings, rows):
-    """Load a shop of some events, whose 24 customers allow personalisation."""
-    said = {"customer_id": CUSTOMERS, "consent_personalisation": [True] * len(CUSTOMERS)}
-    known = pa.table(said)
-    batches = [pa.Table.from_pylist(rows, files.SCHEMA)]
-    shop.load(settings, "a shop", "digest", batches, customers_known=known)
-
-
 def pin(settings, day, version=1):
     """Pin a version for a day, as the step of that name does."""
     receipt = {
@@ -88,20 +80,27 @@ def _score(key, probability):
     }
 
 
-@pytest.fixture
-def small_shop(settings):
-    """Settings of a shop in which 24 customers looked at something on DAY and the days after.
-
-    All of them allow personalisation, and say nothing of marketing.
-    """
+def filled(settings):
+    """Load that shop, and return its settings."""
     settings = settings.model_copy(update={"history_days": 4})
     rows = [
         event(f"{customer}/{n}", customer, DAY + timedelta(days=n))
         for customer in CUSTOMERS
         for n in range(20)
     ]
-    load(settings, rows)
+    said = {"customer_id": CUSTOMERS, "consent_personalisation": [True] * len(CUSTOMERS)}
+    batches = [pa.Table.from_pylist(rows, files.SCHEMA)]
+    shop.load(settings, "a shop", "digest", batches, customers_known=pa.table(said))
     return settings
+
+
+@pytest.fixture
+def small_shop(settings):
+    """Settings of a shop in which 24 customers looked at something on DAY and the days after.
+
+    All of them allow personalisation, and say nothing of marketing.
+    """
+    return filled(settings)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Who has no row in shop.customers said no yes; a record of consent that is lost stops the day."""
 
+import shutil
 from datetime import timedelta
 
 import pyarrow as pa
@@ -13,7 +14,8 @@ from intent_tasks.steps import extract, publish, validate
 from intent_tasks.stores import postgres
 from intent_tasks.stores.contracts import consented
 from intent_tasks.stores.privacy import consent, consent_record, exporting
-from tests.database.conftest import CUSTOMERS, DAY, add, event, pin, score
+from tests.conftest import copy_of, settings_for
+from tests.database.conftest import CUSTOMERS, DAY, add, event, filled, pin, score
 from tests.database.test_consent import change_shop, learned_from, published
 from tests.database.test_export import wanted
 
@@ -61,16 +63,29 @@ def say_all(settings, answer):
     change_shop(settings, f"UPDATE shop.customers SET consent_personalisation = {answer}")
 
 
-@pytest.fixture
-def going(scored_shop):
+@pytest.fixture(scope="module")
+def going_once(postgres_server, migrated_database, tmp_path_factory):
     """A shop whose first day is validated and published, and whose second day is scored."""
-    change_shop(scored_shop, "UPDATE shop.customers SET consent_marketing = true")
-    validate.run(scored_shop, DAY)
-    publish.run(scored_shop, DAY)
-    extract.run(scored_shop, NEXT)
-    pin(scored_shop, NEXT)
-    score(scored_shop, NEXT)
-    return scored_shop
+    with copy_of(postgres_server, migrated_database) as name:
+        home = tmp_path_factory.mktemp("going")
+        settings = filled(settings_for(postgres_server, name, home))
+        change_shop(settings, "UPDATE shop.customers SET consent_marketing = true")
+        for day in (DAY, NEXT):
+            extract.run(settings, day)
+            pin(settings, day)
+            score(settings, day)
+        validate.run(settings, DAY)
+        publish.run(settings, DAY)
+        yield name, home, settings.history_days
+
+
+@pytest.fixture
+def going(postgres_server, going_once, tmp_path):
+    """A copy of that shop, to change."""
+    database, home, history_days = going_once
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    with copy_of(postgres_server, database) as name:
+        yield settings_for(postgres_server, name, tmp_path, history_days=history_days)
 
 
 @pytest.mark.parametrize("name", LOST)

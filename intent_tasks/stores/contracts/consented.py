@@ -26,6 +26,9 @@ LEAST_CUSTOMERS = 100
 MOST_EVENTS = 200_000
 """Events whose customers are looked at: they show the share as well as all of a busy day."""
 
+CHANCE = 2.0
+"""Standard deviations by which the share of few customers may differ from the usual one."""
+
 USUAL_DAYS = 28
 """Days that passed, the nearest ones, whose median is usual."""
 
@@ -125,7 +128,7 @@ def _compare(result: Measured, limits: Thresholds, usual: Mapping[str, float]) -
 
 def _of_usual(share: float, usual: float, count: int) -> float:
     """Return the most that a share can be, by chance, relative to the usual one."""
-    chance = consent_record.CHANCE * math.sqrt(usual * (1 - usual) / count)
+    chance = CHANCE * math.sqrt(usual * (1 - usual) / count)
     return (share + chance) / usual
 
 

@@ -5,7 +5,6 @@ many customers had a row and said yes. Who reads consent later compares with it:
 emptied, half loaded, hidden or replaced must not look like a shop in which nobody says no.
 """
 
-import math
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -28,12 +27,12 @@ COLUMNS = (*(f"consent_{purpose}" for purpose in PURPOSES), SUPPRESSED)
 STEP, KEPT = "validate", "consent"
 """Step whose receipt keeps the record, and under which name."""
 
-LEAST_KEPT = 0.75
-"""Share of the customers with a row, and of those who say no, that must be left since the contract
+MOST_LOST = 0.25
+"""Share of the customers with a row, and of those who say no, that may be gone since the contract
 was checked."""
 
-CHANCE = 2.0
-"""Standard deviations by which few customers may differ from what is usual."""
+FEW = 5
+"""So many may be gone whatever the share: single people leave and change their minds."""
 
 
 def columns_of(settings: Settings) -> set[str]:
@@ -192,8 +191,8 @@ def require_rows(count: int, with_row: int, what: str) -> None:
 
 
 def _is_kept(then: int, now: int) -> bool:
-    """Tell whether so few may be left; of a handful any number may change their mind."""
-    return now + CHANCE * math.sqrt(then) >= LEAST_KEPT * then
+    """Tell whether so few may be left."""
+    return then - now <= max(MOST_LOST * then, FEW)
 
 
 def _last(settings: Settings) -> Seen | None:
