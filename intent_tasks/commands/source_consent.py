@@ -26,8 +26,14 @@ class Report(Protocol):
 
 def check(report: Report, connection: sa.Connection, settings: Settings) -> None:
     """Say whether the shop records consent, and how many customers with events have a row."""
+    from intent_tasks.stores import shop
     from intent_tasks.stores.privacy import consent_coverage, consent_record
 
+    if shop.is_unused(connection, customers):
+        report.costs(
+            f"{customers.fullname} was made here and never filled: the shop records no consent. "
+            "Everybody with events is predicted, nobody can be on a list."
+        )
     found = consent_record.types(connection)
     if problem := consent_record.missing(settings, found):
         report.problem(problem)

@@ -11,6 +11,31 @@ from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres
 from intent_tasks.tables import SHOP, customers, events, products, shop_metadata
 
+LOADED = "Loaded:"
+"""Begins the comment of a schema that was filled by `load`."""
+
+COLLECTED = "Collected from files: intent.collected_files"
+"""Comment of a schema whose tables were made for collected events."""
+
+_IS_UNUSED = sa.text(
+    "SELECT relkind = 'r' AND relfilenode = oid "
+    "AND pg_relation_size(oid) = 0 "
+    "AND pg_indexes_size(oid) = current_setting('block_size')::bigint "
+    "AND (starts_with(mark, :loaded) OR mark = :collected) "
+    "FROM pg_class, obj_description(relnamespace, 'pg_namespace') AS mark "
+    "WHERE oid = to_regclass(:name)"
+)
+
+
+def is_unused(connection: sa.Connection, table: sa.Table) -> bool:
+    """Tell whether this product made a table that nobody ever wrote into.
+
+    One that was emptied is none: a truncated table has another file than at first, and one that
+    ever had a row keeps a block of it in its index.
+    """
+    values = {"loaded": LOADED, "collected": COLLECTED, "name": table.fullname}
+    return bool(connection.scalar(_IS_UNUSED, values))
+
 
 def owner_url(settings: Settings) -> SecretStr:
     """Return the URL that may fill the shop.
@@ -24,16 +49,6 @@ def owner_url(settings: Settings) -> SecretStr:
             "the URL of the role intent_shop_owner to fill schema `shop` from here."
         )
     return settings.shop_owner_url
-
-
-def make_tables(connection: sa.Connection, *, with_customers: bool) -> None:
-    """Make the shop's tables that are not there.
-
-    A `shop.customers` records consent, and who has no row in it said no yes: it is made only where
-    it is filled.
-    """
-    wanted = [t for t in shop_metadata.sorted_tables if t is not customers or with_customers]
-    shop_metadata.create_all(connection, tables=wanted)
 
 
 def load(
@@ -60,7 +75,7 @@ def load(
     Raises:
         Refused: another shop is loaded here, or this installation may not load one.
     """
-    mark = f"Loaded: {name}, digest {digest}"
+    mark = f"{LOADED} {name}, digest {digest}"
     with postgres.changing(owner_url(settings), "shop") as connection:
         loaded = connection.scalar(sa.text(f"SELECT obj_description('{SHOP}'::regnamespace)"))
         if loaded == mark:
@@ -70,7 +85,7 @@ def load(
                 f"Another shop is loaded here ({loaded}). Remove it with `make clean`, or set "
                 "INTENT_HOME to another folder for another shop."
             )
-        make_tables(connection, with_customers=customers_known is not None)
+        shop_metadata.create_all(connection)
         rows = sum(postgres.copy_in(connection, events, batch) for batch in batches)
         for table, more in ((products, products_sold), (customers, customers_known)):
             if more is not None:

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from intent_tasks.commands import check_source
 from intent_tasks.errors import IntentError, Refused
+from intent_tasks.formats import files
 from intent_tasks.steps import extract, publish, validate
-from intent_tasks.stores import postgres
+from intent_tasks.stores import postgres, shop
 from intent_tasks.stores.contracts import consented
 from intent_tasks.stores.privacy import consent, consent_record, exporting
 from tests.conftest import copy_of, settings_for
@@ -303,3 +304,17 @@ def test_check_source_says_that_a_table_records_no_consent(small_shop):
         change_shop(small_shop, f"ALTER TABLE shop.customers DROP COLUMN {name}")
     said = said_by_check_source(small_shop)
     assert "costs    shop.customers has none of consent_personalisation" in said
+
+
+def test_a_table_that_collecting_made_counts_once_it_was_filled(settings):
+    rows = [event(n, customer, DAY) for n, customer in enumerate(CUSTOMERS)]
+    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
+    settings = settings.model_copy(update={"history_days": 1})
+    assert validate.run(settings, DAY)["consent"] is None
+    assert "shop.customers was made here and never filled" in said_by_check_source(settings)
+    for statement in ("INSERT INTO shop.customers VALUES ('c')", "DELETE FROM shop.customers"):
+        change_shop(settings, statement)
+    with pytest.raises(Refused, match=r"consent\.coverage .*: 0 of 24\) is 0"):
+        validate.run(settings, DAY)
+    change_shop(settings, "TRUNCATE shop.customers")
+    assert len(consent.read(settings, "personalisation").allowed) == 0

@@ -15,12 +15,10 @@ from sqlalchemy.dialects import postgresql
 
 from intent_tasks.core.rules import REQUIRED
 from intent_tasks.errors import Refused
-from intent_tasks.stores import postgres, shop
+from intent_tasks.stores import postgres
 from intent_tasks.stores.extracting import source
-from intent_tasks.tables import SHOP, customers, events, products
-
-COLLECTED = "Collected from files: intent.collected_files"
-"""Comment of a schema whose tables were made for collected events."""
+from intent_tasks.stores.shop import COLLECTED
+from intent_tasks.tables import SHOP, events, products, shop_metadata
 
 EVENT_ID_INDEX = "events_event_id"
 
@@ -45,31 +43,12 @@ def prepare(connection: sa.Connection) -> None:
             "INTENT_HOME to another folder for another shop."
         )
     if not inspector.has_table(events.name, SHOP):
-        shop.make_tables(connection, with_customers=False)
+        shop_metadata.create_all(connection)
         connection.exec_driver_sql(f"COMMENT ON SCHEMA {SHOP} IS '{COLLECTED}'")
-    elif mark == COLLECTED:
-        _drop_unused_customers(connection)
     if absent := [name for name in REQUIRED if name not in source.columns(connection)]:
         raise Refused(f"{events.fullname} lacks {', '.join(absent)}. See docs/tables.md.")
     if not _has_unique_ids(connection):
         _make_ids_unique(connection)
-
-
-_WAS_NEVER_FILLED = sa.text(
-    "SELECT relfilenode = oid AND pg_indexes_size(oid) <= current_setting('block_size')::bigint "
-    "FROM pg_class WHERE oid = to_regclass(:name) AND relkind = 'r'"
-)
-"""A table that was truncated has another file than at first, and one that ever had a row keeps a
-block of it in its index."""
-
-
-def _drop_unused_customers(connection: sa.Connection) -> None:
-    """Drop the `shop.customers` that earlier versions made beside collected events.
-
-    A table of customers is a record of consent, and one without rows is a record that is lost.
-    """
-    if connection.scalar(_WAS_NEVER_FILLED, {"name": customers.fullname}):
-        connection.execute(sa.schema.DropTable(customers))
 
 
 def _has_unique_ids(connection: sa.Connection) -> bool:
