@@ -9,13 +9,16 @@ from expectations.rules import Rule, Severity
 from expectations.tables import rule
 from intent_tasks.tables import customers
 
-SUITE = "consent"
+SUITE = "customers"
+"""Whose page and thresholds hold these rules too."""
+
+PREFIX = "consent_"
 
 STOP, WARN = Severity.STOP, Severity.WARN
 
-COVERAGE = "coverage"
+COVERAGE = "consent_coverage"
 
-REFUSED = {"personalisation": "personalisation_refused", "marketing": "marketing_refused"}
+REFUSED = {p: f"{PREFIX}{p}_refused" for p in ("personalisation", "marketing")}
 """Purpose → the rule that counts who says no to it."""
 
 OF_USUAL = "_of_usual"
@@ -54,7 +57,7 @@ def _refused(purpose: str, day: Day) -> Number:
 RULES: list[Rule] = [
     rule(COVERAGE, STOP, f"share of customers with events that have a row in {customers.fullname}",
          "has_row", lambda t: share(t.c.has_row), sides=("low",), advice=MEND),
-    rule("several_rows", WARN, "share of them that have several rows; any no of them counts",
+    rule("consent_several_rows", WARN, "share of them that have several rows; any no counts",
          "row_count", lambda t: share(t.c.row_count > 1, t.c.has_row), sides=("high",)),
     *(rule(name, WARN, f"share of customers with a row who do not say yes to {purpose}", purpose,
            partial(_refused, purpose)) for purpose, name in REFUSED.items()),

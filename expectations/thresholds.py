@@ -21,10 +21,11 @@ SHIPPED = Path(__file__).with_name("thresholds.toml")
 FILE = "contract.toml"
 """Thresholds of an installation, in INTENT_HOME; without it those that are shipped hold."""
 
-SUITES = ("events", "products", "customers", "consent", "training_set", "predictions")
+SUITES = ("events", "products", "customers", "training_set", "predictions")
 
-ALWAYS = "consent"
-"""Suite whose shipped bounds hold where the file of an installation names no other ones."""
+ALWAYS = "customers", "consent_"
+"""Suite, and how the names begin of its rules whose shipped bounds hold where the file of an
+installation names no other ones."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ def read(home: Path) -> dict[str, Thresholds]:
     if not (home / FILE).exists():
         return shipped
     found = parse(home / FILE)
-    rules = shipped[ALWAYS].rules | found[ALWAYS].rules
-    return found | {ALWAYS: replace(found[ALWAYS], rules=rules)}
+    suite, prefix = ALWAYS
+    always = {n: bound for n, bound in shipped[suite].rules.items() if n.startswith(prefix)}
+    return found | {suite: replace(found[suite], rules=always | found[suite].rules)}
 
 
 def parse(path: Path) -> dict[str, Thresholds]:

@@ -45,6 +45,8 @@ def _measured(
             ),
             *(measured.table(connection, suite, limits[suite]) for suite in measured.TABLES),
         ]
-        consent = consented.day_of_consent(connection, settings, limits["consent"], as_of_date)
-    found.append(consent and consent.measured)
-    return [one for one in found if one is not None], consent
+        consent = consented.day_of_consent(connection, settings, limits["customers"], as_of_date)
+    there = [one for one in found if one is not None]
+    if consent is not None:
+        there[-1] = consent.beside(there[-1])
+    return there, consent

@@ -92,7 +92,9 @@ def going(postgres_server, going_once, tmp_path):
 @pytest.mark.parametrize("name", LOST)
 def test_a_record_that_is_lost_stops_the_day_and_the_day_before_stays(going, name):
     change(going, LOST[name])
-    with pytest.raises(Refused, match=r"consent\.coverage_of_usual .* allowed at least 0\.75"):
+    with pytest.raises(
+        Refused, match=r"customers\.consent_coverage_of_usual .* allowed at least 0\.75"
+    ):
         validate.run(going, NEXT)
     assert published(going) == set(CUSTOMERS)
     assert postgres.receipt_of(going, "validate", NEXT) is None
@@ -101,7 +103,7 @@ def test_a_record_that_is_lost_stops_the_day_and_the_day_before_stays(going, nam
 @pytest.mark.parametrize("name", ON_THE_FIRST_DAY)
 def test_a_record_that_nobody_is_in_stops_the_first_day_too(small_shop, name):
     change(small_shop, LOST[name])
-    said = r"consent\.coverage .*have a row in shop\.customers: 0 of 24\) is 0, allowed at least"
+    said = r"consent_coverage .*have a row in shop\.customers: 0 of 24\) is 0, allowed at least"
     with pytest.raises(Refused, match=said):
         validate.run(small_shop, DAY)
 
@@ -114,7 +116,7 @@ def test_the_days_that_passed_are_what_a_day_is_compared_with(going):
     kept = postgres.receipt_of(going, "validate", DAY + timedelta(days=3))["consent"]
     assert (kept["customers"], kept["rows"], kept["personalisation"]) == (24, 24, 12)
     say_all(going, "true")
-    said = r"consent\.personalisation_refused_of_usual .*people who said no have lost it"
+    said = r"customers\.consent_personalisation_refused_of_usual .*people who said no have lost it"
     with pytest.raises(Refused, match=said):
         validate.run(going, day)
 
@@ -239,13 +241,13 @@ def test_few_customers_a_day_are_counted_over_the_population(small_shop):
     add(small_shop, [event("alone", "a guest", DAY + timedelta(days=25))])
     kept = validate.run(small_shop, DAY + timedelta(days=25))["consent"]
     assert (kept["days"], kept["customers"]) == (small_shop.population_days, 25)
-    assert kept["shares"]["coverage"] == 0.96
+    assert kept["shares"]["consent_coverage"] == 0.96
 
 
 def test_bounds_on_consent_hold_where_a_file_of_thresholds_does_not_name_them(small_shop):
     (small_shop.home / "contract.toml").write_text('[events.rules]\nrows = {severity="stop",low=1}')
     change(small_shop, LOST["emptied"])
-    with pytest.raises(Refused, match=r"consent\.coverage"):
+    with pytest.raises(Refused, match=r"customers\.consent_coverage"):
         validate.run(small_shop, DAY)
 
 
@@ -314,7 +316,7 @@ def test_a_table_that_collecting_made_counts_once_it_was_filled(settings):
     assert "shop.customers was made here and never filled" in said_by_check_source(settings)
     for statement in ("INSERT INTO shop.customers VALUES ('c')", "DELETE FROM shop.customers"):
         change_shop(settings, statement)
-    with pytest.raises(Refused, match=r"consent\.coverage .*: 0 of 24\) is 0"):
+    with pytest.raises(Refused, match=r"customers\.consent_coverage .*: 0 of 24\) is 0"):
         validate.run(settings, DAY)
     change_shop(settings, "TRUNCATE shop.customers")
     assert len(consent.read(settings, "personalisation").allowed) == 0

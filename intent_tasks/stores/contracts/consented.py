@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
@@ -38,6 +39,15 @@ class Consented(NamedTuple):
 
     measured: Measured
     kept: dict[str, Any]
+
+    def beside(self, table: Measured) -> Measured:
+        """Return what was measured of `shop.customers` with what was measured of consent."""
+        return replace(
+            table,
+            numbers=table.numbers | self.measured.numbers,
+            bounds=table.bounds | self.measured.bounds,
+            meanings=table.meanings | self.measured.meanings,
+        )
 
 
 def day_of_consent(
@@ -106,7 +116,9 @@ def _of_days(
     some = sa.select(customer_id).where(arrived).limit(MOST_EVENTS).subquery()
     active = sa.select(some.c.customer_id).where(some.c.customer_id != "").distinct().cte("active")
     rows = consent.relation(active, consent_record.by_customer(columns))
-    return measured.of_rows(connection, consent.SUITE, consent.RULES, rows, {}, limits)
+    names = {rule.name for rule in consent.RULES}
+    bounds = {name: bound for name, bound in limits.rules.items() if name in names}
+    return measured.of_rows(connection, consent.SUITE, consent.RULES, rows, {}, Thresholds(bounds))
 
 
 def _count(result: Measured) -> None:

@@ -90,8 +90,7 @@ def applying(
 RULES = {
     "events": events.RULES,
     "products": products.RULES,
-    "customers": customers.RULES,
-    consent.SUITE: consent.RULES,
+    "customers": [*customers.RULES, *consent.RULES],
     "training_set": training_set.RULES,
     "predictions": predictions.RULES,
 }
