@@ -40,6 +40,13 @@ SELECT event_id || '-' || n, customer_id || '-' || n, session_id || '-' || n, ev
 FROM shop.events, generate_series(1, 20) AS n LIMIT :events
 """
 
+CUSTOMERS = """
+INSERT INTO shop.customers
+SELECT customer_id || '-' || n, created_at, country, consent_personalisation, consent_marketing,
+       suppressed
+FROM shop.customers, generate_series(1, 20) AS n
+"""
+
 
 class Clock:
     """Seconds on the wall, and of the processors: of the server and of this process."""
@@ -74,6 +81,7 @@ def main() -> None:
         settings, clock = made.settings, Clock(made.server)
         with made.admin.begin() as connection:
             connection.execute(sa.text(CROWD), {"day": DAY, "events": events})
+            connection.execute(sa.text(CUSTOMERS))
         with made.admin.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.execute(sa.text("VACUUM ANALYZE shop.events"))
         rules = measured.events.RULES

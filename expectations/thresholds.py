@@ -8,7 +8,7 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,10 @@ FILE = "contract.toml"
 """Thresholds of an installation, in INTENT_HOME; without it those that are shipped hold."""
 
 SUITES = ("events", "products", "customers", "training_set", "predictions")
+
+ALWAYS = "customers", "consent_"
+"""Suite, and how the names begin of its rules whose shipped bounds hold where the file of an
+installation names no other ones."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,13 @@ def read(home: Path) -> dict[str, Thresholds]:
     Raises:
         BadInput: the file cannot be read, or says something that is not known; names the place.
     """
-    path = home / FILE if (home / FILE).exists() else SHIPPED
-    return parse(path)
+    shipped = parse(SHIPPED)
+    if not (home / FILE).exists():
+        return shipped
+    found = parse(home / FILE)
+    suite, prefix = ALWAYS
+    always = {n: bound for n, bound in shipped[suite].rules.items() if n.startswith(prefix)}
+    return found | {suite: replace(found[suite], rules=always | found[suite].rules)}
 
 
 def parse(path: Path) -> dict[str, Thresholds]:

@@ -141,6 +141,9 @@ class Settings(Schedule):
     """Other limits than those in docs/privacy.md, place → days, as JSON: {"exports": 7}."""
     learn_without_consent: bool = False
     """Learn also from customers who say no to personalisation: see docs/privacy.md first."""
+    consent_not_recorded: bool = False
+    """Confirms that shop.customers or columns of consent are not there on purpose, though they were
+    before: see docs/privacy.md first."""
     training_days: int = 60
     """Days of anchors that training learns from."""
     model_encoder: str = "gru"

@@ -103,6 +103,7 @@ def check(settings: Settings, now: datetime) -> Report:
     Raises:
         TemporaryFailure: the database cannot be reached.
     """
+    from intent_tasks.commands import source_consent
     from intent_tasks.stores import postgres
     from intent_tasks.stores.extracting import source_facts
 
@@ -125,6 +126,7 @@ def check(settings: Settings, now: datetime) -> Report:
         for table in (products, customers):
             _check_optional(report, connection, table)
         if usable:
+            source_consent.check(report, connection, settings)
             _check_events(report, connection, settings, list(found), now)
     return report
 

@@ -14,7 +14,7 @@ from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, score_files
 from intent_tasks.stores.contracts import contract, predicted
 from intent_tasks.stores.extracting import conservation
-from intent_tasks.stores.privacy import consent, identity
+from intent_tasks.stores.privacy import consent, consent_record, identity
 from intent_tasks.tables import customer_keys, erasures, predictions, promotions
 
 _scores = sa.table(
@@ -37,14 +37,13 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
     Raises:
         BadInput: the day is not pinned, or a bucket is not scored with the pinned version.
-        Refused: a row or a customer of the day is not accounted for, or the predictions break the
-            contract; those published before stay.
+        Refused: a row or a customer of the day is not accounted for, consent is not known, or the
+            predictions break the contract; those published before stay.
     """
     identity.check_key(settings)
     pin, scores = _finished(settings, as_of_date)
-    refused = consent.keys_that_say_no(settings)
-    withdrawn = _withdrawn(settings, as_of_date, scores, refused)
     with postgres.writing(settings, "publish", as_of_date) as connection:
+        withdrawn = _withdrawn(settings, as_of_date, scores)
         digest = _digest(pin, scores, [*_erased_keys(connection), *withdrawn])
         published = postgres.recorded_receipt(connection, "publish", as_of_date)
         if published and published["digest"] == digest:
@@ -107,15 +106,24 @@ def _finished(settings: Settings, as_of_date: date) -> tuple[Receipt, dict[int, 
     return pin, scores
 
 
-def _withdrawn(
-    settings: Settings, as_of_date: date, scores: dict[int, Receipt], refused: pa.Array
-) -> list[str]:
-    """Return who was scored and has withdrawn their consent since."""
-    found: set[str] = set()
+def _withdrawn(settings: Settings, as_of_date: date, scores: dict[int, Receipt]) -> list[str]:
+    """Return who was scored and has withdrawn their consent since.
+
+    Raises:
+        Refused: too many of those who were scored have no row in `shop.customers` any more.
+    """
+    known = consent.keys(settings)
+    scored: set[str] = set()
+    with_row: set[str] = set()
+    withdrawn: set[str] = set()
     for bucket, receipt in scores.items():
         rows = score_files.read(settings.home, as_of_date, bucket, receipt["digest"])
-        found |= set(rows["customer_key"].filter(_are_in(rows, refused)).to_pylist())
-    return sorted(found)
+        found = rows["customer_key"]
+        scored.update(found.to_pylist())
+        with_row.update(found.filter(known.have_row(found)).to_pylist())
+        withdrawn.update(found.filter(known.are_refused(found)).to_pylist())
+    consent_record.require_rows(len(scored), len(with_row), f"scored for {as_of_date}")
+    return sorted(withdrawn)
 
 
 def _are_in(scores: pa.Table, keys: pa.Array) -> pa.ChunkedArray:

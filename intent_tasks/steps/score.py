@@ -1,7 +1,7 @@
 """Predict one bucket of customers with the pinned version."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -31,8 +31,8 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
 
     Raises:
         BadInput: the day is not pinned, there is no such bucket, or a snapshot is missing.
-        Refused: the files of the model are not those that were signed, or what it says of some
-            customers are no probabilities.
+        Refused: the files of the model are not those that were signed, some predictions are no
+            probabilities, or consent is not known.
     """
     pin = postgres.receipt_of(settings, "pin", as_of_date)
     if pin is None:
@@ -46,11 +46,13 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
         settings.home / pin["model_path"], pin["manifest_digest"], subject, key
     ).contents
     everybody = snapshots.read(settings.home, settings.definition, as_of_date, [bucket])
-    events = _with_consent(settings, everybody)
+    known = consent.keys(settings)
+    events = _of(everybody, known.are_allowed)
     scores = _scores(settings, as_of_date, pin, events, model)
     score_files.require_probabilities(scores, f"scores of bucket {bucket} of {as_of_date}")
     population = _population(settings, as_of_date, everybody)
     skipped = population - _population(settings, as_of_date, events)
+    with_row = _population(settings, as_of_date, _of(everybody, known.have_row))
     with postgres.writing(settings, "score", as_of_date, bucket) as connection:
         left = _without_erased(connection, scores)
         erased = len(scores["customer_key"].unique()) - len(left["customer_key"].unique())
@@ -59,6 +61,7 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
             "population": population - erased,
             "scored": len(left["customer_key"].unique()),
             "skipped_without_consent": skipped,
+            "skipped_without_row": population - with_row,
             "digest": score_files.write(settings.home, as_of_date, bucket, left),
             "model_version": pin["model_version"],
         }
@@ -66,10 +69,9 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
     return receipt
 
 
-def _with_consent(settings: Settings, events: pa.Table) -> pa.Table:
-    """Leave out who may not be predicted, before anything is computed about them."""
-    refused = consent.keys_that_say_no(settings)
-    return events.filter(pc.invert(pc.is_in(events["customer_key"], value_set=refused)))
+def _of(events: pa.Table, are: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> pa.Table:
+    """Return the events of some customers, told by their keys."""
+    return events.filter(are(events["customer_key"]))
 
 
 def _without_erased(connection: sa.Connection, scores: pa.Table) -> pa.Table:

@@ -5,7 +5,8 @@ from datetime import date
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres
-from intent_tasks.stores.contracts import contract, measured
+from intent_tasks.stores.contracts import consented, contract, measured
+from intent_tasks.stores.privacy import consent_record
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -13,23 +14,28 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
     Raises:
         Refused: a rule that stops the day is broken, or one could not be judged; names the rule,
-            what was observed, what is allowed, and the page.
+            what was observed, what is allowed, and the page; or the shop recorded consent before
+            and does not any more.
         BadInput: the thresholds cannot be used.
     """
-    results = [contract.judge(settings, as_of_date, of) for of in _measured(settings, as_of_date)]
+    found, consent = _measured(settings, as_of_date)
+    results = [contract.judge(settings, as_of_date, of) for of in found]
     contract.refuse(settings, f"What arrived on {as_of_date} breaks the contract", results)
     receipt = {
         "as_of_date": str(as_of_date),
         "rules": sum(len(r.measured.bounds) for r in results),
         "failed": [f"{r.measured.suite}.{name}" for r in results for name in r.broken],
         "data_docs": results[0].page,
+        consent_record.KEPT: consent and consent.kept,
     }
     with postgres.writing(settings, "validate", as_of_date) as connection:
         postgres.record(connection, "validate", as_of_date, receipt)
     return receipt
 
 
-def _measured(settings: Settings, as_of_date: date) -> list[contract.Measured]:
+def _measured(
+    settings: Settings, as_of_date: date
+) -> tuple[list[contract.Measured], consented.Consented | None]:
     limits = contract.in_force(settings)
     usual = measured.usual_rows(settings, as_of_date)
     with postgres.reading(settings.shop_url) as connection:
@@ -39,4 +45,8 @@ def _measured(settings: Settings, as_of_date: date) -> list[contract.Measured]:
             ),
             *(measured.table(connection, suite, limits[suite]) for suite in measured.TABLES),
         ]
-    return [one for one in found if one is not None]
+        consent = consented.day_of_consent(connection, settings, limits["customers"], as_of_date)
+    there = [one for one in found if one is not None]
+    if consent is not None:
+        there[-1] = consent.beside(there[-1])
+    return there, consent

@@ -11,6 +11,31 @@ from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres
 from intent_tasks.tables import SHOP, customers, events, products, shop_metadata
 
+LOADED = "Loaded:"
+"""Begins the comment of a schema that was filled by `load`."""
+
+COLLECTED = "Collected from files: intent.collected_files"
+"""Comment of a schema whose tables were made for collected events."""
+
+_IS_UNUSED = sa.text(
+    "SELECT relkind = 'r' AND relfilenode = oid "
+    "AND pg_relation_size(oid) = 0 "
+    "AND pg_indexes_size(oid) = current_setting('block_size')::bigint "
+    "AND (starts_with(mark, :loaded) OR mark = :collected) "
+    "FROM pg_class, obj_description(relnamespace, 'pg_namespace') AS mark "
+    "WHERE oid = to_regclass(:name)"
+)
+
+
+def is_unused(connection: sa.Connection, table: sa.Table) -> bool:
+    """Tell whether this product made a table that nobody ever wrote into.
+
+    One that was emptied is none: a truncated table has another file than at first, and one that
+    ever had a row keeps a block of it in its index.
+    """
+    values = {"loaded": LOADED, "collected": COLLECTED, "name": table.fullname}
+    return bool(connection.scalar(_IS_UNUSED, values))
+
 
 def owner_url(settings: Settings) -> SecretStr:
     """Return the URL that may fill the shop.
@@ -50,7 +75,7 @@ def load(
     Raises:
         Refused: another shop is loaded here, or this installation may not load one.
     """
-    mark = f"Loaded: {name}, digest {digest}"
+    mark = f"{LOADED} {name}, digest {digest}"
     with postgres.changing(owner_url(settings), "shop") as connection:
         loaded = connection.scalar(sa.text(f"SELECT obj_description('{SHOP}'::regnamespace)"))
         if loaded == mark:

@@ -81,14 +81,19 @@ def _score(key, probability):
 
 
 def make_small_shop(settings):
-    """Return settings of a shop in which 24 customers view something on DAY and the days after."""
+    """Return settings of a shop in which 24 customers view something on DAY and the days after.
+
+    All of them allow personalisation; the shop does not record consent to marketing.
+    """
     settings = settings.model_copy(update={"history_days": 4})
     rows = [
         event(f"{customer}/{n}", customer, DAY + timedelta(days=n))
         for customer in CUSTOMERS
         for n in range(20)
     ]
-    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
+    consent = {"customer_id": CUSTOMERS, "consent_personalisation": [True] * len(CUSTOMERS)}
+    batches = [pa.Table.from_pylist(rows, files.SCHEMA)]
+    shop.load(settings, "a shop", "digest", batches, customers_known=pa.table(consent))
     return settings
 
 

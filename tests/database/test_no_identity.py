@@ -35,7 +35,9 @@ def shop_of_addresses(settings):
              for n, who in enumerate(IDS)]  # fmt: skip
     # The columns of some rows are swapped.
     rows += [event(f"s{n}", "view", DAY, kind=who) for n, who in enumerate(IDS[:10])]
-    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, formats.SCHEMA)])
+    known = pa.table({"customer_id": IDS, "consent_personalisation": [True] * len(IDS)})
+    batches = [pa.Table.from_pylist(rows, formats.SCHEMA)]
+    shop.load(settings, "a shop", "digest", batches, customers_known=known)
     return settings.model_copy(update={"history_days": 2})
 
 

@@ -16,7 +16,7 @@ from intent_tasks.stores import snapshots
 from intent_tasks.stores.privacy.consent import Learnable
 
 SHOP = Config(customers=120, days=64, products=100, leaves=5, last_day=date(2026, 6, 30))
-EVERYBODY = Learnable(pa.array([], pa.string()))
+EVERYBODY = Learnable(None)
 UNTIL = SHOP.last_day - timedelta(days=14)
 
 

@@ -17,10 +17,8 @@ from intent_tasks.core.rules import REQUIRED
 from intent_tasks.errors import Refused
 from intent_tasks.stores import postgres
 from intent_tasks.stores.extracting import source
+from intent_tasks.stores.shop import COLLECTED
 from intent_tasks.tables import SHOP, events, products, shop_metadata
-
-COLLECTED = "Collected from files: intent.collected_files"
-"""Comment of a schema whose tables were made for collected events."""
 
 EVENT_ID_INDEX = "events_event_id"
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 
-from expectations import customers, events, predictions, products, thresholds, training_set
+from expectations import consent, customers, events, predictions, products, thresholds, training_set
 from expectations.rules import Rule, Severity
 from expectations.thresholds import Bound, Thresholds
 from intent_tasks.errors import BadInput, Refused
@@ -64,7 +64,8 @@ class Result:
         seen = "nothing to measure" if observed is None else f"{observed:.6g}"
         meaning, bound = self.measured.meanings[name], self.measured.bounds[name]
         said = f"{self.measured.suite}.{name} ({meaning}) is {seen}, allowed {bound}"
-        advice = next((r.advice for r in RULES[self.measured.suite] if r.name == name), "")
+        rules = [*RULES[self.measured.suite], *consent.BESIDE]
+        advice = next((r.advice for r in rules if r.name == name), "")
         return f"{said}: {advice}" if advice else said
 
 
@@ -89,7 +90,7 @@ def applying(
 RULES = {
     "events": events.RULES,
     "products": products.RULES,
-    "customers": customers.RULES,
+    "customers": [*customers.RULES, *consent.RULES],
     "training_set": training_set.RULES,
     "predictions": predictions.RULES,
 }
@@ -104,7 +105,7 @@ def meanings(suite: str) -> dict[str, str]:
 ADDED = {
     "rows": "rows",
     "rows_of_weekday": "rows relative to the median of the same weekday in the last four weeks",
-    **{rule.name: rule.meaning for rule in predictions.BESIDE},
+    **{rule.name: rule.meaning for rule in (*predictions.BESIDE, *consent.BESIDE)},
 }
 """Rules whose number is not of the rows alone, with their meaning."""
 

@@ -1,11 +1,12 @@
 """Who may be predicted and who may be put on a list, by what `shop.customers` says right now.
 
 The rule, here and nowhere else. A customer says *yes* to a purpose when the column of that purpose
-is true and `suppressed` is not. A customer with a row that says anything else (false, null, or
-suppressed) says *no*. Of a customer without a row nothing is known, and so of everybody where the
-shop has no such table or column.
+is true and `suppressed` is not. A row that says anything else (false, null, or suppressed) says
+*no*, and of several rows any no counts. A shop whose `shop.customers` has any of these columns
+records consent: there, who has no row said no yes. Where it records none, nothing is known.
 
-- Predicting (`consent_personalisation`) leaves out who says no, and so does learning.
+- Predicting (`consent_personalisation`) takes who says yes, or everybody where no consent is
+  recorded, and so does learning.
 - A list for people takes only who says yes.
 """
 
@@ -15,25 +16,35 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.core.identity import customer_keys
-from intent_tasks.errors import BadInput, Refused
+from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres
-from intent_tasks.tables import customers
+from intent_tasks.stores.privacy import consent_record
+from intent_tasks.stores.privacy.consent_record import PURPOSES
+from intent_tasks.tables import customer_keys, customers
 
-PURPOSES = ("personalisation", "marketing")
-"""What a customer can say yes to; each has its column `consent_…`."""
+NOBODY = pa.array([], pa.string())
 
 
 class Consent(NamedTuple):
-    """The customer_ids that say yes and those that say no; of all others nothing is known.
+    """What customers say, as customer_ids, each once.
 
-    `is_recorded` says whether the shop has the column of the purpose at all.
+    Args:
+        allowed: who has a row and does not say no; None: everybody, no consent is recorded at all.
+        no: who says no.
+        with_row: who has a row.
+        is_recorded: whether the shop has the column of the purpose.
     """
 
-    yes: pa.Array
+    allowed: pa.Array | None
     no: pa.Array
+    with_row: pa.Array
     is_recorded: bool
+
+    @property
+    def yes(self) -> pa.Array:
+        """Return who says yes."""
+        return NOBODY if self.allowed is None or not self.is_recorded else self.allowed
 
 
 def read(settings: Settings, purpose: str) -> Consent:
@@ -41,38 +52,77 @@ def read(settings: Settings, purpose: str) -> Consent:
 
     Raises:
         BadInput: there is no such purpose.
-        Refused: a column is no boolean, or the table may not be read.
+        Refused: a column is no boolean or is gone, the table may not be read, or most of its rows
+            are gone since the contract was checked.
     """
     if purpose not in PURPOSES:
         raise BadInput(f"There is no purpose {purpose!r}; purposes: {', '.join(PURPOSES)}.")
-    name = f"consent_{purpose}"
-    known = _known_columns(settings, (name, "suppressed"))
-    if not known:
-        return Consent(pa.array([], pa.string()), pa.array([], pa.string()), False)
-    suppressed = customers.c.suppressed if "suppressed" in known else sa.false()
-    said = customers.c[name] if name in known else sa.null()
+    columns = consent_record.columns_of(settings)
+    if not columns:
+        return Consent(None, NOBODY, NOBODY, False)
     query = sa.select(
         sa.cast(customers.c.customer_id, sa.Text).label("customer_id"),
-        sa.and_(said.is_(sa.true()), suppressed.is_not(sa.true())).label("yes"),
-    )
-    if name not in known:
-        query = query.where(suppressed.is_(sa.true()))
+        consent_record.says_yes(purpose, columns).label("yes"),
+    ).where(customers.c.customer_id.is_not(None))
     with postgres.arrow(settings.shop_url, query) as reader:
         rows = reader.read_all().combine_chunks()
-    ids, yes = rows["customer_id"], rows["yes"]
-    no = pc.invert(yes)
-    return Consent(_ids(ids.filter(yes)), _ids(ids.filter(no)), name in known)
+    no = pc.unique(rows["customer_id"].filter(pc.invert(rows["yes"])))
+    with_row = pc.unique(rows["customer_id"])
+    allowed = with_row.filter(pc.invert(pc.is_in(with_row, value_set=no)))
+    consent_record.require_kept(settings, purpose, len(with_row), len(allowed))
+    return Consent(allowed, no, with_row, f"consent_{purpose}" in columns)
+
+
+class Known(NamedTuple):
+    """The customer_keys of known customers: of those who may be predicted, may not, and have a row.
+
+    None: of everybody, as the shop records no consent.
+    """
+
+    allowed: pa.Array | None
+    refused: pa.Array
+    with_row: pa.Array | None
+
+    def are_allowed(self, keys: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return which keys are of customers who may be predicted."""
+        return _are_in(keys, self.allowed)
+
+    def are_refused(self, keys: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return which keys are of customers who may not be predicted."""
+        return _are_in(keys, self.refused)
+
+    def have_row(self, keys: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return which keys are of customers who have a row."""
+        return _are_in(keys, self.with_row)
+
+
+def keys(settings: Settings) -> Known:
+    """Return the customer_keys of everybody who may be predicted at this moment.
+
+    The role that writes predictions may not read schema `shop`: the ids are read as the extract
+    reads them, and leave this function as keys only. A key that is not of a known customer is of
+    nobody who said yes.
+    """
+    said = read(settings, "personalisation")
+    if said.allowed is None:
+        return Known(None, NOBODY, None)
+    query = sa.select(customer_keys.c.customer_id, customer_keys.c.customer_key)
+    with postgres.arrow(settings.pipeline_url, query) as reader:
+        pairs = reader.read_all()
+    allowed = _keys_of(pairs, said.allowed)
+    refused = pairs["customer_key"].filter(pc.invert(_are_in(pairs["customer_key"], allowed)))
+    return Known(allowed, pc.unique(refused), _keys_of(pairs, said.with_row))
 
 
 class Learnable:
     """What may be learned from: the events of everybody but some, who are counted.
 
     Args:
-        refused: customer_keys of those who are left out.
+        allowed: customer_keys of those who are learned from; None: everybody.
     """
 
-    def __init__(self, refused: pa.Array) -> None:
-        self._refused = refused
+    def __init__(self, allowed: pa.Array | None) -> None:
+        self._allowed = allowed
         self._left_out: set[str] = set()
 
     @property
@@ -82,45 +132,23 @@ class Learnable:
 
     def of(self, events: pa.Table) -> pa.Table:
         """Return the events that may be learned from."""
-        theirs = pc.is_in(events["customer_key"], value_set=self._refused)
-        self._left_out.update(events["customer_key"].filter(theirs).unique().to_pylist())
-        return events.filter(pc.invert(theirs))
+        theirs = _are_in(events["customer_key"], self._allowed)
+        others = events["customer_key"].filter(pc.invert(theirs))
+        self._left_out.update(others.unique().to_pylist())
+        return events.filter(theirs)
 
 
 def learnable(settings: Settings) -> Learnable:
     """Return who may be learned from at this moment, as the settings say."""
-    nobody = pa.array([], pa.string())
-    return Learnable(nobody if settings.learn_without_consent else keys_that_say_no(settings))
+    return Learnable(None if settings.learn_without_consent else keys(settings).allowed)
 
 
-def keys_that_say_no(settings: Settings) -> pa.Array:
-    """Return the customer_key of everybody who may not be predicted.
-
-    The role that writes predictions may not read schema `shop`: the ids are read as the extract
-    reads them, and leave this function as keys only.
-    """
-    refused = read(settings, "personalisation").no
-    key = settings.identity_key.get_secret_value().encode()
-    return pa.array(customer_keys(refused.to_pylist(), key).tolist(), pa.string())
+def _are_in(values: pa.ChunkedArray, allowed: pa.Array | None) -> pa.ChunkedArray:
+    if allowed is None:
+        return pc.is_valid(values)
+    return pc.is_in(values, value_set=allowed)
 
 
-def _known_columns(settings: Settings, wanted: tuple[str, ...]) -> set[str]:
-    """Return which of the columns `shop.customers` has; none where there is no such table."""
-    with postgres.reading(settings.shop_url) as connection:
-        try:
-            found = sa.inspect(connection).get_columns(customers.name, schema=customers.schema)
-        except sa.exc.NoSuchTableError:
-            return set()
-    types = {column["name"]: column["type"] for column in found}
-    known = {name for name in wanted if name in types}
-    for name in sorted(known):
-        if not isinstance(types[name], sa.Boolean):
-            raise Refused(
-                f"{customers.fullname}.{name} is {types[name]}; it must be boolean, so that "
-                "nobody is predicted or listed by a misunderstanding. Change the table or view."
-            )
-    return known
-
-
-def _ids(values: pa.Array) -> pa.Array:
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+def _keys_of(pairs: pa.Table, ids: pa.Array) -> pa.Array:
+    found = pairs["customer_key"].filter(pc.is_in(pairs["customer_id"], value_set=ids))
+    return pc.unique(found)

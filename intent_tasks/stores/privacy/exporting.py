@@ -14,7 +14,7 @@ from intent_tasks.definition import BANDS, HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres, whole_files
-from intent_tasks.stores.privacy import consent, identity
+from intent_tasks.stores.privacy import consent, consent_record, identity
 from intent_tasks.tables import customers, exports, predictions
 
 KINDS = (".csv", ".parquet")
@@ -65,20 +65,18 @@ def export(settings: Settings, wanted: List) -> Made:
 
     Raises:
         BadInput: the band, the file or the day cannot be; what can.
-        Refused: the shop does not record the consent, so nobody may be on a list.
+        Refused: the shop does not record the consent, or most of those who were predicted have no
+            row any more, so nobody may be on a list.
     """
     identity.check_key(settings)
     path = _path(settings, wanted)
-    said = consent.read(settings, wanted.purpose)
-    if not said.is_recorded:
-        raise Refused(
-            f"{customers.fullname} has no column consent_{wanted.purpose}: who agreed is not "
-            "known, so nobody may be on a list. Add the column, true for a yes."
-        )
+    _said(settings, wanted)  # before the ledger remembers a file that is never made
     export_id = _announce(settings, wanted, path)
     # The lock that an erasure takes for the exports: it sees this file whole, or before it is made.
     with postgres.changing(settings.pipeline_url, "export") as connection:
         rows = _rows(connection, settings, wanted)
+        said = _said(settings, wanted)
+        _require_rows(rows, said, wanted)
         agreed = rows.filter(pc.is_in(rows["customer_id"], value_set=said.yes))
         made = Made(path, agreed.num_rows, rows.num_rows - agreed.num_rows)
         _write(path, agreed)
@@ -88,6 +86,22 @@ def export(settings: Settings, wanted: List) -> Made:
             .values(customer_count=made.customers, without_consent_count=made.without_consent)
         )
     return made
+
+
+def _said(settings: Settings, wanted: List) -> consent.Consent:
+    said = consent.read(settings, wanted.purpose)
+    if not said.is_recorded:
+        raise Refused(
+            f"{customers.fullname} has no column consent_{wanted.purpose}: who agreed is not "
+            "known, so nobody may be on a list. Add the column, true for a yes."
+        )
+    return said
+
+
+def _require_rows(rows: pa.Table, said: consent.Consent, wanted: List) -> None:
+    """Make sure that those who were predicted can be told by the list of customers."""
+    there = pc.sum(pc.is_in(rows["customer_id"], value_set=said.with_row)).as_py() or 0
+    consent_record.require_rows(rows.num_rows, there, f"predicted for {wanted.as_of_date}")
 
 
 def _path(settings: Settings, wanted: List) -> Path:

@@ -1,0 +1,76 @@
+"""How many customers with events have a row in `shop.customers`, and how many of them say no."""
+
+from functools import partial
+
+import sqlalchemy as sa
+
+from expectations.measures import Day, Number, share
+from expectations.rules import Rule, Severity
+from expectations.tables import rule
+from intent_tasks.tables import customers
+
+SUITE = "customers"
+"""Whose page and thresholds hold these rules too."""
+
+PREFIX = "consent_"
+
+STOP, WARN = Severity.STOP, Severity.WARN
+
+COVERAGE = "consent_coverage"
+
+REFUSED = {p: f"{PREFIX}{p}_refused" for p in ("personalisation", "marketing")}
+"""Purpose → the rule that counts who says no to it."""
+
+OF_USUAL = "_of_usual"
+"""Ends the name of a rule that compares a share with the days before."""
+
+MEND = (
+    "nobody without a row may be predicted. See that the table is loaded whole, that its rows are "
+    "visible for the role of INTENT_SHOP_URL, and that ids are written as in shop.events; "
+    "`intent check-source` shows how they differ"
+)
+
+MEND_REFUSED = (
+    "people who said no have lost it, or the table has changed its meaning. Compare the table with "
+    "a backup"
+)
+
+
+def relation(active: sa.FromClause, record: sa.FromClause) -> sa.CTE:
+    """Return one row per customer with events, beside what the shop's list says of them.
+
+    Args:
+        active: column customer_id, each once.
+        record: columns customer_id, each once, row_count, and a boolean per purpose.
+    """
+    purposes = [record.c[name] for name in REFUSED if name in record.c]
+    joined = active.outerjoin(record, record.c.customer_id == active.c.customer_id)
+    has_row = record.c.customer_id.is_not(None).label("has_row")
+    query = sa.select(has_row, record.c.row_count, *purposes).select_from(joined)
+    return query.cte("rows").prefix_with("NOT MATERIALIZED", dialect="postgresql")
+
+
+def _refused(purpose: str, day: Day) -> Number:
+    return share(day.c[purpose].is_(sa.false()), day.c.has_row)
+
+
+RULES: list[Rule] = [
+    rule(COVERAGE, STOP, f"share of customers with events that have a row in {customers.fullname}",
+         "has_row", lambda t: share(t.c.has_row), sides=("low",), advice=MEND),
+    rule("consent_several_rows", WARN, "share of them that have several rows; any no counts",
+         "row_count", lambda t: share(t.c.row_count > 1, t.c.has_row), sides=("high",)),
+    *(rule(name, WARN, f"share of customers with a row who do not say yes to {purpose}", purpose,
+           partial(_refused, purpose)) for purpose, name in REFUSED.items()),
+]  # fmt: skip
+
+
+def _of_usual(name: str, advice: str) -> Rule:
+    meaning = f"{name} relative to the median of the days before, plus what chance allows"
+    return rule(f"{name}{OF_USUAL}", STOP, meaning, "", lambda _: sa.null(), advice=advice)
+
+
+BESIDE: list[Rule] = [
+    _of_usual(COVERAGE, MEND),
+    *(_of_usual(name, MEND_REFUSED) for name in REFUSED.values()),
+]
+"""Rules whose number is not of the rows alone."""

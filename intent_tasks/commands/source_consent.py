@@ -1,0 +1,104 @@
+"""What `intent check-source` says of consent: whether it is recorded, and of how many customers."""
+
+from typing import TYPE_CHECKING, Protocol
+
+import sqlalchemy as sa
+
+from intent_tasks.settings import Settings
+from intent_tasks.tables import customers, events
+
+if TYPE_CHECKING:
+    from intent_tasks.stores.privacy.consent_coverage import Coverage
+
+
+class Report(Protocol):
+    """What takes the lines."""
+
+    def fine(self, text: str) -> None:
+        """Add what is as it should be."""
+
+    def costs(self, text: str) -> None:
+        """Add what the system can do without."""
+
+    def problem(self, text: str) -> None:
+        """Add what keeps the system from working."""
+
+
+def check(report: Report, connection: sa.Connection, settings: Settings) -> None:
+    """Say whether the shop records consent, and how many customers with events have a row."""
+    from intent_tasks.stores import shop
+    from intent_tasks.stores.privacy import consent_coverage, consent_record
+
+    if shop.is_unused(connection, customers):
+        report.costs(
+            f"{customers.fullname} was made here and never filled: the shop records no consent. "
+            "Everybody with events is predicted, nobody can be on a list."
+        )
+    found = consent_record.types(connection)
+    if problem := consent_record.missing(settings, found):
+        report.problem(problem)
+    columns = {name for name in consent_record.COLUMNS if name in found}
+    for name in sorted(columns):
+        if not consent_record.is_boolean(found[name]):
+            report.problem(
+                f"{customers.fullname}.{name} is {found[name]} and must be boolean: cast it in a "
+                "view, true for a yes."
+            )
+            columns.discard(name)
+    if found and not columns:
+        report.costs(
+            f"{customers.fullname} has none of {', '.join(consent_record.COLUMNS)}: the shop "
+            "records no consent. Everybody with events is predicted, nobody can be on a list."
+        )
+    if columns and consent_coverage.is_there(connection):
+        _check_coverage(report, settings, consent_coverage.coverage(connection, columns))
+
+
+def _check_coverage(report: Report, settings: Settings, found: "Coverage") -> None:
+    from expectations import consent
+    from intent_tasks.stores.contracts import contract
+
+    if not found.customers:
+        return
+    bound = contract.in_force(settings)[consent.SUITE].rules[consent.COVERAGE]
+    said = (
+        f"Of {found.customers:,} customers with events {found.with_row:,} have a row in "
+        f"{customers.fullname}"
+    )
+    if not bound.allows(found.with_row / found.customers):
+        report.problem(
+            f"{said}: nobody else may be predicted, and the contract refuses each day. "
+            f"{_why(found)}"
+        )
+    elif found.with_row < found.customers:
+        report.costs(f"{said}: the others are not predicted. {_why(found)}".rstrip())
+    else:
+        report.fine(f"{said}.")
+    if found.several:
+        report.costs(
+            f"{found.several:,} customers have several rows in {customers.fullname}: any no of "
+            "them counts."
+        )
+
+
+def _why(found: "Coverage") -> str:
+    """Return why customers have no row, as far as the ids tell."""
+    in_events, in_customers = found.shapes
+    if in_events is None:
+        return ""
+    if in_customers is None:
+        return (
+            f"The role of INTENT_SHOP_URL sees no row of {customers.fullname}: is it empty, being "
+            "loaded, or hidden by row security?"
+        )
+    looks = (
+        f"Most ids look like {in_events!r} in {events.fullname} and like {in_customers!r} in "
+        f"{customers.fullname} (a, A: letters, 9: digits)."
+    )
+    if not found.alike:
+        return f"{looks} Is the table loaded whole?"
+    way = max(found.alike, key=lambda name: found.alike[name])
+    return (
+        f"{found.alike[way]:,} more would have one if ids did not differ in {way}: write them the "
+        f"same way in a view. {looks}"
+    )

@@ -1,0 +1,221 @@
+"""Whether the shop records consent: by which columns, and what the contract last saw of them.
+
+Each check of the contract that a day passed keeps in its receipt which columns there were and how
+many customers had a row and said yes. Who reads consent later compares with it: a table that is
+emptied, half loaded, hidden or replaced must not look like a shop in which nobody says no.
+"""
+
+from datetime import date
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from intent_tasks.errors import Refused
+from intent_tasks.settings import Settings
+from intent_tasks.stores import postgres, shop
+from intent_tasks.tables import customers, runs
+
+PURPOSES = ("personalisation", "marketing")
+"""What a customer can say yes to; each has its column `consent_…`."""
+
+SUPPRESSED = "suppressed"
+
+COLUMNS = (*(f"consent_{purpose}" for purpose in PURPOSES), SUPPRESSED)
+"""A `shop.customers` with any of them records consent: who has no row there said no yes."""
+
+STEP, KEPT = "validate", "consent"
+"""Step whose receipt keeps the record, and under which name."""
+
+MOST_LOST = 0.25
+"""Share of the customers with a row, and of those who say no, that may be gone since the contract
+was checked."""
+
+FEW = 5
+"""So many may be gone whatever the share: single people leave and change their minds."""
+
+
+def columns_of(settings: Settings) -> set[str]:
+    """Return which of the columns `shop.customers` has; none: the shop records no consent.
+
+    Raises:
+        Refused: a column is no boolean, or is gone or written otherwise.
+    """
+    with postgres.reading(settings.shop_url) as connection:
+        found = types(connection)
+    for name in COLUMNS:
+        if name in found and not is_boolean(found[name]):
+            raise Refused(
+                f"{customers.fullname}.{name} is {found[name]}; it must be boolean, so that "
+                "nobody is predicted or listed by a misunderstanding. Change the table or view."
+            )
+    if problem := missing(settings, found):
+        raise Refused(problem)
+    return {name for name in COLUMNS if name in found}
+
+
+def types(connection: sa.Connection) -> dict[str, sa.types.TypeEngine[Any]]:
+    """Return the type of each column of `shop.customers`; none where there is no such table.
+
+    Collecting makes one, which is as good as none until somebody fills it.
+    """
+    if shop.is_unused(connection, customers):
+        return {}
+    try:
+        found = sa.inspect(connection).get_columns(customers.name, schema=customers.schema)
+    except sa.exc.NoSuchTableError:
+        return {}
+    return {column["name"]: column["type"] for column in found}
+
+
+def is_boolean(column_type: sa.types.TypeEngine[Any]) -> bool:
+    """Tell whether a column can hold nothing but true, false and null."""
+    if isinstance(column_type, postgresql.DOMAIN):
+        return isinstance(column_type.data_type, sa.Boolean)
+    return isinstance(column_type, sa.Boolean)
+
+
+def missing(settings: Settings, found: dict[str, sa.types.TypeEngine[Any]]) -> str | None:
+    """Return what is wrong with columns that are not there; None: they may be absent."""
+    if settings.consent_not_recorded:
+        return None
+    absent = sorted(_columns_before(settings) - set(found))
+    confirm = (
+        "Bring it back; where the shop does not record it any more, confirm that with "
+        "INTENT_CONSENT_NOT_RECORDED=true: docs/privacy.md."
+    )
+    if absent:
+        return (
+            f"{customers.fullname} has no {', '.join(absent)}, which it had on a day before: who "
+            f"said no is not known any more. {confirm}"
+        )
+    if similar := _similar(found):
+        return (
+            f"{customers.fullname}.{similar} looks like consent, but the names that count are "
+            f"{', '.join(COLUMNS)}. Rename the column in a view; where it is something else, "
+            "confirm that with INTENT_CONSENT_NOT_RECORDED=true: docs/privacy.md."
+        )
+    return None
+
+
+def _similar(found: dict[str, sa.types.TypeEngine[Any]]) -> str | None:
+    """Return a column that holds consent under another name than the contract's."""
+    others = [n for n in sorted(found) if n not in COLUMNS and "consent" in n.lower()]
+    if any(name in found for name in COLUMNS):
+        absent = [p for p in PURPOSES if f"consent_{p}" not in found]
+        others = [n for n in others if any(p[:8] in n.lower() for p in absent)]
+    return next(iter(others), None)
+
+
+def says_yes(purpose: str, columns: set[str]) -> sa.ColumnElement[bool]:
+    """Return whether a row says yes; where the purpose is not recorded, all but suppressed do."""
+    name = f"consent_{purpose}"
+    asked = customers.c[name].is_(sa.true()) if name in columns else sa.true()
+    suppressed = customers.c[SUPPRESSED].is_(sa.true()) if SUPPRESSED in columns else sa.false()
+    return sa.and_(asked, sa.not_(suppressed))
+
+
+def by_customer(columns: set[str]) -> sa.CTE:
+    """Return one row per customer of `shop.customers`: any no of several rows counts."""
+    customer_id = sa.cast(customers.c.customer_id, sa.Text).label("customer_id")
+    said = [sa.func.bool_and(says_yes(p, columns)).label(p) for p in _purposes(columns)]
+    return (
+        sa.select(customer_id, sa.func.count().label("row_count"), *said)
+        .where(customers.c.customer_id.is_not(None))
+        .group_by(customer_id)
+        .cte("record")
+    )
+
+
+def _purposes(columns: set[str]) -> list[str]:
+    """Return the purposes of which something is recorded."""
+    return [p for p in PURPOSES if p == "personalisation" or f"consent_{p}" in columns]
+
+
+def counted(connection: sa.Connection, columns: set[str]) -> dict[str, int]:
+    """Return how many customers have a row (`rows`), and how many say yes, by purpose."""
+    record = by_customer(columns)
+    said = [sa.func.count().filter(record.c[p]).label(p) for p in _purposes(columns)]
+    query = sa.select(sa.func.count().label("rows"), *said).select_from(record)
+    return dict(connection.execute(query).mappings().one())
+
+
+class Seen(NamedTuple):
+    """What a check of the contract kept of the record, and for which shop day."""
+
+    as_of_date: date
+    record: dict[str, Any]
+
+
+def require_kept(settings: Settings, purpose: str, rows: int, yes: int) -> None:
+    """Make sure that the record is still the one that the contract was last checked with.
+
+    Args:
+        settings: of this installation.
+        purpose: that is asked about.
+        rows: customers with a row at this moment.
+        yes: those of them who say yes.
+
+    Raises:
+        Refused: most rows, or most that say no, are gone.
+    """
+    seen = _last(settings)
+    if seen is None or purpose not in seen.record:
+        return
+    before = seen.record["rows"]
+    for then, now, what in (
+        (before, rows, "customers had a row"),
+        (before - seen.record[purpose], rows - yes, f"customers did not say yes to {purpose}"),
+    ):
+        if not rows or not _is_kept(then, now):
+            raise Refused(
+                f"{customers.fullname} has changed since the contract was checked for "
+                f"{seen.as_of_date}: {then:,} {what} then, {now:,} now. Is it being loaded, or "
+                "hidden from the role of INTENT_SHOP_URL? Wait until it is whole; where it is "
+                f"right, run `intent step validate --as-of-date {seen.as_of_date}` again first."
+            )
+
+
+def require_rows(count: int, with_row: int, what: str) -> None:
+    """Make sure that most customers who had a row when they were predicted still have one.
+
+    Args:
+        count: customers who were predicted.
+        with_row: those of them who have a row now.
+        what: they were, and for which day.
+
+    Raises:
+        Refused: they have not.
+    """
+    if count and (not with_row or not _is_kept(count, with_row)):
+        raise Refused(
+            f"Of {count:,} customers {what} {with_row:,} have a row in {customers.fullname} now: "
+            "who said no is not known. Is it being loaded, or are its ids written otherwise than "
+            "in shop.events? `intent check-source` tells. Nothing was changed."
+        )
+
+
+def _is_kept(then: int, now: int) -> bool:
+    """Tell whether so few may be left."""
+    return then - now <= max(MOST_LOST * then, FEW)
+
+
+def _last(settings: Settings) -> Seen | None:
+    query = (
+        sa.select(runs.c.as_of_date, runs.c.receipt[KEPT])
+        .where(runs.c.step == STEP)
+        .order_by(runs.c.finished_at.desc())
+        .limit(1)
+    )
+    with postgres.reading(settings.pipeline_url) as connection:
+        found = connection.execute(query).one_or_none()
+    return Seen(*found) if found and found[1] else None
+
+
+def _columns_before(settings: Settings) -> set[str]:
+    """Return the columns that any day was checked with."""
+    names = sa.func.jsonb_array_elements_text(runs.c.receipt[KEPT]["columns"])
+    recorded = sa.func.jsonb_typeof(runs.c.receipt[KEPT]) == "object"
+    query = sa.select(names).where(runs.c.step == STEP, recorded).distinct()
+    with postgres.reading(settings.pipeline_url) as connection:
+        return set(connection.scalars(query))

@@ -1,0 +1,324 @@
+"""Who has no row in shop.customers said no yes; a record of consent that is lost stops the day."""
+
+import shutil
+from datetime import timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+import sqlalchemy as sa
+
+from intent_tasks.commands import check_source
+from intent_tasks.errors import IntentError, Refused
+from intent_tasks.formats import files
+from intent_tasks.steps import extract, publish, validate
+from intent_tasks.stores import postgres, shop
+from intent_tasks.stores.contracts import consented
+from intent_tasks.stores.privacy import consent, consent_record, exporting
+from tests.conftest import copy_of, settings_for
+from tests.database.conftest import CUSTOMERS, DAY, add, event, make_small_shop, pin, score
+from tests.database.test_consent import change_shop, learned_from, published
+from tests.database.test_export import wanted
+
+pytestmark = pytest.mark.database
+
+NEXT = DAY + timedelta(days=1)
+
+AS_VIEW = (
+    "ALTER TABLE shop.customers RENAME TO people",
+    "CREATE VIEW shop.customers AS SELECT {0}, consent_personalisation, consent_marketing, "
+    "suppressed FROM shop.people {1}",
+)
+
+
+def as_view(customer_id="customer_id", where=""):
+    """Return statements that put a view in the place of the table."""
+    return [statement.format(customer_id, where) for statement in AS_VIEW]
+
+
+LOST = {
+    "emptied": ["TRUNCATE shop.customers"],
+    "half loaded": ["DELETE FROM shop.customers WHERE right(customer_id, 1) < '5'"],
+    "hidden by row security": ["ALTER TABLE shop.customers ENABLE ROW LEVEL SECURITY"],
+    "hidden by a view": as_view(where="WHERE current_user = 'somebody else'"),
+    "ids in capitals": as_view("upper(customer_id) AS customer_id"),
+    "ids padded": as_view("customer_id || ' ' AS customer_id"),
+    "ids with zeros": as_view("replace(customer_id, ' ', ' 0') AS customer_id"),
+}
+"""What happens to a record of consent between two nights."""
+
+ON_THE_FIRST_DAY = ("emptied", "hidden by row security", "ids in capitals")
+"""Half a table cannot be told from a shop with guests, before anything is known of it."""
+
+BETWEEN_STEPS = ("emptied", "half loaded", "hidden by row security", "hidden by a view")
+"""What is noticed by how many rows there are; of ids written otherwise see below."""
+
+
+def change(settings, statements):
+    for statement in statements:
+        change_shop(settings, statement)
+
+
+def say_all(settings, answer):
+    """Let everybody say the same of personalisation."""
+    change_shop(settings, f"UPDATE shop.customers SET consent_personalisation = {answer}")
+
+
+@pytest.fixture(scope="module")
+def going_once(postgres_server, migrated_database, tmp_path_factory):
+    """A shop whose first day is validated and published, and whose second day is scored."""
+    with copy_of(postgres_server, migrated_database) as name:
+        home = tmp_path_factory.mktemp("going")
+        settings = make_small_shop(settings_for(postgres_server, name, home))
+        change_shop(settings, "UPDATE shop.customers SET consent_marketing = true")
+        for day in (DAY, NEXT):
+            extract.run(settings, day)
+            pin(settings, day)
+            score(settings, day)
+        validate.run(settings, DAY)
+        publish.run(settings, DAY)
+        yield name, home, settings.history_days
+
+
+@pytest.fixture
+def going(postgres_server, going_once, tmp_path):
+    """A copy of that shop, to change."""
+    database, home, history_days = going_once
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    with copy_of(postgres_server, database) as name:
+        yield settings_for(postgres_server, name, tmp_path, history_days=history_days)
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_a_record_that_is_lost_stops_the_day_and_the_day_before_stays(going, name):
+    change(going, LOST[name])
+    with pytest.raises(
+        Refused, match=r"customers\.consent_coverage_of_usual .* allowed at least 0\.75"
+    ):
+        validate.run(going, NEXT)
+    assert published(going) == set(CUSTOMERS)
+    assert postgres.receipt_of(going, "validate", NEXT) is None
+
+
+@pytest.mark.parametrize("name", ON_THE_FIRST_DAY)
+def test_a_record_that_nobody_is_in_stops_the_first_day_too(small_shop, name):
+    change(small_shop, LOST[name])
+    said = r"consent_coverage .*have a row in shop\.customers: 0 of 24\) is 0, allowed at least"
+    with pytest.raises(Refused, match=said):
+        validate.run(small_shop, DAY)
+
+
+def test_the_days_that_passed_are_what_a_day_is_compared_with(going):
+    say_all(going, "customer_id > 'customer 11'")
+    for n in range(1, 4):
+        validate.run(going, DAY + timedelta(days=n))
+    day = DAY + timedelta(days=4)
+    kept = postgres.receipt_of(going, "validate", DAY + timedelta(days=3))["consent"]
+    assert (kept["customers"], kept["rows"], kept["personalisation"]) == (24, 24, 12)
+    say_all(going, "true")
+    said = r"customers\.consent_personalisation_refused_of_usual .*people who said no have lost it"
+    with pytest.raises(Refused, match=said):
+        validate.run(going, day)
+
+
+def test_a_shop_in_which_guests_have_no_row_runs_and_leaves_them_out(scored_shop):
+    change_shop(scored_shop, "DELETE FROM shop.customers WHERE customer_id > 'customer 11'")
+    for n in range(3):
+        assert validate.run(scored_shop, DAY + timedelta(days=n))["failed"] == []
+    guests = pa.chunked_array([consent.keys(scored_shop).refused])
+    assert len(guests) == 12
+    assert not pc.any(consent.keys(scored_shop).have_row(guests)).as_py()
+    assert learned_from(scored_shop) == (set(CUSTOMERS[:12]), 12)
+
+
+def test_who_has_no_row_is_left_out_and_counted(scored_shop):
+    change_shop(scored_shop, f"DELETE FROM shop.customers WHERE customer_id = '{CUSTOMERS[0]}'")
+    assert publish.run(scored_shop, DAY)["withdrawn"] == 1
+    assert published(scored_shop) == set(CUSTOMERS[1:])
+    assert learned_from(scored_shop) == (set(CUSTOMERS[1:]), 1)
+
+
+def test_any_no_of_several_rows_counts_for_every_purpose(going):
+    change_shop(going, "ALTER TABLE shop.customers DROP CONSTRAINT customers_pkey")
+    for customer, no in zip(CUSTOMERS, ("false", "NULL"), strict=False):
+        change_shop(
+            going,
+            "INSERT INTO shop.customers (customer_id, consent_personalisation, consent_marketing) "
+            f"VALUES ('{customer}', {no}, {no})",
+        )
+    change_shop(
+        going,
+        "INSERT INTO shop.customers (customer_id, consent_personalisation, consent_marketing, "
+        f"suppressed) VALUES ('{CUSTOMERS[2]}', true, true, true)",
+    )
+    for purpose in consent.PURPOSES:
+        said = consent.read(going, purpose)
+        assert sorted(said.no.to_pylist()) == CUSTOMERS[:3]
+        assert sorted(said.yes.to_pylist()) == CUSTOMERS[3:]
+    assert publish.run(going, NEXT)["withdrawn"] == 3
+    made = exporting.export(going, wanted())
+    assert (made.customers, made.without_consent) == (21, 3)
+    assert not any(customer in made.path.read_text() for customer in CUSTOMERS[:3])
+    assert learned_from(going) == (set(CUSTOMERS[3:]), 3)
+
+
+@pytest.mark.parametrize("name", BETWEEN_STEPS)
+def test_every_reader_refuses_when_the_record_is_lost_after_the_contract_was_checked(going, name):
+    change(going, LOST[name])
+    said = "has changed since the contract was checked for 2026-06-10: 24 customers had a row then"
+    with pytest.raises(Refused, match=said):
+        publish.run(going, NEXT)
+    with pytest.raises(Refused, match=said):
+        exporting.export(going, wanted())
+    newest = "SELECT max(as_of_date) FROM intent.predictions"
+    with postgres.reading(going.analyst_url) as connection:
+        assert connection.scalar(sa.text(newest)) == DAY
+    assert list(going.home.glob("exports/*")) == []
+
+
+def test_ids_rewritten_after_scoring_stop_the_publication_and_every_list(going):
+    change(going, LOST["ids in capitals"])
+    for act in (lambda: publish.run(going, NEXT), lambda: exporting.export(going, wanted())):
+        with pytest.raises(Refused, match=r"Of 24 customers .* 0 have a row"):
+            act()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE shop.customers",
+        "ALTER TABLE shop.customers RENAME consent_personalisation TO agrees",
+        "ALTER TABLE shop.customers DROP COLUMN suppressed",
+        "ALTER TABLE shop.customers RENAME TO customers_2",
+    ],
+)
+def test_consent_that_is_not_recorded_any_more_must_be_confirmed(going, statement):
+    change_shop(going, statement)
+    for act in (validate.run, publish.run):
+        with pytest.raises(Refused, match=r"has no .*INTENT_CONSENT_NOT_RECORDED"):
+            act(going, NEXT)
+    with pytest.raises(Refused, match="INTENT_CONSENT_NOT_RECORDED"):
+        consent.learnable(going)
+    confirmed = going.model_copy(update={"consent_not_recorded": True})
+    validate.run(confirmed, NEXT)
+    assert publish.run(confirmed, NEXT)["withdrawn"] == 0
+
+
+def test_a_shop_that_never_recorded_consent_predicts_everybody(scored_shop):
+    change_shop(scored_shop, "DROP TABLE shop.customers")
+    assert validate.run(scored_shop, DAY)["consent"] is None
+    assert publish.run(scored_shop, DAY)["rows"] == len(CUSTOMERS)
+    with pytest.raises(Refused, match="has no column consent_marketing"):
+        exporting.export(scored_shop, wanted())
+
+
+@pytest.mark.parametrize("name", ["consent_personalization", "Marketing_Consent"])
+def test_consent_under_another_name_is_not_taken_for_none(small_shop, name):
+    change_shop(small_shop, "DROP TABLE shop.customers")
+    change_shop(small_shop, f'CREATE TABLE shop.customers (customer_id text, "{name}" boolean)')
+    with pytest.raises(Refused, match=f"{name} looks like consent"):
+        validate.run(small_shop, DAY)
+    with pytest.raises(Refused, match=f"{name} looks like consent"):
+        consent.keys(small_shop)
+
+
+def test_a_table_that_may_not_be_read_is_not_taken_for_an_absent_one(going):
+    change_shop(going, "REVOKE SELECT ON shop.customers FROM intent_extract")
+    for act in (lambda: publish.run(going, NEXT), lambda: exporting.export(going, wanted())):
+        with pytest.raises(Refused, match="permission denied for table customers"):
+            act()
+
+
+def test_a_view_that_fails_is_not_taken_for_an_absent_one(going):
+    change(going, as_view("(1 / (length(customer_id) - 11))::text AS customer_id"))
+    for act in (lambda: publish.run(going, NEXT), lambda: exporting.export(going, wanted())):
+        with pytest.raises(IntentError, match="division by zero"):
+            act()
+    assert list(going.home.glob("exports/*")) == []
+
+
+def test_few_customers_a_day_are_counted_over_the_population(small_shop):
+    add(small_shop, [event("alone", "a guest", DAY + timedelta(days=25))])
+    kept = validate.run(small_shop, DAY + timedelta(days=25))["consent"]
+    assert (kept["days"], kept["customers"]) == (small_shop.population_days, 25)
+    assert kept["shares"]["consent_coverage"] == 0.96
+
+
+def test_bounds_on_consent_hold_where_a_file_of_thresholds_does_not_name_them(small_shop):
+    (small_shop.home / "contract.toml").write_text('[events.rules]\nrows = {severity="stop",low=1}')
+    change(small_shop, LOST["emptied"])
+    with pytest.raises(Refused, match=r"customers\.consent_coverage"):
+        validate.run(small_shop, DAY)
+
+
+def test_without_the_protection_who_said_no_is_published(going, monkeypatch):
+    """The control: the same day with the three protections off."""
+    say_all(going, "false")
+    change(going, LOST["emptied"])
+    monkeypatch.setattr(consented, "day_of_consent", lambda *_: None)
+    monkeypatch.setattr(consent_record, "require_rows", lambda *_: None)
+    monkeypatch.setattr(consent_record, "require_kept", lambda *_: None)
+    monkeypatch.setattr(consent, "_are_in", lambda values, _: pc.is_valid(values))
+    validate.run(going, NEXT)
+    monkeypatch.setattr(consent.Known, "are_refused", lambda _, keys: pc.invert(pc.is_valid(keys)))
+    assert publish.run(going, NEXT)["rows"] == len(CUSTOMERS)
+
+
+def said_by_check_source(settings):
+    settings = settings.model_copy(update={"last_day": NEXT})
+    report = check_source.check(settings, settings.definition.day_end(NEXT))
+    return "\n".join(report.lines)
+
+
+WHY = {
+    "emptied": "sees no row of shop.customers: is it empty, being loaded, or hidden",
+    "hidden by row security": "sees no row of shop.customers",
+    "ids in capitals": "24 more would have one if ids did not differ in case: write them the same",
+    "ids padded": "24 more would have one if ids did not differ in blanks around them",
+    "ids with zeros": "'a 9' in shop.events and like 'a 9' in shop.customers",
+}
+
+
+@pytest.mark.parametrize("name", WHY)
+def test_check_source_says_how_many_have_a_row_and_why_the_others_have_none(small_shop, name):
+    change(small_shop, LOST[name])
+    said = said_by_check_source(small_shop)
+    assert "PROBLEM  Of 24 customers with events 0 have a row in shop.customers" in said
+    assert WHY[name] in said
+    assert "customer 0" not in said
+
+
+def test_check_source_says_what_is_as_it_should_be_what_costs_and_what_is_gone(going):
+    assert "ok       Of 24 customers with events 24 have a row" in said_by_check_source(going)
+    change_shop(going, "ALTER TABLE shop.customers DROP CONSTRAINT customers_pkey")
+    change_shop(going, f"DELETE FROM shop.customers WHERE customer_id = '{CUSTOMERS[0]}'")
+    change_shop(going, "INSERT INTO shop.customers SELECT * FROM shop.customers LIMIT 2")
+    said = said_by_check_source(going)
+    assert "costs    Of 24 customers with events 23 have a row" in said
+    assert "costs    2 customers have several rows in shop.customers: any no of them counts" in said
+    change_shop(going, "DROP TABLE shop.customers")
+    said = said_by_check_source(going)
+    assert "PROBLEM  shop.customers has no consent_marketing, consent_personalisation, supp" in said
+
+
+def test_check_source_says_that_a_table_records_no_consent(small_shop):
+    for name in consent_record.COLUMNS:
+        change_shop(small_shop, f"ALTER TABLE shop.customers DROP COLUMN {name}")
+    said = said_by_check_source(small_shop)
+    assert "costs    shop.customers has none of consent_personalisation" in said
+
+
+def test_a_table_that_collecting_made_counts_once_it_was_filled(settings):
+    rows = [event(n, customer, DAY) for n, customer in enumerate(CUSTOMERS)]
+    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
+    settings = settings.model_copy(update={"history_days": 1})
+    assert validate.run(settings, DAY)["consent"] is None
+    assert "shop.customers was made here and never make_small_shop" in said_by_check_source(
+        settings
+    )
+    for statement in ("INSERT INTO shop.customers VALUES ('c')", "DELETE FROM shop.customers"):
+        change_shop(settings, statement)
+    with pytest.raises(Refused, match=r"customers\.consent_coverage .*: 0 of 24\) is 0"):
+        validate.run(settings, DAY)
+    change_shop(settings, "TRUNCATE shop.customers")
+    assert len(consent.read(settings, "personalisation").allowed) == 0
