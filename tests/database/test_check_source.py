@@ -55,7 +55,7 @@ def _said(settings):
 def test_a_shop_without_events_is_told_what_to_make(settings):
     said, problems = _said(settings)
     assert "PROBLEM  There is no table or view shop.events" in said
-    assert problems == 1
+    assert problems == 1, said
 
 
 def test_missing_columns_wrong_types_and_missing_tables_are_named(settings):
@@ -80,7 +80,7 @@ def test_a_missing_right_is_named_with_the_grant(settings):
     _change(settings, "REVOKE SELECT ON shop.events FROM intent_extract")
     said, problems = _said(settings)
     assert "may not read shop.events: GRANT USAGE ON SCHEMA shop, and SELECT" in said
-    assert problems == 1
+    assert problems == 1, said
 
 
 def test_too_few_days_are_counted_in_weeks(settings):
@@ -91,7 +91,7 @@ def test_too_few_days_are_counted_in_weeks(settings):
         in said
     )
     assert "(200 buyers in the 21 days up to 2026-06-30); about 8 more weeks" in said
-    assert problems == 1
+    assert problems == 1, said
 
 
 def test_of_a_shop_of_three_days_only_the_days_are_told(settings):
@@ -166,7 +166,7 @@ def test_events_of_the_future_are_named_and_the_rest_is_told_without_them(settin
     assert "2026-04-01 to 2026-06-30" in said
     assert "ok       Enough history to learn from: 91 days" in said
     assert "ok       The newest event arrived 18.0 hours ago" in said
-    assert problems == 1
+    assert problems == 1, said
 
 
 @pytest.mark.parametrize(
