@@ -63,6 +63,12 @@ LEAST_RETURNING = 0.01
 MOST_SENTINELS = 10
 """Texts that stand for no id, of which a line is written."""
 
+SENTINEL_MENDS = {
+    "customer_id": f"leave these events out of {events.fullname}",
+    "product_id": "make it null in the view, NULLIF(product_id, '{0}')",
+}
+"""What to do about a text that stands for no id, by column."""
+
 STALE_HOURS = 48
 
 
@@ -265,16 +271,16 @@ def _check_ids(report: Report, connection: sa.Connection, settings: Settings, ro
             f"the same event_id. A resend cannot be told from them. Put a prefix before the ids "
             f"of each kind in the view, such as 'o' || order_id and 'v' || view_id."
         )
-    for column, value, marked in source_ids.sentinels_of(connection)[:MOST_SENTINELS]:
-        of_customers = column == "customer_id"
+    marks = source_ids.sentinels_of(connection)
+    for column, value, marked in marks[:MOST_SENTINELS]:
         report.costs(
-            f"{marked:,} events have the {column} {value!r}, which stands for none: it counts as "
-            f"one {'customer' if of_customers else 'product'}. "
-            + (
-                f"Leave them out of {events.fullname}."
-                if of_customers
-                else f"Make it null in the view: NULLIF({column}, {value!r})."
-            )
+            f"{marked:,} events have the {column} {value!r}, which stands for none and counts as "
+            f"one: {SENTINEL_MENDS[column].format(value)}."
+        )
+    if more := marks[MOST_SENTINELS:]:
+        report.costs(
+            f"{len(more)} other texts that stand for no customer or product are in "
+            f"{sum(mark.rows for mark in more):,} events."
         )
 
 

@@ -116,7 +116,7 @@ def loaded_at_once(connection: sa.Connection, settings: Settings) -> str:
     found = connection.execute(query.limit(1)).one_or_none()
     if found is None:
         return ""
-    day, count, days, total = found
+    day, count, days, total = *found[:3], int(found[3])
     if days < LEAST_DAYS_TOGETHER or count <= MOST_OF_ONE_DAY * total:
         return ""
     which = "All" if count == total else f"{count:,} of {total:,}"
