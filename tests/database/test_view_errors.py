@@ -71,11 +71,17 @@ def test_a_view_whose_function_is_gone_is_refused(settings):
             step.run(settings, DAY)
 
 
-@pytest.mark.parametrize("opened", [postgres.reading, postgres.arrow_session])
+ASKED = {
+    postgres.reading: lambda session: session.exec_driver_sql("SELECT pg_sleep(60)"),
+    postgres.arrow_session: lambda session: session.read("SELECT pg_sleep(60)").read_all(),
+}
+
+
+@pytest.mark.parametrize("opened", ASKED)
 def test_what_a_server_gives_up_for_a_while_is_tried_again(settings, opened):
     url = SecretStr(settings.shop_url.get_secret_value() + "?options=-cstatement_timeout%3D100")
     with pytest.raises(TemporaryFailure, match="statement timeout"), opened(url) as session:
-        getattr(session, "exec_driver_sql", getattr(session, "read", None))("SELECT pg_sleep(60)")
+        ASKED[opened](session)
 
 
 @pytest.mark.parametrize(
