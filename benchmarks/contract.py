@@ -86,7 +86,7 @@ def main() -> None:
             connection.execute(sa.text("VACUUM ANALYZE shop.events"))
         rules = measured.events.RULES
         with postgres.reading(settings.shop_url) as connection:
-            columns = [c.name for c in measured.events.TABLE.columns]
+            columns = {c.name: c.type for c in measured.events.TABLE.columns}
             rows = measured.rows_of_events(connection, settings.definition, columns, DAY, DAY)
             limits = fitting.Thresholds(
                 reference=fitting.reference(connection, rows, measured.events)

@@ -1,9 +1,8 @@
 """What the shop's list of customers must look like, as it is today."""
 
-from collections.abc import Collection
-
 import sqlalchemy as sa
 
+from expectations import schema
 from expectations.measures import mean_length, share
 from expectations.rules import Rule, Scale, Severity
 from expectations.tables import missing_rules, rule, value_rules
@@ -17,10 +16,10 @@ COMPARED = ("country", "consent_personalisation", "consent_marketing", "suppress
 MEASURED: tuple[str, ...] = ()
 
 
-def relation(columns: Collection[str]) -> sa.CTE:
-    """Return the customers."""
+def relation(columns: schema.Types) -> sa.CTE:
+    """Return the customers, of the columns that can be read."""
     there = [c for c in TABLE.columns if c.name in columns]
-    picked: list[sa.ColumnElement[object]] = [sa.cast(c, c.type).label(c.name) for c in there]
+    picked: list[sa.ColumnElement[object]] = [schema.read_as(c, columns[c.name]) for c in there]
     if "created_at" in columns:
         seconds = sa.extract("epoch", TABLE.c.created_at)
         picked.append(sa.cast(seconds, sa.Double).label("created_seconds"))

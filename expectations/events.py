@@ -1,12 +1,12 @@
 """What the events that arrived on one shop day must look like."""
 
-from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
+from expectations import schema
 from expectations.measures import Day, Number, share, shift
 from expectations.rules import Rule, Scale, Severity
 from expectations.tables import (
@@ -43,29 +43,31 @@ MOST_EARLY_SECONDS = 60
 
 
 def relation(
-    columns: Collection[str],
+    columns: schema.Types,
     arrived: sa.ColumnElement[Any],
     of_day: sa.ColumnElement[bool],
     start: datetime,
     end: datetime,
     time_zone: str,
-    with_products: bool,
+    of_products: schema.Types,
 ) -> sa.CTE:
     """Return the rows of a day of arrival, with what rules derive from them.
 
     Args:
-        columns: that can be measured; the optional may be absent.
+        columns: that can be measured, with their types; the optional may be absent.
         arrived: when a row arrived.
         of_day: whether it arrived on the day.
         start: first instant of the day.
         end: first instant after it.
         time_zone: of the shop, for the hour of the day.
-        with_products: whether prices can be compared with those listed in `shop.products`.
+        of_products: columns of `shop.products` that can be read, with their types.
     """
-    there = [c for c in events.columns if c.name in columns]
-    picked: list[Number] = [sa.cast(c, c.type).label(c.name) for c in there]
+    there = {
+        c.name: schema.read_as(c, columns[c.name]) for c in events.columns if c.name in columns
+    }
+    picked: list[Number] = list(there.values())
     picked.append((sa.literal(end) - arrived).label("time_to_end"))
-    said = [c for c in there if c.name in SAID]
+    said = [there[name].element for name in SAID if name in there]
     picked.append(sa.func.hash_record_extended(sa.func.row(*said), 0, type_=sa.BigInteger)
                   .label("content"))  # fmt: skip
     if "occurred_at" in columns:
@@ -73,24 +75,29 @@ def relation(
         picked.append(sa.cast(sa.func.date_part("hour", local), sa.Integer).label("hour"))
         picked.append((events.c.occurred_at < start).label("is_late"))
     if {"occurred_at", "ingested_at"} <= set(columns):
-        lag = _seconds(events.c.ingested_at - events.c.occurred_at)
+        lag = _seconds(events.c.ingested_at - there["occurred_at"].element)
         picked.append(lag.label("lag_seconds"))
     source: sa.FromClause = events
-    if with_products and {"product_id", "price"} <= set(columns):
-        # Once each, even if a view lists one twice: the join must not add events.
-        listed = (
-            sa.select(products.c.product_id, sa.func.min(products.c.price).label("price"))
-            .group_by(products.c.product_id)
-            .subquery("listed")
-        )
-        price = sa.cast(listed.c.price, sa.Double)
-        picked.append(price.label("listed_price"))
-        ratio = sa.cast(events.c.price, sa.Double) / sa.func.nullif(price, 0.0, type_=sa.Double)
+    priced = {"product_id", "price"}
+    if priced <= set(of_products) and priced <= set(columns):
+        listed = _listed(of_products)
+        picked.append(listed.c.price.label("listed_price"))
+        ratio = there["price"].element / sa.func.nullif(listed.c.price, 0.0, type_=sa.Double)
         picked.append(ratio.label("price_ratio"))
         picked.append(listed.c.product_id.is_not(None).label("is_listed"))
-        source = events.outerjoin(listed, listed.c.product_id == events.c.product_id)
+        source = events.outerjoin(listed, listed.c.product_id == there["product_id"].element)
     day = sa.select(*picked).select_from(source).where(of_day)
     return day.cte("day").prefix_with("NOT MATERIALIZED", dialect="postgresql")
+
+
+def _listed(types: schema.Types) -> sa.Subquery:
+    """Return price by product, once each even if a view lists one twice: a join adds no events."""
+    product, price = (schema.read_as(products.c[n], types[n]) for n in ("product_id", "price"))
+    return (
+        sa.select(product, sa.func.min(price.element).label("price"))
+        .group_by(product.element)
+        .subquery("listed")
+    )
 
 
 def _seconds(interval: Number) -> Number:

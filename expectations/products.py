@@ -1,10 +1,10 @@
 """What the shop's list of products must look like, as it is today."""
 
-from collections.abc import Collection
 from functools import partial
 
 import sqlalchemy as sa
 
+from expectations import schema
 from expectations.measures import (
     Day,
     Number,
@@ -24,13 +24,15 @@ COMPARED = ("root_category", "in_stock")
 MEASURED = ("price",)
 
 
-def relation(columns: Collection[str]) -> sa.CTE:
-    """Return the products, with the first part of their category."""
-    there = [c for c in TABLE.columns if c.name in columns and c.name != "image_embedding"]
-    picked = [sa.cast(c, c.type).label(c.name) for c in there]
+def relation(columns: schema.Types) -> sa.CTE:
+    """Return the products, with the first part of their category, of columns that can be read."""
+    there = {c.name: schema.read_as(c, columns[c.name]) for c in TABLE.columns if c.name in columns}
+    embedding = there.pop("image_embedding", None)
+    picked = list(there.values())
     if "category_path" in columns:
-        picked.append(sa.func.split_part(TABLE.c.category_path, ".", 1).label("root_category"))
-    if "image_embedding" in columns:
+        path = there["category_path"].element
+        picked.append(sa.func.split_part(path, ".", 1).label("root_category"))
+    if embedding is not None:
         picked.append(sa.func.cardinality(TABLE.c.image_embedding).label("embedding_size"))
     return sa.select(*picked).cte("rows").prefix_with("NOT MATERIALIZED", dialect="postgresql")
 

@@ -1,6 +1,5 @@
 """`intent …`: every step and everything around it, without Airflow."""
 
-import errno
 import json
 import os
 import sys
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from intent_tasks import bug_report, failures
 from intent_tasks.commands import (
     check_source,
     collect,
@@ -19,7 +19,7 @@ from intent_tasks.commands import (
     tune,
 )
 from intent_tasks.commands.arguments import day as _day
-from intent_tasks.errors import BadInput, IntentError, TemporaryFailure
+from intent_tasks.errors import BadInput, IntentError, Refused
 from intent_tasks.lifeline import end_when_closed
 from intent_tasks.settings import load_settings, state_folder
 from intent_tasks.steps import STEPS, receipt_line, run_step
@@ -39,7 +39,8 @@ app.add_typer(tune.app)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(check_source.app)
 
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+USAGE, INTERRUPTED = 2, 130
+"""Exit codes of the library of the command line: wrong arguments, and Ctrl-C."""
 
 
 @app.callback()
@@ -224,16 +225,33 @@ def demo(
 
 
 def main() -> None:
-    """Run the command line; a foreseen failure is a message and an exit code, no traceback."""
+    """Run the command line; a failure is a message and an exit code, no traceback."""
     try:
+        _check_arguments(sys.argv[1:])
         app()
-    except IntentError as error:
-        _end(error)
-    except OSError as error:
-        if error.errno not in FULL_DISK:
-            raise
-        place = error.filename or state_folder()
-        _end(TemporaryFailure(f"The disk is full at {place}. Free some space and run this again."))
+    except SystemExit as ended:
+        sys.exit(Refused.exit_code if ended.code == USAGE else ended.code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        _end(failures.of(error) or bug_report.written(error, state_folder()))
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    """Refuse what no file, database or server can hold, before any command sees it."""
+    for argument in arguments:
+        if "\0" in argument or not _is_text(argument):
+            raise BadInput(
+                f"The argument {ascii(argument)[:100]} holds a NUL or is not UTF-8. Write it anew."
+            )
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _end(error: IntentError) -> NoReturn:

@@ -5,19 +5,29 @@ default `.intent` below the working directory); the environment wins over the fi
 """
 
 import os
+import re
 import sys
 from datetime import date
 from pathlib import Path
 from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import SecretStr, ValidationError, field_validator
+from pydantic import SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from intent_tasks.definition import Definition
+from intent_tasks.definition import KNOWN_DAYS, Definition
 from intent_tasks.errors import BadInput
 
 SETTINGS_FILE = "intent.env"
+
+MOST_DAYS = 3650
+"""A setting counts so many days at most: further back no calendar is computed with."""
+
+
+class DatabaseUrl(SecretStr):
+    """The address of a database, which knows the setting that holds it."""
+
+    setting: str = ""
 
 
 class Schedule(BaseSettings):
@@ -67,6 +77,37 @@ class Schedule(BaseSettings):
             ZoneInfo(value)
         except (OSError, KeyError, ValueError):
             raise ValueError("must be an IANA name, such as Europe/Stockholm") from None
+        return value
+
+    @field_validator("daily_cron", "weekly_cron", "erase_cron", "retention_cron", "collect_cron")
+    @classmethod
+    def _a_cron(cls, value: str) -> str:
+        from croniter import croniter  # Airflow's own judge; only where one is set
+
+        if not value.isascii() or not croniter.is_valid(value):
+            raise ValueError("must be five fields of cron, such as 30 2 * * *, or @daily")
+        return value
+
+    @field_validator("last_day")
+    @classmethod
+    def _a_known_day(cls, value: date | None) -> date | None:
+        first, last = KNOWN_DAYS
+        if value is not None and not first <= value <= last:
+            raise ValueError(f"must be a day from {first} to {last}")
+        return value
+
+    @field_validator("max_active_runs", "step_timeout_seconds")
+    @classmethod
+    def _some(cls, value: int) -> int:
+        if not 1 <= value <= 10**9:
+            raise ValueError("must be at least 1")
+        return value
+
+    @field_validator("retry_delay_seconds")
+    @classmethod
+    def _a_wait(cls, value: int) -> int:
+        if not 0 <= value <= 86_400:
+            raise ValueError("must be 0 to 86400 seconds")
         return value
 
     @property
@@ -180,7 +221,36 @@ class Settings(Schedule):
     def _at_least_one(cls, value: int) -> int:
         if value < 1:
             raise ValueError("must be at least 1")
+        if value > MOST_DAYS:
+            raise ValueError(f"must be at most {MOST_DAYS}")
         return value
+
+    @field_validator("maturity_lag_days", "recount_days")
+    @classmethod
+    def _no_days_or_more(cls, value: int) -> int:
+        if not 0 <= value <= MOST_DAYS:
+            raise ValueError(f"must be 0 to {MOST_DAYS} days")
+        return value
+
+    @field_validator("seed")
+    @classmethod
+    def _a_seed(cls, value: int) -> int:
+        if not 0 <= value < 2**32:
+            raise ValueError("must be 0 to 4294967295")
+        return value
+
+    @field_validator(
+        "shop_url", "pipeline_url", "analyst_url", "migrator_url", "shop_owner_url", mode="after"
+    )
+    @classmethod
+    def _an_address(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            return None
+        named = DatabaseUrl(value.get_secret_value())
+        named.setting = f"INTENT_{(info.field_name or '').upper()}"
+        if not _is_of_postgres(named.get_secret_value()):
+            raise ValueError("must be like postgresql://ROLE:PASSWORD@HOST:5432/DATABASE")
+        return named
 
     @field_validator("quarantine_share", "collect_quarantine_share")
     @classmethod
@@ -195,6 +265,27 @@ class Settings(Schedule):
         return Definition(
             self.time_zone, self.population_days, self.history_days, self.maturity_lag_days
         )
+
+
+def _check_server(found: Schedule) -> None:
+    """Refuse an address of MLflow that no request could be sent to."""
+    address = found.mlflow_url if isinstance(found, Settings) else "http://none"
+    if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", address):
+        raise BadInput(
+            f"INTENT_MLFLOW_URL={address!r} is no address of a server. Write it like "
+            "http://HOST:5000."
+        )
+
+
+def _is_of_postgres(text: str) -> bool:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        address = make_url(text)
+    except (ArgumentError, ValueError):
+        return False
+    return address.drivername.split("+")[0] in ("postgresql", "postgres")
 
 
 def state_folder() -> Path:
@@ -227,10 +318,16 @@ def read(kind: type[S], file: Path, **known: object) -> S:
         BadInput: as `load_settings`.
     """
     try:
-        return kind(_env_file=file, **known)  # type: ignore[call-arg, arg-type]
+        found = kind(_env_file=file, **known)  # type: ignore[call-arg, arg-type]
+        _check_server(found)
+        return found
+    except UnicodeDecodeError:
+        raise BadInput(f"{file} is not UTF-8. Write it anew.") from None
     except ValidationError as error:
         problems = "; ".join(
-            f"INTENT_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
+            f"INTENT_{'_'.join(map(str, e['loc'])).upper()}: "
+            f"{e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
         )
         raise BadInput(
             f"Settings are incomplete: {problems}. Set them in the environment or in "

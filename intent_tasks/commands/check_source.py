@@ -16,6 +16,7 @@ from intent_tasks.settings import Settings, load_settings
 from intent_tasks.tables import customers, events, products
 
 if TYPE_CHECKING:
+    from expectations import schema
     from intent_tasks.stores.extracting import source_facts
 
 app = typer.Typer()
@@ -58,6 +59,15 @@ MOST_OF_ONE = 0.1
 """Share of all events that no single person has."""
 LEAST_RETURNING = 0.01
 """Share of customers who come back on another day; with less, an id is hardly a person's."""
+
+MOST_SENTINELS = 10
+"""Texts that stand for no id, of which a line is written."""
+
+SENTINEL_MENDS = {
+    "customer_id": f"leave these events out of {events.fullname}",
+    "product_id": "make it null in the view, NULLIF(product_id, '{0}')",
+}
+"""What to do about a text that stands for no id, by column."""
 
 STALE_HOURS = 48
 
@@ -103,71 +113,77 @@ def check(settings: Settings, now: datetime) -> Report:
     Raises:
         TemporaryFailure: the database cannot be reached.
     """
-    from intent_tasks.commands import source_consent
     from intent_tasks.stores import postgres
-    from intent_tasks.stores.extracting import source_facts
 
     report = Report()
-    with postgres.reading(settings.shop_url) as connection:
-        found = source_facts.columns(connection, events)
-        if found is None:
-            report.problem(
-                f"There is no table or view {events.fullname}: make a view over the shop's own "
-                "tables, or let `intent collect` make it."
-            )
-            return report
-        if not source_facts.may_read(connection, events):
-            report.problem(
-                f"The role of INTENT_SHOP_URL may not read {events.fullname}: "
-                f"GRANT USAGE ON SCHEMA shop, and SELECT ON {events.fullname}, TO it."
-            )
-            return report
-        usable = _check_columns(report, found)
-        for table in (products, customers):
-            _check_optional(report, connection, table)
-        if usable:
-            source_consent.check(report, connection, settings)
-            _check_events(report, connection, settings, list(found), now)
+    try:
+        with postgres.reading(settings.shop_url) as connection:
+            _check_all(report, connection, settings, now)
+    except Refused as error:  # a view that fails on a row: the rest of what is known is shown
+        report.problem(str(error))
     return report
 
 
-def _check_columns(report: Report, found: "dict[str, source_facts.Column]") -> bool:
+def _check_all(
+    report: Report, connection: sa.Connection, settings: Settings, now: datetime
+) -> None:
+    from expectations import schema
+    from intent_tasks.commands import source_consent
+    from intent_tasks.stores.extracting import source_facts
+
+    found = schema.types(connection, events)
+    if found is None:
+        report.problem(
+            f"There is no table or view {events.fullname}: make a view over the shop's own "
+            "tables, or let `intent collect` make it."
+        )
+        return
+    if not source_facts.may_read(connection, events):
+        report.problem(
+            f"The role of INTENT_SHOP_URL may not read {events.fullname}: "
+            f"GRANT USAGE ON SCHEMA shop, and SELECT ON {events.fullname}, TO it."
+        )
+        return
+    usable = _check_columns(report, found)
+    for table in (products, customers):
+        _check_optional(report, connection, table)
+    if usable:
+        source_consent.check(report, connection, settings)
+        _check_events(report, connection, settings, now)
+
+
+def _check_columns(report: Report, found: "schema.Types") -> bool:
+    from intent_tasks.stores.extracting import source_facts
+
     missing = [name for name in REQUIRED if name not in found]
     for name in missing:
         report.problem(f"{events.fullname} lacks {name}: {events.c[name].comment}.")
-    wrong = [column for column in found.values() if not column.fits]
-    for column in wrong:
-        wanted = _type_name(events.c[column.name])
-        report.problem(
-            f"{events.fullname}.{column.name} is {column.type_name} and must be {wanted}: cast it "
-            f"in a view{', and say in which zone it is' if 'time' in wanted else ''}."
-        )
+    wrong = source_facts.problems(events, found)
+    for said in wrong:
+        report.problem(said)
     absent = [name for name in COSTS if name not in found]
     for name in absent:
         report.costs(f"{events.fullname} has no {name}: {COSTS[name]}.")
     if not (missing or wrong):
-        report.fine(f"{events.fullname} can be read; {len(found)} of {len(events.c)} columns.")
+        known = sum(column.name in found for column in events.c)
+        report.fine(f"{events.fullname} can be read; {known} of {len(events.c)} columns.")
     return not (missing or wrong)
 
 
-def _type_name(column: sa.Column[object]) -> str:
-    if isinstance(column.type, sa.DateTime):
-        return "timestamp with time zone"
-    if isinstance(column.type, sa.Integer | sa.Double):
-        return "a number"
-    return str(column.type).lower()
-
-
 def _check_optional(report: Report, connection: sa.Connection, table: sa.Table) -> None:
+    from expectations import schema
     from intent_tasks.stores.extracting import source_facts
 
-    found = source_facts.columns(connection, table)
+    found = schema.types(connection, table)
     if found is None:
         report.costs(f"There is no {table.fullname}: {TABLE_COSTS[table.name]}.")
     elif not source_facts.may_read(connection, table):
         report.problem(f"The role of INTENT_SHOP_URL may not read {table.fullname}: grant it.")
     elif key := [c.name for c in table.primary_key if c.name not in found]:
         report.problem(f"{table.fullname} lacks {key[0]}.")
+    elif wrong := source_facts.problems(table, found):
+        for said in wrong:
+            report.problem(said)
     else:
         absent = ", ".join(c.name for c in table.c if c.name not in found)
         report.fine(f"{table.fullname} can be read" + (f"; it has no {absent}." if absent else "."))
@@ -177,13 +193,12 @@ def _check_events(
     report: Report,
     connection: sa.Connection,
     settings: Settings,
-    available: list[str],
     now: datetime,
 ) -> None:
     from intent_tasks.commands import source_history
-    from intent_tasks.stores.extracting import source_facts
+    from intent_tasks.stores.extracting import source, source_facts
 
-    facts = source_facts.events_of(connection, settings, available, now)
+    facts = source_facts.events_of(connection, settings, source.relation(connection), now)
     if facts.newest_future_at is not None:
         report.problem(
             f"{facts.future_rows:,} events are of more than a day from now, up to "
@@ -208,6 +223,7 @@ def _check_events(
             report.costs(f"{events.fullname}.{name} is always empty: {COSTS[name]}.")
     last = _complete(settings, facts, now)
     _check_rows(report, settings, last)
+    _check_ids(report, connection, settings, facts.rows)
     _check_customers(report, connection, settings, facts.rows)
     _check_freshness(report, settings, facts.newest_at, now)
     enough, said = source_history.judged(connection, settings, facts.first_day, last)
@@ -245,12 +261,37 @@ def _by_rule(days: "Sequence[source_facts.Refusable]") -> str:
     return f"By rule: {said}. {MENDS.get(most, 'Mend them in a view')}: docs/collect.md."
 
 
+def _check_ids(report: Report, connection: sa.Connection, settings: Settings, rows: int) -> None:
+    """Say which ids stand for several events, and which for no customer or product."""
+    from intent_tasks.stores.extracting import intake, source_ids
+
+    if count := source_ids.collisions_of(connection):
+        add = report.problem if count > intake.most_set_aside(settings, rows) else report.costs
+        verb = "ids stand" if count > 1 else "id stands"
+        add(
+            f"{count:,} {verb} for two different events: another customer, type or product with "
+            f"the same event_id. A resend cannot be told from them. Put a prefix before the ids "
+            f"of each kind in the view, such as 'o' || order_id and 'v' || view_id."
+        )
+    marks = source_ids.sentinels_of(connection)
+    for column, value, marked in marks[:MOST_SENTINELS]:
+        report.costs(
+            f"{marked:,} events have the {column} {value!r}, which stands for none and counts as "
+            f"one: {SENTINEL_MENDS[column].format(value)}."
+        )
+    if more := marks[MOST_SENTINELS:]:
+        report.costs(
+            f"{len(more)} other texts that stand for no customer or product are in "
+            f"{sum(mark.rows for mark in more):,} events."
+        )
+
+
 def _check_customers(
     report: Report, connection: sa.Connection, settings: Settings, rows: int
 ) -> None:
-    from intent_tasks.stores.extracting import source_facts
+    from intent_tasks.stores.extracting import source_ids
 
-    found = source_facts.customers_of(connection, settings)
+    found = source_ids.customers_of(connection, settings)
     if found.count < LEAST_CUSTOMERS:
         return
     if found.busiest_rows > MOST_OF_ONE * rows:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from intent_tasks.definition import HORIZONS_DAYS, LEAST_BUYERS
 from intent_tasks.settings import Settings
 from intent_tasks.steps.window import needed_days, split_of
-from intent_tasks.stores.extracting import source_facts
+from intent_tasks.stores.extracting import source_facts, source_ids
 
 MOST_WEEKS = 52
 
@@ -38,6 +38,8 @@ def judged(
     days = (last - first).days + 1
     said = f"{customers_who_bought:,} buyers in the {(last - start).days + 1} days up to {last}"
     if split is None:
+        if loaded_at_once := source_ids.loaded_at_once(connection, settings):
+            return False, loaded_at_once.strip()
         return False, (
             f"{days} days of history, {needed_days(settings.maturity_lag_days)} needed to learn "
             f"({said}); {_wait(weeks)}."

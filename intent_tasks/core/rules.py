@@ -33,6 +33,15 @@ AGAIN = "event_id comes twice"
 """The rule that the second of two rows with one event_id breaks."""
 
 
+IDENTITY = ("customer_id", "event_type", "product_id")
+"""Two rows with one event_id are the same event, sent again, when they agree in these columns."""
+
+
+def cannot_be_read(name: str) -> str:
+    """Return the rule that a value breaks which is none of its optional column: it is null."""
+    return f"{name} cannot be read"
+
+
 class BadRow(NamedTuple):
     """One row that cannot be used.
 

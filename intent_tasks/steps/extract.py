@@ -184,6 +184,8 @@ def _write(
             "content": found.content,
             "digest": counts.digest,
         }
+        if found.unreadable:
+            receipt["values_unreadable"] = dict(found.unreadable)
         postgres.record(connection, snapshots.STEP, day, receipt)
 
 

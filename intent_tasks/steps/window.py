@@ -14,7 +14,7 @@ from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.steps.extract import complete_snapshots
 from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.extracting import source
+from intent_tasks.stores.extracting import source, source_ids
 
 LEAST_HISTORY_DAYS = 14
 """Days of events before the first anchor: without a past there is nothing to learn from."""
@@ -29,8 +29,10 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     definition = settings.definition
     split = split_of(settings, _earliest_day(settings, as_of_date), as_of_date)
     if split is None:
+        with postgres.reading(settings.shop_url) as connection:
+            loaded_at_once = source_ids.loaded_at_once(connection, settings)
         raise Refused(
-            f"There are too few days to train as of {as_of_date}: "
+            f"There are too few days to train as of {as_of_date}: {loaded_at_once}"
             f"{needed_days(settings.maturity_lag_days)} days of events are needed, and "
             f"INTENT_TRAINING_DAYS={settings.training_days} must allow "
             "for them. Train later, or load more history."
@@ -89,7 +91,8 @@ def _earliest_day(settings: Settings, as_of_date: date) -> date:
     with postgres.reading(settings.shop_url) as connection:
         arrived = source.arrived_at(source.columns(connection))
         start = settings.definition.day_end(as_of_date)
-        query = sa.select(sa.func.min(arrived)).where(arrived < start)
+        dated = sa.and_(arrived >= source.FIRST_KNOWN, arrived < start)
+        query = sa.select(sa.func.min(arrived)).where(dated)
         earliest = connection.execute(query).scalar()
     if earliest is None:
         raise Refused(f"The shop has no events up to {as_of_date}. Is schema `shop` filled?")

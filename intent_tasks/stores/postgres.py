@@ -14,10 +14,11 @@ import pyarrow.csv
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from intent_tasks.errors import BadInput, Refused, TemporaryFailure
+from intent_tasks.errors import BadInput, TemporaryFailure
 from intent_tasks.settings import Settings
+from intent_tasks.stores.addresses import address_of, engine, failure
 from intent_tasks.tables import runs
 
 Receipt = dict[str, Any]
@@ -33,38 +34,8 @@ _TEMPORARY = (
     psycopg2.OperationalError,
     psycopg2.InterfaceError,
 )
-_REFUSED = ("42501", "42P01", "42703")
-"""States of a missing right, table or column: they do not come back by themselves."""
 _BYTES_AT_ONCE = 1 << 18
 """Are handed to COPY at once."""
-_UNUSABLE = "22"
-"""Class of the states of a value that is not of the type it is read as."""
-
-
-def engine(url: SecretStr) -> sa.Engine:
-    """Return an engine without a pool: a step is one process with a handful of transactions."""
-    address = sa.make_url(url.get_secret_value()).set(drivername="postgresql+psycopg2")
-    return sa.create_engine(
-        address,
-        poolclass=sa.NullPool,
-        connect_args={
-            "connect_timeout": 10,
-            "application_name": "intent",
-            # A half-open connection is noticed within a minute, not after the two hours of TCP.
-            "keepalives_idle": 20,
-            "keepalives_interval": 10,
-            "keepalives_count": 4,
-        },
-    )
-
-
-def temporary(error: Exception) -> TemporaryFailure:
-    """Return the failure of the surroundings that a driver's error stands for."""
-    reason = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return TemporaryFailure(
-        f"Postgres did not finish the work: {reason[0] if reason else type(error).__name__}. "
-        "Nothing was changed. Check that the server runs; the step can simply be run again."
-    )
 
 
 @contextmanager
@@ -72,14 +43,15 @@ def reading(url: SecretStr) -> Iterator[sa.Connection]:
     """Open one read-only transaction, in which all statements see the same state.
 
     Raises:
+        Refused: Postgres refuses a query, as where a view of the shop fails on a row.
         TemporaryFailure: the server cannot be reached or gave up.
     """
     try:
         with engine(url).connect() as connection:
             connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
             yield connection
-    except _TEMPORARY as error:
-        raise temporary(error) from error
+    except (DBAPIError, psycopg2.Error) as error:
+        raise failure(error, url) from error
 
 
 @contextmanager
@@ -103,7 +75,7 @@ def writing(
             connection.commit()
     except _TEMPORARY as error:
         if not recorded or not _committed(settings, step, as_of_date, bucket, recorded):
-            raise temporary(error) from error
+            raise failure(error, settings.pipeline_url) from error
 
 
 @contextmanager
@@ -118,7 +90,7 @@ def changing(url: SecretStr, what: str) -> Iterator[sa.Connection]:
             _lock_named(connection, f"intent/{what}")
             yield connection
     except _TEMPORARY as error:
-        raise temporary(error) from error
+        raise failure(error, url) from error
 
 
 def ensure_partition(connection: sa.Connection, as_of_date: date) -> None:
@@ -261,14 +233,26 @@ def as_csv(url: SecretStr, query: str) -> str:
     with reading(url) as connection:
         try:
             found = connection.exec_driver_sql(query.replace("%", "%%"))
-        except (sa.exc.ProgrammingError, sa.exc.DataError) as error:
-            raise BadInput(f"{str(error.orig).strip()}") from None
-        text = io.StringIO()
-        if found.returns_rows:
-            rows = csv.writer(text)
-            rows.writerow(found.keys())
-            rows.writerows(found)
-        return text.getvalue()
+            return _csv(found)
+        except DBAPIError as error:
+            failed = failure(error, url)
+            if isinstance(failed, TemporaryFailure):
+                raise failed from error
+            raise BadInput(str(error.orig).strip()) from None
+        except (ValueError, OverflowError) as error:
+            raise BadInput(
+                f"The query or a value of its result is beyond what can be shown: {error}. Cast "
+                "that column to text."
+            ) from None
+
+
+def _csv(found: sa.CursorResult[Any]) -> str:
+    text = io.StringIO()
+    if found.returns_rows:
+        rows = csv.writer(text)
+        rows.writerow(found.keys())
+        rows.writerows(found)
+    return text.getvalue()
 
 
 def literal(statement: sa.ClauseElement | str, params: Mapping[str, Any] | None = None) -> str:
@@ -295,24 +279,29 @@ def arrow(
 class ArrowSession:
     """Queries over one connection, which all see the same state of the database."""
 
-    def __init__(self, cursor: Any) -> None:  # noqa: ANN401 - the driver's cursor has no type
-        self._cursor = cursor
+    def __init__(self, cursor: Any, url: SecretStr) -> None:  # noqa: ANN401 - the driver's
+        self._cursor, self._url = cursor, url
 
     def read(
         self, statement: sa.ClauseElement | str, params: Mapping[str, Any] | None = None
     ) -> pa.RecordBatchReader:
         """Stream the rows of a query; the reader is used up before the next query."""
+        from adbc_driver_manager._reader import AdbcRecordBatchReader
+
         self._cursor.execute(literal(statement, params))
-        found = self._cursor.fetch_record_batch()
-        return pa.RecordBatchReader.from_batches(found.schema, _blocks(found))
+        # The reader that the cursor itself hands out forgets the SQLSTATE of what ends a result.
+        stream = self._cursor.fetch_arrow()
+        found = AdbcRecordBatchReader._import_from_c(stream.address)
+        return pa.RecordBatchReader.from_batches(found.schema, self._blocks(found))
 
+    def _blocks(self, found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """Yield the blocks of a result; what ends it early comes from the server."""
+        from adbc_driver_manager import Error
 
-def _blocks(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yield the blocks of a result; what ends it early comes from the server or the way to it."""
-    try:
-        yield from found
-    except (OSError, pa.ArrowException) as error:
-        raise temporary(error) from error
+        try:
+            yield from found
+        except (Error, OSError, pa.ArrowException) as error:
+            raise failure(error, self._url) from error
 
 
 @contextmanager
@@ -320,12 +309,13 @@ def arrow_session(url: SecretStr) -> Iterator[ArrowSession]:
     """Open one read-only transaction for Arrow reads.
 
     Raises:
+        Refused: Postgres refuses a query, as where a view of the shop fails on a row.
         TemporaryFailure: the server cannot be reached or gave up.
     """
     from adbc_driver_manager import Error
     from adbc_driver_postgresql import dbapi
 
-    address = sa.make_url(url.get_secret_value()).set(drivername="postgresql")
+    address = address_of(url).set(drivername="postgresql")
     address = address.update_query_dict({"connect_timeout": "10", "application_name": "intent"})
     try:
         with (
@@ -333,11 +323,6 @@ def arrow_session(url: SecretStr) -> Iterator[ArrowSession]:
             connection.cursor() as cursor,
         ):
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield ArrowSession(cursor)
+            yield ArrowSession(cursor, url)
     except Error as error:
-        if error.sqlstate in _REFUSED or (error.sqlstate or "").startswith(_UNUSABLE):
-            raise Refused(
-                f"Postgres refuses to read: {str(error).strip().splitlines()[0]}. Compare the "
-                "table with docs/tables.md, and the grants of the role with its migration."
-            ) from error
-        raise temporary(error) from error
+        raise failure(error, url) from error

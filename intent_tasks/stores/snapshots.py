@@ -11,11 +11,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from intent_tasks.core.identity import buckets_of
+from intent_tasks.core.rules import IDENTITY
 from intent_tasks.definition import Definition
 from intent_tasks.errors import BadInput
 from intent_tasks.stores.whole_files import ParquetFile, replace
@@ -53,6 +55,7 @@ SCHEMA = pa.schema(
 known of products was so when the snapshot was written; `picture` is told by `core/pictures.py`.
 A column that the files of an earlier release lack is null."""
 
+_IDENTITY = ["customer_key", *(name for name in IDENTITY if name != "customer_id")]
 _ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
 
 
@@ -194,13 +197,21 @@ def read(
 
 
 def _each_event_once(events: pa.Table) -> pa.Table:
-    """Keep the first arrival of an event that the shop sent on two days."""
+    """Keep the first arrival of an event that the shop sent on two days.
+
+    Rows with one event_id that are of another customer, type or product are different events: none
+    of them is lost.
+    """
     if pc.count_distinct(events["event_id"]).as_py() == events.num_rows:
         return events
-    events = events.sort_by([("event_id", "ascending"), ("ingested_at", "ascending")])
-    ids = events["event_id"].combine_chunks()
-    again = pc.equal(ids[1:], ids[:-1])
-    return events.filter(pa.concat_arrays([pa.array([True]), pc.invert(again)]))
+    names = ["event_id", *_IDENTITY]
+    order = [*names, "ingested_at", "occurred_at"]
+    events = events.sort_by([(name, "ascending") for name in order])
+    same = pa.array(np.ones(events.num_rows - 1, bool))
+    for name in names:
+        values = pc.fill_null(events[name].combine_chunks(), "")
+        same = pc.and_(same, pc.equal(values[1:], values[:-1]))
+    return events.filter(pa.concat_arrays([pa.array([True]), pc.invert(same)]))
 
 
 def manifests(home: Path, wanted: Sequence[date]) -> list[Manifest]:

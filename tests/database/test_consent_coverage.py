@@ -313,7 +313,7 @@ def test_a_table_that_collecting_made_counts_once_it_was_filled(settings):
     shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
     settings = settings.model_copy(update={"history_days": 1})
     assert validate.run(settings, DAY)["consent"] is None
-    assert "shop.customers was made here and never make_small_shop" in said_by_check_source(
+    assert "shop.customers was made here and never filled" in said_by_check_source(
         settings
     )
     for statement in ("INSERT INTO shop.customers VALUES ('c')", "DELETE FROM shop.customers"):

@@ -38,10 +38,8 @@ def test_a_full_disk_is_said_and_can_be_tried_again(monkeypatch, capsys):
     assert said.startswith("TemporaryFailure: The disk is full at /data/day.parquet.")
 
 
-def test_another_error_of_the_system_is_a_bug(monkeypatch):
-    def app():
-        raise FileNotFoundError(errno.ENOENT, "No such file", "weights.npz")
-
-    monkeypatch.setattr(cli, "app", app)
-    with pytest.raises(FileNotFoundError):
-        cli.main()
+def test_a_file_that_is_missing_is_named_and_not_tried_again(monkeypatch, capsys):
+    missing = FileNotFoundError(errno.ENOENT, "No such file", "weights.npz")
+    code, said = _ended(monkeypatch, capsys, missing)
+    assert code == 78
+    assert said.startswith("Refused: The file 'weights.npz' cannot be used")

@@ -78,6 +78,20 @@ def test_an_event_that_is_sent_on_two_days_counts_once(tmp_path):
     assert got["ingested_at"].to_pylist() == [NOON, NOON], "the first arrival counts"
 
 
+@pytest.mark.parametrize(
+    "other", [{"customer_key": "bbbb"}, {"event_type": "purchase"}, {"product_id": "p9"}]
+)
+def test_an_id_that_stands_for_another_event_on_another_day_loses_none(tmp_path, other):
+    late = NOON + timedelta(days=1)
+    write(tmp_path, DAY, arrivals("e0", "e1"))
+    rows = arrivals("e0", ingested=late).to_pylist()
+    write(tmp_path, NEXT, pa.Table.from_pylist([rows[0] | other, rows[0]], snapshots.SCHEMA))
+    got = read(tmp_path).to_pylist()
+    assert sorted(row["event_id"] for row in got) == ["e0", "e0", "e1"]
+    [found] = [row for row in got if all(row[n] == value for n, value in other.items())]
+    assert found["ingested_at"] == late
+
+
 def test_events_outside_the_days_are_not_read(tmp_path):
     write(tmp_path, DAY, arrivals("old", at=NOON - timedelta(days=1)))
     write(tmp_path, NEXT, arrivals("future", at=NOON + timedelta(days=2)))

@@ -61,7 +61,7 @@ def of_events(
         Refused: there is no such table.
         BadInput: too few days have events.
     """
-    found = measured.types(connection, events.TABLE)
+    found = schema.types(connection, events.TABLE)
     if found is None:
         raise Refused("There is no table or view shop.events; see docs/tables.md.")
     usable = _usable(events, found)
@@ -88,7 +88,7 @@ def of_table(
     connection: sa.Connection, module: ModuleType, shipped: Thresholds
 ) -> Thresholds | None:
     """Return thresholds for a table of the shop as it is today; None when it has no rows."""
-    found = measured.types(connection, module.TABLE)
+    found = schema.types(connection, module.TABLE)
     usable = _usable(module, found or {})
     if found is None or not usable:
         return None
@@ -177,12 +177,11 @@ def _possible(module: ModuleType, rows: sa.CTE) -> list[Rule]:
     return [rule for rule in module.RULES if there.issuperset(rule.needs)]
 
 
-def _usable(module: ModuleType, found: dict[str, Any]) -> list[str]:
-    findings = schema.findings(module.TABLE, found, {})
-    return [name for name, finding in findings.items() if finding.fine and name in found]
+def _usable(module: ModuleType, found: schema.Types) -> dict[str, schema.Type]:
+    return measured.usable_types(found, schema.findings(module.TABLE, found, {}))
 
 
-def _kinds(module: ModuleType, found: dict[str, Any], usable: Iterable[str]) -> dict[str, str]:
+def _kinds(module: ModuleType, found: schema.Types, usable: Iterable[str]) -> dict[str, str]:
     return {c.name: schema.kind(found[c.name]) for c in module.TABLE.columns if c.name in usable}
 
 

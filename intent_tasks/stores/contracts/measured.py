@@ -53,11 +53,11 @@ def day_of_events(
     Raises:
         Refused: there is no such table.
     """
-    found = types(connection, events.TABLE)
+    found = schema.types(connection, events.TABLE)
     if found is None:
         raise Refused("There is no table or view shop.events; see docs/tables.md.")
     findings = schema.findings(events.TABLE, found, limits.columns)
-    usable = [n for n, f in findings.items() if f.fine and n in found]
+    usable = usable_types(found, findings)
     # Without it nobody knows which rows arrived on a day.
     dated = "occurred_at" in usable
     rows = rows_of_events(connection, definition, usable, day, day) if dated else None
@@ -68,12 +68,13 @@ def day_of_events(
 def rows_of_events(
     connection: sa.Connection,
     definition: Definition,
-    usable: Sequence[str],
+    usable: schema.Types,
     first: date,
     last: date,
 ) -> sa.CTE:
     """Return the relation of the events that arrived from one day to another."""
     start, end = definition.day_start(first), definition.day_end(last)
+    sold = schema.types(connection, products.TABLE) or {}
     return events.relation(
         usable,
         source.arrived_at(usable),
@@ -81,18 +82,25 @@ def rows_of_events(
         start,
         end,
         definition.time_zone,
-        types(connection, products.TABLE) is not None,
+        usable_types(sold, schema.findings(products.TABLE, sold, {})),
     )
+
+
+def usable_types(
+    found: schema.Types, findings: Mapping[str, schema.Finding]
+) -> dict[str, schema.Type]:
+    """Return the columns that can be used, with their types."""
+    return {n: found[n] for n, finding in findings.items() if finding.fine and n in found}
 
 
 def table(connection: sa.Connection, suite: str, limits: Thresholds) -> Measured | None:
     """Measure `shop.products` or `shop.customers`; None when there is no such table."""
     module = TABLES[suite]
-    found = types(connection, module.TABLE)
+    found = schema.types(connection, module.TABLE)
     if found is None and not limits.columns:
         return None
     findings = schema.findings(module.TABLE, found or {}, limits.columns)
-    usable = [n for n, f in findings.items() if f.fine and n in (found or {})]
+    usable = usable_types(found or {}, findings)
     rows = module.relation(usable) if usable else None
     return of_rows(connection, suite, module.RULES, rows, findings, limits)
 
@@ -124,17 +132,6 @@ def usual_of(counts: Sequence[int]) -> float | None:
     """Return the median of the rows of earlier weekdays, or None when they are too few."""
     seen = [count for count in counts if count]
     return statistics.median(seen) if len(seen) >= LEAST_WEEKS else None
-
-
-def types(connection: sa.Connection, of: sa.Table) -> dict[str, Any] | None:
-    """Return the type of each column of a table, or None when there is no such table."""
-    options = connection.get_execution_options().get("schema_translate_map") or {}
-    name = options.get(of.schema, of.schema)
-    try:
-        found = sa.inspect(connection).get_columns(of.name, schema=name)
-    except sa.exc.NoSuchTableError:
-        return None
-    return {column["name"]: column["type"] for column in found}
 
 
 def of_rows(

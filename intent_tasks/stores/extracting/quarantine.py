@@ -57,7 +57,10 @@ def arrivals_of(day: date) -> str:
 def day_of(source: str) -> date | None:
     """Return the day of arrival of a source; None: it is a file."""
     name, _, day = source.rpartition(" ")
-    return date.fromisoformat(day) if name == events.fullname else None
+    try:
+        return date.fromisoformat(day) if name == events.fullname else None
+    except ValueError:  # typed by a person: no row has such a source
+        return None
 
 
 def digest(payload: str) -> str:

@@ -1,36 +1,36 @@
 """How the shop's events are read: which columns there are, when a row arrived, and all of a run.
 
-A row belongs to the day it arrived on. What no snapshot could hold never leaves Postgres: numbers
-of wider types are held to the ends of the contract's, and times to the years 1 to 9999, which the
-rules then name.
+A row belongs to the day it arrived on. What no snapshot could hold never leaves Postgres: a number
+that the contract's type cannot hold is null and counted, and times are held to the years 1 to 9999,
+which the rules then name.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from expectations import schema
 from intent_tasks.core.pictures import with_pictures
-from intent_tasks.core.rules import RANGES, REQUIRED
+from intent_tasks.core.rules import FIRST_YEAR, LAST_YEAR, REQUIRED, cannot_be_read
 from intent_tasks.definition import Definition
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres
 from intent_tasks.tables import events, products
 
-_FIRST = datetime(1, 1, 1, tzinfo=UTC)
-_LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
+FIRST_KNOWN = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)
+LAST_KNOWN = datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
+"""No event is before the first or at or after the last but by a clock that was never set."""
 TOLD = ("product_id", "category_path", "brand", "title", "image_embedding")
 """Columns of `shop.products` that events tell."""
 CONTENT = ("title", "image_embedding")
 """Those that the setting product_content is about."""
-_INTEGER = (-(2**31), 2**31 - 1)
-_NUMBER = (-1e300, 1e300)
 
 
 def columns(connection: sa.Connection) -> list[str]:
@@ -39,11 +39,12 @@ def columns(connection: sa.Connection) -> list[str]:
     Raises:
         Refused: there is no such table, or the role may not see it.
     """
-    return list(_types(connection))
+    return list(types_of_events(connection))
 
 
-def _types(connection: sa.Connection) -> dict[str, sa.types.TypeEngine[Any]]:
-    found = _columns_of(connection, events)
+def types_of_events(connection: sa.Connection) -> dict[str, schema.Type]:
+    """Return the type of each column that `shop.events` has; raises as `columns`."""
+    found = schema.types(connection, events)
     if found is None:
         raise Refused(
             f"There is no table or view {events.fullname}. Make one with the columns in "
@@ -52,14 +53,37 @@ def _types(connection: sa.Connection) -> dict[str, sa.types.TypeEngine[Any]]:
     return found
 
 
-def _columns_of(
-    connection: sa.Connection, table: sa.Table
-) -> dict[str, sa.types.TypeEngine[Any]] | None:
-    try:
-        found = sa.inspect(connection).get_columns(table.name, schema=table.schema)
-    except sa.exc.NoSuchTableError:
-        return None
-    return {column["name"]: column["type"] for column in found}
+def typed(table: sa.Table, types: schema.Types) -> list[sa.Label[Any]]:
+    """Return the columns of the contract that a table of the shop has, as the contract's types.
+
+    Raises:
+        Refused: one cannot be read as such; how to mend it.
+    """
+    there = [column for column in table.columns if column.name in types]
+    wrong = [said for c in there if (said := schema.problem(c, types[c.name]))]
+    if wrong:
+        raise Refused(" ".join(wrong))
+    return [schema.read_as(column, types[column.name]) for column in there]
+
+
+def relation(connection: sa.Connection) -> sa.Subquery:
+    """Return the events of all time, columns as the contract types them; raises as `typed`.
+
+    For questions about all of them: to read some days by an index, see `arrived_between`.
+    """
+    return sa.select(*typed(events, types_of_events(connection))).subquery("shop_events")
+
+
+def arrival(rows_of: sa.Subquery) -> sa.ColumnElement[Any]:
+    """Return when a row of `relation` reached the warehouse, as `arrived_at` does."""
+    if "ingested_at" not in rows_of.c:
+        return rows_of.c.occurred_at
+    return sa.func.coalesce(rows_of.c.ingested_at, rows_of.c.occurred_at)
+
+
+def day_of(settings: Settings, at: sa.ColumnElement[Any]) -> sa.ColumnElement[date]:
+    """Return the shop day of an instant."""
+    return sa.cast(sa.func.timezone(settings.time_zone, at), sa.Date)
 
 
 def arrived_at(available: Collection[str]) -> sa.ColumnElement[Any]:
@@ -86,11 +110,19 @@ def arrived_between(
     return sa.or_(sa.and_(ingested >= start, ingested < end), sa.and_(ingested.is_(None), happened))
 
 
-class Arrived(NamedTuple):
-    """What the warehouse holds of one day: how many rows, and a digest of what they say."""
+@dataclass(frozen=True)
+class Arrived:
+    """What the warehouse holds of one day.
+
+    Args:
+        rows: how many there are.
+        content: digest of what they hold.
+        unreadable: rule → values that no column of the contract can hold; they are null.
+    """
 
     rows: int
     content: str
+    unreadable: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -100,13 +132,13 @@ class Warehouse:
     Args:
         session: one transaction.
         types: column of `shop.events` → its type there.
-        product_columns: those of `shop.products` that may be read; none: there is no such table.
+        product_types: the same of `shop.products`, of what may be read; none: no such table.
         definition: tells when a day ends.
     """
 
     session: postgres.ArrowSession
-    types: Mapping[str, sa.types.TypeEngine[Any]]
-    product_columns: Collection[str]
+    types: schema.Types
+    product_types: schema.Types
     definition: Definition
 
     def arrived(self, days: Iterable[date]) -> dict[date, Arrived]:
@@ -122,6 +154,7 @@ class Warehouse:
         # another changes it. It is cut to 64 bits so that any number of rows has a short one.
         content = sa.func.mod(sa.func.sum(sa.cast(hashed, sa.Numeric)), sa.literal(2**64))
         starts = [sa.literal(self.definition.day_start(day), _INSTANT) for day in run]
+        lost = self._unreadable()
         place = sa.func.width_bucket(
             arrived_at(self.types), sa.cast(postgresql.array(starts), sa.ARRAY(_INSTANT))
         )
@@ -130,12 +163,18 @@ class Warehouse:
                 place.label("place"),
                 sa.func.count().label("rows"),
                 sa.cast(content, sa.Text).label("content"),
+                *(sa.func.count().filter(bad).label(rule) for rule, bad in lost.items()),
             )
             .where(self._of(run))
             .group_by(place)
         )
         rows = self.session.read(query).read_all().to_pylist()
-        return {run[r["place"] - 1]: Arrived(r["rows"], r["content"]) for r in rows}
+        return {
+            run[r["place"] - 1]: Arrived(
+                r["rows"], r["content"], {rule: r[rule] for rule in lost if r[rule]}
+            )
+            for r in rows
+        }
 
     def stream(self, run: list[date]) -> Iterator[pa.Table]:
         """Yield the rows that arrived in a run of days, in any order, block by block."""
@@ -151,12 +190,13 @@ class Warehouse:
 
         Columns category_path, brand, title and picture; the picture of `core/pictures.py`.
         """
-        told = [products.c[name] for name in TOLD if name in self.product_columns]
-        if products.c.product_id not in told or "product_id" not in self.types:
+        types = {name: self.product_types[name] for name in TOLD if name in self.product_types}
+        if "product_id" not in types or "product_id" not in self.types:
             return pa.table({"product_id": pa.array([], pa.string())})
-        typed = [sa.cast(c, c.type).label(c.name) for c in told]
+        told = typed(products, types)
         # A view may name a product twice: which row counts must not change from day to day.
-        blocks = self.session.read(sa.select(*typed).order_by(*told))
+        order: list[sa.ColumnClause[Any]] = [sa.column(column.name) for column in told]
+        blocks = self.session.read(sa.select(*told).order_by(*order))
         # One by one: embeddings are long, and what is kept of them is not.
         parts = [with_pictures(pa.Table.from_batches([block])) for block in blocks]
         parts.append(with_pictures(blocks.schema.empty_table()))
@@ -166,27 +206,17 @@ class Warehouse:
         start, end = self.definition.day_start(run[0]), self.definition.day_end(run[-1])
         return arrived_between(self.types, start, end)
 
-    def _columns(self) -> list[sa.ColumnElement[Any]]:
-        return [_typed(c, self.types[c.name]) for c in events.columns if c.name in self.types]
+    def _columns(self) -> list[sa.Label[Any]]:
+        return typed(events, self.types)
+
+    def _unreadable(self) -> dict[str, sa.ColumnElement[bool]]:
+        """Return rule → whether a row has a value that no column of the contract can hold."""
+        known = [column for column in events.columns if column.name in self.types]
+        found = {c.name: schema.unreadable(c, self.types[c.name]) for c in known}
+        return {cannot_be_read(name): bad for name, bad in found.items() if bad is not None}
 
 
 _INSTANT = events.c.occurred_at.type
-
-
-def _typed(column: sa.ColumnElement[Any], found: sa.types.TypeEngine[Any]) -> sa.ColumnElement[Any]:
-    """Return a column as the type of the contract: the shop may store a price as numeric."""
-    value = column
-    wanted = column.type
-    wider = isinstance(found, sa.Numeric | sa.BigInteger) and not isinstance(found, sa.Float)
-    if column.key in RANGES and wider:
-        low, high = _INTEGER if isinstance(wanted, sa.Integer) else _NUMBER
-        value = sa.func.least(sa.func.greatest(value, low), high)
-    if column.key == "occurred_at":
-        value = sa.cast(value, _INSTANT)
-        value = sa.func.least(
-            sa.func.greatest(value, sa.literal(_FIRST, _INSTANT)), sa.literal(_LAST, _INSTANT)
-        )
-    return sa.cast(value, wanted).label(column.key)
 
 
 def runs_of(days: Iterable[date]) -> Iterator[list[date]]:
@@ -206,17 +236,20 @@ def warehouse(settings: Settings) -> Iterator[Warehouse]:
     """Open one view of the shop's tables.
 
     Raises:
-        Refused: there is no `shop.events`, or it lacks a column that is needed.
+        Refused: there is no `shop.events`, it lacks a column that is needed, or one is of a type
+            that cannot be read.
         TemporaryFailure: the server cannot be reached or gave up.
     """
     with postgres.reading(settings.shop_url) as connection:
-        types = _types(connection)
+        types = types_of_events(connection)
         if absent := [name for name in REQUIRED if name not in types]:
             raise Refused(
                 f"{events.fullname} lacks {', '.join(absent)}. Give the table or view the "
                 "columns in docs/tables.md that may not be null."
             )
-        sold = set(_columns_of(connection, products) or ())
-        sold.difference_update(() if settings.product_content else CONTENT)
+        typed(events, types)
+        left_out = () if settings.product_content else CONTENT
+        sold = schema.types(connection, products) or {}
+        sold = {name: found for name, found in sold.items() if name not in left_out}
     with postgres.arrow_session(settings.shop_url) as session:
         yield Warehouse(session, types, sold, settings.definition)

@@ -4,52 +4,30 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.core.rules import AGAIN, MOST_EARLY_SECONDS, OK, REQUIRED, broken_rules
+from expectations import schema
+from intent_tasks.core.rules import (
+    AGAIN,
+    MOST_EARLY_SECONDS,
+    OK,
+    REQUIRED,
+    broken_rules,
+)
 from intent_tasks.definition import EVENT_TYPES, HORIZONS_DAYS
 from intent_tasks.settings import Settings
 from intent_tasks.stores.extracting import source
 from intent_tasks.stores.extracting.intake import most_set_aside
 from intent_tasks.stores.extracting.repeats import hashes
-from intent_tasks.tables import events
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of a table or view: its type as Postgres names it, and whether it fits."""
-
-    name: str
-    type_name: str
-    fits: bool
-
-
-def columns(connection: sa.Connection, table: sa.Table) -> dict[str, Column] | None:
-    """Return the columns of the contract that a table of the shop has; None: no such table."""
-    inspector = sa.inspect(connection)
-    if not inspector.has_table(table.name, table.schema):
-        return None
-    found = {c["name"]: c["type"] for c in inspector.get_columns(table.name, table.schema)}
-    return {
-        c.name: Column(c.name, str(found[c.name]), _fits(c.type, found[c.name]))
-        for c in table.columns
-        if c.name in found
-    }
-
-
-def _fits(wanted: sa.types.TypeEngine[Any], found: sa.types.TypeEngine[Any]) -> bool:
-    """Tell whether values of a type can be read as the type of the contract without loss."""
-    if isinstance(wanted, sa.DateTime):
-        return isinstance(found, sa.DateTime) and bool(found.timezone)
-    if isinstance(wanted, sa.Integer | sa.Double):
-        return isinstance(found, sa.Numeric | sa.Float | sa.Integer)
-    if isinstance(wanted, sa.Boolean):
-        return isinstance(found, sa.Boolean)
-    return not isinstance(found, sa.ARRAY) or isinstance(wanted, sa.ARRAY)
+def problems(table: sa.Table, types: schema.Types) -> list[str]:
+    """Return which columns of a table cannot be read and how to mend each; none: all can."""
+    there = [column for column in table.columns if column.name in types]
+    return [said for c in there if (said := schema.problem(c, types[c.name]))]
 
 
 def may_read(connection: sa.Connection, table: sa.Table) -> bool:
@@ -70,7 +48,7 @@ class Events:
         customers: different ones.
         future_rows: events of more than a day after now.
         newest_future_at: when the last of them happens.
-        first_day: first shop day on which an event arrived.
+        first_day: first shop day on which an event arrived; no clock that was never set.
         last_day: last one.
         newest_at: when the newest event arrived.
         late_rows: events that arrived on a later day than they happened.
@@ -93,32 +71,41 @@ class Events:
 
 
 def events_of(
-    connection: sa.Connection, settings: Settings, available: Sequence[str], now: datetime
+    connection: sa.Connection, settings: Settings, rows_of: sa.Subquery, now: datetime
 ) -> Events:
-    """Count the events, in one pass and one more for their types."""
-    arrived = source.arrived_at(available)
-    future = _future(available, now)
+    """Count the events, in one pass and one more for their types.
+
+    Args:
+        connection: to the shop.
+        settings: of this installation.
+        rows_of: the events, as `source.relation` returns them.
+        now: a moment.
+    """
+    arrived, happened = source.arrival(rows_of), rows_of.c.occurred_at
+    future = _future(rows_of, now)
     past = sa.not_(sa.func.coalesce(future, sa.false()))
-    late = _day(settings, arrived) > _day(settings, events.c.occurred_at)
-    lacks = sa.or_(*(events.c[name].is_(None) for name in REQUIRED))
-    optional = [c for c in events.columns if c.name in available and c.name not in REQUIRED]
+    late = source.day_of(settings, arrived) > source.day_of(settings, happened)
+    lacks = sa.or_(*(rows_of.c[name].is_(None) for name in REQUIRED))
+    optional = [c for c in rows_of.columns if c.name not in REQUIRED]
+    dated = arrived >= source.FIRST_KNOWN
     row = connection.execute(
         sa.select(
             sa.func.count(),
-            sa.func.count(events.c.customer_id.distinct()),
-            sa.func.min(_day(settings, arrived)),
-            sa.func.max(_day(settings, arrived)),
-            sa.func.max(arrived),
+            sa.func.count(rows_of.c.customer_id.distinct()),
+            sa.func.min(source.day_of(settings, arrived)).filter(dated),
+            sa.func.max(source.day_of(settings, arrived)).filter(dated),
+            sa.func.max(arrived).filter(dated),
             sa.func.count().filter(late),
             sa.func.count().filter(lacks),
             *(sa.func.count(c) for c in optional),
         )
-        .select_from(events)
+        .select_from(rows_of)
         .where(past)
     ).one()
-    later = sa.select(sa.func.count(), sa.func.max(sa.func.greatest(events.c.occurred_at, arrived)))
+    newest = sa.func.max(sa.func.least(sa.func.greatest(happened, arrived), source.LAST_KNOWN))
+    later = sa.select(sa.func.count(), newest)
     future_rows, newest_future_at = connection.execute(later.where(future)).one()
-    kinds = sa.select(events.c.event_type, sa.func.count()).group_by(events.c.event_type)
+    kinds = sa.select(rows_of.c.event_type, sa.func.count()).group_by(rows_of.c.event_type)
     types: dict[str, int] = dict(connection.execute(kinds).all())
     rows = row[0]
     return Events(
@@ -136,48 +123,11 @@ def events_of(
     )
 
 
-def _future(available: Sequence[str], now: datetime) -> sa.ColumnElement[bool]:
+def _future(rows_of: sa.Subquery, now: datetime) -> sa.ColumnElement[bool]:
     """Tell which events happen or arrive more than a day after now."""
     until = now + timedelta(seconds=MOST_EARLY_SECONDS)
-    times = [events.c[name] for name in ("occurred_at", "ingested_at") if name in available]
+    times = [rows_of.c[name] for name in ("occurred_at", "ingested_at") if name in rows_of.c]
     return sa.or_(*(at > until for at in times))
-
-
-@dataclass(frozen=True)
-class Customers:
-    """How the events are spread over customers.
-
-    Args:
-        count: different ones.
-        busiest: customer_id with the most events; None: no event has one.
-        busiest_rows: events of that one.
-        returning: customers with events on several shop days.
-    """
-
-    count: int
-    busiest: str | None
-    busiest_rows: int
-    returning: int
-
-
-def customers_of(connection: sa.Connection, settings: Settings) -> Customers:
-    """Count the events of each customer, in two passes."""
-    day = _day(settings, events.c.occurred_at)
-    each = (
-        sa.select(
-            sa.cast(events.c.customer_id, sa.Text).label("name"),
-            sa.func.count().label("rows"),
-            (sa.func.min(day) < sa.func.max(day)).label("returned"),
-        )
-        .where(events.c.customer_id.is_not(None))
-        .group_by(events.c.customer_id)
-        .cte("each")
-    )
-    most_first = sa.select(each.c.name, each.c.rows).order_by(each.c.rows.desc(), each.c.name)
-    busiest, rows = connection.execute(most_first.limit(1)).one_or_none() or (None, 0)
-    counted = sa.select(sa.func.count(), sa.func.count().filter(each.c.returned)).select_from(each)
-    count, returning = connection.execute(counted).one()
-    return Customers(count, busiest, rows, returning)
 
 
 @dataclass(frozen=True)
@@ -238,10 +188,6 @@ def _judged(settings: Settings, warehouse: source.Warehouse, day: date) -> list[
     return [Refusable(day, rows, told, most_set_aside(settings, rows))] if rows else []
 
 
-def _day(settings: Settings, at: sa.ColumnElement[Any]) -> sa.ColumnElement[date]:
-    return sa.cast(sa.func.timezone(settings.time_zone, at), sa.Date)
-
-
 def buyers(
     connection: sa.Connection, settings: Settings, anchors: Mapping[str, Sequence[date]]
 ) -> dict[str, int]:
@@ -257,11 +203,12 @@ def buyers(
     Returns:
         Part → pairs of anchor and customer, as training counts them.
     """
-    day = _day(settings, events.c.occurred_at)
-    bought = sa.func.bool_or(events.c.event_type == "purchase")
+    rows_of = source.relation(connection)
+    day = source.day_of(settings, rows_of.c.occurred_at)
+    bought = sa.func.bool_or(rows_of.c.event_type == "purchase")
     active = (
-        sa.select(events.c.customer_id, day.label("day"), bought.label("bought"))
-        .group_by(events.c.customer_id, day)
+        sa.select(rows_of.c.customer_id, day.label("day"), bought.label("bought"))
+        .group_by(rows_of.c.customer_id, day)
         .cte("active")
     )
     asked = sa.values(sa.column("part", sa.Text), sa.column("anchor", sa.Date), name="asked").data(
@@ -301,9 +248,10 @@ def buyers(
 def distinct_buyers(connection: sa.Connection, settings: Settings, first: date, last: date) -> int:
     """Count the customers who purchased from one shop day to another."""
     definition = settings.definition
-    query = sa.select(sa.func.count(events.c.customer_id.distinct())).where(
-        events.c.event_type == "purchase",
-        events.c.occurred_at >= definition.day_start(first),
-        events.c.occurred_at < definition.day_end(last),
+    rows_of = source.relation(connection)
+    query = sa.select(sa.func.count(rows_of.c.customer_id.distinct())).where(
+        rows_of.c.event_type == "purchase",
+        rows_of.c.occurred_at >= definition.day_start(first),
+        rows_of.c.occurred_at < definition.day_end(last),
     )
     return int(connection.scalar(query) or 0)

@@ -1,0 +1,62 @@
+"""What is left of an exception that nobody foresaw: one line for a person, a trace for us.
+
+The trace names files, lines and the class of each exception, and nothing that an exception quotes:
+that may be a value of the shop. With INTENT_DEBUG=1 everything is shown instead.
+"""
+
+import os
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+from intent_tasks.errors import IntentError
+
+FILE = "bugs.log"
+"""In the state folder; only the account that runs the system may read it."""
+
+MOST_BYTES = 1_000_000
+"""Above it the file is begun anew."""
+
+
+class Bug(IntentError):
+    """An exception that nobody foresaw; exit code 1."""
+
+
+def written(error: BaseException, home: Path) -> Bug:
+    """Write the trace of an exception, and return what a person is to read of it."""
+    if os.environ.get("INTENT_DEBUG") == "1":
+        traceback.print_exception(error)
+        return Bug(f"{type(error).__name__}, which nobody foresaw; see above.")
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    try:
+        place = f"Its trace is in {_append(home, _trace(error))}"
+    except OSError:
+        place = "Its trace could not be written"
+    return Bug(
+        f"This is a bug: {kind}, which nobody foresaw. {place}; run the command with "
+        "INTENT_DEBUG=1 to see all of it, and report it. Running it again changes nothing."
+    )
+
+
+def _trace(error: BaseException) -> str:
+    """Return the places an exception and its causes came by, without what they quote."""
+    parts = [f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z"]
+    cause: BaseException | None = error
+    while cause is not None:
+        parts.append(f"{type(cause).__module__}.{type(cause).__qualname__}")
+        parts += [
+            f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}'
+            for frame in traceback.extract_tb(cause.__traceback__)
+        ]
+        cause = cause.__cause__ or cause.__context__
+    return "\n".join(parts) + "\n\n"
+
+
+def _append(home: Path, text: str) -> Path:
+    path = home / FILE
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    is_long = path.exists() and path.stat().st_size > MOST_BYTES
+    how = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | (os.O_TRUNC if is_long else os.O_APPEND)
+    with os.fdopen(os.open(path, how, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    return path

@@ -1,0 +1,213 @@
+"""How each exception of a library ends a command: the one place that decides.
+
+A class is known by its dotted name, so that nothing is imported to judge it. What is not listed is
+a bug. Messages of servers and libraries may hold values of the shop: only what Postgres itself
+calls the primary message is shown, and of all others what they name, not what they quote.
+"""
+
+import errno
+import re
+from collections.abc import Callable
+from typing import Any
+
+from intent_tasks.errors import BadInput, IntentError, Refused, TemporaryFailure
+
+# ── Postgres ──────────────────────────────────────────────────────────────────────────────────────
+
+TEMPORARY_CLASSES = ("08", "40", "53", "55", "57", "58", "XX")
+"""Classes of SQLSTATE of surroundings that failed: the connection, a lock, memory, the disk."""
+
+LOG_IN_CLASSES = ("28", "3D")
+"""Of a role that may not log in, and of a database that does not exist."""
+
+_LOG_IN_WORDS = (
+    "password authentication failed",
+    "no password supplied",
+    "is not permitted to log in",
+    "no pg_hba.conf entry",
+    '" does not exist',
+    "authentication failed for user",
+)
+_ADDRESS_WORDS = ("invalid dsn", "invalid port", "invalid URI", "invalid connection option")
+"""While connecting, the driver hands on no SQLSTATE: the words of the server tell."""
+
+_ADVICE = {
+    "22": "A value does not fit the type that a view or query turns it into: correct the view of "
+    "schema shop, so that such a row has null there.",
+    "42": "Compare the table with docs/tables.md, and the grants of the role with its migration; "
+    "where schema intent lacks something, run `intent migrate`.",
+}
+"""Class of SQLSTATE → what to do; else the view or query is to be corrected."""
+
+
+def of_postgres(error: BaseException, setting: str = "the address of the database") -> IntentError:
+    """Return the failure that an error of psycopg2, SQLAlchemy or ADBC stands for.
+
+    Args:
+        error: as the driver raised it, or SQLAlchemy around it.
+        setting: that holds the address and log-in.
+    """
+    cause = getattr(error, "orig", None) or error
+    state = getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None) or ""
+    said = _primary(cause)
+    if state[:2] in LOG_IN_CLASSES or (not state and _has(said, _LOG_IN_WORDS)):
+        return Refused(f"Postgres refuses the log-in: {said}. Correct {setting}.")
+    if not state and _has(said, _ADDRESS_WORDS):
+        return BadInput(f"{setting} is no address that Postgres understands: {said}.")
+    if state[:2] in TEMPORARY_CLASSES or not (state or _is_of_the_query(cause)):
+        return TemporaryFailure(
+            f"Postgres did not finish the work: {said}. "
+            "Nothing was changed. Check that the server runs; the step can simply be run again."
+        )
+    verb = "write" if state[:2] == "23" else "read"
+    named = f" (SQLSTATE {state})" if state else ""
+    advice = _ADVICE.get(state[:2], "Correct the view or the query.")
+    return Refused(f"Postgres refuses to {verb}: {said}{named}. {advice}")
+
+
+def _has(said: str, words: tuple[str, ...]) -> bool:
+    return any(word in said for word in words)
+
+
+def _is_of_the_query(cause: BaseException) -> bool:
+    """Tell whether a driver that hands on no SQLSTATE blames the query, not the connection."""
+    return type(cause).__name__ in ("ProgrammingError", "DataError", "NotSupportedError")
+
+
+def _primary(cause: BaseException) -> str:
+    """Return the primary message alone: DETAIL quotes rows, CONTEXT the values of a COPY."""
+    primary = getattr(getattr(cause, "diag", None), "message_primary", None)
+    lines = str(primary or cause).strip().splitlines() or [type(cause).__name__]
+    line = next((line for line in lines if "FATAL:" in line), lines[0])
+    line = re.sub(r"^\w+: \[libpq\] [\w ]+: ", "", line)
+    return re.sub(r"^.*?(ERROR|FATAL|PANIC): +", "", line).strip().rstrip(".")
+
+
+# ── All other libraries ───────────────────────────────────────────────────────────────────────────
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+
+_MENDS = {
+    errno.ENOENT: "there is no such file",
+    errno.EISDIR: "it is a folder, not a file",
+    errno.ENOTDIR: "a part of it is a file, not a folder",
+    errno.EACCES: "this account may not",
+    errno.EPERM: "this account may not",
+    errno.EROFS: "its file system can only be read",
+    errno.ENAMETOOLONG: "its name is too long",
+    errno.ELOOP: "its links lead in a circle",
+    errno.EEXIST: "it exists already",
+    errno.EINVAL: "the system cannot use it",
+    errno.EILSEQ: "its name cannot be written here",
+    errno.EFBIG: "it is larger than files may be here",
+}
+"""Error of a file that comes again however often it is tried → what is wrong with it."""
+
+
+def _of_file(error: Any) -> IntentError:  # noqa: ANN401 - an OSError of any library
+    name = error.filename if isinstance(error.filename, str) else None
+    place = f" {name!r}" if name else ""
+    if error.errno in FULL_DISK:
+        return TemporaryFailure(
+            f"The disk is full at {name or 'the state folder'}. Free some space and run this again."
+        )
+    if error.errno in _MENDS:
+        return Refused(f"The file{place} cannot be used: {_MENDS[error.errno]}. Correct the path.")
+    said = error.strerror or type(error).__name__
+    return TemporaryFailure(f"The system failed{place and f' at{place}'}: {said}. Run this again.")
+
+
+def _of_connection(error: Any) -> IntentError:  # noqa: ANN401
+    return TemporaryFailure(
+        f"A server could not be reached: {type(error).__name__}. Check that it runs (`intent "
+        "status`), and run this again."
+    )
+
+
+def _of_memory(_: BaseException) -> IntentError:
+    return TemporaryFailure(
+        "There is not enough memory. Free some, or lower the numbers that were asked for, and run "
+        "this again."
+    )
+
+
+def _of_text(error: Any) -> IntentError:  # noqa: ANN401
+    encoding, reason = (getattr(error, n, "text") for n in ("encoding", "reason"))
+    return BadInput(
+        f"A text cannot be read or written as {encoding}: {reason}. Write it in UTF-8, without "
+        "halves of characters."
+    )
+
+
+def _of_json(error: Any) -> IntentError:  # noqa: ANN401
+    return BadInput(
+        f"A text that must be JSON is none: {error.msg} in line {error.lineno}, column "
+        f"{error.colno}. Correct it."
+    )
+
+
+def _of_toml(error: BaseException) -> IntentError:
+    return BadInput(f"A file that must be TOML is none: {error}. Correct it.")
+
+
+def _of_values(error: Any) -> IntentError:  # noqa: ANN401 - of pydantic: places, not values
+    problems = "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in error.errors()
+    )
+    return BadInput(f"Values cannot be used: {problems}.")
+
+
+def _of_arrow(error: BaseException) -> IntentError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    said = re.sub(r"'[^']*'|\"[^\"]*\"", "…", lines[0])
+    return Refused(f"Arrow cannot use the data: {said}. Compare it with docs/tables.md.")
+
+
+def _of_address(error: BaseException) -> IntentError:
+    return BadInput(f"An address of a database cannot be used: {error}. Correct the setting.")
+
+
+def _of_expectations(error: BaseException) -> IntentError:
+    return Refused(
+        f"Great Expectations could not judge the data: {type(error).__name__}. That is not taken "
+        "for a pass; compare thresholds.toml with docs/contract.md."
+    )
+
+
+def _of_number(_: BaseException) -> IntentError:
+    return BadInput("A day or number is beyond what can be computed with. Take a usual one.")
+
+
+KNOWN: dict[str, Callable[[Any], IntentError]] = {
+    "sqlalchemy.exc.DBAPIError": of_postgres,
+    "sqlalchemy.exc.ArgumentError": _of_address,
+    "psycopg2.Error": of_postgres,
+    "adbc_driver_manager.Error": of_postgres,
+    "adbc_driver_manager._lib.Error": of_postgres,
+    "pyarrow.lib.ArrowMemoryError": _of_memory,
+    "pyarrow.lib.ArrowException": _of_arrow,
+    "great_expectations.exceptions.exceptions.GreatExpectationsError": _of_expectations,
+    "pydantic_core._pydantic_core.ValidationError": _of_values,
+    "json.decoder.JSONDecodeError": _of_json,
+    "tomllib.TOMLDecodeError": _of_toml,
+    "builtins.ConnectionError": _of_connection,
+    "builtins.TimeoutError": _of_connection,
+    "socket.gaierror": _of_connection,
+    "requests.exceptions.RequestException": _of_connection,
+    "urllib.error.URLError": _of_connection,
+    "builtins.OSError": _of_file,
+    "builtins.UnicodeError": _of_text,
+    "builtins.MemoryError": _of_memory,
+    "builtins.OverflowError": _of_number,
+}
+"""Dotted name of a class → the failure that it and its subclasses stand for."""
+
+
+def of(error: BaseException) -> IntentError | None:
+    """Return the failure that an exception stands for; None: it is a bug."""
+    if isinstance(error, IntentError):
+        return error
+    for kind in type(error).__mro__:
+        if judge := KNOWN.get(f"{kind.__module__}.{kind.__qualname__}"):
+            return judge(error)
+    return None

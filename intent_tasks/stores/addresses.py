@@ -1,0 +1,49 @@
+"""Addresses of databases: how they are opened, and what it means when they do not answer."""
+
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from intent_tasks import failures
+from intent_tasks.errors import BadInput, IntentError
+
+
+def engine(url: SecretStr) -> sa.Engine:
+    """Return an engine without a pool: a step is one process with a handful of transactions."""
+    address = address_of(url).set(drivername="postgresql+psycopg2")
+    return sa.create_engine(
+        address,
+        poolclass=sa.NullPool,
+        connect_args={
+            "connect_timeout": 10,
+            "application_name": "intent",
+            # A half-open connection is noticed within a minute, not after the two hours of TCP.
+            "keepalives_idle": 20,
+            "keepalives_interval": 10,
+            "keepalives_count": 4,
+        },
+    )
+
+
+def address_of(url: SecretStr) -> sa.URL:
+    """Return the address of a database.
+
+    Raises:
+        BadInput: it is none; names the setting, and nothing of what it holds.
+    """
+    try:
+        return sa.make_url(url.get_secret_value())
+    except (sa.exc.ArgumentError, ValueError):
+        raise BadInput(
+            f"{setting_of(url)} is no address of a database. Write it like "
+            "postgresql://ROLE:PASSWORD@HOST:5432/DATABASE."
+        ) from None
+
+
+def setting_of(url: SecretStr) -> str:
+    """Return the name of the setting that holds an address, as far as it is known."""
+    return getattr(url, "setting", "the address of the database")
+
+
+def failure(error: Exception, url: SecretStr) -> IntentError:
+    """Return what a driver's error stands for: surroundings that failed, or a refusal."""
+    return failures.of_postgres(error, setting_of(url))
