@@ -45,6 +45,9 @@ QUARANTINE_STATES = ("held", "released", "dropped")
 FALLBACK_LEVELS = ("model", "recent", "base_rate")
 """Where a score came from: the model, the customer's last good score, or the base rate."""
 
+KNOWN_DAYS = (date(1970, 1, 1), date(2999, 12, 31))
+"""Between these every calculation with days has room; a shop day beyond them is a slip."""
+
 _DAY = timedelta(days=1)
 
 
