@@ -79,7 +79,7 @@ def _kept(settings: Settings) -> str:
     with postgres.reading(settings.pipeline_url) as connection:
         breaches = conservation.breaches(connection)
         stale = conservation.stale(connection, settings)
-    said = [f"[red]{day}: {breach}[/red]" for day, breach in breaches]
+    said = [f"[red]{day or 'All time'}: {breach}[/red]" for day, breach in breaches]
     if stale:
         said.append(f"Published from other rows than there are now: {conservation.spans(stale)}")
     return "\n".join(said) or "Every row and every customer is accounted for."

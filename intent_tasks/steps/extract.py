@@ -11,7 +11,7 @@ the row had always been right.
 
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.extracting import intake, source
+from intent_tasks.stores.extracting import all_time, intake, source
 from intent_tasks.stores.extracting.source import Arrived, Warehouse
 from intent_tasks.stores.privacy import identity
 from intent_tasks.stores.read_ahead import read_ahead
@@ -44,6 +44,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     """
     first = settings.definition.first_history_day(as_of_date)
     written, repaired = complete_snapshots(settings, first, as_of_date)
+    repaired += account_for_all(settings, first, as_of_date)
     with postgres.writing(settings, "extract", as_of_date) as connection:
         day = postgres.recorded_receipt(connection, snapshots.STEP, as_of_date)
         if day is None:
@@ -53,6 +54,27 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         receipt = day | {"days_written": len(written), "days_repaired": len(repaired)}
         postgres.record(connection, "extract", as_of_date, receipt)
     return receipt
+
+
+def account_for_all(settings: Settings, first: date, last: date) -> list[date]:
+    """Count every row of the warehouse, and copy the days again that hold more than was copied.
+
+    `complete_snapshots` compares the last days; a row may come in later than that.
+
+    Returns:
+        The days copied again.
+    """
+    known = all_time.copied(settings)
+    with source.warehouse(settings) as warehouse:
+        counted = all_time.count(
+            warehouse, min([first, *known]), max([last, *known]), datetime.now(UTC)
+        )
+    late = [day for day in all_time.uncopied(counted, known, first) if first <= day <= last]
+    for day in late:
+        complete_snapshots(settings, day, day)
+    missing = all_time.uncopied(counted, all_time.copied(settings), first)
+    all_time.record(settings, last, counted, missing)
+    return late
 
 
 def complete_snapshots(
@@ -65,7 +87,8 @@ def complete_snapshots(
         and a row may be corrected, so the last `recount_days` are compared again.
 
     Raises:
-        Refused: too many rows of a day cannot be used; all other days are written.
+        Refused: too many rows of a day cannot be used; all other days are written. Or days were
+            cut by another time zone; nothing is written.
     """
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     identity.check_key(settings)
@@ -96,15 +119,15 @@ def _known(settings: Settings, first: date, last: date) -> dict[date, Receipt]:
     )
     with postgres.reading(settings.pipeline_url) as connection:
         ledger: dict[date, Receipt] = dict(connection.execute(query).all())
-    return {day: r for day, r in ledger.items() if _is_whole(settings, day, r)}
+    found = {day: snapshots.manifest(settings.home, day) for day in sorted(ledger)}
+    true = {day: m for day, m in found.items() if m and m["digest"] == ledger[day]["digest"]}
+    snapshots.require_zone(settings.definition, true.values())
+    return {day: ledger[day] for day, m in true.items() if _is_of_now(settings, m)}
 
 
-def _is_whole(settings: Settings, day: date, receipt: Receipt) -> bool:
-    found = snapshots.manifest(settings.home, day)
-    return (
-        found is not None
-        and found["digest"] == receipt["digest"]
-        and found["bucket_count"] == settings.bucket_count
+def _is_of_now(settings: Settings, found: snapshots.Manifest) -> bool:
+    return bool(
+        found["bucket_count"] == settings.bucket_count
         and found["key_id"] == settings.identity_key_id
     )
 
@@ -182,6 +205,7 @@ def _write(
             "rows_quarantined": counts.set_aside,
             "rows_erased": counts.erased,
             "content": found.content,
+            "time_zone": settings.time_zone,
             "digest": counts.digest,
         }
         postgres.record(connection, snapshots.STEP, day, receipt)
