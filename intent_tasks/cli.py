@@ -13,6 +13,7 @@ from intent_tasks.commands import (
     check_source,
     collect,
     contract,
+    days,
     pretrain,
     privacy,
     quarantine,
@@ -38,6 +39,7 @@ app.add_typer(pretrain.app)
 app.add_typer(tune.app)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(check_source.app)
+app.add_typer(days.app)
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 

@@ -35,6 +35,7 @@ STEPS = {
     "register": "register the evaluated model in MLflow as challenger",
     "erase": "erase the customers whose requests to be erased are open",
     "retain": "delete what is older than the limit of its place",
+    "watch": "name the shop days that were never predicted",
     "mature": "write the outcomes that are known by the end of a day",
     "measure": "compute the feedback metrics of all days matured by a day",
 }
