@@ -1,7 +1,6 @@
 """Resolve the champion, verify its manifest, and pin that version for a day."""
 
 import json
-import tempfile
 from datetime import date
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import manifest, postgres, registry
+from intent_tasks.stores.scratch import remove_abandoned, scratch_folder
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -63,10 +63,10 @@ def _verified(settings: Settings, version: registry.Version) -> Path:
     key = settings.manifest_key.get_secret_value().encode()
     digest = version.tags.get(registry.MANIFEST_DIGEST, "")
     target = settings.home / "models" / str(version.number)
+    remove_abandoned(target.parent)
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            copied = registry.download(settings, version, Path(folder))
+        with scratch_folder(target.parent) as folder:
+            copied = registry.download(settings, version, folder)
             manifest.verify(copied, digest, key)
             _keep(copied, target)
     facts = manifest.verify(target, digest, key)
