@@ -43,8 +43,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         TemporaryFailure: rows are missing between warehouse and snapshot.
     """
     first = settings.definition.first_history_day(as_of_date)
-    written, repaired = complete_snapshots(settings, first, as_of_date)
-    repaired += account_for_all(settings, first, as_of_date)
+    written, repaired = complete_snapshots(settings, first, as_of_date, all_rows=True)
     with postgres.writing(settings, "extract", as_of_date) as connection:
         day = postgres.recorded_receipt(connection, snapshots.STEP, as_of_date)
         if day is None:
@@ -56,31 +55,18 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     return receipt
 
 
-def account_for_all(settings: Settings, first: date, last: date) -> list[date]:
-    """Count every row of the warehouse, and copy the days again that hold more than was copied.
-
-    `complete_snapshots` compares the last days; a row may come in later than that.
-
-    Returns:
-        The days copied again.
-    """
-    known = all_time.copied(settings)
-    with source.warehouse(settings) as warehouse:
-        counted = all_time.count(
-            warehouse, min([first, *known]), max([last, *known]), datetime.now(UTC)
-        )
-    late = [day for day in all_time.uncopied(counted, known, first) if first <= day <= last]
-    for day in late:
-        complete_snapshots(settings, day, day)
-    missing = all_time.uncopied(counted, all_time.copied(settings), first)
-    all_time.record(settings, last, counted, missing)
-    return late
-
-
 def complete_snapshots(
-    settings: Settings, first: date, last: date
+    settings: Settings, first: date, last: date, *, all_rows: bool = False
 ) -> tuple[list[date], list[date]]:
     """Write the missing snapshots of days of arrival, and those whose rows have changed since.
+
+    Args:
+        settings: of this installation.
+        first: earliest day of arrival.
+        last: latest one.
+        all_rows: count every row of the warehouse, whenever it arrived: days that hold more than
+            was copied are copied again, however late the rows came in, and what is in no snapshot
+            is written down.
 
     Returns:
         The days written for the first time, and the days repaired: a transaction may commit late,
@@ -100,16 +86,44 @@ def complete_snapshots(
     repaired: list[date] = []
     with source.warehouse(settings) as warehouse:
         found = warehouse.arrived(missing | recent)
-        wanted = missing | {day for day in recent if _has_changed(found[day], known[day])}
+        counted = _count(settings, warehouse, found) if all_rows else None
+        wanted = missing | {
+            day
+            for day in known.keys() & found.keys()
+            if _has_changed(found[day], known[day])
+            and (day in recent or found[day].rows > known[day]["rows_in_warehouse"])
+        }
         for portion in _portions(settings, sorted(wanted), found):
             _say(portion, found)
             done, not_done = _copy(settings, warehouse, portion, found)
             refused += not_done
             for day in done:
                 (written if day in missing else repaired).append(day)
+    if counted:
+        all_time.record(settings, last, counted, found)
     if refused:
         raise refused[0]
     return written, repaired
+
+
+def _count(
+    settings: Settings, warehouse: Warehouse, found: dict[date, Arrived]
+) -> all_time.Counted:
+    """Count every row; where that is another number than was copied, look at each day as well.
+
+    Args:
+        settings: of this installation.
+        warehouse: one view of it.
+        found: what arrived on some days; the others are added where they are looked at.
+    """
+    copied = all_time.copied(settings)
+    others = copied.keys() - found.keys()
+    every = others | found.keys()
+    counted = all_time.count(warehouse, min(every), max(every), datetime.now(UTC))
+    expected = sum(each.rows for each in found.values()) + sum(copied[day] for day in others)
+    if counted.of_days != expected:
+        found |= warehouse.arrived(others)
+    return counted
 
 
 def _known(settings: Settings, first: date, last: date) -> dict[date, Receipt]:

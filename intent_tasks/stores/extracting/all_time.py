@@ -10,12 +10,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres, snapshots
 from intent_tasks.stores.extracting import source
 from intent_tasks.stores.extracting.conservation import spans
+from intent_tasks.stores.extracting.source import Arrived
 from intent_tasks.tables import events, runs
 
 STEP = "all_time"
@@ -33,60 +33,42 @@ class Counted:
     """Rows of `shop.events`.
 
     Args:
-        by_day: those of each shop day that was asked for.
-        before: those that arrived before it.
-        later: those that arrived after it, up to now.
-        future: those that arrive more than a day after now.
+        total: all that there are.
+        before: those that arrived before some days.
+        of_days: those of these days.
+        future: those that arrive more than a day after now, and after these days.
         without_time: those that have neither `ingested_at` nor `occurred_at`.
-        newest_at: when the last one of the future arrives.
+        newest_at: when the last one arrives.
     """
 
-    by_day: Mapping[date, int]
+    total: int
     before: int
-    later: int
+    of_days: int
     future: int
     without_time: int
     newest_at: str | None
 
     @property
-    def total(self) -> int:
-        """All rows that there are."""
-        apart = self.before + self.later + self.future + self.without_time
-        return sum(self.by_day.values()) + apart
+    def later(self) -> int:
+        """Rows that arrived after these days, up to now."""
+        return self.total - self.before - self.of_days - self.future - self.without_time
 
 
 def count(warehouse: source.Warehouse, first: date, last: date, now: datetime) -> Counted:
-    """Count all rows in one query, those from one shop day to another by day."""
-    definition = warehouse.definition
-    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    end = definition.day_end(last)
-    borders = [*map(definition.day_start, days), end, max(end, now + _MOST_EARLY)]
-    instant = events.c.occurred_at.type
+    """Count all rows in one pass, which neither sorts nor groups them."""
+    start, end = warehouse.definition.day_start(first), warehouse.definition.day_end(last)
     arrived = source.arrived_at(warehouse.types)
-    place = sa.func.width_bucket(
-        arrived,
-        sa.cast(postgresql.array([sa.literal(b, instant) for b in borders]), sa.ARRAY(instant)),
-    )
+    rows = sa.func.count()
     query = sa.select(
-        place.label("place"),
-        sa.func.count().label("rows"),
+        rows.label("total"),
+        rows.filter(arrived < start).label("before"),
+        rows.filter(arrived >= start, arrived < end).label("of_days"),
+        rows.filter(arrived >= max(end, now + _MOST_EARLY)).label("future"),
+        rows.filter(arrived.is_(None)).label("without_time"),
         sa.cast(sa.func.max(arrived), sa.Text).label("newest_at"),
     )
-    found = warehouse.session.read(query.select_from(events).group_by(place)).read_all()
-    rows = {row["place"]: row for row in found.to_pylist()}
-
-    def of(place: int | None) -> int:
-        return int(rows[place]["rows"]) if place in rows else 0
-
-    later, future = len(days) + 1, len(days) + 2
-    return Counted(
-        {day: of(number) for number, day in enumerate(days, 1)},
-        before=of(0),
-        later=of(later),
-        future=of(future),
-        without_time=of(None),
-        newest_at=rows[future]["newest_at"] if future in rows else None,
-    )
+    found = warehouse.session.read(query.select_from(events)).read_all()
+    return Counted(**found.to_pylist()[0])
 
 
 def copied(settings: Settings) -> dict[date, int]:
@@ -96,32 +78,24 @@ def copied(settings: Settings) -> dict[date, int]:
         return {day: receipt["rows_in_warehouse"] for day, receipt in connection.execute(query)}
 
 
-def uncopied(counted: Counted, known: Mapping[date, int], first: date) -> dict[date, int]:
+def uncopied(arrived: Mapping[date, Arrived], known: Mapping[date, int]) -> dict[date, int]:
     """Return the days with rows that are in no snapshot, and how many.
 
     Fewer rows than were copied are no loss: a shop may delete what is old.
-
-    Args:
-        counted: what the warehouse holds.
-        known: what was copied.
-        first: from this day on, every day has to be copied.
     """
-    more = {
-        day: rows - known.get(day, 0)
-        for day, rows in counted.by_day.items()
-        if day in known or day >= first
-    }
+    more = {day: found.rows - known.get(day, 0) for day, found in arrived.items()}
     return {day: rows for day, rows in more.items() if rows > 0}
 
 
 def record(
-    settings: Settings, as_of_date: date, counted: Counted, missing: Mapping[date, int]
+    settings: Settings, as_of_date: date, counted: Counted, arrived: Mapping[date, Arrived]
 ) -> None:
-    """Write down what was counted, for the view."""
+    """Write down what was counted, and what of it is in no snapshot now, for the view."""
+    missing = uncopied(arrived, copied(settings))
     receipt: dict[str, Any] = {
         "as_of_date": str(as_of_date),
         "rows": counted.total,
-        "rows_of_days": sum(counted.by_day.values()),
+        "rows_of_days": counted.of_days,
         "rows_before": counted.before,
         "rows_later": counted.later,
         "rows_future": counted.future,
@@ -129,7 +103,7 @@ def record(
         "rows_in_no_snapshot": sum(missing.values()),
         "days_in_no_snapshot": spans(sorted(missing))[:_DAYS_NAMED],
         "last_day_in_no_snapshot": str(max(missing)) if missing else None,
-        "newest_at": counted.newest_at,
+        "newest_at": counted.newest_at if counted.future else None,
     }
     with postgres.writing(settings, STEP, as_of_date) as connection:
         postgres.record(connection, STEP, as_of_date, receipt)
