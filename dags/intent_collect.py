@@ -27,14 +27,15 @@ INTENT_SHOP_OWNER_URL, INTENT_TIME_ZONE, INTENT_LAST_DAY (a recording is collect
 INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS. More: docs/collect.md.
 """
 
-from airflow.sdk import DAG, CronTriggerTimetable
+from airflow.sdk import DAG
+from intent_days import ShopTimes
 from intent_frame import frame
 from intent_step import Step
 
 from intent_tasks.settings import Schedule
 
 schedule = Schedule()
-nightly = CronTriggerTimetable(schedule.collect_cron, timezone=schedule.time_zone)
+nightly = ShopTimes(schedule.collect_cron, schedule.time_zone, before=schedule.daily_cron)
 
 with DAG(
     "intent_collect",

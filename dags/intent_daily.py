@@ -8,7 +8,9 @@ announces it (asset `intent.predictions`).
 
 **Which day.** A scheduled or backfilled run is about the local date on which its interval starts,
 and runs on the morning after. A run started by hand takes the Param `as_of_date` (a shop day,
-YYYY-MM-DD) or, without it, the last day that is over.
+YYYY-MM-DD) or, without it, the last day that is over. A time that the clocks skip on some night is
+the moment at which they skip it, one that comes twice the first; so each shop day is run once, in
+every zone. A cron with several times of the day runs the same day at each.
 
 **What a retry does.** The same again: every step replaces what it wrote for the day, in one
 transaction, so a day may run at any time, in any order and twice. A temporary failure (database or

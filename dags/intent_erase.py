@@ -26,7 +26,8 @@ Settings: INTENT_ERASE_CRON, INTENT_TIME_ZONE, INTENT_POOL, INTENT_RETRY_DELAY_S
 INTENT_STEP_TIMEOUT_SECONDS. How it works: docs/privacy.md.
 """
 
-from airflow.sdk import DAG, CronTriggerTimetable
+from airflow.sdk import DAG
+from intent_days import ShopTimes
 from intent_frame import frame
 from intent_step import Step
 
@@ -36,7 +37,7 @@ schedule = Schedule()
 
 with DAG(
     "intent_erase",
-    schedule=CronTriggerTimetable(schedule.erase_cron, timezone=schedule.time_zone),
+    schedule=ShopTimes(schedule.erase_cron, schedule.time_zone, before=schedule.daily_cron),
     max_active_runs=1,
     **frame(__doc__, schedule),
 ) as dag:

@@ -24,14 +24,15 @@ Settings: INTENT_RETENTION_CRON, INTENT_RETENTION_DAYS, INTENT_TIME_ZONE, INTENT
 INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
 """
 
-from airflow.sdk import DAG, CronTriggerTimetable
+from airflow.sdk import DAG
+from intent_days import ShopTimes
 from intent_frame import frame
 from intent_step import Step
 
 from intent_tasks.settings import Schedule
 
 schedule = Schedule()
-every_morning = CronTriggerTimetable(schedule.retention_cron, timezone=schedule.time_zone)
+every_morning = ShopTimes(schedule.retention_cron, schedule.time_zone)
 
 with DAG(
     "intent_retention",

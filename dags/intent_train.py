@@ -25,14 +25,15 @@ Settings: INTENT_WEEKLY_CRON, INTENT_TIME_ZONE, INTENT_LAST_DAY (a recording is 
 only), INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
 """
 
-from airflow.sdk import DAG, CronTriggerTimetable, chain
+from airflow.sdk import DAG, chain
+from intent_days import ShopTimes
 from intent_frame import frame
 from intent_step import Step
 
 from intent_tasks.settings import Schedule
 
 schedule = Schedule()
-weekly = CronTriggerTimetable(schedule.weekly_cron, timezone=schedule.time_zone)
+weekly = ShopTimes(schedule.weekly_cron, schedule.time_zone)
 
 with DAG(
     "intent_train",

@@ -13,6 +13,7 @@ from intent_tasks.commands import (
     check_source,
     collect,
     contract,
+    days,
     pretrain,
     privacy,
     quarantine,
@@ -38,6 +39,7 @@ app.add_typer(pretrain.app)
 app.add_typer(tune.app)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(check_source.app)
+app.add_typer(days.app)
 
 USAGE, INTERRUPTED = 2, 130
 """Exit codes of the library of the command line: wrong arguments, and Ctrl-C."""

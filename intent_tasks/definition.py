@@ -76,6 +76,24 @@ class Definition:
         """Return the instant (UTC) at which the shop day is over: the anchor of that day."""
         return self.day_start(day + timedelta(days=1))
 
+    def is_day(self, day: date) -> bool:
+        """Return whether the zone has that day; changing sides of the date line may skip one."""
+        return self.day_start(day) < self.day_end(day)
+
+    def day_of(self, moment: datetime) -> date:
+        """Return the shop day that a moment lies in."""
+        day = moment.astimezone(ZoneInfo(self.time_zone)).date() + _DAY
+        while self.day_start(day) > moment or not self.is_day(day):
+            day -= _DAY
+        return day
+
+    def last_day_over(self, moment: datetime) -> date:
+        """Return the last shop day that is over at a moment."""
+        day = self.day_of(moment) - _DAY
+        while not self.is_day(day):
+            day -= _DAY
+        return day
+
     def matured_on(self, as_of_date: date, horizon_days: int) -> date:
         """Return the first day at whose end the outcome of that anchor and horizon is matured."""
         return as_of_date + timedelta(days=horizon_days + self.maturity_lag_days)

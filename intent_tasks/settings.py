@@ -51,6 +51,8 @@ class Schedule(BaseSettings):
     """When requests to be erased are worked off, in that zone."""
     retention_cron: str = "0 5 * * *"
     """When what is older than its limit is deleted, in that zone."""
+    watch_cron: str = "0 8 * * *"
+    """When it is looked whether a shop day was missed, in that zone."""
     collect_url: str = ""
     """Folder or object-store prefix whose new files of events are collected; empty: none."""
     collect_format: str = ""

@@ -1,15 +1,19 @@
 """Which shop day a run is about, and when the days are scheduled."""
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
-from zoneinfo import ZoneInfo
 
+import pendulum
 from airflow.sdk import Asset, Context, Param
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
+from airflow.timetables.trigger import CronTriggerTimetable
+from intent_clock import Clock
+from pendulum import DateTime
 
+from intent_tasks.definition import Definition
 from intent_tasks.settings import Schedule
 
 PREDICTIONS = Asset("intent.predictions")
@@ -38,7 +42,7 @@ def day_of_run(context: Context, jinja_env: object = None) -> str:
     schedule = Schedule()
     run = context["dag_run"]
     moment = run.data_interval_end or run.run_after
-    day = moment.astimezone(ZoneInfo(schedule.time_zone)).date() - timedelta(days=1)
+    day = Definition(schedule.time_zone).last_day_over(moment)
     return min(day, schedule.last_day or day).isoformat()
 
 
@@ -74,15 +78,40 @@ def _published(events: Iterable[Iterable[Any]]) -> Iterable[str]:
     return (e.extra["as_of_date"] for several in events for e in several if "as_of_date" in e.extra)
 
 
-class ShopDays(CronDataIntervalTimetable):
+class _ByTheClock:
+    """A timetable of Airflow that is due when our clock says, on nights of a change too.
+
+    Airflow's own takes a time that the clocks skip for an hour later, which it has not reached yet
+    when it reads the DAG within that hour: it then moves on to the next day, and the shop day is
+    never run.
+    """
+
+    _clock: Clock
+
+    @property
+    def expression(self) -> str:
+        """The cron expression."""
+        return self._clock.expression
+
+    def _get_next(self, current: DateTime) -> DateTime:
+        return pendulum.instance(self._clock.following(current))
+
+    def _get_prev(self, current: DateTime) -> DateTime:
+        return pendulum.instance(self._clock.preceding(current))
+
+
+class ShopDays(_ByTheClock, CronDataIntervalTimetable):
     """A cron schedule with intervals that plans nothing after the last day of a recording.
 
-    The `end_date` of a DAG would do the same, and would also leave every run started by hand after
-    that date waiting for ever.
+    With one time of the day, each shop day is the day of one interval: it starts at that time on
+    the day, and ends, and is run, at that time on the next one. The `end_date` of a DAG would plan
+    nothing after a day as well, and would also leave every run started by hand after that date
+    waiting for ever.
     """
 
     def __init__(self, cron: str, timezone: str, last_day: date | None = None) -> None:
         super().__init__(cron, timezone)
+        self._clock = Clock(self._expression, timezone)
         self._last_day = last_day
 
     def next_dagrun_info(
@@ -95,15 +124,47 @@ class ShopDays(CronDataIntervalTimetable):
         return None if info is None or self._is_over(info.data_interval) else info
 
     def _is_over(self, interval: DataInterval) -> bool:
-        day = interval.start.astimezone(self._timezone).date()
+        day = Definition(self._clock.time_zone).last_day_over(interval.end)
         return self._last_day is not None and day > self._last_day
 
     def serialize(self) -> dict[str, Any]:
         """Return what the scheduler needs to build the same timetable."""
-        return super().serialize() | {"last_day": self._last_day and self._last_day.isoformat()}
+        return {
+            "expression": self.expression,
+            "timezone": self._clock.time_zone,
+            "last_day": self._last_day and self._last_day.isoformat(),
+        }
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> "ShopDays":
         """Build the timetable from what `serialize` returned."""
         last_day = data["last_day"] and date.fromisoformat(data["last_day"])
         return cls(data["expression"], data["timezone"], last_day)
+
+
+class ShopTimes(_ByTheClock, CronTriggerTimetable):
+    """A cron schedule without intervals.
+
+    Args:
+        cron: when, in the zone of the shop.
+        timezone: its IANA name.
+        before: cron of what must follow; see `Clock`.
+    """
+
+    def __init__(self, cron: str, timezone: str, before: str = "") -> None:
+        super().__init__(cron, timezone=timezone)
+        self._clock = Clock(self._expression, timezone, before)
+
+    def serialize(self) -> dict[str, Any]:
+        """Return what the scheduler needs to build the same timetable."""
+        clock = self._clock
+        return {
+            "expression": clock.expression,
+            "timezone": clock.time_zone,
+            "before": clock.before,
+        }
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> "ShopTimes":
+        """Build the timetable from what `serialize` returned."""
+        return cls(data["expression"], data["timezone"], data["before"])

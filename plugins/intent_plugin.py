@@ -1,4 +1,4 @@
-"""What the product adds to Airflow: a timetable, pages below `/intent`, and an entry for them.
+"""What the product adds to Airflow: timetables, pages below `/intent`, and an entry for them.
 
 Every Airflow process loads this module, so it imports nothing that only the API server needs.
 """
@@ -6,7 +6,7 @@ Every Airflow process loads this module, so it imports nothing that only the API
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
-from intent_days import ShopDays
+from intent_days import ShopDays, ShopTimes
 from intent_links import PREFIX, page
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class IntentPlugin(AirflowPlugin):
     """Registers the parts with Airflow."""
 
     name = "intent"
-    timetables: ClassVar[list[Any]] = [ShopDays]
+    timetables: ClassVar[list[Any]] = [ShopDays, ShopTimes]
     fastapi_apps: ClassVar[list[Any]] = [{"app": pages, "url_prefix": PREFIX, "name": "Intent"}]
     external_views: ClassVar[list[Any]] = [
         {

@@ -9,6 +9,7 @@ import typer
 from intent_tasks.commands.arguments import day
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import load_settings
+from intent_tasks.steps import run_step
 
 if TYPE_CHECKING:
     from intent_tasks.stores.privacy.erasure import Erased
@@ -68,9 +69,7 @@ def retain(
     dry_run: Annotated[bool, typer.Option(help="only say what would be deleted")] = False,
 ) -> None:
     """Delete what is older than the limit of its place, as the DAG intent_retention does."""
-    from intent_tasks.steps import retain
-
-    receipt = retain.run(load_settings(), day(as_of_date), dry_run)
+    receipt = run_step(load_settings(), "retain", day(as_of_date), {"dry_run": dry_run})
     verb = "would be deleted" if dry_run else "deleted"
     for place, count in receipt["removed"].items():
         typer.echo(f"{place}: {count} {verb}")

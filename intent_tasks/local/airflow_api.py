@@ -19,7 +19,7 @@ FINISHED = ("success", "failed")
 
 
 class AirflowApi:
-    """A logged-in client; every call raises TemporaryFailure when Airflow is not reachable."""
+    """A logged-in client; a call raises TemporaryFailure when Airflow does not answer, or fails."""
 
     def __init__(self, address: str, user: str, password: str) -> None:
         self.address = address
@@ -43,6 +43,16 @@ class AirflowApi:
             answer = self._http.get(f"/api/v2/dags/{dag_id}", headers=self._headers())
         return answer.is_success
 
+    def known_dags(self) -> int:
+        """Return how many DAGs the DAG processor has read."""
+        return int(self._call("GET", "dags?limit=1")["total_entries"])
+
+    def heartbeat(self) -> str | None:
+        """Return when the scheduler, which fails tasks that have died, was last alive."""
+        health = self._call("GET", "monitor/health")
+        found: str | None = health["scheduler"].get("latest_scheduler_heartbeat")
+        return found
+
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler run the DAG."""
         self._call("PATCH", f"dags/{dag_id}", json={"is_paused": False})
@@ -63,7 +73,8 @@ class AirflowApi:
         run = self.run(dag_id, run_id)
         if run is None:
             body: Body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
-            self._call("POST", f"dags/{dag_id}/dagRuns", json=body)
+            # It is there when an answer to this got lost.
+            self._call("POST", f"dags/{dag_id}/dagRuns", json=body, unless=HTTPStatus.CONFLICT)
         elif run["state"] == "failed":
             body = {"dry_run": False, "only_failed": True}
             self._call("POST", f"dags/{dag_id}/dagRuns/{quote(run_id)}/clear", json=body)
@@ -116,6 +127,8 @@ class AirflowApi:
             )
         if answer.status_code == unless:
             return None
+        if answer.is_server_error:
+            raise TemporaryFailure(f"Airflow failed at {method} {path}: {answer.text[:500]}")
         if answer.is_error:
             raise IntentError(f"Airflow answered {method} {path}: {answer.text[:500]}")
         return answer.json()

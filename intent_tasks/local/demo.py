@@ -49,7 +49,7 @@ def demo(
         installation = _start(home, shop, progress)
         settings = load_settings()
         plan = Plan.of(settings, shop.last_day)
-        runs = Runs(_airflow(installation), settings)
+        runs = Runs(_airflow(installation), settings, progress.say)
         _train_and_promote(runs, plan, shop, progress)
         _predict(runs, plan, progress)
         report.show(progress.console, installation, settings, plan)
@@ -119,6 +119,10 @@ def _predict(runs: Runs, plan: Plan, progress: Progress) -> None:
         runs.run(DAILY, plan.first_day, show)
     progress.say("The first predictions can be queried: [bold]intent sql[/bold] or psql.")
     days = plan.recent_days
+    progress.say(
+        f"{len(days)} days are next, {runs.settings.max_active_runs} at a time. "
+        "[dim]Interrupt whenever you like: the same command goes on where it was.[/dim]"
+    )
     text = f"Predicting {days[0]} to {days[-1]}, by backfill"
     with progress.phase("backfill", text) as show:
         runs.backfill(days, show)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
+from intent_tasks.definition import LEAST_BUYERS
 from intent_tasks.local.configuration import USER
 from intent_tasks.local.installation import Installation
 from intent_tasks.local.plan import Plan
@@ -52,7 +53,10 @@ WHERE step = 'score' AND as_of_date = :day
 def show(console: Console, installation: Installation, settings: Settings, plan: Plan) -> None:
     """Print feedback metrics, ten predictions, addresses, log-ins and what to try next."""
     console.print()
-    console.print(_feedback(settings, plan))
+    measured = _rows(settings, FEEDBACK, day=plan.first_day)
+    console.print(_feedback(measured, plan))
+    if few := few_buyers(measured):
+        console.print(few)
     console.print(_predictions(settings, plan))
     if skipped := _skipped(settings, plan):
         console.print(skipped)
@@ -65,8 +69,27 @@ def _rows(settings: Settings, query: str, **values: object) -> list[Any]:
         return list(connection.execute(sa.text(query), values))
 
 
-def _feedback(settings: Settings, plan: Plan) -> Table:
-    rows = _rows(settings, FEEDBACK, day=plan.first_day)
+def few_buyers(rows: list[Any]) -> str | None:
+    """Return that the metrics of some horizons rest on few buyers, or few others; None: on enough.
+
+    Args:
+        rows: horizon_days, customer_count and buyer_count of metrics.
+    """
+    counts = {r.horizon_days: (r.buyer_count, r.customer_count - r.buyer_count) for r in rows}
+    few = {h: both for h, both in sorted(counts.items()) if min(both) < LEAST_BUYERS}
+    if not few:
+        return None
+    parts = (
+        f"{buyers} buyers and {others} others within {h} day{'s' if h > 1 else ''}"
+        for h, (buyers, others) in few.items()
+    )
+    return (
+        f"Few cases: {'; '.join(parts)}. Below {LEAST_BUYERS} of each, these figures say little; "
+        "look at the intervals, and at more days."
+    )
+
+
+def _feedback(rows: list[Any], plan: Plan) -> Table:
     horizons = sorted({row.horizon_days for row in rows})
     found = {(row.horizon_days, row.metric): row for row in rows}
     counts = {row.horizon_days: (row.customer_count, row.buyer_count) for row in rows}

@@ -6,12 +6,14 @@ import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
-from intent_tasks.errors import IntentError, Refused
+from intent_tasks.errors import IntentError, Refused, TemporaryFailure
 from intent_tasks.local.installation import Installation
 from intent_tasks.local.supervisor import PROGRAMS, Supervisor
 from intent_tasks.settings import Settings, load_settings
+from intent_tasks.steps import last_day_over
 from intent_tasks.stores import postgres, registry
 from intent_tasks.stores.extracting import conservation
+from intent_tasks.stores.missing_days import described, missing_days
 from intent_tasks.tables import runs
 
 STEPS_SHOWN = ("extract", "publish", "measure", "register")
@@ -21,7 +23,7 @@ def status(home: Path, console: Console) -> None:
     """Print the servers, the last day of each step, the champion and the freshness.
 
     Raises:
-        Refused: nothing was ever started here.
+        Refused: nothing was ever started here; or shop days were never predicted.
     """
     installation = Installation.load(home)
     if installation is None:
@@ -33,6 +35,19 @@ def status(home: Path, console: Console) -> None:
             console.print(part(settings))
         except IntentError as error:
             console.print(f"[red]{error}[/red]")
+    _say_missing(settings, console)
+
+
+def _say_missing(settings: Settings, console: Console) -> None:
+    """Name the days that were never predicted; those of a recording are predicted on demand."""
+    try:
+        missing = missing_days(settings, last_day_over(settings))
+    except TemporaryFailure:  # said above
+        return
+    if missing and settings.last_day is None:
+        raise Refused(described(settings, missing))
+    if missing:
+        console.print(described(settings, missing))
 
 
 def _servers(installation: Installation) -> Table:
@@ -79,7 +94,7 @@ def _kept(settings: Settings) -> str:
     with postgres.reading(settings.pipeline_url) as connection:
         breaches = conservation.breaches(connection)
         stale = conservation.stale(connection, settings)
-    said = [f"[red]{day}: {breach}[/red]" for day, breach in breaches]
+    said = [f"[red]{day or 'All time'}: {breach}[/red]" for day, breach in breaches]
     if stale:
         said.append(f"Published from other rows than there are now: {conservation.spans(stale)}")
     return "\n".join(said) or "Every row and every customer is accounted for."

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from intent_tasks.errors import IntentError
-from intent_tasks.local import configuration, postgres
+from intent_tasks.local import configuration, patience, postgres
 from intent_tasks.local.installation import Installation, write_private
 
 AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
@@ -30,6 +30,9 @@ DATABASE_STOP_SECONDS = 120
 ALL_STOP_SECONDS = DATABASE_STOP_SECONDS + STOP_SECONDS * len(PROGRAMS)
 """Longest time until all have ended, since they end one after the other."""
 SAY_EVERY_SECONDS = 10
+BEGIN_SECONDS = 60
+"""Longest time in which a supervisord that does not answer yet does nothing."""
+POLL_SECONDS = 0.2
 
 UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
 
@@ -97,7 +100,29 @@ class Supervisor:
             cwd=self.installation.home,
             check=True,
         )
-        wait_until(self.answers, "supervisord", 20)
+        what = f"supervisord (log: {self.installation.logs / 'supervisord.log'})"
+        patience.until(self.answers, what, self._own_work, POLL_SECONDS, BEGIN_SECONDS)
+
+    def _own_work(self) -> float:
+        """Return how much supervisord itself has worked, in seconds of processor."""
+        try:
+            runner = psutil.Process(int((self.installation.home / PID_FILE).read_text()))
+            return float(sum(runner.cpu_times()[:2]))
+        except (OSError, ValueError, psutil.NoSuchProcess):  # not yet, or not any more
+            return 0.0
+
+    def work(self, name: str) -> tuple[int, int, int]:
+        """Return a server's process id, its seconds of processor and the bytes of its log."""
+        log = self.installation.logs / f"{name}.log"
+        size = log.stat().st_size if log.exists() else 0
+        pid = self.pid(name)
+        try:
+            runner = psutil.Process(pid) if pid else None
+            family = [runner, *runner.children(recursive=True)] if runner else []
+            seconds = sum(sum(process.cpu_times()[:2]) for process in family)
+        except psutil.Error:  # it has just ended
+            seconds = 0
+        return pid, int(seconds), size
 
     def states(self) -> dict[str, str]:
         """Return the state of each server, such as RUNNING or FATAL."""
@@ -200,7 +225,7 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float) -> None:
     while not true():
         if time.monotonic() > end:
             raise IntentError(f"Waited {seconds:.0f} s for {what}, in vain.")
-        time.sleep(0.2)
+        time.sleep(POLL_SECONDS)
 
 
 def last_lines(log: Path, count: int = 5) -> str:

@@ -4,6 +4,7 @@ import fcntl
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,19 +16,23 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from intent_tasks.errors import IntentError, Refused, TemporaryFailure
-from intent_tasks.local import configuration, databases
+from intent_tasks.local import configuration, databases, patience
 from intent_tasks.local.installation import Calendar, Installation
 from intent_tasks.local.supervisor import (
     AIRFLOW,
+    POLL_SECONDS,
     Supervisor,
     end_left_behind,
     last_lines,
-    wait_until,
 )
 from intent_tasks.settings import Schedule
 
-START_SECONDS = 180
-"""Longest time a server may take to answer; on two idle cores it is about 30 s."""
+STILL_SECONDS = 180
+"""Longest time in which a server that does not answer yet neither works nor says anything."""
+SAY_EVERY_SECONDS = 20
+ANSWER_SECONDS = 30
+MOST_STARTS = 5
+"""A server that is started this often, and does not answer, does not start."""
 
 NEEDED_BYTES = 1_500_000_000
 """Disk space without which the servers are not started: databases, logs and artifacts."""
@@ -85,16 +90,17 @@ def up(
             shop, or the environment sets what the installation decides itself.
         BadInput: a setting cannot be used.
         IntentError: a server does not start; the message ends with its last words.
+        TemporaryFailure: a server does not answer, and does nothing.
     """
     with only_one(home, "up"):
         installation, supervisor = _supervised(home, calendar, say)
         supervisor.start("postgres")
-        _wait(supervisor, "postgres", lambda: _database_answers(installation))
+        _wait(supervisor, "postgres", lambda: _database_answers(installation), say)
         databases.create(installation.postgres, installation.secrets.roles)
         with ThreadPoolExecutor() as pool:
             begun = [
-                pool.submit(_start_airflow, installation, supervisor),
-                pool.submit(_start_mlflow, installation, supervisor),
+                pool.submit(_start_airflow, installation, supervisor, say),
+                pool.submit(_start_mlflow, installation, supervisor, say),
                 pool.submit(_fill, installation, fill),
             ]
         for started in begun:
@@ -172,13 +178,38 @@ def require_space(home: Path) -> None:
         )
 
 
-def _wait(supervisor: Supervisor, name: str, answers: Callable[[], bool]) -> None:
+def _wait(
+    supervisor: Supervisor, name: str, answers: Callable[[], bool], say: Callable[[str], None]
+) -> None:
+    """Wait until a server answers, as long as it is at work.
+
+    Raises:
+        IntentError: it gave up, or is started again and again.
+        TemporaryFailure: it does not answer, and does nothing.
+    """
+    log = supervisor.installation.logs / f"{name}.log"
+    begun = said_at = time.monotonic()
+    starts: set[int] = set()
+
     def answers_or_gave_up() -> bool:
+        nonlocal said_at
         supervisor.check(name)
+        if time.monotonic() - said_at > SAY_EVERY_SECONDS:
+            said_at = time.monotonic()
+            say(f"{name} does not answer yet, after {said_at - begun:.0f} s (log: {log})")
         return answers()
 
-    log = supervisor.installation.logs / f"{name}.log"
-    wait_until(answers_or_gave_up, f"{name} (log: {log})", START_SECONDS)
+    def work() -> object:
+        pid, *work = supervisor.work(name)
+        starts.add(pid)
+        if len(starts - {0}) > MOST_STARTS:
+            raise IntentError(
+                f"{name} ends soon after each start. It said: {last_lines(log)} (log: {log})"
+            )
+        return work
+
+    what = f"{name} (log: {log})"
+    patience.until(answers_or_gave_up, what, work, POLL_SECONDS, STILL_SECONDS)
 
 
 def _database_answers(installation: Installation) -> bool:
@@ -190,20 +221,24 @@ def _database_answers(installation: Installation) -> bool:
         return False
 
 
-def _start_mlflow(installation: Installation, supervisor: Supervisor) -> None:
+def _start_mlflow(
+    installation: Installation, supervisor: Supervisor, say: Callable[[str], None]
+) -> None:
     supervisor.start("mlflow")
     address = installation.address("mlflow") + "/health"
-    _wait(supervisor, "mlflow", lambda: is_ok(address))
+    _wait(supervisor, "mlflow", lambda: is_ok(address), say)
 
 
-def _start_airflow(installation: Installation, supervisor: Supervisor) -> None:
+def _start_airflow(
+    installation: Installation, supervisor: Supervisor, say: Callable[[str], None]
+) -> None:
     if supervisor.states()[AIRFLOW[0]] != "RUNNING":
         _migrate_airflow(installation)
     for name in AIRFLOW:
         supervisor.start(name)
     address = installation.address("airflow") + "/api/v2/monitor/health"
     for name in AIRFLOW:
-        _wait(supervisor, name, lambda: _healthy(address))
+        _wait(supervisor, name, lambda: _healthy(address), say)
 
 
 def _migrate_airflow(installation: Installation) -> None:
@@ -232,14 +267,14 @@ def _run(installation: Installation, name: str, *module: str) -> None:
 def is_ok(address: str) -> bool:
     """Return whether a web address answers with success."""
     try:
-        return httpx.get(address, timeout=5).is_success
+        return httpx.get(address, timeout=ANSWER_SECONDS).is_success
     except httpx.TransportError:
         return False
 
 
 def _healthy(address: str) -> bool:
     try:
-        parts = httpx.get(address, timeout=5).json()
+        parts = httpx.get(address, timeout=ANSWER_SECONDS).json()
     except (httpx.TransportError, ValueError):
         return False
     needed = ("metadatabase", "scheduler", "dag_processor", "triggerer")

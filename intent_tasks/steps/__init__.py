@@ -9,10 +9,11 @@ import importlib
 import inspect
 import json
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
-from intent_tasks.errors import BadInput
+from intent_tasks.definition import KNOWN_DAYS
+from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 
 Receipt = dict[str, Any]
@@ -34,6 +35,7 @@ STEPS = {
     "register": "register the evaluated model in MLflow as challenger",
     "erase": "erase the customers whose requests to be erased are open",
     "retain": "delete what is older than the limit of its place",
+    "watch": "name the shop days that were never predicted",
     "mature": "write the outcomes that are known by the end of a day",
     "measure": "compute the feedback metrics of all days matured by a day",
 }
@@ -45,9 +47,11 @@ def run_step(settings: Settings, name: str, as_of_date: date, options: dict[str,
 
     Raises:
         BadInput: no such step, an option the step does not take, or one it needs is missing.
+        Refused: the day is not over yet.
     """
     if name not in STEPS:
         raise BadInput(f"There is no step {name!r}. Steps: {', '.join(STEPS)}.")
+    require_over(settings, as_of_date)
     run: Callable[..., Receipt] = importlib.import_module(f"intent_tasks.steps.{name}").run
     signature = inspect.signature(run)
     try:
@@ -56,6 +60,31 @@ def run_step(settings: Settings, name: str, as_of_date: date, options: dict[str,
         allowed = ", ".join(list(signature.parameters)[2:]) or "none"
         raise BadInput(f"Step {name}: {error}. Options it takes: {allowed}.") from None
     return run(settings, as_of_date, **options)
+
+
+def last_day_over(settings: Settings, now: datetime | None = None) -> date:
+    """Return the last shop day of which everything has happened: of a recording, its last one."""
+    return settings.last_day or settings.definition.last_day_over(now or datetime.now(UTC))
+
+
+def require_over(settings: Settings, as_of_date: date, now: datetime | None = None) -> None:
+    """Check that a shop day has ended: before that nobody knows what happened on it.
+
+    A recording has ended with its last day, whatever the date is; days that are over by the
+    calendar are over for it too.
+
+    Raises:
+        Refused: it has not, or it is a day that no shop can have.
+    """
+    now = now or datetime.now(UTC)
+    over = max(last_day_over(settings, now), settings.definition.last_day_over(now))
+    if as_of_date > over:
+        raise Refused(
+            f"The shop day {as_of_date} is not over: the last one that is over is {over} "
+            f"(INTENT_TIME_ZONE={settings.time_zone}). Name that day or an earlier one."
+        )
+    if as_of_date < KNOWN_DAYS[0]:
+        raise BadInput(f"{as_of_date} is no shop day; name one from {KNOWN_DAYS[0]} to {over}.")
 
 
 def receipt_line(receipt: Receipt) -> str:

@@ -11,7 +11,7 @@ the row had always been right.
 
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.extracting import intake, source
+from intent_tasks.stores.extracting import all_time, intake, source
 from intent_tasks.stores.extracting.source import Arrived, Warehouse
 from intent_tasks.stores.privacy import identity
 from intent_tasks.stores.read_ahead import read_ahead
@@ -43,7 +43,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         TemporaryFailure: rows are missing between warehouse and snapshot.
     """
     first = settings.definition.first_history_day(as_of_date)
-    written, repaired = complete_snapshots(settings, first, as_of_date)
+    written, repaired = complete_snapshots(settings, first, as_of_date, all_rows=True)
     with postgres.writing(settings, "extract", as_of_date) as connection:
         day = postgres.recorded_receipt(connection, snapshots.STEP, as_of_date)
         if day is None:
@@ -56,16 +56,25 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
 
 def complete_snapshots(
-    settings: Settings, first: date, last: date
+    settings: Settings, first: date, last: date, *, all_rows: bool = False
 ) -> tuple[list[date], list[date]]:
     """Write the missing snapshots of days of arrival, and those whose rows have changed since.
+
+    Args:
+        settings: of this installation.
+        first: earliest day of arrival.
+        last: latest one.
+        all_rows: count every row of the warehouse, whenever it arrived: days that hold more than
+            was copied are copied again, however late the rows came in, and what is in no snapshot
+            is written down.
 
     Returns:
         The days written for the first time, and the days repaired: a transaction may commit late,
         and a row may be corrected, so the last `recount_days` are compared again.
 
     Raises:
-        Refused: too many rows of a day cannot be used; all other days are written.
+        Refused: too many rows of a day cannot be used; all other days are written. Or days were
+            cut by another time zone; nothing is written.
     """
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     identity.check_key(settings)
@@ -77,16 +86,44 @@ def complete_snapshots(
     repaired: list[date] = []
     with source.warehouse(settings) as warehouse:
         found = warehouse.arrived(missing | recent)
-        wanted = missing | {day for day in recent if _has_changed(found[day], known[day])}
+        counted = _count(settings, warehouse, found) if all_rows else None
+        wanted = missing | {
+            day
+            for day in known.keys() & found.keys()
+            if _has_changed(found[day], known[day])
+            and (day in recent or found[day].rows > known[day]["rows_in_warehouse"])
+        }
         for portion in _portions(settings, sorted(wanted), found):
             _say(portion, found)
             done, not_done = _copy(settings, warehouse, portion, found)
             refused += not_done
             for day in done:
                 (written if day in missing else repaired).append(day)
+    if counted:
+        all_time.record(settings, last, counted, found)
     if refused:
         raise refused[0]
     return written, repaired
+
+
+def _count(
+    settings: Settings, warehouse: Warehouse, found: dict[date, Arrived]
+) -> all_time.Counted:
+    """Count every row; where that is another number than was copied, look at each day as well.
+
+    Args:
+        settings: of this installation.
+        warehouse: one view of it.
+        found: what arrived on some days; the others are added where they are looked at.
+    """
+    copied = all_time.copied(settings)
+    others = copied.keys() - found.keys()
+    every = others | found.keys()
+    counted = all_time.count(warehouse, min(every), max(every), datetime.now(UTC))
+    expected = sum(each.rows for each in found.values()) + sum(copied[day] for day in others)
+    if counted.of_days != expected:
+        found |= warehouse.arrived(others)
+    return counted
 
 
 def _known(settings: Settings, first: date, last: date) -> dict[date, Receipt]:
@@ -96,15 +133,15 @@ def _known(settings: Settings, first: date, last: date) -> dict[date, Receipt]:
     )
     with postgres.reading(settings.pipeline_url) as connection:
         ledger: dict[date, Receipt] = dict(connection.execute(query).all())
-    return {day: r for day, r in ledger.items() if _is_whole(settings, day, r)}
+    found = {day: snapshots.manifest(settings.home, day) for day in sorted(ledger)}
+    true = {day: m for day, m in found.items() if m and m["digest"] == ledger[day]["digest"]}
+    snapshots.require_zone(settings.definition, true.values())
+    return {day: ledger[day] for day, m in true.items() if _is_of_now(settings, m)}
 
 
-def _is_whole(settings: Settings, day: date, receipt: Receipt) -> bool:
-    found = snapshots.manifest(settings.home, day)
-    return (
-        found is not None
-        and found["digest"] == receipt["digest"]
-        and found["bucket_count"] == settings.bucket_count
+def _is_of_now(settings: Settings, found: snapshots.Manifest) -> bool:
+    return bool(
+        found["bucket_count"] == settings.bucket_count
         and found["key_id"] == settings.identity_key_id
     )
 
@@ -182,6 +219,7 @@ def _write(
             "rows_quarantined": counts.set_aside,
             "rows_erased": counts.erased,
             "content": found.content,
+            "time_zone": settings.time_zone,
             "digest": counts.digest,
         }
         if found.unreadable:

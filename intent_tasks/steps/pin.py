@@ -1,11 +1,5 @@
 """Resolve the champion, verify its manifest, and pin that version for a day."""
 
-import fcntl
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -16,10 +10,8 @@ from intent_tasks.models import config
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import manifest, postgres, registry
+from intent_tasks.stores.scratch import remove_abandoned, scratch_folder
 from intent_tasks.tables import model_versions
-
-PARTS = "part-"
-"""Before the names of folders that are downloaded to: what a killed pin leaves."""
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -101,13 +93,15 @@ def _verified(settings: Settings, version: registry.Version) -> tuple[Path, mani
     digest = version.tags.get(registry.MANIFEST_DIGEST, "")
     key = settings.manifest_key.get_secret_value().encode()
     target = settings.home / "models" / f"{version.number}-{version.run_id[:8]}"
-    with _alone(target.parent):
-        if not target.exists():
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=PARTS) as folder:
-                copied = _copied(settings, version, Path(folder), (digest, subject, key))
-                manifest.verify(copied, digest, subject, key)
-                copied.chmod(0o700)
-                _keep(copied, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.chmod(0o700)
+    remove_abandoned(target.parent)
+    if not target.exists():
+        with scratch_folder(target.parent) as folder:
+            copied = _copied(settings, version, folder, (digest, subject, key))
+            manifest.verify(copied, digest, subject, key)
+            copied.chmod(0o700)
+            _keep(copied, target)
     verified = manifest.verify(target, digest, subject, key)
     if verified.facts.get("gate") != "passed":
         raise Refused(
@@ -115,21 +109,6 @@ def _verified(settings: Settings, version: registry.Version) -> tuple[Path, mani
             "but was signed with another verdict: not served."
         )
     return target, verified
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a folder of copies for this process, closed to other accounts and without rubbish."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        for left in folder.glob(f"{PARTS}*"):
-            shutil.rmtree(left, ignore_errors=True)
-        yield
-    finally:
-        os.close(held)
 
 
 def _copied(

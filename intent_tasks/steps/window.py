@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, timedelta
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -96,5 +95,4 @@ def _earliest_day(settings: Settings, as_of_date: date) -> date:
         earliest = connection.execute(query).scalar()
     if earliest is None:
         raise Refused(f"The shop has no events up to {as_of_date}. Is schema `shop` filled?")
-    day: date = earliest.astimezone(ZoneInfo(settings.time_zone)).date()
-    return day
+    return settings.definition.day_of(earliest)

@@ -88,6 +88,7 @@ def write_buckets(
     buckets: Iterable[Iterable[pa.Table]],
     warehouse_rows: int,
     key_id: str,
+    time_zone: str | None = None,
 ) -> Manifest:
     """Write the snapshot of one day, which need not fit into memory, and return its manifest.
 
@@ -98,6 +99,7 @@ def write_buckets(
             its customers in any order, and no customer_key less than one of the part before.
         warehouse_rows: rows the warehouse held for that day, bad ones included.
         key_id: name of the key that the customer_keys were made with.
+        time_zone: whose midnights begin and end the day.
     """
     folder = day_folder(home, day)
     folder.mkdir(parents=True, exist_ok=True)
@@ -110,6 +112,7 @@ def write_buckets(
         {
             "day": str(day),
             "key_id": key_id,
+            "time_zone": time_zone,
             "warehouse_rows": warehouse_rows,
             "bucket_count": len(files),
         },
@@ -178,10 +181,11 @@ def read(
         Columns of `SCHEMA`, sorted by customer_key, occurred_at and event_id; each event once.
 
     Raises:
-        BadInput: the snapshot of a day is missing or damaged.
+        BadInput: the snapshot of a day is missing or damaged, or was cut by another time zone.
     """
     first = first_day or definition.first_history_day(as_of_date)
     days_known = manifests(home, _days_between(first, as_of_date))
+    require_zone(definition, days_known)
     wanted = set(buckets)
     tables = [
         read_file(home, m, f) for m in days_known for f in m["files"] if f["bucket"] in wanted
@@ -194,6 +198,34 @@ def read(
         pc.less(occurred, pa.scalar(end, INSTANT)),
     )
     return _each_event_once(known.filter(inside)).sort_by(_ORDER)
+
+
+def is_cut_by(definition: Definition, day: Manifest) -> bool:
+    """Return whether a day begins and ends when the shop's zone says; old ones do not tell."""
+    zone, on = day.get("time_zone"), date.fromisoformat(day["day"])
+    if zone is None or zone == definition.time_zone:
+        return True
+    cut = Definition(zone)
+    return (cut.day_start(on), cut.day_end(on)) == (
+        definition.day_start(on),
+        definition.day_end(on),
+    )
+
+
+def require_zone(definition: Definition, days_known: Iterable[Manifest]) -> None:
+    """Check that days were cut by the shop's zone: events between two cuts would be in none.
+
+    Raises:
+        BadInput: one was not.
+    """
+    other = [m for m in days_known if not is_cut_by(definition, m)]
+    if other:
+        raise BadInput(
+            f"{len(other)} snapshots, of {other[0]['day']} to {other[-1]['day']}, end at midnight "
+            f"in {other[0]['time_zone']}, and INTENT_TIME_ZONE is {definition.time_zone}. Nothing "
+            "was changed. Set it back, or run `intent recut`, which copies these days from the "
+            "warehouse again."
+        )
 
 
 def _each_event_once(events: pa.Table) -> pa.Table:

@@ -18,6 +18,7 @@ DAG_IDS = (
     "intent_erase",
     "intent_retention",
     "intent_collect",
+    "intent_watch",
 )
 
 
@@ -62,8 +63,10 @@ def test_feedback_follows_publication(dags):
     assert condition == outlet
 
 
-@pytest.mark.parametrize(("dag_id", "step"), [("erase", "erase"), ("retention", "retain")])
-def test_erasing_and_deleting_are_one_step_each(dags, dag_id, step):
+@pytest.mark.parametrize(
+    ("dag_id", "step"), [("erase", "erase"), ("retention", "retain"), ("watch", "watch")]
+)
+def test_erasing_deleting_and_watching_are_one_step_each(dags, dag_id, step):
     assert list(dags[f"intent_{dag_id}"].task_dict) == [step]
 
 

@@ -313,9 +313,7 @@ def test_a_table_that_collecting_made_counts_once_it_was_filled(settings):
     shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
     settings = settings.model_copy(update={"history_days": 1})
     assert validate.run(settings, DAY)["consent"] is None
-    assert "shop.customers was made here and never filled" in said_by_check_source(
-        settings
-    )
+    assert "shop.customers was made here and never filled" in said_by_check_source(settings)
     for statement in ("INSERT INTO shop.customers VALUES ('c')", "DELETE FROM shop.customers"):
         change_shop(settings, statement)
     with pytest.raises(Refused, match=r"customers\.consent_coverage .*: 0 of 24\) is 0"):

@@ -82,3 +82,19 @@ def test_customers_who_did_not_agree_are_told_where_there_are_any(monkeypatch, s
 def test_a_demo_that_registered_nothing_is_refused(promoted):
     with pytest.raises(Refused, match="registered no version"):
         demo._promote(None, PLAN, SIMULATED)
+
+
+def metrics(*counts):
+    return [
+        SimpleNamespace(horizon_days=h, customer_count=n, buyer_count=buyers)
+        for h, n, buyers in counts
+    ]
+
+
+def test_metrics_that_rest_on_few_buyers_say_so():
+    said = report.few_buyers(metrics((1, 504, 2), (1, 504, 2), (3, 504, 30), (7, 50, 41)))
+    assert said.startswith(
+        "Few cases: 2 buyers and 502 others within 1 day; 41 buyers and 9 others within 7 days. "
+        "Below 30 of each"
+    )
+    assert report.few_buyers(metrics((1, 60, 30), (14, 504, 400))) is None

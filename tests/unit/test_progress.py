@@ -1,9 +1,11 @@
 import io
 import json
+import threading
 import time
 
 from rich.console import Console
 
+from intent_tasks.local import progress as showing
 from intent_tasks.local.progress import Progress
 
 
@@ -31,3 +33,34 @@ def test_a_phase_that_failed_has_no_time(tmp_path):
     except ValueError:
         pass
     assert not file.exists()
+
+
+class Written(io.StringIO):
+    """Text in which somebody waits for words."""
+
+    def __init__(self, words):
+        super().__init__()
+        self.words, self.there = words, threading.Event()
+
+    def write(self, text):
+        super().write(text)
+        if self.words in self.getvalue():
+            self.there.set()
+
+
+def test_nobody_waits_long_without_a_word(tmp_path, monkeypatch):
+    monkeypatch.setattr(showing, "SAY_EVERY_SECONDS", 0.01)
+    out = Written("Training … 2026-06-24: score;")
+    progress = Progress(Console(file=out, width=100), tmp_path / "times.json")
+    with progress.phase("training", "Training") as show:
+        show("2026-06-24: score")
+        assert out.there.wait(30)
+    assert "s so far" in out.getvalue()
+
+
+def test_a_terminal_shows_how_far_it_is(tmp_path):
+    out = Written("score; 1 s so far")
+    progress = Progress(Console(file=out, width=100, force_terminal=True), tmp_path / "t.json")
+    with progress.phase("training", "Training") as show:
+        show("score")
+        assert out.there.wait(30)

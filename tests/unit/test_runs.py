@@ -1,10 +1,11 @@
+import itertools
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 
-from intent_tasks.errors import IntentError
-from intent_tasks.local import runs
+from intent_tasks.errors import IntentError, TemporaryFailure
+from intent_tasks.local import patience, runs
 from intent_tasks.local.plan import Plan
 
 DAYS = [date(2026, 6, 29), date(2026, 6, 30)]
@@ -115,10 +116,74 @@ def test_a_day_that_failed_long_ago_is_no_failure_of_this_backfill(settings, mon
         runs.Runs(Airflow([[now]] * 4), settings).backfill(DAYS, lambda _: None)
 
 
+def test_a_backfill_says_for_each_day_what_is_waited_for(settings, monkeypatch):
+    _published_after(3, monkeypatch)
+    at = datetime(2026, 6, 28, 22, tzinfo=UTC)
+    ended = {"state": "success", "start_date": at.isoformat(), "dag_run_id": "r1",
+             "end_date": (at + timedelta(seconds=41)).isoformat()}  # fmt: skip
+    running = {"state": "running", "dag_run_id": "r2", "logical_date": "2026-06-29T00:30:00Z",
+               "end_date": None}  # fmt: skip
+    api = Airflow([[ended, running]] * 4)
+    api.tasks = lambda *_: [{"task_id": "score", "state": "running", "try_number": 1}]
+    api.heartbeat = lambda: "now"
+    shown, said = [], []
+    runs.Runs(api, settings, said.append).backfill(DAYS, shown.append)
+    assert shown[0] == "0 of 2 days published; 2026-06-29: score; a day usually takes 41 s"
+    assert [text.split(", in")[0] for text in said] == [
+        "2026-06-29 is published: 2 of 2 days",
+        "2026-06-30 is published: 2 of 2 days",
+    ]
+
+
+class Training(Airflow):
+    """A training of 200 questions, of which Airflow answers two out of three."""
+
+    def __init__(self, states, heartbeat=None):
+        super().__init__(states)
+        self.asked = 0
+        self._heartbeat = heartbeat or (lambda: self.asked)
+
+    def tasks(self, dag_id, run_id):
+        self.asked += 1
+        if self.asked % 3 == 0:
+            raise TemporaryFailure("late")
+        return [{"task_id": "train", "state": "running", "try_number": 1}]
+
+    def heartbeat(self):
+        return self._heartbeat()
+
+
+def test_a_training_that_lives_is_waited_for_though_answers_are_late(settings, monkeypatch):
+    monkeypatch.setattr(patience, "STILL_SECONDS", 3)
+    times = itertools.count()
+    monkeypatch.setattr(patience.time, "monotonic", lambda: next(times) / 2)
+    api = Training(["running"] * 200 + ["success"])
+    runs.Runs(api, settings).run("intent_train", DAYS[0], lambda _: None)
+    assert api.asked > 200, "longer than anything may stand still"
+
+
+def test_a_task_is_not_waited_for_when_the_scheduler_is_dead(settings, monkeypatch):
+    monkeypatch.setattr(patience, "STILL_SECONDS", 3)
+    times = itertools.count()
+    monkeypatch.setattr(patience.time, "monotonic", lambda: next(times) / 2)
+    api = Training(["running"] * 200, heartbeat=lambda: "long ago")
+    with pytest.raises(TemporaryFailure, match="intent_train demo_2026-06-29"):
+        runs.Runs(api, settings).run("intent_train", DAYS[0], lambda _: None)
+
+
+def test_a_log_that_grows_is_progress(settings):
+    wait = runs.Runs(Airflow([]), settings)
+    before = wait._sign([("intent_train", "demo")])
+    log = wait._logs("intent_train", "demo") / "task_id=train" / "attempt=1.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("epoch 1")
+    assert wait._sign([("intent_train", "demo")]) != before
+
+
 def test_feedback_is_there_when_it_is_measured_and_nothing_runs(settings, monkeypatch):
     monkeypatch.setattr(runs.postgres, "receipt_of", lambda *_: {"rows": 1})
     busy = {"state": "running", "end_date": None, "dag_run_id": "asset_1"}
-    api = Airflow([[busy], [busy], [busy], [busy], [], []])
+    api = Airflow([[busy], [busy], [busy], [busy], []])
     runs.Runs(api, settings).feedback(DAYS[-1], lambda _: None)
     assert list(api.states) == [], "it asked until no run was under way"
 

@@ -1,9 +1,10 @@
 import shutil
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from intent_tasks.errors import Refused, TemporaryFailure
+from intent_tasks.errors import IntentError, Refused, TemporaryFailure
 from intent_tasks.local import up
 
 
@@ -24,3 +25,42 @@ def test_too_little_disk_space_is_said_before_anything_is_begun(tmp_path, monkey
 
 def test_nothing_to_stop_where_nothing_was_started(tmp_path):
     assert up.down(tmp_path, print) is False
+
+
+class Servers:
+    """A supervisor whose server answers after some questions."""
+
+    def __init__(self, logs, work):
+        self.installation = SimpleNamespace(logs=logs)
+        self.work = work
+
+    def check(self, name):
+        pass
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    passed = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: passed[0])
+    monkeypatch.setattr(time, "sleep", lambda s: passed.__setitem__(0, passed[0] + s))
+    return passed
+
+
+def test_a_server_that_works_is_waited_for_and_it_is_said(tmp_path, clock):
+    said = []
+    servers = Servers(tmp_path, lambda name: (7, int(clock[0] / 60), 0))
+    up._wait(servers, "mlflow", lambda: clock[0] > 3000, said.append)
+    assert len(said) > 100
+    assert said[0].startswith("mlflow does not answer yet, after 20 s (log: ")
+
+
+def test_a_server_that_does_nothing_is_given_up(tmp_path, clock):
+    with pytest.raises(TemporaryFailure, match=r"for 3 min while waiting for mlflow \(log: "):
+        up._wait(Servers(tmp_path, lambda name: (7, 1, 2)), "mlflow", lambda: False, print)
+    assert clock[0] < 200
+
+
+def test_a_server_that_ends_after_each_start_does_not_start(tmp_path, clock):
+    servers = Servers(tmp_path, lambda name: (int(clock[0] * 10), 1, int(clock[0])))
+    with pytest.raises(IntentError, match="mlflow ends soon after each start"):
+        up._wait(servers, "mlflow", lambda: False, print)

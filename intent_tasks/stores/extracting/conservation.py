@@ -38,8 +38,8 @@ def check(connection: sa.Connection, as_of_date: date) -> None:
         )
 
 
-def breaches(connection: sa.Connection) -> list[tuple[date, str]]:
-    """Return the days on which something is not accounted for, and what."""
+def breaches(connection: sa.Connection) -> list[tuple[date | None, str]]:
+    """Return the days on which something is not accounted for, and what; None: over all time."""
     query = sa.select(_view.c.as_of_date, _view.c.breach).where(_view.c.holds.is_(sa.false()))
     return [(day, breach) for day, breach in connection.execute(query.order_by(_view.c.as_of_date))]
 

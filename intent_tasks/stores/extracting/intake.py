@@ -267,6 +267,7 @@ class Intake:
             (rest.parts(self._spool.read(n)) for n in self._compartments(on)),
             day.counted,
             settings.identity_key_id,
+            settings.time_zone,
         )
         removed = len(bad) - len(left)
         return Counts(

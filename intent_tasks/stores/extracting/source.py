@@ -149,10 +149,6 @@ class Warehouse:
         return found
 
     def _arrived(self, run: list[date]) -> dict[date, Arrived]:
-        hashed = sa.func.hash_record_extended(sa.func.row(*self._columns()), 0)
-        # The sum of the hashes does not depend on the order of the rows; a row exchanged for
-        # another changes it. It is cut to 64 bits so that any number of rows has a short one.
-        content = sa.func.mod(sa.func.sum(sa.cast(hashed, sa.Numeric)), sa.literal(2**64))
         starts = [sa.literal(self.definition.day_start(day), _INSTANT) for day in run]
         lost = self._unreadable()
         place = sa.func.width_bucket(
@@ -162,7 +158,7 @@ class Warehouse:
             sa.select(
                 place.label("place"),
                 sa.func.count().label("rows"),
-                sa.cast(content, sa.Text).label("content"),
+                self.content().label("content"),
                 *(sa.func.count().filter(bad).label(rule) for rule, bad in lost.items()),
             )
             .where(self._of(run))
@@ -175,6 +171,15 @@ class Warehouse:
             )
             for r in rows
         }
+
+    def content(self, of: sa.ColumnElement[bool] | None = None) -> sa.ColumnElement[str]:
+        """Return the digest of what a group of rows says, or those of them for which `of` holds."""
+        hashed = sa.func.hash_record_extended(sa.func.row(*self._columns()), 0)
+        # The sum of the hashes does not depend on the order of the rows; a row exchanged for
+        # another changes it. It is cut to 64 bits so that any number of rows has a short one.
+        added = sa.func.sum(sa.cast(hashed, sa.Numeric))
+        chosen = added if of is None else added.filter(of)
+        return sa.cast(sa.func.mod(chosen, sa.literal(2**64)), sa.Text)
 
     def stream(self, run: list[date]) -> Iterator[pa.Table]:
         """Yield the rows that arrived in a run of days, in any order, block by block."""

@@ -1,0 +1,40 @@
+"""Look every morning whether a shop day was missed.
+
+**What it does.** `watch` fails when a shop day was never predicted, from the first published one up
+to yesterday, and names each with the command that predicts it. It changes nothing.
+
+**When.** Every morning (INTENT_WATCH_CRON), when the day should have been predicted. A recording is
+not looked after by itself. The same by hand: `intent check-days`; `intent status` says it too.
+
+**Which day.** Days are looked at up to the day before a scheduled run, or up to the Param
+`as_of_date` (YYYY-MM-DD).
+
+**What a retry does.** The same again. A temporary failure is retried three times, after 30 to 60 s,
+1 to 2 min and 2 to 4 min. Missing days are a refusal and are not: the task says what to do.
+
+**How to resume.** Run the command that the task names; the next morning the task succeeds, or clear
+it when the days are there.
+
+**Overlap.** One run at a time.
+
+Settings: INTENT_WATCH_CRON, INTENT_EMPTY_DAY, INTENT_TIME_ZONE, INTENT_LAST_DAY, INTENT_POOL,
+INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
+"""
+
+from airflow.sdk import DAG
+from intent_days import ShopTimes
+from intent_frame import frame
+from intent_step import Step
+
+from intent_tasks.settings import Schedule
+
+schedule = Schedule()
+every_morning = ShopTimes(schedule.watch_cron, schedule.time_zone)
+
+with DAG(
+    "intent_watch",
+    schedule=None if schedule.last_day else every_morning,
+    max_active_runs=1,
+    **frame(__doc__, schedule),
+) as dag:
+    Step(task_id="watch")

@@ -1,0 +1,24 @@
+"""Look for shop days that were never predicted."""
+
+from datetime import date
+
+from intent_tasks.errors import Refused
+from intent_tasks.settings import Settings
+from intent_tasks.steps import Receipt
+from intent_tasks.stores import postgres
+from intent_tasks.stores.missing_days import described, missing_days
+
+
+def run(settings: Settings, as_of_date: date) -> Receipt:
+    """Make sure that every day is published, from the first one up to a day.
+
+    Raises:
+        Refused: a day is not; each is named, with the command that predicts it.
+    """
+    missing = missing_days(settings, as_of_date)
+    if missing:
+        raise Refused(described(settings, missing))
+    receipt = {"as_of_date": str(as_of_date), "missing_days": 0}
+    with postgres.writing(settings, "watch", as_of_date) as connection:
+        postgres.record(connection, "watch", as_of_date, receipt)
+    return receipt

@@ -1,0 +1,109 @@
+"""Every row of the warehouse, whenever it arrived, against the days that were copied.
+
+Day by day everything can add up while rows are in no day that was ever looked at: those that came
+in late, those of a time that has not come, those without a time. So one query counts all of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from intent_tasks.settings import Settings
+from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.extracting import source
+from intent_tasks.stores.extracting.conservation import spans
+from intent_tasks.stores.extracting.source import Arrived
+from intent_tasks.tables import events, runs
+
+STEP = "all_time"
+"""Ledger rows of this name hold the newest count; `intent.conservation` reads them."""
+
+_MOST_EARLY = timedelta(days=1)
+"""Clocks of other servers may be so much ahead; what arrives later than that is of the future."""
+
+_DAYS_NAMED = 200
+"""Letters of a receipt that name days."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Rows of `shop.events`.
+
+    Args:
+        total: all that there are.
+        before: those that arrived before some days.
+        of_days: those of these days.
+        future: those that arrive more than a day after now, and after these days.
+        without_time: those that have neither `ingested_at` nor `occurred_at`.
+        newest_at: when the last one arrives.
+    """
+
+    total: int
+    before: int
+    of_days: int
+    future: int
+    without_time: int
+    newest_at: str | None
+
+    @property
+    def later(self) -> int:
+        """Rows that arrived after these days, up to now."""
+        return self.total - self.before - self.of_days - self.future - self.without_time
+
+
+def count(warehouse: source.Warehouse, first: date, last: date, now: datetime) -> Counted:
+    """Count all rows in one pass, which neither sorts nor groups them."""
+    start, end = warehouse.definition.day_start(first), warehouse.definition.day_end(last)
+    arrived = source.arrived_at(warehouse.types)
+    rows = sa.func.count()
+    query = sa.select(
+        rows.label("total"),
+        rows.filter(arrived < start).label("before"),
+        rows.filter(arrived >= start, arrived < end).label("of_days"),
+        rows.filter(arrived >= max(end, now + _MOST_EARLY)).label("future"),
+        rows.filter(arrived.is_(None)).label("without_time"),
+        sa.cast(sa.func.max(arrived), sa.Text).label("newest_at"),
+    )
+    found = warehouse.session.read(query.select_from(events)).read_all()
+    return Counted(**found.to_pylist()[0])
+
+
+def copied(settings: Settings) -> dict[date, int]:
+    """Return the days that were copied, with the rows that the warehouse held then."""
+    query = sa.select(runs.c.as_of_date, runs.c.receipt).where(runs.c.step == snapshots.STEP)
+    with postgres.reading(settings.pipeline_url) as connection:
+        return {day: receipt["rows_in_warehouse"] for day, receipt in connection.execute(query)}
+
+
+def uncopied(arrived: Mapping[date, Arrived], known: Mapping[date, int]) -> dict[date, int]:
+    """Return the days with rows that are in no snapshot, and how many.
+
+    Fewer rows than were copied are no loss: a shop may delete what is old.
+    """
+    more = {day: found.rows - known.get(day, 0) for day, found in arrived.items()}
+    return {day: rows for day, rows in more.items() if rows > 0}
+
+
+def record(
+    settings: Settings, as_of_date: date, counted: Counted, arrived: Mapping[date, Arrived]
+) -> None:
+    """Write down what was counted, and what of it is in no snapshot now, for the view."""
+    missing = uncopied(arrived, copied(settings))
+    receipt: dict[str, Any] = {
+        "as_of_date": str(as_of_date),
+        "rows": counted.total,
+        "rows_of_days": counted.of_days,
+        "rows_before": counted.before,
+        "rows_later": counted.later,
+        "rows_future": counted.future,
+        "rows_without_time": counted.without_time,
+        "rows_in_no_snapshot": sum(missing.values()),
+        "days_in_no_snapshot": spans(sorted(missing))[:_DAYS_NAMED],
+        "last_day_in_no_snapshot": str(max(missing)) if missing else None,
+        "newest_at": counted.newest_at if counted.future else None,
+    }
+    with postgres.writing(settings, STEP, as_of_date) as connection:
+        postgres.record(connection, STEP, as_of_date, receipt)
