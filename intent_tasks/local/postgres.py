@@ -32,16 +32,29 @@ FALLBACK = Path("/var/lib/intent")
 ADMIN = "admin"
 """The superuser: makes databases and roles, nothing else."""
 
+PRIVATE_LOG = {
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+}
+"""With these the server's log holds no statement, no parameter and no row. Errors of statements are
+not in it, because their messages quote values; whoever ran the statement is told."""
+
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "120",
+    "reserved_connections": "20",
+    "authentication_timeout": "15s",
     "shared_buffers": "128MB",
     "max_wal_size": "1GB",
     "jit": "off",
-    "log_min_messages": "warning",
-    "log_error_verbosity": "terse",
     "password_encryption": "scram-sha-256",
+    **PRIVATE_LOG,
 }
 
 

@@ -17,7 +17,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from intent_tasks.errors import BadInput, Refused, TemporaryFailure
+from intent_tasks.locks import locks
 from intent_tasks.settings import Settings
+from intent_tasks.stores.roles import READER_MINUTES
+from intent_tasks.stores.server_errors import Cursor
 from intent_tasks.tables import runs
 
 Receipt = dict[str, Any]
@@ -47,7 +50,9 @@ def engine(url: SecretStr) -> sa.Engine:
     return sa.create_engine(
         address,
         poolclass=sa.NullPool,
+        hide_parameters=True,
         connect_args={
+            "cursor_factory": Cursor,
             "connect_timeout": 10,
             "application_name": "intent",
             # A half-open connection is noticed within a minute, not after the two hours of TCP.
@@ -98,6 +103,7 @@ def writing(
     try:
         with engine(settings.pipeline_url).connect() as connection:
             connection.info[_RECORDED] = recorded
+            _end_overdue_readers(connection)
             lock(connection, step, as_of_date, bucket)
             yield connection
             connection.commit()
@@ -107,15 +113,18 @@ def writing(
 
 
 @contextmanager
-def changing(url: SecretStr, what: str) -> Iterator[sa.Connection]:
+def changing(url: SecretStr, what: str | None) -> Iterator[sa.Connection]:
     """Open one transaction outside the pipeline's days, alone among those with the same name.
+
+    Without a name the caller sees to it that it is alone.
 
     Raises:
         TemporaryFailure: the server cannot be reached or gave up.
     """
     try:
         with engine(url).begin() as connection:
-            _lock_named(connection, f"intent/{what}")
+            if what is not None:
+                _lock_named(connection, f"intent/{what}")
             yield connection
     except _TEMPORARY as error:
         raise temporary(error) from error
@@ -135,9 +144,18 @@ def lock(connection: sa.Connection, step: str, as_of_date: date, bucket: int = A
 
 
 def _lock_named(connection: sa.Connection, name: str) -> None:
-    connection.execute(
-        sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
+    """Lock a row that only roles which write for the pipeline can reach; its end frees it."""
+    insert = postgresql.insert(locks).values(name=name)
+    # The update never takes place, but the row is locked before that is found out.
+    taken = insert.on_conflict_do_update(
+        index_elements=["name"], set_={"name": insert.excluded.name}, where=sa.false()
     )
+    connection.execute(taken)
+
+
+def _end_overdue_readers(connection: sa.Connection) -> None:
+    """End what an analyst may not do for so long: a role can lift its own time limits."""
+    connection.execute(sa.select(sa.func.intent.end_overdue_readers(READER_MINUTES)))
 
 
 def _committed(
