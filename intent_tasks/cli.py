@@ -225,6 +225,7 @@ def demo(
 
 def main() -> None:
     """Run the command line; a foreseen failure is a message and an exit code, no traceback."""
+    os.umask(0o077)  # whatever is written, nobody else may read it
     try:
         app()
     except IntentError as error:

@@ -89,11 +89,16 @@ def may_enter(folder: Path, user: pwd.struct_passwd | None) -> bool:
 def choose_folder(wanted: Path) -> Path:
     """Return `wanted`, or a folder below `/var/lib/intent` when the server may not enter it."""
     wanted.mkdir(parents=True, exist_ok=True)
-    if may_enter(wanted, account()):
+    user = account()
+    if user:
+        os.chown(wanted, user.pw_uid, user.pw_gid)
+    if may_enter(wanted, user):
         return wanted
     digest = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:16]
     fallback = FALLBACK / digest
-    fallback.mkdir(parents=True, exist_ok=True, mode=0o755)
+    fallback.mkdir(parents=True, exist_ok=True)
+    for folder in (FALLBACK, fallback):
+        folder.chmod(0o755)
     return fallback
 
 
@@ -111,6 +116,8 @@ def copy_package(source: Path, target: Path) -> None:
     shutil.rmtree(begun, ignore_errors=True)
     for part in (source / "pginstall18", source.with_name(f"{PACKAGE}.libs")):
         shutil.copytree(part, begun / part.relative_to(source.parent), symlinks=True)
+    for folder in (begun, begun / PACKAGE):
+        folder.chmod(0o755)  # the server's account runs them
     begun.rename(target)
 
 
