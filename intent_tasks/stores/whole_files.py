@@ -15,7 +15,7 @@ ROWS_OF_A_GROUP = 131_072
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder, and those above it, which its owner alone may enter; one that is there stays."""
+    """Make a folder, and those above it, that its owner alone may enter."""
     missing = [path, *path.parents]
     for name in reversed(missing[: [p.exists() for p in missing].index(True)]):
         name.mkdir(mode=0o700, exist_ok=True)

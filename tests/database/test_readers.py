@@ -109,12 +109,11 @@ def test_no_lock_of_the_pipeline_can_be_taken_by_a_reader(settings):
 
 
 def test_the_same_work_waits_and_other_work_does_not(settings):
-    with postgres.writing(settings, "publish", DAY):
-        with impatient(settings.pipeline_url) as other:
-            postgres.lock(other, "publish", DAY, 3)
-            postgres.lock(other, "publish", NEW_MONTH)
-            with pytest.raises(sa.exc.OperationalError):
-                postgres.lock(other, "publish", DAY)
+    with postgres.writing(settings, "publish", DAY), impatient(settings.pipeline_url) as other:
+        postgres.lock(other, "publish", DAY, 3)
+        postgres.lock(other, "publish", NEW_MONTH)
+        with pytest.raises(sa.exc.OperationalError):
+            postgres.lock(other, "publish", DAY)
     with impatient(settings.pipeline_url) as other:
         postgres.lock(other, "publish", DAY)
 
