@@ -14,5 +14,6 @@ def create_app() -> FastAPI:
     from mlflow.server import auth
 
     app: FastAPI = auth.create_app()
-    app.add_middleware(OwnAddressOnly, hosts=MLFLOW_SERVER_ALLOWED_HOSTS.get().split(","))
+    hosts: str = MLFLOW_SERVER_ALLOWED_HOSTS.get()  # type: ignore[no-untyped-call]
+    app.add_middleware(OwnAddressOnly, hosts=hosts.split(","))
     return app

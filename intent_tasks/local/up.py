@@ -25,6 +25,7 @@ from intent_tasks.local.supervisor import (
     wait_until,
 )
 from intent_tasks.settings import Schedule
+from intent_tasks.stores.whole_files import nobody_else
 
 START_SECONDS = 180
 """Longest time a server may take to answer; on two idle cores it is about 30 s."""
@@ -41,7 +42,7 @@ def only_one(home: Path, what: str) -> Iterator[None]:
         TemporaryFailure: another process holds it.
     """
     home.mkdir(parents=True, exist_ok=True)
-    with (home / f"{what}.lock").open("a+") as lock:
+    with nobody_else(), (home / f"{what}.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

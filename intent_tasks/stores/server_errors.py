@@ -25,7 +25,7 @@ def _with_message_only(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-class Cursor(cursor):
+class Cursor(cursor):  # type: ignore[misc]
     """A cursor whose errors are the server's message and nothing else."""
 
     execute = _with_message_only(cursor.execute)

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -12,6 +13,16 @@ import pyarrow.parquet as pq
 
 ROWS_OF_A_GROUP = 131_072
 """Rows are written in groups of this many, whatever the parts were that they arrived in."""
+
+
+@contextmanager
+def nobody_else() -> Iterator[None]:
+    """Make everything that is written meanwhile, also by programs, readable by its owner alone."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def private_folder(path: Path) -> None:

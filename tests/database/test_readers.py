@@ -178,7 +178,7 @@ def test_a_migration_does_not_wait_for_a_reader_for_long(settings, monkeypatch):
         owner.exec_driver_sql("DROP TABLE intent.locks, intent.tombstone_lock")
     with analyst(settings) as reader:
         reader.exec_driver_sql("SELECT count(*) FROM intent.predictions")
-        with pytest.raises(TemporaryFailure, match="has used a table .* Nothing was changed"):
+        with pytest.raises(TemporaryFailure, match=r"has used a table .* Nothing was changed"):
             migrate.migrate(settings)
     migrate.migrate(settings)
 

@@ -94,7 +94,8 @@ def test_every_form_of_an_address_is_hidden(form):
 
 
 INNOCENT = (
-    "red shoes at 50% off", "5 @ 3 \u20ac", "2 @ 3.50", "size 42 (at) most", "meet at polka dot dress",
+    "red shoes at 50% off", "5 @ 3 \u20ac", "2 @ 3.50", "size 42 (at) most",
+    "meet at polka dot dress",
     "look at this. Nice", "A & B", "100 %", "a;b&c", "at", "&#38; more", "\uff21\uff22", "",
 )  # fmt: skip
 

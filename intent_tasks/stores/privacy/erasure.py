@@ -101,7 +101,7 @@ def _clear(
     say: Callable[[str], object],
 ) -> Removed:
     """Clear every place; where one cannot be, say which are cleared and which are not."""
-    clear = {
+    clear: dict[str, Callable[[Settings, People], Removed]] = {
         "snapshots": partial(erased_files.clear_snapshots, found=found),
         "scores": erased_files.clear_scores,
         "training": erased_files.clear_training,
