@@ -12,8 +12,11 @@ from intent_tasks.stores import snapshots
 IDS = ("event_id", "session_id", "product_id")
 """Columns whose values stay apart, whatever is hidden in them."""
 
-TEXTS = ("category_path", "brand", "title", "query_text", "review_text", "channel", "device")
-"""Columns that customers or the shop write."""
+TEXTS = ("query_text", "review_text", "channel", "device")
+"""Columns of events that customers or the shop write."""
+
+OF_PRODUCTS = ("category_path", "brand", "title")
+"""The same of products."""
 
 ROW = "_row"
 """Column of the spool that numbers its rows."""
@@ -56,6 +59,15 @@ class Finishing:
         for name in self.products.column_names[1:]:
             rows = rows.append_column(name, pc.take(self.products[name].combine_chunks(), place))
         return rows
+
+
+def hidden_in_products(products: pa.Table) -> pa.Table:
+    """Return what events are to tell of products, without e-mail addresses."""
+    for name in OF_PRODUCTS:
+        if name in products.column_names:
+            place = products.column_names.index(name)
+            products = products.set_column(place, name, without_addresses(products[name]))
+    return products
 
 
 def _snapshot(rows: pa.Table, keys_of: Callable[[list[str]], pa.Array]) -> pa.Table:
