@@ -17,9 +17,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from intent_tasks.errors import BadInput, Refused, TemporaryFailure
-from intent_tasks.locks import locks
 from intent_tasks.settings import Settings
-from intent_tasks.stores.roles import READER_MINUTES
+from intent_tasks.stores import locking
 from intent_tasks.stores.server_errors import Cursor
 from intent_tasks.tables import runs
 
@@ -103,7 +102,7 @@ def writing(
     try:
         with engine(settings.pipeline_url).connect() as connection:
             connection.info[_RECORDED] = recorded
-            _end_overdue_readers(connection)
+            locking.end_overdue_readers(connection)
             lock(connection, step, as_of_date, bucket)
             yield connection
             connection.commit()
@@ -124,7 +123,7 @@ def changing(url: SecretStr, what: str | None) -> Iterator[sa.Connection]:
     try:
         with engine(url).begin() as connection:
             if what is not None:
-                _lock_named(connection, f"intent/{what}")
+                locking.take(connection, f"intent/{what}")
             yield connection
     except _TEMPORARY as error:
         raise temporary(error) from error
@@ -140,22 +139,7 @@ def lock(connection: sa.Connection, step: str, as_of_date: date, bucket: int = A
 
     Who takes several takes them in the order of the days.
     """
-    _lock_named(connection, f"intent/{step}/{as_of_date}/{bucket}")
-
-
-def _lock_named(connection: sa.Connection, name: str) -> None:
-    """Lock a row that only roles which write for the pipeline can reach; its end frees it."""
-    insert = postgresql.insert(locks).values(name=name)
-    # The update never takes place, but the row is locked before that is found out.
-    taken = insert.on_conflict_do_update(
-        index_elements=["name"], set_={"name": insert.excluded.name}, where=sa.false()
-    )
-    connection.execute(taken)
-
-
-def _end_overdue_readers(connection: sa.Connection) -> None:
-    """End what an analyst may not do for so long: a role can lift its own time limits."""
-    connection.execute(sa.select(sa.func.intent.end_overdue_readers(READER_MINUTES)))
+    locking.take(connection, f"intent/{step}/{as_of_date}/{bucket}")
 
 
 def _committed(
