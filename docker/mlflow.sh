@@ -9,5 +9,9 @@ database_uri = ${MLFLOW_BACKEND_STORE_URI}
 admin_username = admin
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 INI
+# Pages may send requests from the same addresses that the server is reached by.
+MLFLOW_SERVER_CORS_ALLOWED_ORIGINS=$(echo "$MLFLOW_SERVER_ALLOWED_HOSTS" |
+  sed 's#[^,][^,]*#http://&,https://&#g')
+export MLFLOW_SERVER_CORS_ALLOWED_ORIGINS
 export MLFLOW_AUTH_CONFIG_PATH=/tmp/auth.ini
-exec mlflow server --app-name basic-auth --host 0.0.0.0 --port 5000 --workers 2
+exec mlflow server --app-name intent --host 0.0.0.0 --port 5000 --workers 2

@@ -228,6 +228,7 @@ def demo(
 
 def main() -> None:
     """Run the command line; a failure is a message and an exit code, no traceback."""
+    os.umask(0o077)  # whatever is written, nobody else may read it
     try:
         _check_arguments(sys.argv[1:])
         app()

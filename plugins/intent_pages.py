@@ -5,8 +5,10 @@
   being logged in to Airflow alone shows no customer.
 """
 
+from contextlib import suppress
 from datetime import date
 from html import escape
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -50,12 +52,20 @@ def log_in(request: Request, error: HTTPException) -> Response:
 @app.get("/data_docs/{name:path}")
 def data_docs(name: str) -> Response:
     """Serve one file of the Data Docs."""
-    folder = (state_folder() / "data_docs").resolve()
-    file = (folder / name).resolve()
-    if not file.is_relative_to(folder) or not file.is_file():
+    file = _page_of(state_folder() / "data_docs", name)
+    if file is None:
         message = "No such page. Data Docs are written by the step validate of intent_daily."
         raise HTTPException(404, message)
     return FileResponse(file)
+
+
+def _page_of(folder: FilePath, name: str) -> FilePath | None:
+    """Return a file below a folder, or None; a name that no file can have is of none."""
+    with suppress(OSError, ValueError):  # longer than a name can be, or with a NUL
+        file = (folder / name).resolve()
+        if file.is_relative_to(folder.resolve()) and file.is_file():
+            return file
+    return None
 
 
 @app.get("/rows/{step}/{as_of_date}")

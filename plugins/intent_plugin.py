@@ -4,10 +4,14 @@ Every Airflow process loads this module, so it imports nothing that only the API
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
 from airflow.plugins_manager import AirflowPlugin
+from airflow.sdk import conf
 from intent_days import ShopDays, ShopTimes
 from intent_links import PREFIX, page
+
+from intent_tasks.own_address import OwnAddressOnly
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -20,12 +24,33 @@ async def pages(scope: "Scope", receive: "Receive", send: "Send") -> None:
     await app(scope, receive, send)
 
 
+def hosts() -> list[str]:
+    """Return the names that Airflow's API server is reached by, or none where none is configured.
+
+    People use `[api] base_url`, tasks `[core] execution_api_server_url`, health checks loopback.
+    """
+    if not (base := conf.get("api", "base_url", fallback="")):
+        return []
+    of_tasks = conf.get("core", "execution_api_server_url", fallback="")
+    named = {urlsplit(address).netloc for address in (base, of_tasks)} - {""}
+    port = conf.get("api", "port", fallback="8080")
+    return sorted(named | {f"{name}:{port}" for name in ("127.0.0.1", "localhost")})
+
+
+def middlewares() -> list[dict[str, Any]]:
+    """Return what refuses foreign hosts and pages, where the own address is configured."""
+    ours = hosts()
+    guard = {"name": "own address only", "middleware": OwnAddressOnly, "kwargs": {"hosts": ours}}
+    return [guard] if ours else []
+
+
 class IntentPlugin(AirflowPlugin):
     """Registers the parts with Airflow."""
 
     name = "intent"
     timetables: ClassVar[list[Any]] = [ShopDays, ShopTimes]
     fastapi_apps: ClassVar[list[Any]] = [{"app": pages, "url_prefix": PREFIX, "name": "Intent"}]
+    fastapi_root_middlewares: ClassVar[list[Any]] = middlewares()
     external_views: ClassVar[list[Any]] = [
         {
             "name": "Data Docs",

@@ -51,11 +51,18 @@ def export(
     ],
     band: Annotated[str | None, typer.Option(help="hot, warm, cool or cold; else all")] = None,
     by: Annotated[str | None, typer.Option(help="who it is for; by default the account")] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="texts as they are, not safe for spreadsheets")
+    ] = False,
 ) -> None:
-    """Write a list of predicted customers who agree to a purpose, and remember the file."""
+    """Write a list of predicted customers who agree to a purpose, and remember the file.
+
+    In a CSV an apostrophe stands before a text that a spreadsheet would take for a formula, unless
+    --raw is given.
+    """
     from intent_tasks.stores.privacy import exporting
 
-    wanted = exporting.List(day(as_of_date), purpose, band, to, by or getpass.getuser())
+    wanted = exporting.List(day(as_of_date), purpose, band, to, by or getpass.getuser(), raw)
     made = exporting.export(load_settings(), wanted)
     typer.echo(
         f"{made.customers} customers in {made.path}; {made.without_consent} were left out because "

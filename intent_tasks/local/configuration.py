@@ -185,7 +185,12 @@ def airflow_sections(installation: Installation) -> dict[str, dict[str, object]]
         },
         "execution_api": {"jwt_expiration_time": 3600},
         "dag_processor": {"refresh_interval": 15, "parsing_processes": 1},
-        "logging": {"base_log_folder": home / "logs", "colored_console_log": False},
+        "logging": {
+            "base_log_folder": home / "logs",
+            "colored_console_log": False,
+            "file_task_handler_new_folder_permissions": "0o700",
+            "file_task_handler_new_file_permissions": "0o600",
+        },
         "usage_data_collection": {"enabled": False},
     }
 
@@ -204,12 +209,14 @@ def mlflow_log_in(installation: Installation) -> dict[str, object]:
 def mlflow_environment(installation: Installation) -> dict[str, str]:
     """Return the variables of the MLflow server; the address of its database is among them."""
     port = installation.ports["mlflow"]
+    hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
     return {
         "MLFLOW_BACKEND_STORE_URI": installation.database_url("mlflow", databases.OWNERS["mlflow"]),
         "MLFLOW_ARTIFACTS_DESTINATION": (installation.home / "mlflow" / "artifacts").as_uri(),
         "MLFLOW_AUTH_CONFIG_PATH": str(installation.home / "mlflow" / "auth.ini"),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": installation.secrets.mlflow_sessions,
-        "MLFLOW_SERVER_ALLOWED_HOSTS": f"127.0.0.1:{port},localhost:{port}",
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(hosts),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(f"http://{host}" for host in hosts),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 

@@ -14,6 +14,9 @@ SHOP = "shop"
 OWNERS = {"mlflow": "mlflow", "airflow": "airflow"}
 """Databases of the servers beside it, and the role that owns each."""
 
+NOT_OURS = ("postgres", "template1")
+"""Databases that every server has, where no role of ours has anything to do."""
+
 ROLES = tuple(roles.TIMEOUTS_MINUTES)
 
 
@@ -25,6 +28,8 @@ def create(server: Server, passwords: Mapping[str, str]) -> None:
     with engine.connect() as connection:
         for database in (SHOP, *OWNERS):
             _create_database(connection, database)
+        for database in NOT_OURS:
+            connection.execute(sa.text(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"))
         roles.create_roles(server.url(SHOP).get_secret_value(), passwords)
         for database, owner in OWNERS.items():
             connection.execute(sa.text(f'ALTER DATABASE "{database}" OWNER TO "{owner}"'))

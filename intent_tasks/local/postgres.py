@@ -32,16 +32,29 @@ FALLBACK = Path("/var/lib/intent")
 ADMIN = "admin"
 """The superuser: makes databases and roles, nothing else."""
 
+PRIVATE_LOG = {
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+}
+"""With these the server's log holds no statement, no parameter and no row. Errors of statements are
+not in it, because their messages quote values; whoever ran the statement is told."""
+
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "120",
+    "reserved_connections": "20",
+    "authentication_timeout": "15s",
     "shared_buffers": "128MB",
     "max_wal_size": "1GB",
     "jit": "off",
-    "log_min_messages": "warning",
-    "log_error_verbosity": "terse",
     "password_encryption": "scram-sha-256",
+    **PRIVATE_LOG,
 }
 
 
@@ -76,11 +89,16 @@ def may_enter(folder: Path, user: pwd.struct_passwd | None) -> bool:
 def choose_folder(wanted: Path) -> Path:
     """Return `wanted`, or a folder below `/var/lib/intent` when the server may not enter it."""
     wanted.mkdir(parents=True, exist_ok=True)
-    if may_enter(wanted, account()):
+    user = account()
+    if user:
+        os.chown(wanted, user.pw_uid, user.pw_gid)
+    if may_enter(wanted, user):
         return wanted
     digest = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:16]
     fallback = FALLBACK / digest
-    fallback.mkdir(parents=True, exist_ok=True, mode=0o755)
+    fallback.mkdir(parents=True, exist_ok=True)
+    for folder in (FALLBACK, fallback):
+        folder.chmod(0o755)
     return fallback
 
 
@@ -98,6 +116,8 @@ def copy_package(source: Path, target: Path) -> None:
     shutil.rmtree(begun, ignore_errors=True)
     for part in (source / "pginstall18", source.with_name(f"{PACKAGE}.libs")):
         shutil.copytree(part, begun / part.relative_to(source.parent), symlinks=True)
+    for folder in (begun, begun / PACKAGE):
+        folder.chmod(0o755)  # the server's account runs them
     begun.rename(target)
 
 

@@ -49,7 +49,7 @@ class Program:
 def programs(installation: Installation) -> dict[str, Program]:
     """Return all servers by name."""
     airflow = [sys.executable, "-m", "airflow"]
-    mlflow = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
+    mlflow = [sys.executable, "-m", "mlflow", "server", "--app-name", "intent"]
     where = ["--host", "127.0.0.1", "--port", str(installation.ports["mlflow"]), "--workers", "1"]
     user = postgres.account()
     database: dict[str, object] = {

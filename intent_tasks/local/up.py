@@ -26,6 +26,7 @@ from intent_tasks.local.supervisor import (
     last_lines,
 )
 from intent_tasks.settings import Schedule
+from intent_tasks.stores.whole_files import nobody_else
 
 STILL_SECONDS = 180
 """Longest time in which a server that does not answer yet neither works nor says anything."""
@@ -46,7 +47,7 @@ def only_one(home: Path, what: str) -> Iterator[None]:
         TemporaryFailure: another process holds it.
     """
     home.mkdir(parents=True, exist_ok=True)
-    with (home / f"{what}.lock").open("a+") as lock:
+    with nobody_else(), (home / f"{what}.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -20,7 +20,7 @@ from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.extracting import all_time, intake, source
+from intent_tasks.stores.extracting import all_time, finishing, intake, source
 from intent_tasks.stores.extracting.source import Arrived, Warehouse
 from intent_tasks.stores.privacy import identity
 from intent_tasks.stores.read_ahead import read_ahead
@@ -183,7 +183,7 @@ def _copy(
     """Copy a run of days; return those that are done, and why the others are not."""
     done: list[date] = []
     refused: list[Refused] = []
-    products = warehouse.products()
+    products = finishing.hidden_in_products(warehouse.products())
     with intake.Intake(settings, {day: found[day].rows for day in days}) as taken:
         for block in read_ahead(warehouse.stream(days)):
             taken.add(block)

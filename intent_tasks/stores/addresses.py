@@ -5,6 +5,7 @@ from pydantic import SecretStr
 
 from intent_tasks import failures
 from intent_tasks.errors import BadInput, IntentError
+from intent_tasks.stores.server_errors import Cursor
 
 
 def engine(url: SecretStr) -> sa.Engine:
@@ -13,7 +14,9 @@ def engine(url: SecretStr) -> sa.Engine:
     return sa.create_engine(
         address,
         poolclass=sa.NullPool,
+        hide_parameters=True,
         connect_args={
+            "cursor_factory": Cursor,
             "connect_timeout": 10,
             "application_name": "intent",
             # A half-open connection is noticed within a minute, not after the two hours of TCP.

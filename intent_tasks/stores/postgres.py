@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from intent_tasks.errors import BadInput, TemporaryFailure
 from intent_tasks.settings import Settings
+from intent_tasks.stores import locking
 from intent_tasks.stores.addresses import address_of, engine, failure
 from intent_tasks.tables import runs
 
@@ -70,6 +71,7 @@ def writing(
     try:
         with engine(settings.pipeline_url).connect() as connection:
             connection.info[_RECORDED] = recorded
+            locking.end_overdue_readers(connection)
             lock(connection, step, as_of_date, bucket)
             yield connection
             connection.commit()
@@ -79,15 +81,18 @@ def writing(
 
 
 @contextmanager
-def changing(url: SecretStr, what: str) -> Iterator[sa.Connection]:
+def changing(url: SecretStr, what: str | None) -> Iterator[sa.Connection]:
     """Open one transaction outside the pipeline's days, alone among those with the same name.
+
+    Without a name the caller sees to it that it is alone.
 
     Raises:
         TemporaryFailure: the server cannot be reached or gave up.
     """
     try:
         with engine(url).begin() as connection:
-            _lock_named(connection, f"intent/{what}")
+            if what is not None:
+                locking.take(connection, f"intent/{what}")
             yield connection
     except _TEMPORARY as error:
         raise failure(error, url) from error
@@ -103,13 +108,7 @@ def lock(connection: sa.Connection, step: str, as_of_date: date, bucket: int = A
 
     Who takes several takes them in the order of the days.
     """
-    _lock_named(connection, f"intent/{step}/{as_of_date}/{bucket}")
-
-
-def _lock_named(connection: sa.Connection, name: str) -> None:
-    connection.execute(
-        sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
-    )
+    locking.take(connection, f"intent/{step}/{as_of_date}/{bucket}")
 
 
 def _committed(

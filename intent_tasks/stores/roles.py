@@ -5,9 +5,12 @@
 | intent_extract | read schema `shop` |
 | intent_pipeline | read and write the tables of schema `intent`, not change them |
 | intent_analyst | read predictions, outcomes, metrics and the views |
-| intent_migrator | owns schema `intent` |
+| intent_migrator | owns schema `intent`, and may end sessions of the analyst |
 | intent_shop_owner | owns schema `shop`, where the shop is simulated or loaded from a file |
 | mlflow, airflow | own the database of that name, and see no other |
+
+A role can lift its own time limits, but not the number of its connections. The pipeline ends
+readers that take longer than `READER_MINUTES`, and has connections that are kept for it.
 """
 
 from collections.abc import Mapping
@@ -26,15 +29,58 @@ TIMEOUTS_MINUTES = {
 }
 """Every role and how long one of its statements may take; it waits for a lock half as long."""
 
+READER_MINUTES = 2.0 * TIMEOUTS_MINUTES["intent_analyst"]
+"""How long a transaction of the analyst may be open before the pipeline ends its session."""
+
+ANALYST_CONNECTIONS = 10
+"""Most connections of the analyst at once."""
+
+ANALYST_LIMITS = {
+    "idle_in_transaction_session_timeout": "5min",
+    "temp_file_limit": "4GB",
+}
+
+_ESSENTIAL = ("intent_extract", "intent_pipeline", "intent_migrator", "intent_shop_owner")
+"""Roles that get in where the server keeps connections for them."""
+
 _DATABASE = """
 CREATE EXTENSION IF NOT EXISTS vector;
 CREATE SCHEMA IF NOT EXISTS shop AUTHORIZATION intent_shop_owner;
 CREATE SCHEMA IF NOT EXISTS intent AUTHORIZATION intent_migrator;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO PUBLIC;
+GRANT USAGE ON SCHEMA public
+    TO intent_extract, intent_pipeline, intent_analyst, intent_migrator, intent_shop_owner;
 GRANT USAGE ON SCHEMA shop TO intent_extract;
 ALTER DEFAULT PRIVILEGES FOR ROLE intent_shop_owner IN SCHEMA shop
     GRANT SELECT ON TABLES TO intent_extract;
+GRANT intent_analyst TO intent_migrator;
+"""
+
+# By default everybody may store large objects, fill the table of locks that all databases of the
+# server share, and write to the log of changes.
+_FUNCTIONS = """
+DO $$
+DECLARE
+    function text;
+BEGIN
+    FOR function IN
+        SELECT oid::regprocedure FROM pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace
+          AND proname ~ '^(lo_.*|loread|lowrite|pg_(try_)?advisory_.*|pg_logical_emit_message)$'
+          AND has_function_privilege('public', oid, 'EXECUTE')
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', function);
+    END LOOP;
+END $$;
+"""
+
+_RESERVED = """
+DO $$
+BEGIN
+    IF to_regrole('pg_use_reserved_connections') IS NOT NULL THEN  -- since PostgreSQL 16
+        GRANT pg_use_reserved_connections TO {roles};
+    END IF;
+END $$;
 """
 
 
@@ -53,7 +99,9 @@ def create_roles(admin_url: str, passwords: Mapping[str, str]) -> None:
         cursor = raw.cursor()
         for role, minutes in TIMEOUTS_MINUTES.items():
             _create(cursor, role, passwords[role], minutes)
-        cursor.execute(_DATABASE)
+        for statements in (_DATABASE, _FUNCTIONS, _RESERVED.format(roles=", ".join(_ESSENTIAL))):
+            cursor.execute(statements)
+        _limit_analyst(cursor)
         database = sa.make_url(admin_url).database or ""
         _limit_access(cursor, database)
         cursor.close()
@@ -73,6 +121,12 @@ def _create(
                 name, sql.Identifier(setting), sql.Literal(f"{int(value * 60)}s")
             )
         )
+
+
+def _limit_analyst(cursor: sa.engine.interfaces.DBAPICursor) -> None:
+    cursor.execute(f"ALTER ROLE intent_analyst CONNECTION LIMIT {ANALYST_CONNECTIONS}")
+    for setting, value in ANALYST_LIMITS.items():
+        cursor.execute(f"ALTER ROLE intent_analyst SET {setting} = '{value}'")
 
 
 def _limit_access(cursor: sa.engine.interfaces.DBAPICursor, database: str) -> None:

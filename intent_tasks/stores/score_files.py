@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
-from intent_tasks.stores.whole_files import parquet, replace
+from intent_tasks.stores.whole_files import parquet, private_folder, replace
 
 SCHEMA = pa.schema(
     [
@@ -31,7 +31,7 @@ SCHEMA = pa.schema(
 def write(home: Path, as_of_date: date, bucket: int, scores: pa.Table) -> str:
     """Write the scores of one bucket and day (columns of `SCHEMA`) and return their digest."""
     path = file_of(home, as_of_date, bucket)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     order = [("customer_key", "ascending"), ("role", "ascending")]
     content = parquet(scores.select(SCHEMA.names).cast(SCHEMA).sort_by(order))
     replace(path, content)

@@ -20,7 +20,7 @@ from intent_tasks.core.identity import buckets_of
 from intent_tasks.core.rules import IDENTITY
 from intent_tasks.definition import Definition
 from intent_tasks.errors import BadInput
-from intent_tasks.stores.whole_files import ParquetFile, replace
+from intent_tasks.stores.whole_files import ParquetFile, private_folder, replace
 
 Manifest = dict[str, Any]
 
@@ -102,7 +102,7 @@ def write_buckets(
         time_zone: whose midnights begin and end the day.
     """
     folder = day_folder(home, day)
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     files = [
         _write_parts(folder, bucket, (_sorted(part) for part in parts))
         for bucket, parts in enumerate(buckets)

@@ -2,10 +2,11 @@
 
 import hashlib
 import os
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,11 +15,42 @@ ROWS_OF_A_GROUP = 131_072
 """Rows are written in groups of this many, whatever the parts were that they arrived in."""
 
 
+@contextmanager
+def nobody_else() -> Iterator[None]:
+    """Make everything that is written meanwhile, also by programs, readable by its owner alone."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder, and those above it, that its owner alone may enter."""
+    missing = [path, *path.parents]
+    for name in reversed(missing[: [p.exists() for p in missing].index(True)]):
+        name.mkdir(mode=0o700, exist_ok=True)
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a new file that its owner alone may read, whatever the process takes from modes."""
+    path.unlink(missing_ok=True)  # of a process of that number that was killed
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
 def replace(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees all of it or what was there before."""
+    """Write a file so that a reader sees all of it or what was there before.
+
+    Its owner alone may read it: who has it now, where this process may give it to them.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content)
+        with _open(temporary) as file:
+            file.write(content)
+            if path.exists():
+                owner = path.stat()
+                with suppress(PermissionError):
+                    os.chown(file.fileno(), owner.st_uid, owner.st_gid)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)  # what a full disk took of it
@@ -44,7 +76,7 @@ class ParquetFile:
         self.digest = ""
         self._path = folder / f".new.{os.getpid()}"
         self._waiting = schema.empty_table()
-        self._file = self._path.open("wb")
+        self._file = _open(self._path)
         self._sink = _Hashed(self._file)
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self._sink, mode="w"), schema, compression="zstd"

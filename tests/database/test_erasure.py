@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from intent_tasks.errors import BadInput, NothingToDo, Refused, TemporaryFailure
 from intent_tasks.steps import erase, extract, mature, publish
@@ -223,6 +224,46 @@ def test_an_export_that_cannot_be_read_is_named(lived_in):
     (lived_in.home / "exports" / "c.parquet").write_text("no parquet")
     with pytest.raises(BadInput, match=r"c\.parquet is no Parquet file"):
         erasure.erase(lived_in, [GONE])
+
+
+def test_a_failed_erasure_says_what_is_cleared_and_what_is_not_and_is_finished_later(
+    lived_in, monkeypatch
+):
+    wrong = lived_in.shop_owner_url.get_secret_value().replace("@127.0.0.1", "@127.0.0.2")
+    unreachable = lived_in.model_copy(update={"shop_owner_url": SecretStr(wrong)})
+    with pytest.raises(TemporaryFailure) as failed:
+        erasure.erase(unreachable, [GONE])
+    said = str(failed.value)
+    assert "Cleared: snapshots, scores, training, exports, logs." in said
+    assert "Not cleared, or in part: schema shop, schema intent." in said
+    assert "Nothing was changed" not in said
+    assert set(hits(lived_in)) >= {"shop.events", "intent.customer_keys"}
+    assert not {"snapshots", "scores"} & set(hits(lived_in))
+    erasure.erase(lived_in, [GONE])
+    assert hits(lived_in) == []
+
+
+def test_a_log_of_a_server_that_wrote_an_id_is_cleared_in_place(lived_in):
+    key = identity.keys(lived_in, [GONE])[0].as_py()
+    said = f"DETAIL: Failing row contains ({GONE}, 1).\nkey {key}: {GONE}x and {CUSTOMERS[4]}\n"
+    logs = [lived_in.home / "logs" / "postgres.log.1", lived_in.home / "airflow/logs/dag/1.log"]
+    for log in logs:
+        log.parent.mkdir(parents=True)
+        log.write_text(said)
+    with logs[0].open("a") as server:
+        (erased,) = erasure.erase(lived_in, [GONE])
+        server.write("goes on\n")
+    assert erased.removed["logs"] == 4
+    stars = said.replace(f"({GONE},", f"({'*' * len(GONE)},").replace(key, "*" * len(key))
+    assert [log.read_text() for log in logs] == [f"{stars}goes on\n", stars]
+
+
+def test_a_number_that_may_be_a_count_stays_in_the_logs(lived_in):
+    log = lived_in.home / "logs" / "step.log"
+    log.parent.mkdir()
+    log.write_text("4711 rows copied")
+    assert "logs" not in erasure.erase(lived_in, ["4711"])[0].removed
+    assert log.read_text() == "4711 rows copied"
 
 
 def test_what_is_trained_while_somebody_is_erased_is_refused(lived_in):

@@ -1,8 +1,11 @@
 """A list holds who agrees at that moment, and nobody who was erased; the ledger knows the file."""
 
+import stat
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
@@ -108,3 +111,46 @@ def test_without_a_record_of_consent_nobody_is_on_a_list(published):
     change_shop(published, "ALTER TABLE shop.customers DROP COLUMN consent_marketing")
     with pytest.raises(Refused, match="no column consent_marketing"):
         exporting.export(published, wanted())
+
+
+FORMULAS = ("=1+1", "+1+1", "-1+1", "@sum(a)", "\t=1", "\r=1", " =1", "\uff1d1", "x;=1", "a\n=1")
+
+
+def test_a_list_for_people_holds_no_formula_and_a_raw_one_the_ids_as_they_are():
+    ids = [*FORMULAS, "-1.5", "+4917", "c-7", "'=1", None]
+    rows = pa.table({"customer_id": ids, "probability_1d": [-0.5] * len(ids)})
+    safe = exporting.without_formulas(rows)
+    cells = safe["customer_id"].to_pylist()
+    assert cells[-5:] == ["-1.5", "+4917", "c-7", "''=1", None]
+    assert all("'" in cell for cell in cells[: len(FORMULAS)])
+    assert not [cell for cell in cells[: len(FORMULAS)] if cell[0] in "=+-@\t\r\uff1d"]
+    assert safe["probability_1d"] == rows["probability_1d"]
+    assert len(set(cells)) == len(ids), "two ids stay two"
+
+
+def test_an_erasure_finds_an_id_that_was_written_with_an_apostrophe(published, tmp_path):
+    lists = published.home / "exports"
+    lists.mkdir()
+    rows = exporting.without_formulas(pa.table({"customer_id": ["=1+1", "other"]}))
+    for name, table in (("safe.csv", rows), ("raw.csv", pa.table({"customer_id": ["=1+1", "x"]}))):
+        pa.csv.write_csv(table, lists / name)
+    (erased,) = erasure.erase(published, ["=1+1"])
+    assert erased.removed == {"exports": 2}
+    assert "=1+1" not in (lists / "safe.csv").read_text() + (lists / "raw.csv").read_text()
+
+
+def modes(folder):
+    return {path: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.rglob("*"))}
+
+
+def test_a_list_is_its_owners_alone_wherever_it_lands(published, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o755)
+    elsewhere = exporting.export(published, wanted(str(shared / "list.csv"))).path
+    ours = exporting.export(published, wanted("list.csv")).path
+    assert modes(shared) == {shared: 0o755, elsewhere: 0o600}
+    assert modes(ours.parent) == {ours.parent: 0o700, ours: 0o600}
+    elsewhere.chmod(0o644)
+    erasure.erase(published, [YES])
+    assert modes(shared)[elsewhere] == 0o600, "a rewritten list is not shown to more people"

@@ -116,6 +116,42 @@ def test_the_control_without_the_protections_the_same_search_finds_ids(
     assert hits(shop_of_addresses) == 3 * len(IDS), "each as a key twice, and once in a search"
 
 
+MORE = [pa.field(name, pa.string()) for name in ("session_id", "channel", "device")
+        if name not in formats.SCHEMA.names]  # fmt: skip
+COLUMNS = ("product_id", "session_id", "channel", "device", "query_text", "review_text")
+
+
+@pytest.fixture
+def addresses_everywhere(settings):
+    """A shop with an address in every column of events and products that holds a text."""
+    rows = [event(f"{who}/{n}", f"c{n}", DAY, **dict.fromkeys(COLUMNS, who))
+            for n, who in enumerate(IDS)]  # fmt: skip
+    products = [{"product_id": who, "brand": who, "title": f"made by {who}", "category_path": "a.b"}
+                for who in IDS]  # fmt: skip
+    told = pa.Table.from_pylist(rows, pa.schema([*formats.SCHEMA, *MORE]))
+    shop.load(settings, "a shop", "digest", [told], pa.Table.from_pylist(products))
+    return settings.model_copy(update={"history_days": 2})
+
+
+def test_no_address_leaves_postgres_in_whatever_column_it_is(addresses_everywhere):
+    settings = addresses_everywhere
+    extract.run(settings, DAY)
+    assert hits(settings) == 0
+    copied = snapshots.read(settings.home, settings.definition, DAY, [0, 1])
+    assert copied["category_path"].unique().to_pylist() == ["a.b"], "products are still found"
+    for name in ("product_id", "session_id", "event_id"):
+        assert len(set(copied[name].to_pylist())) == len(IDS), "others stay others"
+
+
+def test_the_control_without_the_masks_every_column_shows_it(addresses_everywhere, monkeypatch):
+    monkeypatch.setattr(finishing, "without_addresses", lambda texts: texts)
+    monkeypatch.setattr(finishing, "ids_without_addresses", lambda ids, keys_of: ids)
+    extract.run(addresses_everywhere, DAY)
+    assert hits(addresses_everywhere) == len(IDS) * (
+        len(COLUMNS) + len(("event", "brand", "title"))
+    )
+
+
 GUESSED_SECRETS = (b"", b"secret", b"k1", b"identity", b"intent", b"purchase_intent", b"password")
 
 

@@ -3,10 +3,12 @@
 import os
 import signal
 import socket
+from functools import partial
 
 import httpx
 import psutil
 import pytest
+import sqlalchemy as sa
 
 from intent_tasks.local import up
 from intent_tasks.local.configuration import USER
@@ -93,6 +95,58 @@ def test_no_door_is_open_without_a_password(stack):
     assert httpx.post(search, json=body, auth=(USER, password)).is_success
     assert httpx.get(f"{airflow}/api/v2/dags").status_code == 401
     assert stack.api.dag_is_known("intent_daily"), "with the password it is open"
+
+
+def test_both_servers_answer_to_their_own_addresses_only(stack):
+    secrets = stack.installation.secrets
+    for name, path, password in (
+        ("mlflow", "/api/2.0/mlflow/experiments/search", secrets.mlflow),
+        ("airflow", "/api/v2/monitor/health", secrets.airflow),
+    ):
+        address = stack.installation.address(name)
+        port = stack.installation.ports[name]
+        ask = partial(
+            httpx.request, url=address + path, params={"max_results": 1}, auth=(USER, password)
+        )
+        for own in (address, f"http://localhost:{port}"):
+            assert ask("GET", headers={"Origin": own}).is_success
+        for foreign in (
+            {"Origin": f"http://127.0.0.1:{port + 1}"},
+            {"Origin": "http://localhost:3000"},
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Host": "evil.example"},
+            {"Host": f"evil.example:{port}"},
+            {"Host": "127.0.0.1"},
+        ):
+            for method in ("GET", "POST", "OPTIONS"):
+                answer = ask(method, headers=foreign)
+                assert answer.status_code == 403, (name, method, foreign)
+                assert "access-control-allow-origin" not in answer.headers
+
+
+def test_the_files_of_all_servers_are_their_owners_alone(stack):
+    below = [path for path in stack.home.rglob("*") if not path.is_symlink()]
+    database = stack.installation.postgres_folder
+    open_to_others = [
+        path for path in below if path.lstat().st_mode & 0o077 and database not in path.parents
+    ]
+    assert [path for path in open_to_others if path.suffix != ".sock"] == []
+
+
+def test_the_log_of_the_database_holds_no_value_of_a_statement(stack):
+    url = stack.settings.pipeline_url
+    planted = "planted.person@mail.example"
+    for statement in (
+        f"SELECT '{planted}'::integer",
+        f"INSERT INTO intent.erasures (customer_key) VALUES ('{planted}')",
+        f'SELECT * FROM "{planted}"',
+    ):
+        with pytest.raises(sa.exc.DBAPIError), postgres.engine(url).connect() as connection:
+            connection.exec_driver_sql(statement)
+    written = "".join(f.read_text() for f in stack.installation.logs.glob("postgres.log*"))
+    assert "ready to accept connections" in written
+    assert planted not in written
 
 
 def test_a_server_that_is_killed_comes_back(stack):

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,26 @@ def test_the_roles_are_those_of_a_local_installation():
     from intent_tasks.local.databases import ROLES
 
     assert set(load("init").PASSWORDS) == set(ROLES)
+
+
+def test_the_log_of_the_database_holds_no_value_of_a_statement_here_either():
+    from intent_tasks.local.postgres import PRIVATE_LOG
+
+    command = SERVICES["postgres"]["command"]
+    assert {f"--{name}={value}" for name, value in PRIVATE_LOG.items()} <= set(command)
+    assert any(option.startswith("--reserved_connections=") for option in command)
+
+
+def test_mlflow_takes_pages_of_the_addresses_that_it_is_reached_by():
+    script = (ROOT / "docker" / "mlflow.sh").read_text(encoding="utf-8")
+    (assign,) = re.findall(r"(?ms)^MLFLOW_SERVER_CORS_ALLOWED_ORIGINS=.*?\)$", script)
+    given = {"MLFLOW_SERVER_ALLOWED_HOSTS": "mlflow:5000,ml.shop.example", "PATH": "/usr/bin:/bin"}
+    shown = f'{assign}\nprintf %s "$MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"'
+    done = subprocess.run(
+        ["sh", "-c", shown], env=given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split(",") == [
+        f"{scheme}://{host}"
+        for host in ("mlflow:5000", "ml.shop.example")
+        for scheme in ("http", "https")
+    ]

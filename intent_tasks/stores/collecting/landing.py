@@ -77,8 +77,9 @@ def _make_ids_unique(connection: sa.Connection) -> None:
 
 
 def _detail(error: sa.exc.DBAPIError) -> str:
-    lines = str(error.orig).strip().splitlines()
-    return lines[-1].removeprefix("DETAIL:").strip()
+    """Return which event_id an index found twice, or what else the server answers."""
+    told = getattr(error.orig, "diag", None)
+    return str(getattr(told, "message_detail", None) or error.orig).strip()
 
 
 def append(connection: sa.Connection, batch: pa.Table, *, expect_known: bool) -> int:

@@ -30,6 +30,7 @@ from great_expectations.data_context.types.resource_identifiers import (
 from great_expectations.exceptions import GreatExpectationsError
 
 from intent_tasks.errors import Refused
+from intent_tasks.stores.whole_files import nobody_else, private_folder
 
 COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 """How much of a result is kept: a sample of the offending values would be personal data."""
@@ -82,8 +83,8 @@ def judge(
 @contextmanager
 def _one_at_a_time(home: Path) -> Iterator[None]:
     """Days are checked side by side, but the index of the pages is one file."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / f"{RESULTS}.lock").open("w") as lock:
+    private_folder(home)
+    with nobody_else(), (home / f"{RESULTS}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -260,7 +260,7 @@ class Intake:
         bad = [*day.bad, *self._bad_rows(later.drop_columns(["customer_key", ROW]), _again(later))]
         left = [row for row in bad if row.customer_key not in set(gone.to_pylist())]
         quarantine.replace(connection, quarantine.arrivals_of(on), _numbered(left))
-        rest = Finishing(gone, later[ROW].combine_chunks(), products)
+        rest = Finishing(gone, later[ROW].combine_chunks(), products, self._keys.of)
         written = snapshots.write_buckets(
             settings.home,
             on,

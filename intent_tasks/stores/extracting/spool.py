@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from intent_tasks.stores.whole_files import private_folder
+
 BYTES_AT_ONCE = 96 * 2**20
 """Of a bucket, how much is read back at a time."""
 
@@ -33,7 +35,7 @@ class Spool:
         self._bytes: dict[int, int] = {}
 
     def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self._folder)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres, score_files, snapshot_customers, snapshots, whole_files
+from intent_tasks.stores.privacy import exporting
 from intent_tasks.stores.privacy.erased_rows import ARRIVALS, People, Removed, restate
 from intent_tasks.tables import exports
 
@@ -128,6 +129,9 @@ def _clear_parquet(path: Path, people: People) -> Counter[str]:
 
 def _clear_csv(path: Path, people: People) -> Counter[str]:
     keys = {customer_id: key for key, customer_id in people.items()}
+    # An id may be written with an apostrophe, so that it is no formula.
+    written = exporting.without_formulas(pa.table({"customer_id": list(keys)}))
+    keys |= dict(zip(written["customer_id"].to_pylist(), keys.values(), strict=True))
     gone: Counter[str] = Counter()
     with path.open(newline="", encoding="utf-8") as file:
         kept = io.StringIO(newline="")

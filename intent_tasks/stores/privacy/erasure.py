@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
-from intent_tasks.errors import Refused, TemporaryFailure
+from intent_tasks.errors import IntentError, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres, snapshot_customers, snapshots
-from intent_tasks.stores.privacy import erased_files, erased_rows, identity
+from intent_tasks.stores.privacy import erased_files, erased_logs, erased_rows, identity
 from intent_tasks.stores.privacy.erased_rows import People, Removed, are
 from intent_tasks.tables import customer_keys, erasure_requests, erasures, model_versions, runs
 
@@ -79,17 +79,7 @@ def erase(
     say("looking through the snapshots")
     found = _find(settings, people)
     _note_versions(settings, found)
-    removed: Removed = Counter()
-    for place, clear in (
-        ("snapshots", partial(erased_files.clear_snapshots, found=found)),
-        ("scores", erased_files.clear_scores),
-        ("training", erased_files.clear_training),
-        ("exports", erased_files.clear_exports),
-        ("schema shop", erased_rows.clear_shop),
-        ("schema intent", erased_rows.clear_intent),
-    ):
-        say(f"clearing {place}")
-        removed += clear(settings, people)
+    removed = _clear(settings, people, found, say)
     _note_versions(settings, found)  # one may have been registered meanwhile
     versions = _finish(settings, people, removed)
     return [
@@ -102,6 +92,38 @@ def erase(
         )
         for key, customer_id in people.items()
     ]
+
+
+def _clear(
+    settings: Settings,
+    people: People,
+    found: Mapping[date, pa.Table],
+    say: Callable[[str], object],
+) -> Removed:
+    """Clear every place; where one cannot be, say which are cleared and which are not."""
+    clear: dict[str, Callable[[Settings, People], Removed]] = {
+        "snapshots": partial(erased_files.clear_snapshots, found=found),
+        "scores": erased_files.clear_scores,
+        "training": erased_files.clear_training,
+        "exports": erased_files.clear_exports,
+        "logs": erased_logs.clear_logs,
+        "schema shop": erased_rows.clear_shop,
+        "schema intent": erased_rows.clear_intent,
+    }
+    removed: Removed = Counter()
+    for done, place in enumerate(clear):
+        say(f"clearing {place}")
+        try:
+            removed += clear[place](settings, people)
+        except IntentError as error:
+            names = list(clear)
+            raise type(error)(
+                f"{str(error).replace('Nothing was changed. ', '')} The erasure is not finished. "
+                f"Cleared: {', '.join(names[:done]) or 'nothing'}. Not cleared, or in part: "
+                f"{', '.join(names[done:])}. A tombstone keeps the customers out. Run the erasure "
+                "again: it clears the rest."
+            ) from error
+    return removed
 
 
 def _people(settings: Settings, ids: Iterable[str]) -> People:

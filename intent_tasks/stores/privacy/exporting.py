@@ -30,6 +30,18 @@ COLUMNS = (
 """Of `intent.predictions`: what a person needs to work with a list."""
 
 
+_SIGNS = r"=+\-@\t\r\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}\x{fe62}\x{fe63}\x{fe66}\x{fe6b}\x{2212}"
+"""What a formula may begin with, also in full width."""
+
+_FORMULAS = (
+    (rf"^('*[\s\x{{a0}}\x{{feff}}]*[{_SIGNS}])", r"'\1"),
+    (rf"([;|\t\r\n]\s*)([{_SIGNS}])", r"\1'\2"),
+)
+"""A cell that begins like one, or a part of it that a spreadsheet may split from it."""
+
+_NUMBER = r"^[+-]?[0-9]+([.,][0-9]+)?([eE][+-]?[0-9]+)?$"
+
+
 @dataclass(frozen=True)
 class List:
     """Which list is wanted.
@@ -40,6 +52,8 @@ class List:
         band: only these; None: all.
         to: file that does not exist yet; a relative name lands in INTENT_HOME/exports.
         by: who makes it.
+        raw: write texts into a CSV as they are, for machines; else so that no spreadsheet takes one
+            for a formula.
     """
 
     as_of_date: date
@@ -47,6 +61,7 @@ class List:
     band: str | None
     to: Path
     by: str
+    raw: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,7 @@ def export(settings: Settings, wanted: List) -> Made:
         _require_rows(rows, said, wanted)
         agreed = rows.filter(pc.is_in(rows["customer_id"], value_set=said.yes))
         made = Made(path, agreed.num_rows, rows.num_rows - agreed.num_rows)
-        _write(path, agreed)
+        _write(path, agreed if wanted.raw else without_formulas(agreed))
         connection.execute(
             sa.update(exports)
             .where(exports.c.export_id == export_id)
@@ -113,7 +128,7 @@ def _path(settings: Settings, wanted: List) -> Path:
     if path.exists():
         raise BadInput(f"{path} is there already; name a new file.")
     if not wanted.to.is_absolute():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        whole_files.private_folder(path.parent)
     if not path.parent.is_dir():
         raise BadInput(f"There is no folder {path.parent}; make it, or name a file without one.")
     return path
@@ -156,6 +171,22 @@ def _rows(connection: sa.Connection, settings: Settings, wanted: List) -> pa.Tab
         rows = reader.read_all()
     gone = identity.are_erased(connection, settings, rows["customer_id"])
     return rows.filter(pc.invert(gone))
+
+
+def without_formulas(rows: pa.Table) -> pa.Table:
+    """Return rows in which an apostrophe stands before what a spreadsheet takes for a formula.
+
+    Numbers, also those in texts, stay as they are.
+    """
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type):
+            texts = rows[field.name]
+            safe = texts
+            for pattern, with_apostrophe in _FORMULAS:
+                safe = pc.replace_substring_regex(safe, pattern, with_apostrophe)
+            is_number = pc.match_substring_regex(texts, _NUMBER)
+            rows = rows.set_column(place, field.name, pc.if_else(is_number, texts, safe))
+    return rows
 
 
 def _write(path: Path, rows: pa.Table) -> None:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from intent_tasks.core.identity import customer_keys as keys_of
 from intent_tasks.errors import Refused
+from intent_tasks.locks import tombstone_lock
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres
 from intent_tasks.tables import customer_keys, erasures
@@ -22,8 +23,8 @@ from intent_tasks.tables import customer_keys, erasures
 MOST_KEYS = 300_000
 """Keys that are remembered, about 80 MB."""
 
-_TOMBSTONES = "intent/tombstones"
-_SHARED = sa.text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 0))")
+_SHARED = f"LOCK TABLE {tombstone_lock.fullname} IN ROW EXCLUSIVE MODE"
+_ALONE = f"LOCK TABLE {tombstone_lock.fullname} IN SHARE ROW EXCLUSIVE MODE"
 
 
 def keys(settings: Settings, ids: Iterable[str], key_id: str | None = None) -> pa.Array:
@@ -88,7 +89,7 @@ def check_key(settings: Settings, connection: sa.Connection | None = None) -> No
 
 def hold_off_tombstones(connection: sa.Connection) -> None:
     """Make a new tombstone wait until this transaction, of whatever role, has ended."""
-    connection.execute(_SHARED, {"name": _TOMBSTONES})
+    connection.exec_driver_sql(_SHARED)
 
 
 def erased_among(settings: Settings, ids: Iterable[str]) -> set[str]:
@@ -118,8 +119,7 @@ def tombstones(connection: sa.Connection) -> dict[str, pa.Array]:
 
 def before_new_tombstones(connection: sa.Connection) -> None:
     """Wait for everybody who has read the tombstones, and hold off who wants to."""
-    lock = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
-    connection.execute(lock, {"name": _TOMBSTONES})
+    connection.exec_driver_sql(_ALONE)
 
 
 def are_erased(

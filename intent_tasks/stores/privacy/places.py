@@ -74,6 +74,9 @@ FOLDERS = (
     Folder("exports", 30),
 )
 
+LOGS = ("logs", "airflow/logs")
+"""Below INTENT_HOME. No program of ours writes a customer there; an erasure looks all the same."""
+
 OWNED_SHOP_TABLES = (events, customers)
 """Of schema `shop`; ours to clear only where INTENT_SHOP_OWNER_URL is set: we filled them."""
 
@@ -84,8 +87,8 @@ WITHOUT_CUSTOMERS = {
     "pretraining": "weights, and vocabularies and lists of products",
     "models": "copies of model versions: weights and vocabularies of products",
     "mlflow": "runs and versions: weights, metrics of all customers together",
-    "logs": "messages with days, counts and names of files",
-    "airflow": "state of Airflow: receipts with counts and digests",
+    "logs": "messages with days, counts and names of files; an erasure looks there all the same",
+    "airflow": "state of Airflow: receipts with counts and digests; its logs as the others",
     "postgres": "the database itself: its tables are above",
     "intent.env": "settings",
     "passwords.json": "log-ins of Airflow",

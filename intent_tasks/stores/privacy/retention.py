@@ -52,8 +52,10 @@ def delete_old(settings: Settings, as_of_date: date) -> Counts:
                 _delete_day(settings, folder, day, path)
     with postgres.changing(settings.pipeline_url, "export") as connection:
         _delete_exports(connection, settings, as_of_date)
+    # In a transaction of its own: nobody can read the predictions until it ends.
     with postgres.changing(settings.pipeline_url, "retain") as connection:
         _drop_partitions(connection, settings, as_of_date)
+    with postgres.changing(settings.pipeline_url, "retain") as connection:
         for place, is_old in _old_rows(settings, as_of_date):
             connection.execute(sa.delete(place.table).where(is_old))
         counts[customer_keys.name] = _delete_keys(connection, settings)
@@ -80,7 +82,10 @@ def _old_rows(
 
 
 def _drop_partitions(connection: sa.Connection, settings: Settings, as_of_date: date) -> None:
-    """Drop whole months; deleting their rows one by one would take long and free nothing."""
+    """Drop whole months; deleting their rows one by one would take long and free nothing.
+
+    While somebody reads the predictions a month is not dropped: its rows are deleted after all.
+    """
     (place,) = (place for place in places.TABLES if place.table is predictions)
     first = _limit(settings, place, as_of_date)
     connection.execute(sa.text("SELECT intent.drop_predictions_before(:day)"), {"day": first})
