@@ -109,7 +109,7 @@ def ended(words, capsys):
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_no_argument_ends_in_a_traceback(nowhere, capsys, path):
     @settings(
-        max_examples=15, deadline=None, derandomize=True, database=None,
+        max_examples=8, deadline=None, derandomize=True, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(arguments(path))
