@@ -26,6 +26,7 @@ class Report(Protocol):
 
 def check(report: Report, connection: sa.Connection, settings: Settings) -> None:
     """Say whether the shop records consent, and how many customers with events have a row."""
+    from expectations import schema
     from intent_tasks.stores import shop
     from intent_tasks.stores.privacy import consent_coverage, consent_record
 
@@ -38,13 +39,7 @@ def check(report: Report, connection: sa.Connection, settings: Settings) -> None
     if problem := consent_record.missing(settings, found):
         report.problem(problem)
     columns = {name for name in consent_record.COLUMNS if name in found}
-    for name in sorted(columns):
-        if not consent_record.is_boolean(found[name]):
-            report.problem(
-                f"{customers.fullname}.{name} is {found[name]} and must be boolean: cast it in a "
-                "view, true for a yes."
-            )
-            columns.discard(name)
+    columns -= {n for n in columns if schema.problem(customers.c[n], found[n])}
     if found and not columns:
         report.costs(
             f"{customers.fullname} has none of {', '.join(consent_record.COLUMNS)}: the shop "

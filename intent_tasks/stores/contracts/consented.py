@@ -72,7 +72,9 @@ def day_of_consent(
     if problem := consent_record.missing(settings, found):
         raise Refused(problem)
     columns = {n for n in consent_record.COLUMNS if n in found}
-    usable = columns and all(consent_record.is_boolean(found[name]) for name in columns)
+    usable = columns and not any(
+        schema.problem(customers.c[name], found[name]) for name in ("customer_id", *columns)
+    )
     if not usable or customers.c.customer_id.name not in found or not _has_events(connection):
         return None
     days, result = 1, _of_days(connection, settings, limits, columns, day, 1)
@@ -96,7 +98,7 @@ def day_of_consent(
 
 def _has_events(connection: sa.Connection) -> bool:
     """Tell whether the events of a day can be read at all; else rules of `events` say so."""
-    found = measured.types(connection, events) or {}
+    found = schema.types(connection, events) or {}
     fine = schema.findings(events, found, {})
     return all(fine[name].fine for name in ("customer_id", "occurred_at"))
 
@@ -112,10 +114,10 @@ def _of_days(
     definition = settings.definition
     start = definition.day_start(day - timedelta(days=days - 1))
     arrived = source.arrived_between(source.columns(connection), start, definition.day_end(day))
-    customer_id = sa.cast(events.c.customer_id, sa.Text).label("customer_id")
+    customer_id = consent_record.customer_id(connection, events)
     some = sa.select(customer_id).where(arrived).limit(MOST_EVENTS).subquery()
     active = sa.select(some.c.customer_id).where(some.c.customer_id != "").distinct().cte("active")
-    rows = consent.relation(active, consent_record.by_customer(columns))
+    rows = consent.relation(active, consent_record.by_customer(connection, columns))
     names = {rule.name for rule in consent.RULES}
     bounds = {name: bound for name, bound in limits.rules.items() if name in names}
     return measured.of_rows(connection, consent.SUITE, consent.RULES, rows, {}, Thresholds(bounds))

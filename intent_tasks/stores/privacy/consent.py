@@ -60,8 +60,10 @@ def read(settings: Settings, purpose: str) -> Consent:
     columns = consent_record.columns_of(settings)
     if not columns:
         return Consent(None, NOBODY, NOBODY, False)
+    with postgres.reading(settings.shop_url) as connection:
+        customer_id = consent_record.customer_id(connection, customers)
     query = sa.select(
-        sa.cast(customers.c.customer_id, sa.Text).label("customer_id"),
+        customer_id,
         consent_record.says_yes(purpose, columns).label("yes"),
     ).where(customers.c.customer_id.is_not(None))
     with postgres.arrow(settings.shop_url, query) as reader:

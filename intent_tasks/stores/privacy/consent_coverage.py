@@ -62,9 +62,9 @@ def coverage(connection: sa.Connection, columns: set[str]) -> Coverage:
         connection: that may read the shop.
         columns: of consent, that `shop.customers` has.
     """
-    customer_id = sa.cast(events.c.customer_id, sa.Text).label("customer_id")
+    customer_id = consent_record.customer_id(connection, events)
     active = sa.select(customer_id).where(customer_id != "").distinct().cte("active")
-    record = consent_record.by_customer(columns)
+    record = consent_record.by_customer(connection, columns)
     joined = active.outerjoin(record, record.c.customer_id == active.c.customer_id)
     count, with_row, several = connection.execute(
         sa.select(

@@ -9,8 +9,8 @@ from datetime import date
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
+from expectations import schema
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres, shop
@@ -43,39 +43,31 @@ def columns_of(settings: Settings) -> set[str]:
     """
     with postgres.reading(settings.shop_url) as connection:
         found = types(connection)
-    for name in COLUMNS:
-        if name in found and not is_boolean(found[name]):
-            raise Refused(
-                f"{customers.fullname}.{name} is {found[name]}; it must be boolean, so that "
-                "nobody is predicted or listed by a misunderstanding. Change the table or view."
-            )
+    for name in ("customer_id", *COLUMNS):
+        if name in found and (wrong := schema.problem(customers.c[name], found[name])):
+            raise Refused(f"{wrong} Else somebody is predicted or listed by a misunderstanding.")
     if problem := missing(settings, found):
         raise Refused(problem)
     return {name for name in COLUMNS if name in found}
 
 
-def types(connection: sa.Connection) -> dict[str, sa.types.TypeEngine[Any]]:
+def types(connection: sa.Connection) -> schema.Types:
     """Return the type of each column of `shop.customers`; none where there is no such table.
 
     Collecting makes one, which is as good as none until somebody fills it.
     """
     if shop.is_unused(connection, customers):
         return {}
-    try:
-        found = sa.inspect(connection).get_columns(customers.name, schema=customers.schema)
-    except sa.exc.NoSuchTableError:
-        return {}
-    return {column["name"]: column["type"] for column in found}
+    return schema.types(connection, customers) or {}
 
 
-def is_boolean(column_type: sa.types.TypeEngine[Any]) -> bool:
-    """Tell whether a column can hold nothing but true, false and null."""
-    if isinstance(column_type, postgresql.DOMAIN):
-        return isinstance(column_type.data_type, sa.Boolean)
-    return isinstance(column_type, sa.Boolean)
+def customer_id(connection: sa.Connection, table: sa.Table) -> sa.Label[str]:
+    """Return the ids of a table of the shop as the extract reads them, whatever their type."""
+    found = schema.types(connection, table) or {}
+    return schema.read_as(table.c.customer_id, found.get("customer_id", sa.Text()))
 
 
-def missing(settings: Settings, found: dict[str, sa.types.TypeEngine[Any]]) -> str | None:
+def missing(settings: Settings, found: schema.Types) -> str | None:
     """Return what is wrong with columns that are not there; None: they may be absent."""
     if settings.consent_not_recorded:
         return None
@@ -98,7 +90,7 @@ def missing(settings: Settings, found: dict[str, sa.types.TypeEngine[Any]]) -> s
     return None
 
 
-def _similar(found: dict[str, sa.types.TypeEngine[Any]]) -> str | None:
+def _similar(found: schema.Types) -> str | None:
     """Return a column that holds consent under another name than the contract's."""
     others = [n for n in sorted(found) if n not in COLUMNS and "consent" in n.lower()]
     if any(name in found for name in COLUMNS):
@@ -115,14 +107,14 @@ def says_yes(purpose: str, columns: set[str]) -> sa.ColumnElement[bool]:
     return sa.and_(asked, sa.not_(suppressed))
 
 
-def by_customer(columns: set[str]) -> sa.CTE:
+def by_customer(connection: sa.Connection, columns: set[str]) -> sa.CTE:
     """Return one row per customer of `shop.customers`: any no of several rows counts."""
-    customer_id = sa.cast(customers.c.customer_id, sa.Text).label("customer_id")
+    name = customer_id(connection, customers)
     said = [sa.func.bool_and(says_yes(p, columns)).label(p) for p in _purposes(columns)]
     return (
-        sa.select(customer_id, sa.func.count().label("row_count"), *said)
+        sa.select(name, sa.func.count().label("row_count"), *said)
         .where(customers.c.customer_id.is_not(None))
-        .group_by(customer_id)
+        .group_by(name)
         .cte("record")
     )
 
@@ -134,7 +126,7 @@ def _purposes(columns: set[str]) -> list[str]:
 
 def counted(connection: sa.Connection, columns: set[str]) -> dict[str, int]:
     """Return how many customers have a row (`rows`), and how many say yes, by purpose."""
-    record = by_customer(columns)
+    record = by_customer(connection, columns)
     said = [sa.func.count().filter(record.c[p]).label(p) for p in _purposes(columns)]
     query = sa.select(sa.func.count().label("rows"), *said).select_from(record)
     return dict(connection.execute(query).mappings().one())
