@@ -48,13 +48,30 @@ def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = Fa
     if value.time:
         return _times(rows, value)
     text = _text_of(rows, value, complete)
+    given = _with_structures(text, rows, value)
     if pa.types.is_string(kind):
-        return Column(_translated(text, value), text)
-    return Column(_numbers(text, value, kind), text)
+        return Column(_translated(text, value), given)
+    return Column(_numbers(text, value, kind), given)
+
+
+def _with_structures(text: pa.Array, rows: pa.Table, value: Value) -> pa.Array:
+    """Return the text, and a mark where there is an object instead: no column can hold it."""
+    for array in () if value.key else arrays(rows, value):
+        if pa.types.is_struct(array.type) or pa.types.is_map(array.type):
+            text = pc.coalesce(text, pc.if_else(pc.is_valid(array), "{}", None))
+    return text
+
+
+def is_too_large(rows: pa.Table, value: Value, kind: pa.DataType) -> pa.Array:
+    """Tell where a number is meant that is larger than a column of whole numbers can hold."""
+    if not pa.types.is_integer(kind):
+        return pa.array([False] * rows.num_rows, pa.bool_())
+    numbers = fill(rows, value, pa.float64()).values
+    return pc.fill_null(pc.greater_equal(pc.abs(numbers), 2.0**31), False)
 
 
 def _text_of(rows: pa.Table, value: Value, complete: bool) -> pa.Array:
-    texts = [as_text(array, value) for array in _arrays(rows, value)]
+    texts = [as_text(array, value) for array in arrays(rows, value)]
     if value.join is not None and len(texts) > 1:
         if complete:
             return pc.binary_join_element_wise(*texts, value.join)
@@ -64,7 +81,8 @@ def _text_of(rows: pa.Table, value: Value, complete: bool) -> pa.Array:
     return reduce(pc.coalesce, texts) if texts else pa.nulls(rows.num_rows, pa.string())
 
 
-def _arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
+def arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
+    """Return the fields that there are, of pairs the values of the key."""
     found = (field(rows, name) for name in value.fields)
     return [_of_key(a, value.key) if value.key else a for a in found if a is not None]
 
@@ -209,6 +227,7 @@ def _numbers(text: pa.Array, value: Value, kind: pa.DataType) -> pa.Array:
     numbers = _floats(_with_point(text) if value.decimal == "," else text)
     if value.absolute:
         numbers = pc.abs(numbers)
+    numbers = pc.if_else(pc.fill_null(pc.is_finite(numbers), False), numbers, None)
     if not pa.types.is_integer(kind):
         return numbers.cast(kind)
     numbers = pc.ceil(numbers)  # a part of a piece, such as 0.35 kg, is one
@@ -231,7 +250,7 @@ def _floats(text: pa.Array) -> pa.Array:
 
 
 def _times(rows: pa.Table, value: Value) -> Column:
-    columns = [_time(array, value) for array in _arrays(rows, value)]
+    columns = [_time(array, value) for array in arrays(rows, value)]
     if not columns:
         nothing = pa.nulls(rows.num_rows)
         return Column(nothing.cast(INSTANT), nothing.cast(pa.string()))
