@@ -231,8 +231,8 @@ def _absent(table: pa.Table, shape: Shape) -> list[str]:
 def _undecodable(table: pa.Table, value: Value) -> list[pa.Array]:
     """Return where bytes are no text; empty where all of them are."""
     for array in () if value.key else values.arrays(table, value):
-        if pa.types.is_binary(array.type):
-            lost = pc.and_(pc.is_valid(array), pc.is_null(values.decoded(array)))
+        if pa.types.is_binary(array.type) or pa.types.is_list(array.type):
+            lost = values.not_text(array)
             if pc.any(lost).as_py():
                 return [lost]
     return []

@@ -44,16 +44,17 @@ def batches(
     Raises:
         BadInput: the file cannot be read, or is not in that format.
     """
-    first = not after
-    for shape, rows in readers.read(file, path, layout):
-        rest = rows.after(after) if after else rows
-        if rest.table.num_rows or rest.bad:
-            for part in in_parts(rest, shape.each):
-                batch = convert(part, shape, file_id, now=now)
-                if first and batch.exchanged:
-                    raise _day_and_month(path, batch.exchanged)
-                first = False
-                yield batch
+    first, last = not after, after
+    with readers.named(path, lambda: f"after row {last} "):
+        for shape, rows in readers.read(file, path, layout):
+            rest = rows.after(after) if after else rows
+            if rest.table.num_rows or rest.bad:
+                for part in in_parts(rest, shape.each):
+                    batch = convert(part, shape, file_id, now=now)
+                    if first and batch.exchanged:
+                        raise _day_and_month(path, batch.exchanged)
+                    first, last = False, batch.last
+                    yield batch
 
 
 def read(path: Path, format_name: str) -> Iterator[Batch]:

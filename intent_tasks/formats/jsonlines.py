@@ -24,6 +24,10 @@ SAMPLE_LINES = 50
 
 NO_OBJECT = "the line is no JSON object"
 
+TOO_DEEP = "the line is nested too deeply"
+
+_TEXT = pa.string()
+
 Tree = dict[str, Any]
 """Fields by name: a tree for what is inside, a list of one tree for a list, None for a value."""
 
@@ -52,7 +56,7 @@ def parse(block: bytes, shape: Shape, first_number: int) -> Rows:
 
 def _at_once(block: bytes, tree: Tree) -> pa.Table:
     lines = islice(io.BytesIO(block), SAMPLE_LINES)
-    schema = pa.schema(list(_type(tree, [json.loads(line) for line in lines])))
+    schema = pa.schema(list(_type(tree, [_loaded(line) for line in lines])))
     return pa.json.read_json(
         io.BytesIO(block),
         read_options=pa.json.ReadOptions(use_threads=False, block_size=len(block) + 1),
@@ -62,8 +66,27 @@ def _at_once(block: bytes, tree: Tree) -> pa.Table:
     )
 
 
-def _type(tree: Any, samples: list[Any]) -> pa.DataType:  # noqa: ANN401 - a Tree, a list or None
-    """Return the type of a field that holds such values.
+def _loaded(line: bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Return what a line says.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return json.loads(line)
+    except UnicodeDecodeError:
+        raise
+    except ValueError:  # perhaps because of a number with thousands of digits
+        return json.loads(line, parse_int=str)
+
+
+def _type(
+    tree: Any,  # noqa: ANN401 - a Tree, a list or None
+    samples: list[Any],
+    text: pa.DataType = _TEXT,
+) -> pa.DataType:
+    """Return the type of a field that holds such values, `text` where they are none.
 
     Raises:
         ValueError: there is none that all of them have.
@@ -73,32 +96,34 @@ def _type(tree: Any, samples: list[Any]) -> pa.DataType:  # noqa: ANN401 - a Tre
         raise ValueError("values of several types")
     if isinstance(tree, dict):
         inner = {name: [s.get(name) for s in present] for name in tree}
-        return pa.struct([(name, _type(tree[name], inner[name])) for name in tree])
+        return pa.struct([(name, _type(tree[name], inner[name], text)) for name in tree])
     if isinstance(tree, list):
-        return pa.list_(_type(tree[0], [element for sample in present for element in sample]))
+        elements = [element for sample in present for element in sample]
+        return pa.list_(_type(tree[0], elements, text))
     for python, arrow in ((bool, pa.bool_()), (int, pa.int64()), (int | float, pa.float64())):
         if present and all(isinstance(sample, python) for sample in present):
             return arrow
-    return pa.string()
+    return text
 
 
 def _by_line(block: bytes, tree: Tree, first_number: int) -> Rows:
     found: list[Tree] = []
     numbers: list[int] = []
     bad: list[BadRow] = []
-    for number, line in enumerate(block.splitlines(), first_number):
+    for number, line in enumerate(block.split(b"\n"), first_number):
         if not line.strip():
             continue
-        row: Any = line.decode(errors="backslashreplace")
         try:
-            row = json.loads(line)
-            found.append(_pruned(row, tree, ""))
+            found.append(_pruned(_loaded(line), tree, ""))
             numbers.append(number)
         except _MisfitError as misfit:
-            bad.append(BadRow(number, str(misfit), blocks.payload(row)))
+            bad.append(BadRow(number, str(misfit), blocks.payload(_kept(line))))
         except ValueError:  # also bytes that are no UTF-8
-            bad.append(BadRow(number, NO_OBJECT, blocks.payload(row)))
-    schema = pa.schema(list(_type(tree, [])))
+            bad.append(BadRow(number, NO_OBJECT, blocks.payload(_kept(line))))
+        except RecursionError:
+            bad.append(BadRow(number, TOO_DEEP, blocks.payload(_kept(line))))
+    # As bytes: half a character is no text, and is told apart as in other files.
+    schema = pa.schema(list(_type(tree, [], pa.binary())))
     lines = partial(_whole, block, first_number)
     return Rows(pa.Table.from_pylist(found, schema), pa.array(numbers, pa.int64()), bad, lines)
 
@@ -107,9 +132,19 @@ class _MisfitError(Exception):
     """A value is of another kind than the format says; the message is the rule."""
 
 
-def _whole(block: bytes, first_number: int, numbers: Sequence[int]) -> list[Tree]:
-    lines = block.splitlines()
-    return [json.loads(lines[number - first_number]) for number in numbers]
+def _whole(block: bytes, first_number: int, numbers: Sequence[int]) -> list[Any]:
+    lines = block.split(b"\n")
+    return [_kept(lines[number - first_number]) for number in numbers]
+
+
+def _kept(line: bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Return what a line says, or its text where that cannot be kept."""
+    try:
+        row = _loaded(line)
+        blocks.payload(row)
+    except (ValueError, RecursionError):
+        return line.decode(errors="backslashreplace")
+    return row
 
 
 def _pruned(value: Any, tree: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
@@ -131,9 +166,12 @@ def _pruned(value: Any, tree: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
         return {n: _pruned(value.get(n), tree[n], f"{name}.{n}".lstrip(".")) for n in tree}
     if isinstance(value, dict):
         raise _MisfitError(f"the field {name} is an object: name a field inside it")
-    if isinstance(value, float):
-        return text_of_number(value)
-    return value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else _text_of(value)
+    return text.encode(errors="surrogatepass")
+
+
+def _text_of(value: Any) -> str:  # noqa: ANN401 - a number or a truth
+    return text_of_number(value) if isinstance(value, float) else json.dumps(value)
 
 
 def _tree(shape: Shape) -> Tree:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from functools import reduce
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -57,9 +58,16 @@ def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = Fa
 def _with_structures(text: pa.Array, rows: pa.Table, value: Value) -> pa.Array:
     """Return the text, and a mark where there is an object instead: no column can hold it."""
     for array in () if value.key else arrays(rows, value):
-        if pa.types.is_struct(array.type) or pa.types.is_map(array.type):
+        if _is_structure(array.type):
             text = pc.coalesce(text, pc.if_else(pc.is_valid(array), "{}", None))
     return text
+
+
+def _is_structure(kind: pa.DataType) -> bool:
+    """Tell whether values are objects, or lists of objects or of lists: no text can be made."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.types.is_nested(kind.value_type)
+    return pa.types.is_nested(kind)
 
 
 def is_too_large(rows: pa.Table, value: Value, kind: pa.DataType) -> pa.Array:
@@ -143,8 +151,10 @@ def _of_key(pairs: pa.Array, key: str) -> pa.Array:
     wanted = pc.fill_null(pc.equal(as_text(pc.struct_field(flat, "key")), key), False)
     parents, flat = parents.filter(wanted), flat.filter(wanted)
     holder = pc.struct_field(flat, "value")
+    if not pa.types.is_struct(holder.type):
+        holder = pa.StructArray.from_arrays([holder], names=["value"])
     kinds = [holder.type.field(n).name for n in range(holder.type.num_fields)]
-    texts = [as_text(pc.struct_field(holder, kind)) for kind in kinds]
+    texts = [as_text(_replaced(pc.struct_field(holder, kind))) for kind in kinds]
     text = reduce(pc.coalesce, texts) if texts else pa.nulls(len(flat), pa.string())
     return pc.take(text, pc.index_in(pa.array(range(len(pairs)), parents.type), parents))
 
@@ -153,11 +163,11 @@ def as_text(array: pa.Array, value: Value | None = None) -> pa.Array:
     """Return the values as text; an empty text, and bytes that are no UTF-8, count as none."""
     if pa.types.is_dictionary(array.type):
         array = pc.cast(array, array.type.value_type)
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        joiner = value.join if value is not None and value.join is not None else ","
-        text = pc.binary_join(array.cast(pa.list_(pa.string())), joiner)
-    elif pa.types.is_struct(array.type):
+    if _is_structure(array.type):
         text = pa.nulls(len(array), pa.string())
+    elif pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        joiner = value.join if value is not None and value.join is not None else ","
+        text = pc.binary_join(_of_texts(array), joiner)
     elif pa.types.is_floating(array.type):
         text = _text_of_numbers(array)
     elif pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
@@ -169,12 +179,40 @@ def as_text(array: pa.Array, value: Value | None = None) -> pa.Array:
     return _not_empty(text, value.missing if value is not None else ())
 
 
+def _of_texts(lists: pa.Array) -> pa.Array:
+    """Return lists of texts; bytes that are no UTF-8 count as none."""
+    flat = pc.list_flatten(lists)
+    parents = pc.list_parent_indices(lists).to_numpy()
+    text = flat.cast(pa.string()) if not pa.types.is_binary(flat.type) else decoded(flat)
+    ends = np.searchsorted(parents, np.arange(len(lists) + 1))
+    joined = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), text)
+    return pc.if_else(pc.is_valid(lists), joined, None)
+
+
 def decoded(array: pa.Array) -> pa.Array:
     """Return bytes as text; those that are no UTF-8 become null."""
     try:
         return array.cast(pa.string())
     except pa.ArrowInvalid:
         return pa.array([_utf8(text) for text in array.to_pylist()], pa.string())
+
+
+def _replaced(array: pa.Array) -> pa.Array:
+    """Return bytes as text, with a mark in place of those that are no UTF-8."""
+    if not pa.types.is_binary(array.type):
+        return array
+    texts = (None if raw is None else raw.decode(errors="replace") for raw in array.to_pylist())
+    return pa.array(texts, pa.string())
+
+
+def not_text(array: pa.Array) -> pa.Array:
+    """Tell which values, or elements of lists, are bytes that are no UTF-8."""
+    if pa.types.is_list(array.type) and pa.types.is_binary(array.type.value_type):
+        broken = pc.list_parent_indices(array).filter(not_text(pc.list_flatten(array)))
+        return pc.is_in(pa.array(range(len(array)), broken.type), value_set=broken)
+    if pa.types.is_binary(array.type):
+        return pc.and_(pc.is_valid(array), pc.is_null(decoded(array)))
+    return pa.array([False] * len(array), pa.bool_())
 
 
 def _utf8(text: bytes | None) -> str | None:
