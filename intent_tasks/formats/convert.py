@@ -52,13 +52,13 @@ class Unreadable(NamedTuple):
 
     Args:
         column: of `shop.events`.
-        count: how many.
+        rows: how many.
         given: how many of these events have a value in that column, readable or not.
         first: number of the first row with one.
     """
 
     column: str
-    count: int
+    rows: int
     given: int
     first: int
 

@@ -66,8 +66,8 @@ def _with_structures(text: pa.Array, rows: pa.Table, value: Value) -> pa.Array:
 def _is_structure(kind: pa.DataType) -> bool:
     """Tell whether values are objects, or lists of objects or of lists: no text can be made."""
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return pa.types.is_nested(kind.value_type)
-    return pa.types.is_nested(kind)
+        return bool(pa.types.is_nested(kind.value_type))
+    return bool(pa.types.is_nested(kind))
 
 
 def is_too_large(rows: pa.Table, value: Value, kind: pa.DataType) -> pa.Array:
