@@ -17,7 +17,8 @@ import pyarrow.json
 from intent_tasks.core.rules import BadRow
 from intent_tasks.formats import blocks
 from intent_tasks.formats.blocks import Rows
-from intent_tasks.formats.mapping import Shape, Value
+from intent_tasks.formats.column_value import Value
+from intent_tasks.formats.mapping import Shape
 from intent_tasks.formats.values import text_of_number
 
 SAMPLE_LINES = 50
@@ -42,21 +43,38 @@ PAIRS: list[Tree] = [
 
 def parse(block: bytes, shape: Shape, first_number: int) -> Rows:
     """Return the rows of whole lines, numbered from `first_number`."""
-    tree = _tree(shape)
+    return _parse(block, tree_of(shape), first_number)
+
+
+def parse_values(texts: Sequence[str], name: str, tree: Tree) -> Rows:
+    """Return a row for each JSON text, as the field of that name, numbered from 1."""
+    lines = (
+        f"{{{json.dumps(name)}: " + text.replace("\n", " ").replace("\r", " ") + "}"
+        for text in texts
+    )
+    return _parse("\n".join(lines).encode(), tree, 1)
+
+
+def _parse(block: bytes, tree: Tree, first_number: int) -> Rows:
     if b"\n\n" not in block and not block.startswith(b"\n"):
         try:
             table = _at_once(block, tree)
             numbers = pa.array(range(first_number, first_number + table.num_rows), pa.int64())
             if table.num_rows == block.count(b"\n") + (not block.endswith(b"\n")):
                 return Rows(table, numbers, [], partial(_whole, block, first_number))
-        except (pa.ArrowException, ValueError):
+        except (pa.ArrowException, ValueError, RecursionError):
             pass  # it is said below which line it was
     return _by_line(block, tree, first_number)
 
 
 def _at_once(block: bytes, tree: Tree) -> pa.Table:
     lines = islice(io.BytesIO(block), SAMPLE_LINES)
-    schema = pa.schema(list(_type(tree, [_loaded(line) for line in lines])))
+    samples = [_loaded(line) for line in lines]
+    if not all(isinstance(sample, dict) for sample in samples):
+        raise ValueError(NO_OBJECT)
+    schema = pa.schema(
+        [(name, _type_of_field(tree[name], [s.get(name) for s in samples])) for name in tree]
+    )
     return pa.json.read_json(
         io.BytesIO(block),
         read_options=pa.json.ReadOptions(use_threads=False, block_size=len(block) + 1),
@@ -79,6 +97,14 @@ def _loaded(line: bytes) -> Any:  # noqa: ANN401 - any JSON
         raise
     except ValueError:  # perhaps because of a number with thousands of digits
         return json.loads(line, parse_int=str)
+
+
+def _type_of_field(tree: Any, samples: list[Any]) -> pa.DataType:  # noqa: ANN401
+    """Return the type of a field, a text where it holds JSON as such: `nested_text` reads that."""
+    present = [sample for sample in samples if sample is not None]
+    if present and all(isinstance(sample, str) for sample in present):
+        return pa.string()
+    return _type(tree, samples)
 
 
 def _type(
@@ -155,6 +181,8 @@ def _pruned(value: Any, tree: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
     """
     if value is None or (name and value in ("", [])):  # PHP writes [] for an empty object
         return None
+    if isinstance(value, str) and isinstance(tree, dict | list):
+        value = _from_text(value, tree)
     if isinstance(tree, list):
         elements = value if isinstance(value, list) else [value]
         return [_pruned(element, tree[0], name) for element in elements]
@@ -174,12 +202,22 @@ def _text_of(value: Any) -> str:  # noqa: ANN401 - a number or a truth
     return text_of_number(value) if isinstance(value, float) else json.dumps(value)
 
 
-def _tree(shape: Shape) -> Tree:
+def _from_text(text: str, tree: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return what a text holds as JSON where fields inside it are named, else the text."""
+    if not isinstance(tree[0] if isinstance(tree, list) else tree, dict):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def tree_of(shape: Shape) -> Tree:
     """Return the fields that a shape reads."""
     tree: Tree = {}
     for value in shape.values:
-        for name in value.fields:
-            _plant(tree, name, value, shape.each)
+        for name, leaf in value.leaves:
+            _plant(tree, name, leaf, shape.each)
     return tree
 
 
