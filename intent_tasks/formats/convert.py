@@ -90,9 +90,9 @@ def convert(
         parts = table[PLACE].combine_chunks().cast(pa.int64())
     events, rules, unreadable = _events(table, shape, correction or {})
     sources = events[POSITION].combine_chunks()
-    if "event_id" not in (correction or {}):
+    if POSITION not in (correction or {}):
         sources = _sources(events, numbers, parts, shape, file_id)
-        events = events.set_column(0, SCHEMA.field(0), _ids(sources, parts))
+    events = events.set_column(0, SCHEMA.field(0), _ids(sources, parts))
     ignored = _ignored(events, shape)
     broken = broken_rules(events, repeats=False, accepted=correction is not None, now=now)
     rules = _first_rule(rules, broken)
