@@ -1,7 +1,7 @@
 """Turn rows of a source into events: columns filled, rows that cannot be used told apart."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -36,6 +36,9 @@ class Batch:
         unreadable: values that are null in `events` because they cannot be read.
         last: number of the last row.
         own_ids: ids are the source's own, and not joined by the format.
+        rows_read: how many rows of the file these are.
+        numbers: of each event the number of its row.
+        whole: returns rows by their numbers, as the file has them.
     """
 
     events: pa.Table
@@ -49,7 +52,19 @@ class Batch:
     absent: list[str]
     unreadable: list["Unreadable"]
     last: int
-    own_ids: bool = True
+    own_ids: bool
+    rows_read: int
+    numbers: pa.Array
+    whole: Callable[[Sequence[int]], list[Any]]
+
+    def of(self, wanted: pa.Array) -> "Batch":
+        """Return the batch with some of its events."""
+        return replace(
+            self,
+            events=self.events.filter(wanted),
+            sources=self.sources.filter(wanted),
+            numbers=self.numbers.filter(wanted),
+        )
 
 
 class Unreadable(NamedTuple):
@@ -116,6 +131,9 @@ def convert(
         _counted(unreadable, numbers, keep),
         rows.last,
         shape.own_ids,
+        len(rows.bad) + rows.table.num_rows,
+        numbers.filter(keep),
+        rows.whole,
     )
 
 
