@@ -36,6 +36,7 @@ class Batch:
         unreadable: values that are null in `events` because they cannot be read.
         last: number of the last row.
         own_ids: ids are the source's own, and not joined by the format.
+        has_ids: ids are told by the rows, and not by their place in the file.
         rows_read: how many rows of the file these are.
         numbers: of each event the number of its row.
         whole: returns rows by their numbers, as the file has them.
@@ -53,6 +54,7 @@ class Batch:
     unreadable: list["Unreadable"]
     last: int
     own_ids: bool
+    has_ids: bool
     rows_read: int
     numbers: pa.Array
     whole: Callable[[Sequence[int]], list[Any]]
@@ -131,6 +133,7 @@ def convert(
         _counted(unreadable, numbers, keep),
         rows.last,
         shape.own_ids,
+        POSITION in shape.events,
         len(rows.bad) + rows.table.num_rows,
         numbers.filter(keep),
         rows.whole,

@@ -176,8 +176,11 @@ class _Work:
 
     def _is_known_by_content(self, progress: collected.Progress) -> bool:
         """Tell whether it was another file before and its rows have no ids to know them by."""
-        without = any(mapping.POSITION not in shape.events for shape in self.layout.shapes)
-        return without and bool(progress.earlier_digests)
+        if not progress.earlier_digests:
+            return False
+        with self.file.opened() as opened:
+            first = next(self._batches(opened, progress), None)
+        return first is not None and not first.has_ids
 
     def _claim(self, digest: str) -> collected.Progress | None:
         """Write into the ledger that the file is being loaded; None: there is nothing to load."""
