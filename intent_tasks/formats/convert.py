@@ -234,7 +234,9 @@ def _events(
     if (beside := signs.get("price")) is not None:
         _compare_currencies(columns, beside, unreadable)
     for name, value in (*shape.events.items(), *shape.of_products.items()):
-        if name not in correction and (undecodable := _undecodable(table, value)):
+        if name in correction or not _is_text(name):
+            continue
+        if undecodable := _undecodable(table, value):
             rules = _first_rule(rules, pc.if_else(undecodable[0], f"{name} is no UTF-8", OK))
     return pa.table({n: columns[n] for n in SCHEMA.names}, schema=SCHEMA), rules, unreadable
 
@@ -273,6 +275,12 @@ def _absent(table: pa.Table, shape: Shape) -> list[str]:
         for name, value in (*shape.events.items(), *shape.of_products.items())
         if table.num_rows and value.names and not values.is_there(table, value)
     ]
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a column of events, or of products by its name in a shape, is a text."""
+    table, column = (PRODUCTS, name[9:]) if name.startswith("products.") else (SCHEMA, name)
+    return bool(pa.types.is_string(table.field(column).type))
 
 
 def _undecodable(table: pa.Table, value: Value) -> list[pa.Array]:

@@ -36,8 +36,8 @@ def not_text(array: pa.Array) -> pa.Array:
     if pa.types.is_list(array.type) and pa.types.is_binary(array.type.value_type):
         broken = pc.list_parent_indices(array).filter(not_text(pc.list_flatten(array)))
         return pc.is_in(pa.array(range(len(array)), broken.type), value_set=broken)
-    if pa.types.is_binary(array.type):
-        return pc.and_(pc.is_valid(array), pc.is_null(decoded(array)))
+    if pa.types.is_binary(array.type) and (text := decoded(array)).null_count > array.null_count:
+        return pc.and_(pc.is_valid(array), pc.is_null(text))
     return pa.array([False] * len(array), pa.bool_())
 
 

@@ -46,9 +46,10 @@ def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = Fa
         values = pa.array([value.constant] * rows.num_rows, pa.string()).cast(kind)
         return Column(values, values.cast(pa.string()))
     if value.time:
-        return _times(rows, value)
+        column = _times(rows, value)
+        return column._replace(given=_marked(column.given, rows, value, kind))
     text = text_of(rows, value, complete=complete)
-    given = _with_structures(text, rows, value)
+    given = _marked(text, rows, value, kind)
     if pa.types.is_string(kind):
         return Column(_translated(text, value), given)
     if pa.types.is_boolean(kind):
@@ -57,11 +58,13 @@ def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = Fa
     return Column(_typed(_computed(read.values, rows, value), kind), given, read.currencies)
 
 
-def _with_structures(text: pa.Array, rows: pa.Table, value: Value) -> pa.Array:
-    """Return the text, and a mark where there is an object instead: no column can hold it."""
+def _marked(text: pa.Array, rows: pa.Table, value: Value, kind: pa.DataType) -> pa.Array:
+    """Return the text, and a mark where an object, or bytes in place of a number, are instead."""
     for array in () if value.key else arrays(rows, value):
         if _is_structure(array.type):
-            text = pc.coalesce(text, pc.if_else(pc.is_valid(array), "{}", None))
+            text = pc.coalesce(text, pc.if_else(array.is_valid(), "{}", None))
+        elif not pa.types.is_string(kind):
+            text = pc.coalesce(text, pc.if_else(raw_text.not_text(array), "{}", None))
     return text
 
 
