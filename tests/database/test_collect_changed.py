@@ -8,6 +8,8 @@ import pytest
 from intent_tasks.errors import BadInput, IntentError
 from intent_tasks.formats import blocks
 from intent_tasks.steps import collect, run_step
+from intent_tasks.stores import postgres
+from intent_tasks.stores.extracting import quarantine
 from tests.database.collecting import HEADER, ask, collected, events, line, lines, quarantined
 
 pytestmark = pytest.mark.database
@@ -159,3 +161,23 @@ def test_files_that_no_reader_takes_are_named_and_the_others_loaded(settings, tm
         (1, "query_text is no UTF-8"),
         (2, "the line is nested too deeply"),
     ]
+
+
+def test_what_was_decided_about_a_row_holds_when_its_file_comes_again(settings, tmp_path):
+    path = tmp_path / "events.csv"
+    bad = [line(n, type="fly") for n in range(3)]
+    path.write_text(HEADER + lines(10, 15) + "".join(bad))
+    collected(settings, path)
+    with postgres.changing(settings.pipeline_url, "quarantine") as connection:
+        rows = quarantine.find(connection, row=None)
+        quarantine.decide(connection, rows[:1], quarantine.DROPPED, "me", "a test of ours")
+    path.write_text(HEADER + line(9) + lines(10, 15) + "".join(bad[::-1]) + line(4, type="fly"))
+    for _ in range(2):
+        collected(settings, path)
+        query = "SELECT row_number, row_key, state FROM intent.quarantine ORDER BY 1"
+        assert ask(settings, query) == [
+            (8, "e2", "held"), (9, "e1", "held"), (10, "e0", "dropped"), (11, "e4", "held"),
+        ]  # fmt: skip
+    path.write_text(HEADER + lines(10, 15))
+    collected(settings, path)
+    assert ask(settings, query) == [(-1, "e0", "dropped")], "the decision stays"

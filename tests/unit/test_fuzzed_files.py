@@ -24,8 +24,8 @@ TIMES = {
 ODD = st.one_of(
     st.sampled_from(
         ["", '"', '""', '24" wide', '"24 inch', 'inch"', '"a,b"', '"a\nb"', "\r", "\0", "a\tb",
-         "é", "NaN", "1e999", "-inf", "9" * 400, "$19.99", "1,299.00", "0001-01-01", "9999-12-31", "null",
-         "[]", "{}", "'", "\u2028", "=1+1", "\ufeff", "2026-02-30", "-5", "1e-320"]
+         "é", "NaN", "1e999", "-inf", "9" * 400, "$19.99", "1,299.00", "0001-01-01", "9999-12-31",
+         "null", "[]", "{}", "'", "\u2028", "=1+1", "\ufeff", "2026-02-30", "-5", "1e-320"]
     ),
     st.text(max_size=8),
 )  # fmt: skip
@@ -61,13 +61,15 @@ def shapes():
 def read(data, path, name):
     """Return the batches of a file; none where it is refused as it should be."""
     layout = mapping.load(name)
+    found, refused = [], None
     try:
         found = list(files.batches(io.BytesIO(data), path, layout, "file"))
-    except BadInput as refused:
-        assert path in str(refused)
+    except BadInput as error:
+        refused = error
+    if refused:
         cause = refused.__cause__
+        assert path in str(refused)
         assert cause is None or isinstance(cause, pa.ArrowException), f"a fault of ours: {cause!r}"
-        return []
     for batch in found:
         assert len(batch.numbers) == batch.events.num_rows == len(batch.sources)
         for table in (batch.events, batch.products):

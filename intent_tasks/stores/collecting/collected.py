@@ -9,8 +9,8 @@ from sqlalchemy.dialects import postgresql
 
 from intent_tasks.errors import TemporaryFailure
 from intent_tasks.stores.collecting.folders import File
-from intent_tasks.stores.extracting.quarantine import HELD
-from intent_tasks.tables import collected_files, quarantine
+from intent_tasks.stores.extracting import quarantine
+from intent_tasks.tables import collected_files
 
 ID_CHARACTERS = 12
 """Characters of the digest that event ids begin with where the source has none."""
@@ -85,6 +85,14 @@ def others(connection: sa.Connection, url: str) -> list[str]:
     return list(connection.scalars(sa.select(collected_files.c.path).where(is_other).limit(3)))
 
 
+def unreadable(connection: sa.Connection) -> dict[str, dict[str, int]]:
+    """Return, for each file with values that cannot be read, column → how many."""
+    query = sa.select(collected_files.c.path, collected_files.c.values_unreadable).where(
+        collected_files.c.values_unreadable != {}
+    )
+    return {row.path: row.values_unreadable for row in connection.execute(query.order_by("path"))}
+
+
 def original_of(connection: sa.Connection, url: str, digest: str) -> str | None:
     """Return a file of another name that is loaded and has the same content."""
     query = sa.select(collected_files.c.path).where(
@@ -117,9 +125,7 @@ def begin(
         known: what the ledger has of an earlier content.
     """
     now = datetime.now(UTC)
-    connection.execute(
-        sa.delete(quarantine).where(quarantine.c.source == file.url, quarantine.c.state == HELD)
-    )
+    quarantine.keep_decided(connection, file.url)
     earlier = list(known.earlier_digests) if known else []
     was_loaded = known is not None and known.state == LOADED and known.events > 0
     if known and was_loaded:
