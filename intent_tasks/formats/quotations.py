@@ -56,6 +56,8 @@ class Quotations:
         mark = re.escape(delimiter.encode())
         field = rb'(?:"(?:[^"]++|"")*+"[^' + mark + rb']*+|[^"' + mark + rb"][^" + mark + rb"]*+|)"
         self._mark, self._width, self._are_events = delimiter.encode(), width, are_events
+        self._edges = np.zeros(256, bool)
+        self._edges[[self._mark[0], _QUOTE, *b"\r\n"]] = True
         self._complete = re.compile(field + rb"(?:" + mark + field + rb")*+")
         self._bare = re.compile(rb"[^" + mark + rb"\r\n]*+")
         self._quoted = re.compile(rb'"(?:[^"]++|"")*+"')
@@ -92,19 +94,19 @@ class Quotations:
     def _irregular(self, lines: Lines) -> Places:
         """Return lines whose marks do not simply surround fields, inner ones doubled."""
         marks = np.flatnonzero(lines.array == _QUOTE)
-        if not len(marks):
-            return marks
-        of_line = np.searchsorted(lines.starts, marks, side="right") - 1
-        first = np.append(True, of_line[1:] != of_line[:-1])
-        counted = np.arange(len(marks))
-        opens = (counted - np.maximum.accumulate(np.where(first, counted, 0))) % 2 == 0
-        before = lines.array[np.maximum(marks - 1, 0)]
-        after = lines.array[np.minimum(marks + 1, len(lines.array) - 1)]
-        edges = (self._mark[0], _QUOTE)
-        begins = np.isin(before, edges) | (marks == lines.starts[of_line])
-        closes = np.isin(after, edges) | (marks + 1 == lines.ends[of_line])
-        odd = opens & np.append(first[1:], True)
-        return np.unique(of_line[~np.where(opens, begins, closes) | odd])
+        marks = marks[np.searchsorted(marks, lines.starts[0]) :] if len(lines.starts) else marks[:0]
+        before = self._edges[lines.array[np.maximum(marks - 1, 0)]]
+        before[:1] |= marks[:1] == 0
+        after = self._edges[lines.array[np.minimum(marks + 1, len(lines.array) - 1)]]
+        after[-1:] |= marks[-1:] + 1 == len(lines.array)
+        first = np.searchsorted(marks, lines.starts)
+        if before[::2].all() and after[1::2].all() and not (first % 2).any() and not len(marks) % 2:
+            return marks[:0]
+        counts = np.diff(np.append(first, len(marks)))
+        of_line = np.repeat(np.arange(len(counts)), counts)
+        opens = (np.arange(len(marks)) - first[of_line]) % 2 == 0
+        wrong = of_line[~np.where(opens, before, after)]
+        return np.union1d(wrong, np.flatnonzero(counts % 2))
 
     def _close(self, data: bytes, start: int) -> int | None:
         """Return where the record that begins there ends; 0: it is malformed, None: nowhere."""
