@@ -234,6 +234,8 @@ collected_files = Table(
     Column("earlier_digests", ARRAY(Text), nullable=False, comment="of its contents before"),
     Column("started_at", Instant, nullable=False, comment="when it was begun, UTC"),
     Column("changed_at", Instant, nullable=False, comment="when its last block was committed, UTC"),
+    Column("table_name", Text, nullable=False, server_default="events", comment="table it fills"),
+    _one_of("table_name", ("events", "products", "customers")),
     _one_of("state", ("loading", "loaded", "copy")),
     Index("collected_files_digest", "digest"),
     comment="Ledger of collected files: each content is loaded once, block by block.",

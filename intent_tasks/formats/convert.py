@@ -129,7 +129,7 @@ def convert(
         int(pc.sum(ignored).as_py() or 0),
         len(rows.bad) + pc.count_distinct(numbers.filter(pc.invert(ignored))).as_py(),
         _exchanged(table, shape, rules),
-        _absent(table, shape),
+        values.absent(table, (*shape.events.items(), *shape.of_products.items())),
         _counted(unreadable, numbers, keep),
         rows.last,
         shape.own_ids,
@@ -269,14 +269,6 @@ def _exchanged(table: pa.Table, shape: Shape, rules: pa.Array) -> str | None:
     return values.exchanged(table, shape.events["occurred_at"])
 
 
-def _absent(table: pa.Table, shape: Shape) -> list[str]:
-    return [
-        name if value.names == (name,) else f"{name} ({' or '.join(value.names)})"
-        for name, value in (*shape.events.items(), *shape.of_products.items())
-        if table.num_rows and value.names and not values.is_there(table, value)
-    ]
-
-
 def _is_text(name: str) -> bool:
     """Tell whether a column of events, or of products by its name in a shape, is a text."""
     table, column = (PRODUCTS, name[9:]) if name.startswith("products.") else (SCHEMA, name)
@@ -285,7 +277,7 @@ def _is_text(name: str) -> bool:
 
 def _undecodable(table: pa.Table, value: Value) -> list[pa.Array]:
     """Return where bytes are no text; empty where all of them are."""
-    for array in () if value.key else values.arrays(table, value):
+    for array in values.plain_arrays(table, value):
         if pa.types.is_binary(array.type) or pa.types.is_list(array.type):
             lost = raw_text.not_text(array)
             if pc.any(lost).as_py():

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput, IntentError, NothingToDo, Refused
-from intent_tasks.formats import files, mapping
+from intent_tasks.formats import files, mapping, suspects
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, shop
@@ -82,7 +82,7 @@ def collect(
         Refused: files cannot be used or have changed, or the shop cannot be filled.
         TemporaryFailure: the database gave up; the same call goes on where it was.
     """
-    layout = mapping.load(format_name)
+    layout = mapping.load(format_name).of_table("events")
     owner = shop.owner_url(settings)
     found, others, hidden = folders.find(url, settings.collect_options.get_secret_value())
     with postgres.changing(owner, "collect") as connection:
@@ -202,8 +202,10 @@ class _Work:
 
     def _load(self, progress: collected.Progress, totals: Totals) -> None:
         begun = said = time.monotonic()
+        suspected: Counter[str] = Counter()
         with self.file.opened() as opened:
             for batch in read_ahead(self._batches(opened, progress)):
+                suspected.update(suspects.among(batch.events))
                 self._look_at(batch, progress, totals)
                 before, progress = progress, self._load_block(progress, batch)
                 totals.add(before, progress)
@@ -214,6 +216,8 @@ class _Work:
         with self._changing() as connection:
             done = progress._replace(state=collected.LOADED)
             collected.advance(connection, self.file.url, progress, done)
+        for text in suspects.warnings(suspected):
+            self.say(f"{self.label} {text}")
         self._say_done(done, totals, time.monotonic() - begun)
 
     def _load_at_once(self, progress: collected.Progress, totals: Totals) -> None:

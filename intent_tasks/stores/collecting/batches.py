@@ -49,19 +49,19 @@ def changed(batch: Batch, changed: pa.Array) -> list[BadRow]:
 
 def without_erased(settings: Settings, batch: Batch) -> Batch:
     """Leave out the rows of erased customers: what is collected is ours to keep them out of."""
-    named = [_named(row) for row in batch.bad]
+    names_of = [named(row) for row in batch.bad]
     ids = batch.events["customer_id"].unique().to_pylist()
-    gone = identity.erased_among(settings, {*ids, *(name for names in named for name in names)})
+    gone = identity.erased_among(settings, {*ids, *(name for names in names_of for name in names)})
     if not gone:
         return batch
     theirs = pc.is_in(batch.events["customer_id"], value_set=pa.array(sorted(gone), pa.string()))
     kept = batch.of(pc.invert(theirs).combine_chunks())
-    bad = [row for row, names in zip(batch.bad, named, strict=True) if not names & gone]
+    bad = [row for row, names in zip(batch.bad, names_of, strict=True) if not names & gone]
     left_out = batch.events.num_rows - kept.events.num_rows + len(batch.bad) - len(bad)
     return replace(kept, bad=bad, ignored=batch.ignored + left_out)
 
 
-def _named(row: BadRow) -> set[str]:
+def named(row: BadRow) -> set[str]:
     """Return who a row may name; nobody is called by half a character."""
     texts = set(erased_rows.leaves(json.loads(row.payload)))
     return {text for text in texts if text.encode(errors="ignore").decode() == text}

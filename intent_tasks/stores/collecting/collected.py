@@ -17,6 +17,9 @@ ID_CHARACTERS = 12
 
 LOADING, LOADED, COPY = "loading", "loaded", "copy"
 
+EVENTS = "events"
+"""The table that most files fill."""
+
 
 class Progress(NamedTuple):
     """How far a file is loaded."""
@@ -36,6 +39,7 @@ class Progress(NamedTuple):
     rows_gone: int
     values_unreadable: dict[str, int]
     earlier_digests: list[str]
+    table_name: str
 
     @property
     def file_id(self) -> str:
@@ -61,7 +65,7 @@ class Progress(NamedTuple):
 
 
 _PROGRESS = [collected_files.c[name] for name in Progress._fields]
-_EVENTS = collected_files.c.rows_loaded + collected_files.c.rows_repeated
+_EVENTS_OF = collected_files.c.rows_loaded + collected_files.c.rows_repeated
 
 
 def progress_of(connection: sa.Connection, url: str) -> Progress | None:
@@ -75,13 +79,16 @@ def progress_of(connection: sa.Connection, url: str) -> Progress | None:
 def formats_of(connection: sa.Connection, urls: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return, for each file that was collected, the name of its format and its file_id."""
     query = sa.select(collected_files.c.path, collected_files.c.format, collected_files.c.digest)
-    found = connection.execute(query.where(collected_files.c.path.in_(set(urls))))
+    is_of_events = collected_files.c.table_name == EVENTS
+    found = connection.execute(query.where(collected_files.c.path.in_(set(urls)), is_of_events))
     return {path: (name, digest[:ID_CHARACTERS]) for path, name, digest in found}
 
 
 def others(connection: sa.Connection, url: str) -> list[str]:
     """Return files other than this one of which something was loaded."""
-    is_other = sa.and_(collected_files.c.path != url, _EVENTS > 0)
+    is_other = sa.and_(
+        collected_files.c.path != url, _EVENTS_OF > 0, collected_files.c.table_name == EVENTS
+    )
     return list(connection.scalars(sa.select(collected_files.c.path).where(is_other).limit(3)))
 
 
@@ -99,9 +106,16 @@ def original_of(connection: sa.Connection, url: str, digest: str) -> str | None:
         collected_files.c.digest == digest,
         collected_files.c.path != url,
         collected_files.c.state == LOADED,
-        _EVENTS > 0,
+        _EVENTS_OF > 0,
+        collected_files.c.table_name == EVENTS,
     )
     return connection.scalars(query.order_by("path").limit(1)).first()
+
+
+def of_tables(connection: sa.Connection, urls: Iterable[str]) -> set[str]:
+    """Return which files are of products or customers."""
+    query = sa.select(collected_files.c.path).where(collected_files.c.table_name != EVENTS)
+    return set(connection.scalars(query.where(collected_files.c.path.in_(set(urls)))))
 
 
 def begin(
@@ -112,6 +126,7 @@ def begin(
     digest: str,
     state: str,
     known: Progress | None = None,
+    table: str = EVENTS,
 ) -> Progress:
     """Write the first row of a content of a file.
 
@@ -123,6 +138,7 @@ def begin(
         digest: of its content.
         state: that it begins in.
         known: what the ledger has of an earlier content.
+        table: that it fills.
     """
     now = datetime.now(UTC)
     quarantine.keep_decided(connection, file.url)
@@ -136,7 +152,7 @@ def begin(
         "last_row": 0, "rows_loaded": 0, "rows_repeated": 0, "rows_ignored": 0,
         "rows_quarantined": 0, "rows_read": 0, "values_unreadable": {},
         "rows_gone": known.events if known and was_loaded else known.rows_gone if known else 0,
-        "earlier_digests": earlier, "started_at": now, "changed_at": now,
+        "earlier_digests": earlier, "started_at": now, "changed_at": now, "table_name": table,
     }  # fmt: skip
     insert = postgresql.insert(collected_files).values(path=file.url, **values)
     connection.execute(insert.on_conflict_do_update(index_elements=["path"], set_=values))

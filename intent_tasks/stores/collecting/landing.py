@@ -6,7 +6,7 @@ aside are one transaction, and the role that predicts still only reads the shop.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg2
 import pyarrow as pa
@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 
 from intent_tasks.core.rules import REQUIRED
 from intent_tasks.errors import Refused
-from intent_tasks.formats.repeats import CONTENT
+from intent_tasks.formats.repeats import CONTENT, SAME_TIME_SECONDS
 from intent_tasks.stores import postgres
 from intent_tasks.stores.extracting import source
 from intent_tasks.tables import SHOP, events, products, shop_metadata
@@ -184,7 +184,7 @@ def _compared(
     postgres.copy_in(connection, "incoming", batch.select(names))
     incoming = sa.table("incoming", *(sa.column(name) for name in names))
     is_new = events.c.event_id.is_(None)
-    differs = (incoming.c[name].is_distinct_from(events.c[name]) for name in names[1:])
+    differs = (_differs(incoming.c[name], events.c[name]) for name in names[1:])
     query = (
         sa.select(incoming.c.event_id, is_new)
         .join_from(incoming, events, incoming.c.event_id == events.c.event_id, isouter=True)
@@ -194,6 +194,13 @@ def _compared(
     connection.exec_driver_sql("DROP TABLE incoming")
     new = pa.array([name for name, is_new in found if is_new], pa.string())
     return new, pa.array([name for name, is_new in found if not is_new], pa.string())
+
+
+def _differs(now: sa.ColumnClause[Any], before: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    """Tell where events with one id are different ones: a clock may have been corrected since."""
+    if before.name != "occurred_at":
+        return now.is_distinct_from(before)
+    return sa.func.abs(sa.extract("epoch", now - before)) > SAME_TIME_SECONDS
 
 
 def make_room(connection: sa.Connection, name: str, names: Sequence[str]) -> None:
