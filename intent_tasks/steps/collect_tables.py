@@ -18,9 +18,10 @@ from intent_tasks.formats import mapping, readers, table_files
 from intent_tasks.formats.columns import KEYS
 from intent_tasks.formats.table_files import TableBatch
 from intent_tasks.settings import Settings
-from intent_tasks.steps.collect import MOST_NAMED, Say
+from intent_tasks.steps.collect import Say
 from intent_tasks.stores import postgres, shop
 from intent_tasks.stores.collecting import batches, collected, folders, landing, landing_tables
+from intent_tasks.stores.collecting.totals import MOST_NAMED
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.intake import LEAST_LIMIT
 from intent_tasks.stores.privacy import identity
