@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from intent_tasks.errors import BadInput
 from intent_tasks.formats import blocks, files, mapping
 
-FUZZ = settings(max_examples=10, derandomize=True, deadline=None, database=None)
+FUZZ = settings(max_examples=5, derandomize=True, deadline=None, database=None)
 
 TIMES = {
     "iso": "2026-06-30T12:00:00Z",
