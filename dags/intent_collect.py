@@ -2,8 +2,9 @@
 
 **What it does.** `collect` looks at INTENT_COLLECT_URL, a folder or an object-store prefix, and
 loads every file that it has not loaded yet into `shop.events`, as INTENT_COLLECT_FORMAT says; what
-the rows tell about products goes to `shop.products`. Each file is loaded once
-(`intent.collected_files`), each event_id too. Rows that cannot be used go to `intent.quarantine`.
+the rows tell about products goes to `shop.products`. Each content of a file is loaded once
+(`intent.collected_files`), each event_id too: a file that changed is loaded for what is new. Rows
+that cannot be used go to `intent.quarantine`.
 
 **When.** Every night (INTENT_COLLECT_CRON), before the day is predicted, where both settings are
 set; otherwise it is not scheduled: the shop fills its tables itself. A run without
@@ -15,7 +16,7 @@ ledger.
 **What a retry does.** It goes on at the first block of rows that is not committed: nothing is
 loaded twice. A temporary failure (the database is away, another run collects the same file) is
 retried three times, after 30 to 60 s, 1 to 2 min and 2 to 4 min. A refusal is not: a file is
-broken, in another format, or changed after it was loaded. The task names each such file; all others
+broken or in another format. The task names each such file; all others
 were collected.
 
 **How to resume.** Mend the named files and clear the task, or wait for the next night.

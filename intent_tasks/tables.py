@@ -228,11 +228,17 @@ collected_files = Table(
     Column("rows_repeated", BigInteger, nullable=False, comment="events whose event_id was there"),
     Column("rows_ignored", BigInteger, nullable=False, comment="rows that tell of no event"),
     Column("rows_quarantined", BigInteger, nullable=False, comment="rows that were set aside"),
+    Column("rows_read", BigInteger, nullable=False, comment="rows it holds, but header and blanks"),
+    Column("rows_gone", BigInteger, nullable=False, comment="events of before, now gone; kept"),
+    Column("values_unreadable", JSONB, nullable=False, comment="column → values read as null"),
+    Column("earlier_digests", ARRAY(Text), nullable=False, comment="of its contents before"),
     Column("started_at", Instant, nullable=False, comment="when it was begun, UTC"),
     Column("changed_at", Instant, nullable=False, comment="when its last block was committed, UTC"),
+    Column("table_name", Text, nullable=False, server_default="events", comment="table it fills"),
+    _one_of("table_name", ("events", "products", "customers")),
     _one_of("state", ("loading", "loaded", "copy")),
     Index("collected_files_digest", "digest"),
-    comment="Ledger of collected files: each is loaded once, block by block.",
+    comment="Ledger of collected files: each content is loaded once, block by block.",
 )
 
 quarantine = Table(

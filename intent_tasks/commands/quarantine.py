@@ -14,6 +14,7 @@ from intent_tasks.commands.arguments import day as day_of
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings, load_settings
 from intent_tasks.stores import postgres
+from intent_tasks.stores.collecting import collected
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.quarantine import Found
 
@@ -37,13 +38,19 @@ def _source(day: str | None, source: str | None) -> str | None:
 
 @app.command(name="list")
 def list_() -> None:
-    """Count the rows that are set aside, by where they come from, rule and state."""
+    """Count the rows that are set aside, by where they come from, rule and state.
+
+    Beside them the values of files that are null because they cannot be read.
+    """
     with postgres.reading(load_settings().pipeline_url) as connection:
-        counted = quarantine.count(connection)
+        counted, lost = quarantine.count(connection), collected.unreadable(connection)
     table = Table("from", "rule", "state", "rows")
     for source, rule, state, count in counted:
         table.add_row(Text(source), Text(rule), state, str(count))
     Console().print(table if counted else "Nothing is set aside.")
+    for path, unreadable in lost.items():
+        said = ", ".join(f"{column} {count:,}" for column, count in unreadable.items())
+        typer.echo(f"Values that cannot be read and are null, of {path}: {said}.")
 
 
 @app.command()

@@ -14,9 +14,6 @@ from intent_tasks.core.rules import BadRow
 BLOCK_BYTES = 16 << 20
 """Text is read in blocks of about this size; a single line must fit in one."""
 
-PART_BYTES = 2 << 20
-"""Arrow reads delimited text up to 32 parts ahead: so they are smaller than blocks."""
-
 BLOCK_ROWS = 131_072
 """Parquet is read in blocks of at most so many rows, lists in parts of about so many elements."""
 
@@ -65,17 +62,27 @@ class Rows:
         return found
 
 
+MOST_LEVELS = 100
+"""Rows that are nested more deeply are kept as text only."""
+
+
 def payload(row: Any) -> str:  # noqa: ANN401 - any row of any source
-    """Return a row that is set aside as JSON."""
-    return json.dumps(_plain(row))
+    """Return a row that is set aside as JSON.
+
+    Raises:
+        RecursionError: it is nested too deeply.
+    """
+    return json.dumps(_plain(row, 0))
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any field of any source
+def _plain(value: Any, depth: int) -> Any:  # noqa: ANN401 - any field of any source
     """Return a field as JSON can hold it, and as it is read again."""
+    if depth > MOST_LEVELS:
+        raise RecursionError
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
+        return {n: _plain(inner, depth + 1) for n, inner in value.items() if inner is not None}
     if isinstance(value, list):
-        return [_plain(inner) for inner in value]
+        return [_plain(inner, depth + 1) for inner in value]
     if isinstance(value, bytes):
         return value.decode(errors="backslashreplace")
     if isinstance(value, float) and math.isfinite(value):

@@ -1,114 +1,147 @@
-"""Read delimited text, such as CSV; a line with too many or too few fields is set aside."""
+"""Read delimited text, such as CSV; a line that is no record is set aside."""
 
 import codecs
 import csv
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import reduce
+from itertools import chain
 from pathlib import PurePosixPath
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from intent_tasks.core.rules import BadRow
 from intent_tasks.errors import BadInput
-from intent_tasks.formats import blocks
+from intent_tasks.formats import blocks, values
 from intent_tasks.formats.blocks import Rows
+from intent_tasks.formats.columns import SCHEMA
+from intent_tasks.formats.lines import Lines, chunks, split, whole
 from intent_tasks.formats.mapping import Format, Shape
+from intent_tasks.formats.quotations import Found, Quotations
 
 
-def read(
-    stream: pa.NativeFile, path: str, layout: Format, part_bytes: int
-) -> Iterator[tuple[Shape, Rows]]:
+def read(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
     """Read the lines of a file, with the first shape of the format that its first line fits.
+
+    Rows are numbered by the line of the file that they begin in.
 
     Args:
         stream: at its beginning.
         path: its name.
         layout: its format.
-        part_bytes: so much is read at once; a line must fit in it.
 
     Raises:
         BadInput: the first line fits none, or is no text.
     """
-    begun = stream.read(part_bytes)
+    parts = chunks(stream)
+    begun = next(parts, b"")
     if not begun:
         return
     shape, header = _shape(begun, path, layout)
-    bad: list[BadRow] = []
-    number = 1 if shape.header else 2
-    again = _Again(begun, stream)
-    for table in _together(_batches(again, path, shape, header, part_bytes, bad)):
-        numbers, now = _numbered(number, table.num_rows, bad)
-        number = max([number - 1, *numbers[-1:], *(row.number for row in now)]) + 1
-        yield shape, Rows(table, pa.array(numbers, pa.int64()), now)
-    if bad:
-        empty = pa.table({name: pa.array([], pa.binary()) for name in header})
-        yield shape, Rows(empty, pa.array([], pa.int64()), bad)
+    records = _Records(shape, header, _delimiter(path, shape))
+    text = whole(_as_utf8(chain([begun], parts), shape.encoding))
+    number, rest = 1, None
+    with suppress(StopIteration):
+        while True:
+            data, last = text.send(rest)
+            lines = split(data)
+            if number == 1 and not shape.header:
+                lines = lines.without_first()
+                number = 2
+            found = records.quotations.find(lines, last=last)
+            yield shape, records.rows(lines, found, number)
+            number += found.until
+            rest = lines.rest(found.until)
 
 
-def _batches(
-    stream: "_Again",
-    path: str,
-    shape: Shape,
-    header: list[str],
-    part_bytes: int,
-    bad: list[BadRow],
-) -> Iterator[pa.RecordBatch]:
-    """Read all columns as bytes, so that one line that is no UTF-8 does not cost the block."""
-
-    def set_aside(row: pa.csv.InvalidRow) -> str:
-        rule = f"{row.actual_columns} fields instead of {row.expected_columns}"
-        bad.append(BadRow(row.number, rule, json.dumps(row.text)))
-        return "skip"
-
-    yield from pa.csv.open_csv(
-        stream,
-        read_options=pa.csv.ReadOptions(
-            block_size=part_bytes,
-            use_threads=False,  # numbers of lines are known only without
-            column_names=header if shape.header else None,
-            encoding=shape.encoding,
-        ),
-        parse_options=pa.csv.ParseOptions(
-            delimiter=_delimiter(path, shape),
-            newlines_in_values=True,
-            invalid_row_handler=set_aside,
-        ),
-        convert_options=pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(header, pa.binary()),
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=True,
-            null_values=[""],
-        ),
-    )
-
-
-def _together(parts: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Yield as many parts in one as make a block."""
-    waiting: list[pa.RecordBatch] = []
+def _as_utf8(parts: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    if encoding == "utf-8":
+        yield from parts
+        return
+    decoder = codecs.getincrementaldecoder(encoding)()
     for part in parts:
-        waiting.append(part)
-        if sum(p.nbytes for p in waiting) >= blocks.BLOCK_BYTES:
-            yield pa.Table.from_batches(waiting).combine_chunks()
-            waiting = []
-    if waiting:
-        yield pa.Table.from_batches(waiting).combine_chunks()
+        yield decoder.decode(part).encode()
+    yield decoder.decode(b"", final=True).encode()
 
 
-def _numbered(start: int, count: int, bad: list[BadRow]) -> tuple[list[int], list[BadRow]]:
-    """Return the numbers of `count` good lines from `start`, and the bad lines before the last.
+class _Records:
+    """How the records of one file are read from its lines."""
 
-    The reader looks ahead: `bad` keeps those that come later.
-    """
-    skipped = {row.number for row in bad}
-    candidates = range(start, start + count + len(skipped))
-    numbers = [n for n in candidates if n not in skipped] if skipped else list(candidates)
-    numbers = numbers[:count]
-    last = numbers[-1] if numbers else candidates.stop
-    now = [row for row in bad if row.number <= last]
-    bad[:] = [row for row in bad if row.number > last]
-    return numbers, now
+    def __init__(self, shape: Shape, header: list[str], delimiter: str) -> None:
+        self._shape, self._header, self._delimiter = shape, header, delimiter
+        self.quotations = Quotations(delimiter, len(header), self._are_events)
+
+    def rows(self, lines: Lines, found: Found, number: int) -> Rows:
+        """Return the records of lines of which the first has that number."""
+        numbers = np.arange(found.until)
+        set_aside = np.isin(numbers, list(found.broken))
+        inside = found.inside[: found.until]
+        empty = (lines.starts == lines.ends)[: found.until] & ~inside
+        begins = numbers[~(set_aside | inside | empty)]
+        wrong: dict[int, str] = {}
+        table = self._parsed(lines.only(~(set_aside | empty)), wrong, several=bool(inside.any()))
+        if table.num_rows + len(wrong) != len(begins):
+            raise ValueError(
+                f"{len(begins)} records from line {number} on were read as {table.num_rows}"
+            )
+        rules = found.broken | {int(begins[place]): rule for place, rule in wrong.items()}
+        bad = [
+            BadRow(number + line, rule, blocks.payload(self._text(lines, line)))
+            for line, rule in sorted(rules.items())
+        ]
+        good = np.delete(begins, list(wrong)) if wrong else begins
+        return Rows(table, pa.array(good + number, pa.int64()), bad)
+
+    def _text(self, lines: Lines, line: int) -> str:
+        return lines.text(line).decode(errors="backslashreplace")
+
+    def _are_events(self, texts: Sequence[bytes]) -> bool:
+        """Tell whether one of some lines names a customer and a time where an event does."""
+        table = self._parsed(b"\n".join(texts), {}, several=False)
+        events = self._shape.events
+        names = ("customer_id", "occurred_at")
+        there = (values.fill(table, events[n], SCHEMA.field(n).type).values for n in names)
+        return bool(pc.any(reduce(pc.and_, (column.is_valid() for column in there))).as_py())
+
+    def _parsed(self, data: bytes, wrong: dict[int, str], *, several: bool) -> pa.Table:
+        """Read all columns as bytes, so that one line that is no UTF-8 does not cost the block.
+
+        Args:
+            data: lines.
+            wrong: gets the place and the rule of records with too many or too few fields.
+            several: whether a record may go over several lines.
+        """
+        if not data:
+            return pa.table({name: pa.array([], pa.binary()) for name in self._header})
+
+        def set_aside(row: pa.csv.InvalidRow) -> str:
+            rule = f"{row.actual_columns} fields instead of {row.expected_columns}"
+            wrong[row.number - 1] = rule
+            return "skip"
+
+        return pa.csv.read_csv(
+            pa.BufferReader(data),
+            read_options=pa.csv.ReadOptions(
+                block_size=len(data) + 1,
+                use_threads=False,  # numbers of lines are known only without
+                column_names=self._header,
+            ),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=self._delimiter,
+                newlines_in_values=several,
+                invalid_row_handler=set_aside,
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(self._header, pa.binary()),
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+                null_values=[""],
+            ),
+        )
 
 
 def _first_line(data: bytes, path: str, encoding: str) -> str:
@@ -161,21 +194,3 @@ def other_format(path: str, problems: list[str], names: Iterable[str]) -> BadInp
         f"{path} is not in this format: it {'; or it '.join(problems)}. "
         f"Its columns: {', '.join(names)[:200]}."
     )
-
-
-class _Again:
-    """A stream whose beginning was read already."""
-
-    closed = False
-
-    def __init__(self, begun: bytes, rest: pa.NativeFile) -> None:
-        self._begun, self._rest = begun, rest
-
-    def read(self, size: int = -1) -> bytes:
-        if self._begun:
-            part, self._begun = self._begun[:size], self._begun[size:] if size >= 0 else b""
-            return part
-        return bytes(self._rest.read(None if size < 0 else size))
-
-    def close(self) -> None:
-        self.closed = True

@@ -17,6 +17,8 @@ from intent_tasks.errors import BadInput
 from intent_tasks.formats import mapping, readers
 from intent_tasks.formats.columns import SCHEMA
 from intent_tasks.formats.convert import Batch, convert, in_parts
+from intent_tasks.formats.nested_text import parsed
+from intent_tasks.formats.orders import whole_orders
 
 __all__ = [
     "SCHEMA", "Batch", "Recorded", "batches", "days", "no_usable_line", "read", "too_many_bad",
@@ -44,16 +46,17 @@ def batches(
     Raises:
         BadInput: the file cannot be read, or is not in that format.
     """
-    first = not after
-    for shape, rows in readers.read(file, path, layout):
-        rest = rows.after(after) if after else rows
-        if rest.table.num_rows or rest.bad:
-            for part in in_parts(rest, shape.each):
-                batch = convert(part, shape, file_id, now=now)
-                if first and batch.exchanged:
-                    raise _day_and_month(path, batch.exchanged)
-                first = False
-                yield batch
+    first, last = not after, after
+    with readers.named(path, lambda: f"after row {last} "):
+        for shape, rows in whole_orders(readers.read(file, path, layout), path):
+            rest = rows.after(after) if after else rows
+            if rest.table.num_rows or rest.bad:
+                for part in in_parts(parsed(rest, shape), shape.each):
+                    batch = convert(part, shape, file_id, now=now)
+                    if first and batch.exchanged:
+                        raise _day_and_month(path, batch.exchanged)
+                    first, last = False, batch.last
+                    yield batch
 
 
 def read(path: Path, format_name: str) -> Iterator[Batch]:
@@ -63,10 +66,10 @@ def read(path: Path, format_name: str) -> Iterator[Batch]:
         BadInput: no such format, or the file is missing, empty, in another format, or has not one
             usable line.
     """
-    layout = mapping.load(format_name)
+    layout = mapping.load(format_name).of_table("events")
     usable = 0
     bad: list[BadRow] = []
-    with _opened(path) as file:
+    with opened(path) as file:
         for batch in batches(file, str(path), layout, path.name):
             usable += batch.events.num_rows
             bad = bad or batch.bad
@@ -119,7 +122,12 @@ def no_usable_line(url: str, format_name: str, bad: Sequence[BadRow]) -> BadInpu
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of this machine.
+
+    Raises:
+        BadInput: it is missing, or cannot be read.
+    """
     try:
         with path.open("rb") as file:
             yield file

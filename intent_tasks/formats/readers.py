@@ -3,15 +3,17 @@
 A row that is no row of such a file is set aside with its number; a file that is none is refused.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from intent_tasks.errors import BadInput
-from intent_tasks.formats import blocks, delimited, jsonlines
+from intent_tasks.errors import BadInput, IntentError
+from intent_tasks.formats import blocks, delimited, jsonlines, lines, plain
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.mapping import Format, Shape
 
@@ -52,6 +54,29 @@ def read(file: BinaryIO, path: str, layout: Format) -> Iterator[tuple[Shape, Row
         raise unreadable(path, error) from None
 
 
+@contextmanager
+def named(path: str, where: Callable[[], str] = str) -> Iterator[None]:
+    """Turn whatever a library or a reader of ours raises into a refusal of that file.
+
+    Args:
+        path: its name.
+        where: returns how far it was read.
+
+    Raises:
+        BadInput: in place of any error that does not name the file itself.
+    """
+    try:
+        yield
+    except IntentError:
+        raise
+    except Exception as error:  # every library has its own, and none may cost the other files
+        said = re.sub(r"'[^']*'", "'…'", next(iter(str(error).splitlines()), ""))[:200]
+        raise BadInput(
+            f"{path} cannot be read {where()}({type(error).__name__}: {said}). Mend the file; if "
+            "it is right, report this as a fault of the reader. What was loaded of it stays."
+        ) from error
+
+
 def unpacked(file: BinaryIO, compression: str | None) -> pa.NativeFile:
     """Return the file as Arrow reads it, decompressed."""
     source = pa.PythonFile(file, mode="r")
@@ -80,49 +105,23 @@ def _is_too_long(said: str) -> bool:
 def _text(
     file: BinaryIO, compression: str | None, path: str, layout: Format
 ) -> Iterator[tuple[Shape, Rows]]:
-    """Read small parts; from a line that does not fit in one on, such as hold any line."""
-    last = 0
-    small = min(blocks.PART_BYTES, blocks.BLOCK_BYTES)
-    try:
-        for shape, rows in delimited.read(unpacked(file, compression), path, layout, small):
-            last = rows.last
-            yield shape, rows
-    except pa.ArrowInvalid as error:
-        if not _is_too_long(str(error)) or small == blocks.BLOCK_BYTES:
-            raise
-        file.seek(0)
-        whole = unpacked(file, compression)
-        for shape, rows in delimited.read(whole, path, layout, blocks.BLOCK_BYTES):
-            yield shape, rows.after(last)
+    yield from delimited.read(unpacked(file, compression), path, layout)
 
 
 def _json(
     file: BinaryIO, compression: str | None, path: str, layout: Format
 ) -> Iterator[tuple[Shape, Rows]]:
-    stream = unpacked(file, compression)
     shape = layout.shapes[0]
-    number, rest = 1, b""
-    while True:
-        data = stream.read(blocks.BLOCK_BYTES)
-        if number == 1 and data.lstrip().startswith(b"["):
+    number = 1
+    for data, _ in lines.whole(lines.chunks(unpacked(file, compression))):
+        block = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+        if number == 1 and block.lstrip().startswith(b"["):
             raise BadInput(
                 f"{path} is a JSON array; one object a line is needed. Write it so, as with "
                 "jq -c '.[]', to a file whose name ends in .jsonl."
             )
-        block, rest = _whole_lines(rest + data, last=not data)
-        if block:
-            rows = jsonlines.parse(block, shape, number)
-            number += block.count(b"\n") + (not block.endswith(b"\n"))
-            yield shape, rows
-        if not data:
-            return
-        if len(rest) > blocks.BLOCK_BYTES:
-            raise pa.ArrowInvalid("straddling object")
-
-
-def _whole_lines(data: bytes, *, last: bool) -> tuple[bytes, bytes]:
-    end = len(data) if last else data.rfind(b"\n") + 1
-    return data[:end], data[end:]
+        yield shape, jsonlines.parse(block, shape, number)
+        number += block.count(b"\n") + (not block.endswith(b"\n"))
 
 
 def _parquet(
@@ -131,13 +130,14 @@ def _parquet(
     # Through a buffer: or a whole group of rows, which may be the whole file, is read at once. And
     # not ahead: what was read ahead is held until the end of the file.
     table = pq.ParquetFile(unpacked(file, compression), buffer_size=READ_BYTES, pre_buffer=False)
-    names = tuple(table.schema_arrow.names)
+    schema = plain.table(table.schema_arrow.empty_table()).schema
+    names = tuple(schema.names)
     problems = []
     for shape in layout.shapes:
         if missing := shape.lacks(names):
             problems.append(f"lacks {', '.join(missing)}")
             continue
-        if lists := _lists(table.schema_arrow, shape):
+        if lists := _lists(schema, shape):
             problems.append(f"has a list in {', '.join(lists)}, to be named as `each`")
             continue
         number = 1
@@ -146,7 +146,7 @@ def _parquet(
         ):
             numbers = pa.array(range(number, number + batch.num_rows), pa.int64())
             number += batch.num_rows
-            yield shape, Rows(pa.Table.from_batches([batch]), numbers, [])
+            yield shape, Rows(plain.table(batch), numbers, [])
         return
     raise delimited.other_format(path, problems, names)
 
@@ -157,7 +157,7 @@ def _lists(schema: pa.Schema, shape: Shape) -> list[str]:
         {
             path
             for value in shape.values
-            for name in value.fields
+            for name in value.names
             if (path := _list_around(schema, name)) not in (None, shape.each)
         }
     )
@@ -170,7 +170,7 @@ def _list_around(schema: pa.Schema, name: str) -> str | None:
         if part not in fields.names:
             return None
         kind = fields.field(part).type
-        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        if pa.types.is_list(kind):
             return ".".join(parts[:depth])
         if not pa.types.is_struct(kind):
             return None

@@ -4,26 +4,16 @@ A value that is there and cannot be read as what it should be becomes null; who 
 comparing the column with its text.
 """
 
-import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from functools import reduce
 from typing import NamedTuple
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from intent_tasks.formats import numbers, raw_text, times
+from intent_tasks.formats.column_value import Value, with_exchanged_day
 from intent_tasks.formats.columns import INSTANT
-from intent_tasks.formats.mapping import Value, with_exchanged_day
-
-_UNITS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
-_LATEST_SECONDS = 32_503_680_000
-"""The year 3000: a number beyond it is in another unit."""
-
-_WITH_COMMA = r"^[+-]?(\d+|\d{1,3}([. '\x{a0}\x{202f}]\d{3})+)(,\d+)?$"
-"""A number with decimal comma, its thousands apart or not; any other is no such number."""
-
-_ZONED = r"[T ]\d\d:?\d\d.*(Z|UTC|[+-]\d\d(:?\d\d)?)$"
 
 
 class Column(NamedTuple):
@@ -31,6 +21,8 @@ class Column(NamedTuple):
 
     values: pa.Array
     given: pa.Array
+    currencies: pa.Array | None = None
+    """Codes of currencies that stand beside numbers; None: there are none."""
 
 
 def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = False) -> Column:
@@ -39,40 +31,105 @@ def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = Fa
     Args:
         rows: of a source.
         value: how the column is filled.
-        kind: text, number or instant.
+        kind: text, number, truth or instant.
         complete: fields that are joined make nothing where one of them is missing.
     """
     if value.constant is not None:
         values = pa.array([value.constant] * rows.num_rows, pa.string()).cast(kind)
         return Column(values, values.cast(pa.string()))
     if value.time:
-        return _times(rows, value)
-    text = _text_of(rows, value, complete)
+        column = _times(rows, value)
+        return column._replace(given=_marked(column.given, rows, value, kind))
+    text = text_of(rows, value, complete=complete)
+    given = _marked(text, rows, value, kind)
     if pa.types.is_string(kind):
-        return Column(_translated(text, value), text)
-    return Column(_numbers(text, value, kind), text)
+        return Column(_translated(text, value), given)
+    if pa.types.is_boolean(kind):
+        return Column(truths(_translated(text, value)), given)
+    read = numbers.read(text, value)
+    return Column(_typed(_computed(read.values, rows, value), kind), given, read.currencies)
 
 
-def _text_of(rows: pa.Table, value: Value, complete: bool) -> pa.Array:
-    texts = [as_text(array, value) for array in _arrays(rows, value)]
+def _marked(text: pa.Array, rows: pa.Table, value: Value, kind: pa.DataType) -> pa.Array:
+    """Return the text, and a mark where an object, or bytes in place of a number, are instead."""
+    for array in plain_arrays(rows, value):
+        if _is_structure(array.type):
+            text = pc.coalesce(text, pc.if_else(array.is_valid(), "{}", None))
+        elif not pa.types.is_string(kind):
+            text = pc.coalesce(text, pc.if_else(raw_text.not_text(array), "{}", None))
+    return text
+
+
+def _is_structure(kind: pa.DataType) -> bool:
+    """Tell whether values are objects, or lists of objects or of lists: no text can be made."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return bool(pa.types.is_nested(kind.value_type))
+    return bool(pa.types.is_nested(kind))
+
+
+def is_too_large(rows: pa.Table, value: Value, kind: pa.DataType) -> pa.Array:
+    """Tell where a number is meant that is larger than a column of whole numbers can hold."""
+    if not pa.types.is_integer(kind):
+        return pa.array([False] * rows.num_rows, pa.bool_())
+    meant = fill(rows, value, pa.float64()).values
+    return pc.fill_null(pc.greater_equal(pc.abs(meant), 2.0**31), False)
+
+
+def text_of(rows: pa.Table, value: Value, *, complete: bool = False) -> pa.Array:
+    """Return the text that a column is read from: that of the first field, or of all joined."""
+    texts = [_text_of(rows, field, value, complete) for field in value.fields]
     if value.join is not None and len(texts) > 1:
-        if complete:
-            return pc.binary_join_element_wise(*texts, value.join)
-        # Arrow loses a row in which all texts are null; the empty text in front keeps it.
-        joined = pc.binary_join_element_wise("", *texts, value.join, null_handling="skip")
-        return _not_empty(pc.utf8_slice_codeunits(joined, len(value.join)))
-    return reduce(pc.coalesce, texts) if texts else pa.nulls(rows.num_rows, pa.string())
+        text = _joined(texts, value.join, complete)
+    else:
+        text = reduce(pc.coalesce, texts) if texts else pa.nulls(rows.num_rows, pa.string())
+    return text if value.default is None else pc.fill_null(text, value.default)
 
 
-def _arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
-    found = (field(rows, name) for name in value.fields)
-    return [_of_key(a, value.key) if value.key else a for a in found if a is not None]
+def _text_of(rows: pa.Table, part: str | Value, value: Value, complete: bool) -> pa.Array:
+    if isinstance(part, Value):
+        return _translated(text_of(rows, part, complete=complete), part)
+    array = _array(rows, part, value)
+    return pa.nulls(rows.num_rows, pa.string()) if array is None else as_text(array, value)
 
 
-def is_there(rows: pa.Table, value: Value) -> bool:
-    """Tell whether a row has one of the fields."""
-    arrays = (field(rows, name) for name in value.fields)
-    return any(array is not None and array.null_count < len(array) for array in arrays)
+def _joined(texts: list[pa.Array], between: str, complete: bool) -> pa.Array:
+    if complete:
+        return pc.binary_join_element_wise(*texts, between)
+    # Arrow loses a row in which all texts are null; the empty text in front keeps it.
+    joined = pc.binary_join_element_wise("", *texts, between, null_handling="skip")
+    return _not_empty(pc.utf8_slice_codeunits(joined, len(between)))
+
+
+def plain_arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
+    """Return the fields that there are, without those that are pairs of key and value."""
+    found = (field(rows, name) for name, leaf in value.leaves if not leaf.key)
+    return [array for array in found if array is not None]
+
+
+def arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
+    """Return the fields that there are, of pairs the values of the key."""
+    found = (_array(rows, name, leaf) for name, leaf in value.leaves)
+    return [array for array in found if array is not None]
+
+
+def _array(rows: pa.Table, name: str, value: Value) -> pa.Array | None:
+    array = field(rows, name)
+    return array if array is None or not value.key else _of_key(array, value.key)
+
+
+def is_there(rows: pa.Table, value: Value, *, empty: bool = False) -> bool:
+    """Tell whether a row has one of the fields, or, also empty, whether there is one."""
+    found = (field(rows, name) for name in value.names)
+    return any(a is not None and (empty or a.null_count < len(a)) for a in found)
+
+
+def absent(rows: pa.Table, columns: Iterable[tuple[str, Value]]) -> list[str]:
+    """Return the columns that are filled from fields, of which no row has one."""
+    return [
+        name if value.names == (name,) else f"{name} ({' or '.join(value.names)})"
+        for name, value in columns
+        if rows.num_rows and value.names and not is_there(rows, value)
+    ]
 
 
 def field(rows: pa.Table, name: str) -> pa.Array | None:
@@ -121,49 +178,47 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 def _of_key(pairs: pa.Array, key: str) -> pa.Array:
     """Return, per row, the value of a key in a list of key-value pairs, as text."""
+    if not _are_pairs(pairs.type):
+        return pa.nulls(len(pairs), pa.string())
     parents, flat = pc.list_parent_indices(pairs), pc.list_flatten(pairs)
     wanted = pc.fill_null(pc.equal(as_text(pc.struct_field(flat, "key")), key), False)
     parents, flat = parents.filter(wanted), flat.filter(wanted)
     holder = pc.struct_field(flat, "value")
+    if not pa.types.is_struct(holder.type):
+        holder = pa.StructArray.from_arrays([holder], names=["value"])
     kinds = [holder.type.field(n).name for n in range(holder.type.num_fields)]
-    texts = [as_text(pc.struct_field(holder, kind)) for kind in kinds]
+    texts = [as_text(raw_text.replaced(pc.struct_field(holder, kind))) for kind in kinds]
     text = reduce(pc.coalesce, texts) if texts else pa.nulls(len(flat), pa.string())
     return pc.take(text, pc.index_in(pa.array(range(len(pairs)), parents.type), parents))
+
+
+def _are_pairs(kind: pa.DataType) -> bool:
+    """Tell whether lists of this type hold a `key`, and a `value` with fields by its type."""
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not is_list or not pa.types.is_struct(inner := kind.value_type):
+        return False
+    names = [field.name for field in inner]
+    return {"key", "value"} <= set(names) and pa.types.is_struct(inner.field("value").type)
 
 
 def as_text(array: pa.Array, value: Value | None = None) -> pa.Array:
     """Return the values as text; an empty text, and bytes that are no UTF-8, count as none."""
     if pa.types.is_dictionary(array.type):
         array = pc.cast(array, array.type.value_type)
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        joiner = value.join if value is not None and value.join is not None else ","
-        text = pc.binary_join(array.cast(pa.list_(pa.string())), joiner)
-    elif pa.types.is_struct(array.type):
+    if _is_structure(array.type):
         text = pa.nulls(len(array), pa.string())
+    elif pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        joiner = value.join if value is not None and value.join is not None else ","
+        text = pc.binary_join(raw_text.of_lists(array), joiner)
     elif pa.types.is_floating(array.type):
         text = _text_of_numbers(array)
     elif pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
-        text = decoded(array)
+        text = raw_text.decoded(array)
     else:
         text = array.cast(pa.string())
     if value is not None and value.whole:
         text = pc.replace_substring_regex(text, r"^(-?\d+)\.0+$", r"\1")
     return _not_empty(text, value.missing if value is not None else ())
-
-
-def decoded(array: pa.Array) -> pa.Array:
-    """Return bytes as text; those that are no UTF-8 become null."""
-    try:
-        return array.cast(pa.string())
-    except pa.ArrowInvalid:
-        return pa.array([_utf8(text) for text in array.to_pylist()], pa.string())
-
-
-def _utf8(text: bytes | None) -> str | None:
-    try:
-        return None if text is None else text.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def _text_of_numbers(array: pa.Array) -> pa.Array:
@@ -187,8 +242,11 @@ _SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-4, 1e10
 
 
 def _not_empty(text: pa.Array, missing: Collection[str] = ()) -> pa.Array:
-    none = pa.array(["", *missing], pa.string())
-    empty = pc.is_in(text, value_set=none) if missing else pc.equal(text, "")
+    empty = pc.equal(text, "")
+    if missing:
+        bare = pc.ascii_lower(pc.ascii_trim_whitespace(text))
+        none = pa.array(["", *(word.strip().lower() for word in missing)], pa.string())
+        empty = pc.is_in(bare, value_set=none)
     return pc.if_else(pc.fill_null(empty, False), None, text) if pc.any(empty).as_py() else text
 
 
@@ -205,45 +263,58 @@ def _translated(text: pa.Array, value: Value) -> pa.Array:
     return meant if value.others == "ignore" else pc.coalesce(meant, text)
 
 
-def _numbers(text: pa.Array, value: Value, kind: pa.DataType) -> pa.Array:
-    numbers = _floats(_with_point(text) if value.decimal == "," else text)
-    if value.absolute:
-        numbers = pc.abs(numbers)
+def _computed(found: pa.Array, rows: pa.Table, value: Value) -> pa.Array:
+    """Return numbers less what is taken off, and divided; null where a part cannot be read."""
+    for part in value.less:
+        off = fill(rows, part, pa.float64())
+        found = pc.subtract(found, pc.if_else(pc.is_null(off.given), 0.0, off.values))
+    divisor = value.divide_by
+    if isinstance(divisor, str):
+        by = fill(rows, value.divisor, pa.float64()).values
+        divisor = pc.if_else(pc.equal(by, 0), None, by)
+    if divisor is not None:
+        found = pc.divide(found, divisor)
+    if divisor is not None or value.less:
+        found = pc.round(found, _DECIMALS)
+    return pc.abs(found) if value.absolute else found
+
+
+_DECIMALS = 6
+"""Of what is computed: 19.99, and not 19.989999999999998."""
+
+
+def _typed(found: pa.Array, kind: pa.DataType) -> pa.Array:
     if not pa.types.is_integer(kind):
-        return numbers.cast(kind)
-    numbers = pc.ceil(numbers)  # a part of a piece, such as 0.35 kg, is one
-    fits = pc.fill_null(pc.less(pc.abs(numbers), 2**31), False)
-    return pc.if_else(fits, numbers, None).cast(kind, safe=False)
+        return found.cast(kind)
+    found = pc.ceil(found)  # a part of a piece, such as 0.35 kg, is one
+    fits = pc.fill_null(pc.less(pc.abs(found), 2**31), False)
+    return pc.if_else(fits, found, None).cast(kind, safe=False)
 
 
-def _with_point(text: pa.Array) -> pa.Array:
-    fits = pc.fill_null(pc.match_substring_regex(text, _WITH_COMMA), False)
-    bare = pc.replace_substring_regex(pc.if_else(fits, text, None), r"[^0-9,+-]", "")
-    return pc.replace_substring(bare, ",", ".")
+_TRUE, _FALSE = ("true", "t", "yes", "y", "1", "on"), ("false", "f", "no", "n", "0", "off")
 
 
-def _floats(text: pa.Array) -> pa.Array:
-    try:
-        return text.cast(pa.float64())
-    except pa.ArrowInvalid:
-        found = pd.to_numeric(text.to_pandas(), errors="coerce")
-        return pa.array(found.to_numpy(float, na_value=float("nan")), from_pandas=True)
+def truths(text: pa.Array) -> pa.Array:
+    """Return what texts say, as Postgres reads a boolean; null where one says neither."""
+    bare = pc.ascii_lower(pc.ascii_trim_whitespace(text))
+    is_true, is_false = (pc.is_in(bare, value_set=pa.array(w)) for w in (_TRUE, _FALSE))
+    return pc.if_else(is_true, True, pc.if_else(is_false, False, pa.scalar(None, pa.bool_())))
 
 
 def _times(rows: pa.Table, value: Value) -> Column:
-    columns = [_time(array, value) for array in _arrays(rows, value)]
+    columns = [_time(array, value) for array in arrays(rows, value)]
     if not columns:
         nothing = pa.nulls(rows.num_rows)
         return Column(nothing.cast(INSTANT), nothing.cast(pa.string()))
-    read, given = zip(*columns, strict=True)
+    read, given = ([column[part] for column in columns] for part in (0, 1))
     return Column(reduce(pc.coalesce, read), reduce(pc.coalesce, given))
 
 
 def _time(array: pa.Array, value: Value) -> Column:
     if pa.types.is_timestamp(array.type) or pa.types.is_date(array.type):
-        return Column(_instants(array, value.zone), array.cast(pa.string()))
+        return Column(times.instants(array, value.zone), array.cast(pa.string()))
     text = as_text(array, value)
-    return Column(_first(lambda way: _read_time(text, way, value.zone), value.time), text)
+    return Column(times.read(text, value.time, value.zone), text)
 
 
 def exchanged(rows: pa.Table, value: Value) -> str | None:
@@ -257,94 +328,9 @@ def exchanged(rows: pa.Table, value: Value) -> str | None:
         if (other := with_exchanged_day(way)) is None:
             continue
         by_way, by_other = (
-            _read_time(column.given, w, value.zone).is_valid() for w in (way, other)
+            times.read_one(column.given, w, value.zone).is_valid() for w in (way, other)
         )
         more = pc.any(pc.and_(lost, by_other)).as_py()
         if more and not pc.any(pc.and_not(by_way, by_other)).as_py():
             return other
     return None
-
-
-def _first(read: Callable[[str], pa.Array], ways: Iterable[str]) -> pa.Array:
-    found: pa.Array | None = None
-    for way in ways:
-        found = read(way) if found is None else pc.coalesce(found, read(way))
-        if found.null_count == 0:
-            break
-    return found
-
-
-def _read_time(text: pa.Array, way: str, zone: str) -> pa.Array:
-    if way in _UNITS:
-        numbers = _floats(text)
-        limit = _LATEST_SECONDS * 1e6 / _UNITS[way]
-        fits = pc.fill_null(pc.less(pc.abs(numbers), limit), False)
-        micros = pc.multiply(pc.if_else(fits, numbers, None), float(_UNITS[way]))
-        return pc.round(micros).cast(pa.int64()).cast(INSTANT)
-    if way != "iso":
-        return _instants(_by_pattern(text, way), zone)
-    try:
-        bare = pc.utf8_rtrim(text, characters=" UTCZ") if zone == "UTC" else text
-        return _instants(bare.cast(pa.timestamp("us")), zone)
-    except pa.ArrowInvalid:
-        return _slow_iso(text, zone)
-
-
-def _by_pattern(text: pa.Array, way: str) -> pa.Array:
-    """Read times of a pattern; Arrow takes the 30th of February for the 2nd of March."""
-    found = pc.strptime(text, format=way, unit="us", error_is_null=True)
-    if way.endswith("%z"):  # the day where it was written, not the one in UTC
-        bare = pc.replace_substring_regex(text, r" *(Z|[+-]\d\d:?\d\d)$", "")
-        local = pc.strptime(bare, format=way[:-2].rstrip(), unit="us", error_is_null=True)
-    else:
-        local = found
-    if "?P<day>" not in (pattern := _with_day(way)):
-        return found
-    # A day too many becomes the 1st, 2nd or 3rd of the next month: only those are looked at.
-    early = pc.fill_null(pc.less_equal(pc.day(local), 3), False)
-    written = pc.struct_field(pc.extract_regex(text.filter(early), pattern), "day").cast(pa.int64())
-    wrong = pc.fill_null(pc.not_equal(written, pc.day(local.filter(early))), False)
-    return pc.replace_with_mask(found, early, pc.if_else(wrong, None, found.filter(early)))
-
-
-def _with_day(way: str) -> str:
-    """Return a regular expression that finds the day in a time of that pattern, if it has one."""
-    parts = re.split(r"(%.)", way)
-    return "^" + "".join(
-        _WRITTEN.get(part, ".*?") if part.startswith("%") else re.escape(part) for part in parts
-    )
-
-
-_WRITTEN = {"%d": r"(?P<day>\d\d?)", "%e": r" ?(?P<day>\d\d?)", "%Y": r"\d{4}"} | dict.fromkeys(
-    ("%m", "%y", "%H", "%I", "%M", "%S"), r"\d\d?"
-)
-"""How parts of a pattern are written."""
-
-
-def _slow_iso(text: pa.Array, zone: str) -> pa.Array:
-    """Read times some of which name a zone or cannot be read."""
-    zoned = pc.fill_null(pc.match_substring_regex(text, _ZONED), False)
-    named = _by_pandas(pc.if_else(zoned, text, None)).cast(INSTANT)
-    bare = _by_pandas(pc.if_else(zoned, None, text)).cast(pa.timestamp("us"))
-    return pc.coalesce(named, _instants(bare, zone))
-
-
-def _by_pandas(text: pa.Array) -> pa.Array:
-    plain = pc.replace_substring_regex(text, r" ?UTC$", "Z")
-    times = pd.to_datetime(plain.to_pandas(), utc=True, format="ISO8601", errors="coerce")
-    return pa.array(times.dt.tz_convert(None).to_numpy(), from_pandas=True).cast(
-        pa.timestamp("us"), safe=False
-    )
-
-
-def _instants(array: pa.Array, zone: str) -> pa.Array:
-    if pa.types.is_date(array.type):
-        array = array.cast(pa.timestamp("us"))
-    if array.type.tz is not None:
-        return array.cast(INSTANT, safe=False)
-    array = array.cast(pa.timestamp("us"), safe=False)
-    if zone == "UTC":
-        return array.cast(INSTANT)
-    # An hour that comes twice or never, when clocks are changed, is taken as the earlier one.
-    local = pc.assume_timezone(array, zone, ambiguous="earliest", nonexistent="earliest")
-    return local.cast(INSTANT)

@@ -4,57 +4,32 @@ A block is one transaction: its events, what they tell about products, the rows 
 far the file is now. A run that was killed goes on at the next block; nothing is loaded twice.
 """
 
-import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import BinaryIO
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.errors import BadInput, NothingToDo, Refused
-from intent_tasks.formats import files, mapping
+from intent_tasks.errors import BadInput, IntentError, NothingToDo, Refused
+from intent_tasks.formats import files, mapping, suspects
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, shop
-from intent_tasks.stores.collecting import collected, folders, landing
+from intent_tasks.stores.collecting import batches, collected, folders, landing, rewritten
+from intent_tasks.stores.collecting.totals import COUNTED, MOST_NAMED, Totals
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.intake import LEAST_LIMIT
-from intent_tasks.stores.privacy import erased_rows, identity
+from intent_tasks.stores.privacy import identity
 from intent_tasks.stores.read_ahead import read_ahead
 
 SAY_EVERY_SECONDS = 10
-MOST_NAMED = 5
-"""Files that cannot be used, or are passed over, and are named."""
-
 Say = Callable[[str], None]
-
-
-@dataclass
-class Totals:
-    """What one call of `collect` did."""
-
-    files: Counter[str] = field(default_factory=Counter)
-    rows: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
-    absent: set[str] = field(default_factory=set)
-
-    def said(self) -> str:
-        """Return it as a sentence."""
-        rows, other = self.rows, self.files["in another format"]
-        in_other = f" ({other} in another format, and they stay as that read them)" if other else ""
-        return (
-            f"{self.files['loaded']} files collected, "
-            f"{self.files['known']} known before{in_other}: "
-            f"{rows['loaded']:,} events loaded, {rows['repeated']:,} were there already, "
-            f"{rows['ignored']:,} rows tell of no event, {rows['quarantined']:,} set aside in "
-            "intent.quarantine."
-        )
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -72,10 +47,12 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
             "file of your own."
         )
     totals = collect(settings, settings.collect_url, settings.collect_format, _to_log)
+    _to_log(totals.said())
     receipt: Receipt = {
         "as_of_date": str(as_of_date),
-        **{f"files_{name}": totals.files[name] for name in ("loaded", "known", "ignored")},
-        **{f"rows_{n}": totals.rows[n] for n in ("loaded", "repeated", "ignored", "quarantined")},
+        **{f"files_{n}": totals.files[n] for n in ("loaded", "known", "ignored", "rewritten")},
+        **{f"rows_{name}": totals.rows[name] for name in (*COUNTED, "gone")},
+        "values_unreadable": {name: lost.rows for name, lost in totals.unreadable.items()},
     }
     with postgres.writing(settings, "collect", as_of_date) as connection:
         postgres.record(connection, "collect", as_of_date, receipt)
@@ -105,7 +82,7 @@ def collect(
         Refused: files cannot be used or have changed, or the shop cannot be filled.
         TemporaryFailure: the database gave up; the same call goes on where it was.
     """
-    layout = mapping.load(format_name)
+    layout = mapping.load(format_name).of_table("events")
     owner = shop.owner_url(settings)
     found, others, hidden = folders.find(url, settings.collect_options.get_secret_value())
     with postgres.changing(owner, "collect") as connection:
@@ -126,13 +103,26 @@ def collect(
         except Refused as error:
             say(f"{work.label} refused: {error}")
             totals.problems.append(str(error))
+        except IntentError:
+            raise
+        except Exception as error:  # a fault of ours costs this file, not the others
+            totals.faults.append(_fault(file.url, error))
+            say(totals.faults[-1])
     if totals.rows["loaded"]:
         with postgres.changing(owner, "collect") as connection:
             landing.analyze(connection)
-    if totals.problems:
+    if totals.problems or totals.faults:
         say(totals.said())
-    _require_all(totals, len(found))
+    totals.require_all(len(found))
     return totals
+
+
+def _fault(url: str, error: Exception) -> str:
+    first = next(iter(str(error).splitlines()), "")
+    return (
+        f"{url} could not be collected: the program failed with {type(error).__name__}: {first}. "
+        "What was loaded of the file stays. Report it, with the first lines of the file."
+    )
 
 
 def _require_alone(connection: sa.Connection, url: str) -> None:
@@ -142,20 +132,6 @@ def _require_alone(connection: sa.Connection, url: str) -> None:
             "set INTENT_HOME to another folder for another shop. To add files to it, use "
             "`intent collect`."
         )
-
-
-def _require_all(totals: Totals, count: int) -> None:
-    problems = totals.problems
-    if not problems:
-        return
-    if count == 1:
-        raise BadInput(problems[0])
-    more = f" And {len(problems) - MOST_NAMED} more." if len(problems) > MOST_NAMED else ""
-    raise BadInput(
-        f"{len(problems)} of {count} files cannot be used; the others are collected. "
-        + " ".join(problems[:MOST_NAMED])
-        + more
-    )
 
 
 @dataclass
@@ -186,7 +162,8 @@ class _Work:
             return self._known(known, totals)
         if progress.state == collected.COPY:
             return "copied"
-        self._load(progress, totals)
+        load = self._load_at_once if self._is_known_by_content(progress) else self._load
+        load(progress, totals)
         return "loaded"
 
     def _known(self, known: collected.Progress | None, totals: Totals) -> str:
@@ -197,6 +174,14 @@ class _Work:
     def _changing(self) -> AbstractContextManager[sa.Connection]:
         return postgres.changing(shop.owner_url(self.settings), "collect")
 
+    def _is_known_by_content(self, progress: collected.Progress) -> bool:
+        """Tell whether it was another file before and its rows have no ids to know them by."""
+        if not progress.earlier_digests:
+            return False
+        with self.file.opened() as opened:
+            first = next(self._batches(opened, progress), None)
+        return first is not None and not first.has_ids
+
     def _claim(self, digest: str) -> collected.Progress | None:
         """Write into the ledger that the file is being loaded; None: there is nothing to load."""
         with self._changing() as connection:
@@ -205,60 +190,114 @@ class _Work:
             if known and begun and known.digest == digest:
                 collected.touch(connection, self.file)
                 return known if known.state == collected.LOADING else None
-            if known and known.state == collected.LOADED and known.rows_loaded:
-                raise collected.changed(self.file.url, known)
-            if known:  # broken off in a file that was broken: from the beginning, as if never begun
+            if known and known.state == collected.LOADING:  # as if it had never been begun
                 landing.forget(connection, known.file_id)
             original = collected.original_of(connection, self.file.url, digest)
             state = collected.COPY if original else collected.LOADING
             if original:
                 self.say(f"{self.label} has the content of {original}; it is not loaded again.")
             return collected.begin(
-                connection, self.file, self.source, self.format_name, digest, state
+                connection, self.file, self.source, self.format_name, digest, state, known
             )
 
     def _load(self, progress: collected.Progress, totals: Totals) -> None:
         begun = said = time.monotonic()
+        suspected: Counter[str] = Counter()
         with self.file.opened() as opened:
-            blocks = files.batches(
-                opened,
-                self.file.path,
-                self.layout,
-                progress.file_id,
-                progress.last_row,
-                datetime.now(UTC),
-            )
-            for batch in read_ahead(blocks):
-                self._require_usable(progress, batch)
-                self._say_absent(progress, batch, totals.absent)
+            for batch in read_ahead(self._batches(opened, progress)):
+                suspected.update(suspects.among(batch.events))
+                self._look_at(batch, progress, totals)
                 before, progress = progress, self._load_block(progress, batch)
-                for name in ("loaded", "repeated", "ignored", "quarantined"):
-                    field_name = f"rows_{name}"
-                    totals.rows[name] += getattr(progress, field_name) - getattr(before, field_name)
+                totals.add(before, progress)
+                totals.lose(self.file.url, batch.unreadable)
                 if time.monotonic() - said > SAY_EVERY_SECONDS:
                     said = time.monotonic()
                     self.say(f"{self.label} {progress.rows_loaded:,} events so far")
         with self._changing() as connection:
             done = progress._replace(state=collected.LOADED)
             collected.advance(connection, self.file.url, progress, done)
-        seconds = time.monotonic() - begun
+        for text in suspects.warnings(suspected):
+            self.say(f"{self.label} {text}")
+        self._say_done(done, totals, time.monotonic() - begun)
+
+    def _load_at_once(self, progress: collected.Progress, totals: Totals) -> None:
+        """Load a file that was another one before and whose rows are known by what they say."""
+        begun, first, found = time.monotonic(), progress, Totals()
+        with self._changing() as connection, self.file.opened() as opened:
+            identity.hold_off_tombstones(connection)
+            rewritten.begin(connection)
+            for batch in read_ahead(self._batches(opened, progress)):
+                self._look_at(batch, progress, totals)
+                kept = batches.without_erased(self.settings, batch)
+                rewritten.add(connection, kept.events)
+                landing.add_products(connection, kept.products)
+                quarantine.add(connection, self.file.url, kept.bad)
+                progress = batches.counted(progress, kept, kept.events.num_rows)
+                found.lose(self.file.url, batch.unreadable)
+            merged = rewritten.merge(connection, progress.earlier_ids)
+            done = progress._replace(
+                state=collected.LOADED,
+                rows_loaded=merged.added,
+                rows_repeated=progress.events - merged.added,
+                rows_gone=merged.gone,
+            )
+            collected.advance(connection, self.file.url, first, done)
+        totals.add(first, done)
+        totals.unreadable |= found.unreadable
+        self._say_done(done, totals, time.monotonic() - begun)
+
+    def _batches(self, opened: BinaryIO, progress: collected.Progress) -> Iterator[files.Batch]:
+        return files.batches(
+            opened,
+            self.file.path,
+            self.layout,
+            progress.file_id,
+            progress.last_row,
+            datetime.now(UTC),
+        )
+
+    def _look_at(self, batch: files.Batch, progress: collected.Progress, totals: Totals) -> None:
+        self._require_usable(progress, batch)
+        self._say_absent(progress, batch, totals.absent)
+
+    def _say_done(self, done: collected.Progress, totals: Totals, seconds: float) -> None:
         aside = f", {done.rows_quarantined:,} set aside" if done.rows_quarantined else ""
-        self.say(f"{self.label} {done.rows_loaded:,} events{aside} in {seconds:.1f} s")
+        self.say(
+            f"{self.label} {done.rows_loaded:,} events{aside} in {seconds:.1f} s; "
+            f"{done.rows_read:,} rows read"
+        )
+        if done.values_unreadable:
+            of = ", ".join(f"{name} {count:,}" for name, count in done.values_unreadable.items())
+            self.say(f"{self.label} WARNING: null because they cannot be read: {of}")
+        if done.earlier_digests:
+            totals.files["rewritten"] += 1
+            totals.rows["gone"] += done.rows_gone
+            self.say(
+                f"{self.label} it has changed since it was collected: {done.rows_loaded:,} events "
+                f"are new, {done.rows_repeated:,} were there; {done.rows_gone:,} of before are no "
+                "longer in it, and stay."
+            )
 
     def _load_block(self, before: collected.Progress, batch: files.Batch) -> collected.Progress:
         with self._changing() as connection:
             identity.hold_off_tombstones(connection)
-            batch = _without_erased(self.settings, batch)
-            added = landing.append(connection, batch.events, expect_known=before.rows_repeated > 0)
-            landing.add_products(connection, batch.products)
-            quarantine.add(connection, self.file.url, batch.bad)
-            after = before._replace(
-                blocks_done=before.blocks_done + 1,
-                last_row=batch.last,
-                rows_loaded=before.rows_loaded + added,
-                rows_repeated=before.rows_repeated + batch.repeated + batch.events.num_rows - added,
-                rows_ignored=before.rows_ignored + batch.ignored,
-                rows_quarantined=before.rows_quarantined + len(batch.bad),
+            kept = batches.without_erased(self.settings, batch)
+            appended = landing.append(
+                connection,
+                kept.events,
+                expect_known=before.rows_repeated > 0 or bool(before.earlier_digests),
+                sources=kept.sources,
+                compare=kept.own_ids,
+            )
+            landing.add_products(connection, kept.products)
+            changed = batches.changed(kept, appended.changed)
+            quarantine.add(connection, self.file.url, [*kept.bad, *changed])
+            others = pc.sum(appended.changed).as_py() or 0
+            after = batches.counted(before, kept, appended.added, others)
+            known = batch.events.num_rows - appended.added + batch.repeated
+            after = after._replace(
+                rows_quarantined=after.rows_quarantined + len(changed),
+                rows_gone=max(0, before.rows_gone - known),
             )
             collected.advance(connection, self.file.url, before, after)
         return after
@@ -278,17 +317,3 @@ class _Work:
         most = max(LEAST_LIMIT, self.settings.collect_quarantine_share * batch.judged)
         if len(batch.bad) > most:
             raise files.too_many_bad(self.file.url, batch)
-
-
-def _without_erased(settings: Settings, batch: files.Batch) -> files.Batch:
-    """Leave out the rows of erased customers: what is collected is ours to keep them out of."""
-    named = [set(erased_rows.leaves(json.loads(row.payload))) for row in batch.bad]
-    ids = batch.events["customer_id"].unique().to_pylist()
-    gone = identity.erased_among(settings, {*ids, *(name for names in named for name in names)})
-    if not gone:
-        return batch
-    theirs = pc.is_in(batch.events["customer_id"], value_set=pa.array(sorted(gone), pa.string()))
-    events = batch.events.filter(pc.invert(theirs))
-    bad = [row for row, names in zip(batch.bad, named, strict=True) if not names & gone]
-    left_out = batch.events.num_rows - events.num_rows + len(batch.bad) - len(bad)
-    return replace(batch, events=events, bad=bad, ignored=batch.ignored + left_out)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from intent_tasks.errors import BadInput, Refused, TemporaryFailure
+from intent_tasks.errors import BadInput, TemporaryFailure
 from intent_tasks.formats import blocks
 from intent_tasks.steps import collect
 from intent_tasks.stores import postgres
@@ -73,19 +73,6 @@ def test_a_run_that_is_killed_in_a_file_goes_on_at_the_next_block(
     assert len(quarantined(settings)) == 1
     counts = "SELECT rows_loaded, rows_quarantined, rows_repeated, last_row, state "
     assert ask(settings, counts + "FROM intent.collected_files") == [(199, 1, 0, 201, "loaded")]
-
-
-def test_a_file_that_changes_after_loading_is_named_and_nothing_is_taken_from_it(
-    settings, tmp_path
-):
-    path = tmp_path / "events.csv"
-    path.write_text(HEADER + lines(0, 3))
-    collected(settings, tmp_path)
-    path.write_text(HEADER + lines(0, 4))
-    (tmp_path / "good.csv").write_text(HEADER + line(9))
-    with pytest.raises(Refused, match=r"events\.csv changed after 3 events of it were loaded"):
-        collected(settings, tmp_path)
-    assert events(settings) == ["e0", "e1", "e2", "e9"], "the good file is collected"
 
 
 def test_a_file_that_was_only_touched_is_known(settings, tmp_path):

@@ -7,14 +7,18 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from intent_tasks.errors import Refused, TemporaryFailure
+from intent_tasks.errors import TemporaryFailure
 from intent_tasks.stores.collecting.folders import File
-from intent_tasks.tables import collected_files, quarantine
+from intent_tasks.stores.extracting import quarantine
+from intent_tasks.tables import collected_files
 
 ID_CHARACTERS = 12
 """Characters of the digest that event ids begin with where the source has none."""
 
 LOADING, LOADED, COPY = "loading", "loaded", "copy"
+
+EVENTS = "events"
+"""The table that most files fill."""
 
 
 class Progress(NamedTuple):
@@ -31,11 +35,26 @@ class Progress(NamedTuple):
     rows_repeated: int
     rows_ignored: int
     rows_quarantined: int
+    rows_read: int
+    rows_gone: int
+    values_unreadable: dict[str, int]
+    earlier_digests: list[str]
+    table_name: str
 
     @property
     def file_id(self) -> str:
         """What the ids of its events begin with where the source has none."""
         return self.digest[:ID_CHARACTERS]
+
+    @property
+    def earlier_ids(self) -> list[str]:
+        """What the ids of events of its earlier contents begin with."""
+        return [digest[:ID_CHARACTERS] for digest in self.earlier_digests]
+
+    @property
+    def events(self) -> int:
+        """How many events its content tells of, new ones and others."""
+        return self.rows_loaded + self.rows_repeated
 
     def is_of(self, file: File) -> bool:
         """Tell whether the store says that the file is still the one that was read."""
@@ -46,6 +65,7 @@ class Progress(NamedTuple):
 
 
 _PROGRESS = [collected_files.c[name] for name in Progress._fields]
+_EVENTS_OF = collected_files.c.rows_loaded + collected_files.c.rows_repeated
 
 
 def progress_of(connection: sa.Connection, url: str) -> Progress | None:
@@ -59,14 +79,25 @@ def progress_of(connection: sa.Connection, url: str) -> Progress | None:
 def formats_of(connection: sa.Connection, urls: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return, for each file that was collected, the name of its format and its file_id."""
     query = sa.select(collected_files.c.path, collected_files.c.format, collected_files.c.digest)
-    found = connection.execute(query.where(collected_files.c.path.in_(set(urls))))
+    is_of_events = collected_files.c.table_name == EVENTS
+    found = connection.execute(query.where(collected_files.c.path.in_(set(urls)), is_of_events))
     return {path: (name, digest[:ID_CHARACTERS]) for path, name, digest in found}
 
 
 def others(connection: sa.Connection, url: str) -> list[str]:
     """Return files other than this one of which something was loaded."""
-    is_other = sa.and_(collected_files.c.path != url, collected_files.c.rows_loaded > 0)
+    is_other = sa.and_(
+        collected_files.c.path != url, _EVENTS_OF > 0, collected_files.c.table_name == EVENTS
+    )
     return list(connection.scalars(sa.select(collected_files.c.path).where(is_other).limit(3)))
+
+
+def unreadable(connection: sa.Connection) -> dict[str, dict[str, int]]:
+    """Return, for each file with values that cannot be read, column → how many."""
+    query = sa.select(collected_files.c.path, collected_files.c.values_unreadable).where(
+        collected_files.c.values_unreadable != {}
+    )
+    return {row.path: row.values_unreadable for row in connection.execute(query.order_by("path"))}
 
 
 def original_of(connection: sa.Connection, url: str, digest: str) -> str | None:
@@ -75,22 +106,53 @@ def original_of(connection: sa.Connection, url: str, digest: str) -> str | None:
         collected_files.c.digest == digest,
         collected_files.c.path != url,
         collected_files.c.state == LOADED,
-        collected_files.c.rows_loaded > 0,
+        _EVENTS_OF > 0,
+        collected_files.c.table_name == EVENTS,
     )
     return connection.scalars(query.order_by("path").limit(1)).first()
 
 
+def of_tables(connection: sa.Connection, urls: Iterable[str]) -> set[str]:
+    """Return which files are of products or customers."""
+    query = sa.select(collected_files.c.path).where(collected_files.c.table_name != EVENTS)
+    return set(connection.scalars(query.where(collected_files.c.path.in_(set(urls)))))
+
+
 def begin(
-    connection: sa.Connection, file: File, source: str, layout: str, digest: str, state: str
+    connection: sa.Connection,
+    file: File,
+    source: str,
+    layout: str,
+    digest: str,
+    state: str,
+    known: Progress | None = None,
+    table: str = EVENTS,
 ) -> Progress:
-    """Write the first row of a file, in place of one that counts nothing any more."""
+    """Write the first row of a content of a file.
+
+    Args:
+        connection: an open transaction of the shop's owner.
+        file: on its way into the shop.
+        source: folder or prefix that is collected.
+        layout: name of its format.
+        digest: of its content.
+        state: that it begins in.
+        known: what the ledger has of an earlier content.
+        table: that it fills.
+    """
     now = datetime.now(UTC)
-    connection.execute(sa.delete(quarantine).where(quarantine.c.source == file.url))
+    quarantine.keep_decided(connection, file.url)
+    earlier = list(known.earlier_digests) if known else []
+    was_loaded = known is not None and known.state == LOADED and known.events > 0
+    if known and was_loaded:
+        earlier.append(known.digest)
     values: dict[str, Any] = {
         "source": source, "format": layout, "size_bytes": file.size_bytes,
         "version": file.version, "digest": digest, "state": state, "blocks_done": 0,
         "last_row": 0, "rows_loaded": 0, "rows_repeated": 0, "rows_ignored": 0,
-        "rows_quarantined": 0, "started_at": now, "changed_at": now,
+        "rows_quarantined": 0, "rows_read": 0, "values_unreadable": {},
+        "rows_gone": known.events if known and was_loaded else known.rows_gone if known else 0,
+        "earlier_digests": earlier, "started_at": now, "changed_at": now, "table_name": table,
     }  # fmt: skip
     insert = postgresql.insert(collected_files).values(path=file.url, **values)
     connection.execute(insert.on_conflict_do_update(index_elements=["path"], set_=values))
@@ -123,12 +185,4 @@ def touch(connection: sa.Connection, file: File) -> None:
         sa.update(collected_files)
         .where(collected_files.c.path == file.url)
         .values(version=file.version, size_bytes=file.size_bytes)
-    )
-
-
-def changed(url: str, known: Progress) -> Refused:
-    """Return what to say of a file whose content is another one than what was loaded of it."""
-    return Refused(
-        f"{url} changed after {known.rows_loaded} events of it were loaded: nothing more is taken "
-        "from it. Restore it, and write new events to a file of another name."
     )

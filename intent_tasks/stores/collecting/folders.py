@@ -60,7 +60,7 @@ class File:
         """
         _, compression = readers.kind_of(self.path)
         found = hashlib.sha256()
-        with self.opened() as file:
+        with readers.named(self.url), self.opened() as file:
             try:
                 stream = readers.unpacked(file, compression)
                 while chunk := stream.read(CHUNK_BYTES):

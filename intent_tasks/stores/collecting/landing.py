@@ -4,7 +4,9 @@ The owner of the shop writes, also into the ledger and the quarantine: events, l
 aside are one transaction, and the role that predicts still only reads the shop.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
 import psycopg2
 import pyarrow as pa
@@ -15,6 +17,7 @@ from sqlalchemy.dialects import postgresql
 
 from intent_tasks.core.rules import REQUIRED
 from intent_tasks.errors import Refused
+from intent_tasks.formats.repeats import CONTENT, SAME_TIME_SECONDS
 from intent_tasks.stores import postgres
 from intent_tasks.stores.extracting import source
 from intent_tasks.stores.shop import COLLECTED
@@ -82,8 +85,29 @@ def _detail(error: sa.exc.DBAPIError) -> str:
     return str(getattr(told, "message_detail", None) or error.orig).strip()
 
 
-def append(connection: sa.Connection, batch: pa.Table, *, expect_known: bool) -> int:
+class Appended(NamedTuple):
+    """What became of some events.
+
+    Args:
+        added: how many there are in the shop now.
+        changed: which ones were not, because their event_id names another event, shape (n,).
+    """
+
+    added: int
+    changed: pa.Array
+
+
+def append(
+    connection: sa.Connection,
+    batch: pa.Table,
+    *,
+    expect_known: bool,
+    sources: pa.Array | None = None,
+    compare: bool = True,
+) -> Appended:
     """Add the events whose event_id is not there yet, in the caller's transaction.
+
+    An event of the source that is several rows is left out whole where one of them is there.
 
     Plain COPY is tried first: most blocks hold only new events. One that does not is rolled back to
     where it began, and done again without the ids that are there.
@@ -92,38 +116,100 @@ def append(connection: sa.Connection, batch: pa.Table, *, expect_known: bool) ->
         connection: an open transaction of the shop's owner.
         batch: events, each event_id once, columns of `shop.events`.
         expect_known: some were there in the block before: look first.
-
-    Returns:
-        Events added.
+        sources: of each the id of the source's event; None: each row is judged by itself.
+        compare: whether events with one id can be different ones.
 
     Raises:
         Refused: the shop's own table has a rule that an event breaks, or may not be written.
     """
-    batch = batch.select([c for c in batch.column_names if c in _columns(connection)])
+    batch = batch.select([c for c in batch.column_names if c in columns(connection)])
+    with written():
+        return _append(connection, batch, sources, expect_known=expect_known, compare=compare)
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """Write events of which the shop's own table may not take one.
+
+    Raises:
+        Refused: it does not.
+    """
     try:
-        return _append(connection, batch, expect_known=expect_known)
-    except (psycopg2.IntegrityError, psycopg2.DataError, psycopg2.ProgrammingError) as error:
+        yield
+    except _NOT_TAKEN as error:
         raise Refused(
             f"{events.fullname} does not take the events: {str(error).strip().splitlines()[0]}. "
             "Compare the table with docs/tables.md."
         ) from None
 
 
-def _append(connection: sa.Connection, batch: pa.Table, *, expect_known: bool) -> int:
+_NOT_TAKEN = tuple(
+    getattr(library, name)
+    for library in (psycopg2, sa.exc)
+    for name in ("IntegrityError", "DataError", "ProgrammingError")
+)
+
+
+def _append(
+    connection: sa.Connection,
+    batch: pa.Table,
+    sources: pa.Array | None,
+    *,
+    expect_known: bool,
+    compare: bool,
+) -> Appended:
+    ids = batch["event_id"].combine_chunks()
     if not expect_known:
         with suppress(UniqueViolation), connection.begin_nested():
-            return postgres.copy_in(connection, events, batch)
-    there = sa.select(events.c.event_id).where(
-        events.c.event_id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Text)))
-    )
-    ids = batch["event_id"].combine_chunks()
-    known = pa.array(connection.scalars(there, {"ids": ids.to_pylist()}).all(), pa.string())
-    return postgres.copy_in(
-        connection, events, batch.filter(pc.invert(pc.is_in(ids, value_set=known)))
-    )
+            count = postgres.copy_in(connection, events, batch)
+            return Appended(count, pa.array([False] * len(ids), pa.bool_()))
+    new, other = _compared(connection, batch, compare)
+    known, changed = pc.invert(pc.is_in(ids, value_set=new)), pc.is_in(ids, value_set=other)
+    if sources is not None:  # half of an event must not be added to the other half
+        whole = pc.is_in(sources, value_set=sources.filter(known))
+        if compare:
+            differs = pc.or_(changed, pc.and_not(whole, known))
+            changed = pc.is_in(sources, value_set=sources.filter(differs))
+        known = whole
+    return Appended(postgres.copy_in(connection, events, batch.filter(pc.invert(known))), changed)
 
 
-def _columns(connection: sa.Connection) -> list[str]:
+def _compared(
+    connection: sa.Connection, batch: pa.Table, compare: bool
+) -> tuple[pa.Array, pa.Array]:
+    """Return the ids that are not there, and those that name an event with other content."""
+    names = ["event_id", *(n for n in CONTENT if compare and n in batch.column_names)]
+    make_room(connection, "incoming", names)
+    postgres.copy_in(connection, "incoming", batch.select(names))
+    incoming = sa.table("incoming", *(sa.column(name) for name in names))
+    is_new = events.c.event_id.is_(None)
+    differs = (_differs(incoming.c[name], events.c[name]) for name in names[1:])
+    query = (
+        sa.select(incoming.c.event_id, is_new)
+        .join_from(incoming, events, incoming.c.event_id == events.c.event_id, isouter=True)
+        .where(sa.or_(is_new, *differs))
+    )
+    found = connection.execute(query).all()
+    connection.exec_driver_sql("DROP TABLE incoming")
+    new = pa.array([name for name, is_new in found if is_new], pa.string())
+    return new, pa.array([name for name, is_new in found if not is_new], pa.string())
+
+
+def _differs(now: sa.ColumnClause[Any], before: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    """Tell where events with one id are different ones: a clock may have been corrected since."""
+    if before.name != "occurred_at":
+        return now.is_distinct_from(before)
+    return sa.func.abs(sa.extract("epoch", now - before)) > SAME_TIME_SECONDS
+
+
+def make_room(connection: sa.Connection, name: str, names: Sequence[str]) -> None:
+    """Make a temporary table with columns of `shop.events`, of the types that it has there."""
+    kinds = postgres.literal(sa.select(*(events.c[column] for column in names)))
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} AS {kinds} WITH NO DATA")
+
+
+def columns(connection: sa.Connection) -> list[str]:
+    """Return the columns of `shop.events`, as far as they are of the contract."""
     found: list[str] = connection.info.setdefault("shop.events", source.columns(connection))
     return found
 

@@ -79,8 +79,30 @@ def replace(connection: sa.Connection, source: str, rows: Sequence[BadRow]) -> N
 
 
 def add(connection: sa.Connection, source: str, rows: Sequence[BadRow]) -> None:
-    """Set rows of a source aside beside those that are, in the caller's transaction."""
-    _insert(connection, source, rows, {})
+    """Set rows of a source aside beside those that are, in the caller's transaction.
+
+    What was decided about a row of an earlier content of a file holds for the same row of this one.
+    """
+    decided = _decided(connection, source) if rows else {}
+    same = {name for row in rows if (name := digest(row.payload)) in decided}
+    these = sa.and_(quarantine.c.source == source, quarantine.c.digest.in_(same))
+    if same:
+        connection.execute(sa.delete(quarantine).where(these, quarantine.c.row_number < 0))
+    _insert(connection, source, rows, decided)
+
+
+def keep_decided(connection: sa.Connection, source: str) -> None:
+    """Forget what is set aside of a source, but for decisions: its rows will have other numbers.
+
+    Those that are kept have none meanwhile: they count down from -1.
+    """
+    kept = [*(quarantine.c[name] for name in quarantine.c.keys() if name != "row_number")]  # noqa: SIM118
+    query = sa.select(*kept).where(quarantine.c.source == source, quarantine.c.state != HELD)
+    rows = connection.execute(query.order_by(quarantine.c.row_number)).mappings().all()
+    connection.execute(sa.delete(quarantine).where(quarantine.c.source == source))
+    if rows:
+        numbered = [{**row, "row_number": -n} for n, row in enumerate(rows, 1)]
+        connection.execute(sa.insert(quarantine), numbered)
 
 
 def _insert(
