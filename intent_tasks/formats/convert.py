@@ -165,7 +165,7 @@ def _events(
             lost = pc.and_(pc.is_null(column.values), pc.is_valid(column.given))
             rules = _first_rule(rules, pc.if_else(lost, f"{field.name} cannot be read", OK))
     for name, value in (*shape.events.items(), *shape.of_products.items()):
-        if name not in correction and (undecodable := _undecodable(table, value.fields)):
+        if name not in correction and (undecodable := _undecodable(table, value.names)):
             rules = _first_rule(rules, pc.if_else(undecodable[0], f"{name} is no UTF-8", OK))
     return pa.table(columns, schema=SCHEMA), rules
 
@@ -178,9 +178,9 @@ def _exchanged(table: pa.Table, shape: Shape, rules: pa.Array) -> str | None:
 
 def _absent(table: pa.Table, shape: Shape) -> list[str]:
     return [
-        name if value.fields == (name,) else f"{name} ({' or '.join(value.fields)})"
+        name if value.names == (name,) else f"{name} ({' or '.join(value.names)})"
         for name, value in (*shape.events.items(), *shape.of_products.items())
-        if table.num_rows and value.fields and not values.is_there(table, value)
+        if table.num_rows and value.names and not values.is_there(table, value)
     ]
 
 

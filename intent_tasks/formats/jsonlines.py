@@ -17,7 +17,8 @@ import pyarrow.json
 from intent_tasks.core.rules import BadRow
 from intent_tasks.formats import blocks
 from intent_tasks.formats.blocks import Rows
-from intent_tasks.formats.mapping import Shape, Value
+from intent_tasks.formats.column_value import Value
+from intent_tasks.formats.mapping import Shape
 from intent_tasks.formats.values import text_of_number
 
 SAMPLE_LINES = 50
@@ -140,8 +141,8 @@ def _tree(shape: Shape) -> Tree:
     """Return the fields that a shape reads."""
     tree: Tree = {}
     for value in shape.values:
-        for name in value.fields:
-            _plant(tree, name, value, shape.each)
+        for name, leaf in value.leaves:
+            _plant(tree, name, leaf, shape.each)
     return tree
 
 

@@ -6,142 +6,23 @@ docs/collect.md tells how to write one.
 
 import codecs
 import tomllib
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from intent_tasks.core.rules import REQUIRED
 from intent_tasks.errors import BadInput
+from intent_tasks.formats.column_value import Part, Value, with_missing
 from intent_tasks.formats.columns import PRODUCTS, SCHEMA
 
 FOLDER = Path(__file__).parent
 
 POSITION = "event_id"
 """The one required column that a source may lack: then a file and a row number are the id."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Value(_Part):
-    """How one column is filled: from the first of some fields that has a value, or a constant."""
-
-    fields: tuple[str, ...] = ()
-    """Names of fields, those inside others after a dot: `user.id`."""
-    key: str | None = None
-    """The field is a list of `key` and `value` pairs, as in GA4; take the value of this key."""
-    constant: str | None = None
-    """The same value for every row."""
-    join: str | None = None
-    """Put all fields, or all elements of a list, together with this between."""
-    map: dict[str, str] = Field(default_factory=dict)
-    """What stands for what."""
-    patterns: dict[str, str] = Field(default_factory=dict)
-    """The same with regular expressions."""
-    others: Literal["keep", "ignore"] = "keep"
-    """What becomes of a value that `map` and `patterns` do not name; `ignore`: it is no event."""
-    time: tuple[str, ...] = ()
-    """How times are written: iso, seconds, milliseconds, microseconds or a strptime format."""
-    zone: str = "UTC"
-    """Time zone of times that name none."""
-    decimal: Literal[".", ","] = "."
-    """How numbers that are written as text mark their decimals: with "," 1.234,56 is 1234.56."""
-    absolute: bool = False
-    """Take a negative number as a positive one."""
-    whole: bool = False
-    """Take a number such as 17850.0 as the text 17850."""
-    missing: tuple[str, ...] = ()
-    """Texts that count as no value, as NULL; those of the shape where it names none."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_forms(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-        """Let a text stand for a field, and `field = …`, `time = "…"` for lists of one."""
-        if isinstance(given, str):
-            return {"fields": (given,)}
-        if not isinstance(given, dict):
-            return given
-        given = dict(given)
-        if "field" in given:
-            given["fields"] = (given.pop("field"),)
-        if isinstance(given.get("time"), str):
-            given["time"] = (given["time"],)
-        return given
-
-    @field_validator("zone")
-    @classmethod
-    def _a_zone(cls, given: str) -> str:
-        try:
-            ZoneInfo(given)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(
-                f"there is no time zone {given!r}; names are such as Europe/Paris"
-            ) from None
-        return given
-
-    @field_validator("patterns")
-    @classmethod
-    def _regular(cls, given: dict[str, str]) -> dict[str, str]:
-        for pattern in given:
-            try:
-                pc.match_substring_regex(pa.scalar(""), pattern)
-            except pa.ArrowInvalid as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-        return given
-
-    @model_validator(mode="after")
-    def _says_something(self) -> "Value":
-        if bool(self.fields) == (self.constant is not None):
-            raise ValueError("give either field, fields or constant")
-        if unknown := [way for way in self.time if not _is_readable(way)]:
-            raise ValueError(
-                f"{unknown[0]!r} is none of {', '.join(WORDS)}, nor a pattern that can be read, as "
-                "%d.%m.%Y %H:%M (%f: iso; %Z: %z where times name an offset, else zone)"
-            )
-        if both := [way for way in self.time if with_exchanged_day(way) in self.time]:
-            raise ValueError(
-                f"of {' and '.join(both)} a row does not say which one is right; make two formats"
-            )
-        return self
-
-
-def with_exchanged_day(way: str) -> str | None:
-    """Return the pattern with day and month exchanged; None: it does not name both as numbers."""
-    if "%d" not in way or "%m" not in way:
-        return None
-    return way.replace("%d", "%\0").replace("%m", "%d").replace("%\0", "%m")
-
-
-WORDS = ("iso", "seconds", "milliseconds", "microseconds")
-"""Ways to write a time that have a name."""
-
-_SAMPLE = datetime(2009, 11, 23, 14, 35, tzinfo=UTC)
-
-
-def _is_readable(way: str) -> bool:
-    """Tell whether it is a word, or a pattern that reads what it writes."""
-    if way in WORDS:
-        return True
-    if "%" not in way or "%Z" in way:
-        return False
-    written = pa.array([_SAMPLE.strftime(way)])
-    return bool(pc.strptime(written, way, "us", error_is_null=True).is_valid()[0].as_py())
 
 
 def _known(names: set[str]) -> BeforeValidator:
@@ -160,11 +41,10 @@ Facts = Annotated[dict[str, Value], _known(set(PRODUCTS.names))]
 
 
 def _with_missing(value: Any, missing: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-    value = {"field": value} if isinstance(value, str) else value
-    return {"missing": missing} | value if isinstance(value, dict) else value
+    return with_missing({"field": value} if isinstance(value, str) else value, missing)
 
 
-class Shape(_Part):
+class Shape(Part):
     """One way in which files of a format are laid out."""
 
     header: tuple[str, ...] = ()
@@ -215,7 +95,7 @@ class Shape(_Part):
     def _header_names_all(self) -> "Shape":
         if twice := sorted({name for name in self.header if self.header.count(name) > 1}):
             raise ValueError(f"header names {', '.join(twice)} twice")
-        unnamed = {f for value in self.values for f in value.fields} - set(self.header)
+        unnamed = {f for value in self.values for f in value.names} - set(self.header)
         if self.header and unnamed:
             raise ValueError(f"header does not name {', '.join(sorted(unnamed))}")
         return self
@@ -249,8 +129,7 @@ class Shape(_Part):
     def required(self) -> tuple[tuple[str, ...], ...]:
         """Fields of which a file must have one each; of what is joined, all."""
         values = (self.events[name] for name in REQUIRED if name in self.events)
-        one_each = (((f,) for f in v.fields) if v.join is not None else (v.fields,) for v in values)
-        return tuple(fields for some in one_each for fields in some if fields)
+        return tuple(any_of for value in values for any_of in value.needed)
 
     @cached_property
     def of_products(self) -> dict[str, Value]:
@@ -265,7 +144,7 @@ class Shape(_Part):
     @cached_property
     def wanted(self) -> frozenset[str]:
         """Names of fields, and of those that they may be inside."""
-        fields = (f for value in self.values for f in value.fields)
+        fields = (f for value in self.values for f in value.names)
         return frozenset(part for f in fields for part in (f, f.split(".")[0]))
 
     def lacks(self, fields: tuple[str, ...]) -> list[str]:
@@ -278,7 +157,7 @@ class Shape(_Part):
         ]
 
 
-class Format(_Part):
+class Format(Part):
     """A format: what it is and how its files may look; the first shape that fits is taken."""
 
     about: str

@@ -157,7 +157,7 @@ def _lists(schema: pa.Schema, shape: Shape) -> list[str]:
         {
             path
             for value in shape.values
-            for name in value.fields
+            for name in value.names
             if (path := _list_around(schema, name)) not in (None, shape.each)
         }
     )

@@ -13,15 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from intent_tasks.formats import numbers
+from intent_tasks.formats.column_value import Value, with_exchanged_day
 from intent_tasks.formats.columns import INSTANT
-from intent_tasks.formats.mapping import Value, with_exchanged_day
 
 _UNITS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _LATEST_SECONDS = 32_503_680_000
 """The year 3000: a number beyond it is in another unit."""
-
-_WITH_COMMA = r"^[+-]?(\d+|\d{1,3}([. '\x{a0}\x{202f}]\d{3})+)(,\d+)?$"
-"""A number with decimal comma, its thousands apart or not; any other is no such number."""
 
 _ZONED = r"[T ]\d\d:?\d\d.*(Z|UTC|[+-]\d\d(:?\d\d)?)$"
 
@@ -31,6 +29,8 @@ class Column(NamedTuple):
 
     values: pa.Array
     given: pa.Array
+    currencies: pa.Array | None = None
+    """Codes of currencies that stand beside numbers; None: there are none."""
 
 
 def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = False) -> Column:
@@ -39,7 +39,7 @@ def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = Fa
     Args:
         rows: of a source.
         value: how the column is filled.
-        kind: text, number or instant.
+        kind: text, number, truth or instant.
         complete: fields that are joined make nothing where one of them is missing.
     """
     if value.constant is not None:
@@ -47,31 +47,48 @@ def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = Fa
         return Column(values, values.cast(pa.string()))
     if value.time:
         return _times(rows, value)
-    text = _text_of(rows, value, complete)
+    text = text_of(rows, value, complete=complete)
     if pa.types.is_string(kind):
         return Column(_translated(text, value), text)
-    return Column(_numbers(text, value, kind), text)
+    if pa.types.is_boolean(kind):
+        return Column(truths(_translated(text, value)), text)
+    read = numbers.read(text, value)
+    return Column(_typed(_computed(read.values, rows, value), kind), text, read.currencies)
 
 
-def _text_of(rows: pa.Table, value: Value, complete: bool) -> pa.Array:
-    texts = [as_text(array, value) for array in _arrays(rows, value)]
+def text_of(rows: pa.Table, value: Value, *, complete: bool = False) -> pa.Array:
+    """Return the text that a column is read from: that of the first field, or of all joined."""
+    texts = [_text_of(rows, field, value, complete) for field in value.fields]
     if value.join is not None and len(texts) > 1:
-        if complete:
-            return pc.binary_join_element_wise(*texts, value.join)
-        # Arrow loses a row in which all texts are null; the empty text in front keeps it.
-        joined = pc.binary_join_element_wise("", *texts, value.join, null_handling="skip")
-        return _not_empty(pc.utf8_slice_codeunits(joined, len(value.join)))
-    return reduce(pc.coalesce, texts) if texts else pa.nulls(rows.num_rows, pa.string())
+        text = _joined(texts, value.join, complete)
+    else:
+        text = reduce(pc.coalesce, texts) if texts else pa.nulls(rows.num_rows, pa.string())
+    return text if value.default is None else pc.fill_null(text, value.default)
 
 
-def _arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
-    found = (field(rows, name) for name in value.fields)
-    return [_of_key(a, value.key) if value.key else a for a in found if a is not None]
+def _text_of(rows: pa.Table, part: str | Value, value: Value, complete: bool) -> pa.Array:
+    if isinstance(part, Value):
+        return _translated(text_of(rows, part, complete=complete), part)
+    array = _array(rows, part, value)
+    return pa.nulls(rows.num_rows, pa.string()) if array is None else as_text(array, value)
+
+
+def _joined(texts: list[pa.Array], between: str, complete: bool) -> pa.Array:
+    if complete:
+        return pc.binary_join_element_wise(*texts, between)
+    # Arrow loses a row in which all texts are null; the empty text in front keeps it.
+    joined = pc.binary_join_element_wise("", *texts, between, null_handling="skip")
+    return _not_empty(pc.utf8_slice_codeunits(joined, len(between)))
+
+
+def _array(rows: pa.Table, name: str, value: Value) -> pa.Array | None:
+    array = field(rows, name)
+    return array if array is None or not value.key else _of_key(array, value.key)
 
 
 def is_there(rows: pa.Table, value: Value) -> bool:
     """Tell whether a row has one of the fields."""
-    arrays = (field(rows, name) for name in value.fields)
+    arrays = (field(rows, name) for name in value.names)
     return any(array is not None and array.null_count < len(array) for array in arrays)
 
 
@@ -187,8 +204,11 @@ _SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-4, 1e10
 
 
 def _not_empty(text: pa.Array, missing: Collection[str] = ()) -> pa.Array:
-    none = pa.array(["", *missing], pa.string())
-    empty = pc.is_in(text, value_set=none) if missing else pc.equal(text, "")
+    empty = pc.equal(text, "")
+    if missing:
+        bare = pc.ascii_lower(pc.ascii_trim_whitespace(text))
+        none = pa.array(["", *(word.strip().lower() for word in missing)], pa.string())
+        empty = pc.is_in(bare, value_set=none)
     return pc.if_else(pc.fill_null(empty, False), None, text) if pc.any(empty).as_py() else text
 
 
@@ -205,37 +225,51 @@ def _translated(text: pa.Array, value: Value) -> pa.Array:
     return meant if value.others == "ignore" else pc.coalesce(meant, text)
 
 
-def _numbers(text: pa.Array, value: Value, kind: pa.DataType) -> pa.Array:
-    numbers = _floats(_with_point(text) if value.decimal == "," else text)
-    if value.absolute:
-        numbers = pc.abs(numbers)
+def _computed(found: pa.Array, rows: pa.Table, value: Value) -> pa.Array:
+    """Return numbers less what is taken off, and divided; null where a part cannot be read."""
+    for part in value.less:
+        off = fill(rows, part, pa.float64())
+        found = pc.subtract(found, pc.if_else(pc.is_null(off.given), 0.0, off.values))
+    divisor = value.divide_by
+    if isinstance(divisor, str):
+        by = fill(rows, value.divisor, pa.float64()).values
+        divisor = pc.if_else(pc.equal(by, 0), None, by)
+    if divisor is not None:
+        found = pc.divide(found, divisor)
+    if divisor is not None or value.less:
+        found = pc.round(found, _DECIMALS)
+    return pc.abs(found) if value.absolute else found
+
+
+_DECIMALS = 6
+"""Of what is computed: 19.99, and not 19.989999999999998."""
+
+
+def _typed(found: pa.Array, kind: pa.DataType) -> pa.Array:
     if not pa.types.is_integer(kind):
-        return numbers.cast(kind)
-    numbers = pc.ceil(numbers)  # a part of a piece, such as 0.35 kg, is one
-    fits = pc.fill_null(pc.less(pc.abs(numbers), 2**31), False)
-    return pc.if_else(fits, numbers, None).cast(kind, safe=False)
+        return found.cast(kind)
+    found = pc.ceil(found)  # a part of a piece, such as 0.35 kg, is one
+    fits = pc.fill_null(pc.less(pc.abs(found), 2**31), False)
+    return pc.if_else(fits, found, None).cast(kind, safe=False)
 
 
-def _with_point(text: pa.Array) -> pa.Array:
-    fits = pc.fill_null(pc.match_substring_regex(text, _WITH_COMMA), False)
-    bare = pc.replace_substring_regex(pc.if_else(fits, text, None), r"[^0-9,+-]", "")
-    return pc.replace_substring(bare, ",", ".")
+_TRUE, _FALSE = ("true", "t", "yes", "y", "1", "on"), ("false", "f", "no", "n", "0", "off")
 
 
-def _floats(text: pa.Array) -> pa.Array:
-    try:
-        return text.cast(pa.float64())
-    except pa.ArrowInvalid:
-        found = pd.to_numeric(text.to_pandas(), errors="coerce")
-        return pa.array(found.to_numpy(float, na_value=float("nan")), from_pandas=True)
+def truths(text: pa.Array) -> pa.Array:
+    """Return what texts say, as Postgres reads a boolean; null where one says neither."""
+    bare = pc.ascii_lower(pc.ascii_trim_whitespace(text))
+    is_true, is_false = (pc.is_in(bare, value_set=pa.array(w)) for w in (_TRUE, _FALSE))
+    return pc.if_else(is_true, True, pc.if_else(is_false, False, pa.scalar(None, pa.bool_())))
 
 
 def _times(rows: pa.Table, value: Value) -> Column:
-    columns = [_time(array, value) for array in _arrays(rows, value)]
+    arrays = (_array(rows, str(name), value) for name in value.fields)
+    columns = [_time(array, value) for array in arrays if array is not None]
     if not columns:
         nothing = pa.nulls(rows.num_rows)
         return Column(nothing.cast(INSTANT), nothing.cast(pa.string()))
-    read, given = zip(*columns, strict=True)
+    read, given = ([column[part] for column in columns] for part in (0, 1))
     return Column(reduce(pc.coalesce, read), reduce(pc.coalesce, given))
 
 
@@ -276,10 +310,10 @@ def _first(read: Callable[[str], pa.Array], ways: Iterable[str]) -> pa.Array:
 
 def _read_time(text: pa.Array, way: str, zone: str) -> pa.Array:
     if way in _UNITS:
-        numbers = _floats(text)
+        found = numbers.floats(text)
         limit = _LATEST_SECONDS * 1e6 / _UNITS[way]
-        fits = pc.fill_null(pc.less(pc.abs(numbers), limit), False)
-        micros = pc.multiply(pc.if_else(fits, numbers, None), float(_UNITS[way]))
+        fits = pc.fill_null(pc.less(pc.abs(found), limit), False)
+        micros = pc.multiply(pc.if_else(fits, found, None), float(_UNITS[way]))
         return pc.round(micros).cast(pa.int64()).cast(INSTANT)
     if way != "iso":
         return _instants(_by_pattern(text, way), zone)

@@ -1,0 +1,185 @@
+"""How one column is filled from the fields of a row: what a format says of it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class Part(BaseModel):
+    """A part of a format: nothing else than what it names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Value(Part):
+    """How one column is filled: from the first of some fields that has a value, or a constant."""
+
+    fields: tuple["str | Value", ...] = ()
+    """Names of fields, those inside others after a dot: `user.id`; or such tables as this one."""
+    key: str | None = None
+    """The field is a list of `key` and `value` pairs, as in GA4; take the value of this key."""
+    constant: str | None = None
+    """The same value for every row."""
+    default: str | None = None
+    """The text of rows in which no field has a value."""
+    join: str | None = None
+    """Put all fields, or all elements of a list, together with this between."""
+    map: dict[str, str] = Field(default_factory=dict)
+    """What stands for what."""
+    patterns: dict[str, str] = Field(default_factory=dict)
+    """The same with regular expressions."""
+    others: Literal["keep", "ignore"] = "keep"
+    """What becomes of a value that `map` and `patterns` do not name; `ignore`: it is no event."""
+    time: tuple[str, ...] = ()
+    """How times are written: iso, seconds, milliseconds, microseconds or a strptime format."""
+    zone: str = "UTC"
+    """Time zone of times that name none."""
+    decimal: Literal[".", ","] | None = None
+    """How numbers that are written as text mark their decimals: with "," 1.234,56 is 1234.56.
+
+    None is a point, with which 1,234 is left unread: it may be either."""
+    divide_by: Annotated[float, Field(gt=0)] | str | None = None
+    """What a number is divided by: 100 where it counts cents; a field, as the pieces of a line."""
+    less: tuple["Value", ...] = ()
+    """Numbers that are taken off, before it is divided: discounts; one that is missing is 0."""
+    absolute: bool = False
+    """Take a negative number as a positive one."""
+    whole: bool = False
+    """Take a number such as 17850.0 as the text 17850."""
+    missing: tuple[str, ...] = ()
+    """Texts that count as no value, as NULL, in any case; those of the shape where it has none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+        """Let a text stand for a field, and `field = …`, `time = "…"` for lists of one."""
+        if isinstance(given, str):
+            return {"fields": (given,)}
+        if not isinstance(given, dict):
+            return given
+        given = dict(given)
+        if "field" in given:
+            given["fields"] = (given.pop("field"),)
+        if isinstance(given.get("time"), str):
+            given["time"] = (given["time"],)
+        if isinstance(given.get("less"), str | dict):
+            given["less"] = (given["less"],)
+        if isinstance(given.get("less"), list | tuple):
+            given["less"] = [{"field": p} if isinstance(p, str) else p for p in given["less"]]
+        return _with_inner_missing(given)
+
+    @field_validator("zone")
+    @classmethod
+    def _a_zone(cls, given: str) -> str:
+        try:
+            ZoneInfo(given)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(
+                f"there is no time zone {given!r}; names are such as Europe/Paris"
+            ) from None
+        return given
+
+    @field_validator("patterns")
+    @classmethod
+    def _regular(cls, given: dict[str, str]) -> dict[str, str]:
+        for pattern in given:
+            try:
+                pc.match_substring_regex(pa.scalar(""), pattern)
+            except pa.ArrowInvalid as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return given
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Value":
+        if bool(self.fields) == (self.constant is not None):
+            raise ValueError("give either field, fields or constant")
+        if self.time and len(self.names) != len(self.fields):
+            raise ValueError("the fields of a time are names")
+        if unknown := [way for way in self.time if not _is_readable(way)]:
+            raise ValueError(
+                f"{unknown[0]!r} is none of {', '.join(WORDS)}, nor a pattern that can be read, as "
+                "%d.%m.%Y %H:%M (%f: iso; %Z: %z where times name an offset, else zone)"
+            )
+        if both := [way for way in self.time if with_exchanged_day(way) in self.time]:
+            raise ValueError(
+                f"of {' and '.join(both)} a row does not say which one is right; make two formats"
+            )
+        return self
+
+    @property
+    def leaves(self) -> Iterator[tuple[str, "Value"]]:
+        """Yield each field that is read, with what is said of it."""
+        for field in self.fields:
+            if isinstance(field, Value):
+                yield from field.leaves
+            else:
+                yield field, self
+        for part in self.less:
+            yield from part.leaves
+        if isinstance(self.divide_by, str):
+            yield self.divide_by, self.divisor
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all fields that are read."""
+        return tuple(name for name, _ in self.leaves)
+
+    @property
+    def divisor(self) -> "Value":
+        """How the field is read that the number is divided by."""
+        return Value(fields=(str(self.divide_by),), decimal=self.decimal, missing=self.missing)
+
+    @property
+    def needed(self) -> tuple[tuple[str, ...], ...]:
+        """Fields of which a file must have one each; of what is joined, all."""
+        if self.default is not None:
+            return ()
+        parts = [f.needed if isinstance(f, Value) else ((f,),) for f in self.fields]
+        if self.join is not None:
+            return tuple(any_of for part in parts for any_of in part)
+        return (self.names,) if self.names and all(parts) else ()
+
+
+def _with_inner_missing(given: dict[str, Any]) -> dict[str, Any]:
+    """Let the tables inside one know what is missing in it."""
+    if "missing" not in given:
+        return given
+    inner = {
+        name: tuple(with_missing(part, given["missing"]) for part in given[name])
+        for name in ("fields", "less")
+        if isinstance(given.get(name), list | tuple)
+    }
+    return given | inner
+
+
+def with_missing(value: Any, missing: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return what a file says of a value, with the texts that count as none."""
+    return {"missing": missing} | value if isinstance(value, dict) else value
+
+
+def with_exchanged_day(way: str) -> str | None:
+    """Return the pattern with day and month exchanged; None: it does not name both as numbers."""
+    if "%d" not in way or "%m" not in way:
+        return None
+    return way.replace("%d", "%\0").replace("%m", "%d").replace("%\0", "%m")
+
+
+WORDS = ("iso", "seconds", "milliseconds", "microseconds")
+"""Ways to write a time that have a name."""
+
+_SAMPLE = datetime(2009, 11, 23, 14, 35, tzinfo=UTC)
+
+
+def _is_readable(way: str) -> bool:
+    """Tell whether it is a word, or a pattern that reads what it writes."""
+    if way in WORDS:
+        return True
+    if "%" not in way or "%Z" in way:
+        return False
+    written = pa.array([_SAMPLE.strftime(way)])
+    return bool(pc.strptime(written, way, "us", error_is_null=True).is_valid()[0].as_py())
