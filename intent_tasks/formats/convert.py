@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from intent_tasks.core.rules import OK, REQUIRED, BadRow, broken_rules
 from intent_tasks.formats import blocks, values
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.columns import PRODUCTS, SCHEMA
+from intent_tasks.formats.column_value import Value
 from intent_tasks.formats.mapping import POSITION, Shape
 
 
@@ -31,6 +32,7 @@ class Batch:
         exchanged: a pattern in which all times can be read that the format's cannot read, and all
             that it can: day and month are exchanged.
         absent: columns that the format fills from fields, of which no row has one.
+        unreadable: values that are null in `events` because they cannot be read.
         last: number of the last row.
     """
 
@@ -42,7 +44,24 @@ class Batch:
     judged: int
     exchanged: str | None
     absent: list[str]
+    unreadable: list["Unreadable"]
     last: int
+
+
+class Unreadable(NamedTuple):
+    """Values of a column that may be null, given in usable events and not readable.
+
+    Args:
+        column: of `shop.events`.
+        count: how many.
+        given: how many of these events have a value in that column, readable or not.
+        first: number of the first row with one.
+    """
+
+    column: str
+    count: int
+    given: int
+    first: int
 
 
 def convert(
@@ -63,7 +82,7 @@ def convert(
         now: moment they are collected at; None: any time is taken.
     """
     table, numbers, parts = _spread(rows.table, rows.numbers, shape.each)
-    events, rules = _events(table, shape, correction or {})
+    events, rules, unreadable = _events(table, shape, correction or {})
     if "event_id" not in (correction or {}):
         events = _with_ids(events, numbers, parts, shape, file_id)
     ignored = _ignored(events, shape)
@@ -81,6 +100,7 @@ def convert(
         len(rows.bad) + pc.count_distinct(numbers.filter(pc.invert(ignored))).as_py(),
         _exchanged(table, shape, rules),
         _absent(table, shape),
+        _counted(unreadable, numbers, keep),
         rows.last,
     )
 
@@ -143,12 +163,21 @@ _NUMBER = ""
 """A column that no source has."""
 
 
+Lost = dict[str, tuple[pa.Array, pa.Array]]
+"""Column → where its value cannot be read, and where there is one."""
+
+
 def _events(
     table: pa.Table, shape: Shape, correction: Mapping[str, Any]
-) -> tuple[pa.Table, pa.Array]:
-    """Return all columns, and per row the first one that is there and cannot be read."""
+) -> tuple[pa.Table, pa.Array, Lost]:
+    """Return all columns, per row the first rule about reading that it breaks, and what is lost.
+
+    A value that cannot be read costs the row only where an event needs it, or where it is a number
+    too large for its column: that one a person can judge.
+    """
     rules = pa.array([OK] * table.num_rows, pa.string())
     columns: dict[str, pa.Array] = {}
+    unreadable: Lost = {}
     for field in SCHEMA:
         value = shape.events.get(field.name)
         if field.name in correction:
@@ -161,13 +190,29 @@ def _events(
         # Of half of what is joined to an id, other events would have the same.
         column = values.fill(table, value, field.type, complete=field.name in REQUIRED)
         columns[field.name] = column.values
-        if value.others == "keep":
-            lost = pc.and_(pc.is_null(column.values), pc.is_valid(column.given))
-            rules = _first_rule(rules, pc.if_else(lost, f"{field.name} cannot be read", OK))
+        lost = pc.and_(pc.is_null(column.values), pc.is_valid(column.given))
+        if value.others == "ignore" or not pc.any(lost).as_py():
+            continue
+        costly = lost
+        if field.name not in REQUIRED:
+            unreadable[field.name] = (lost, pc.is_valid(column.given))
+            costly = pc.and_(lost, values.is_too_large(table, value, field.type))
+        rules = _first_rule(rules, pc.if_else(costly, f"{field.name} cannot be read", OK))
     for name, value in (*shape.events.items(), *shape.of_products.items()):
-        if name not in correction and (undecodable := _undecodable(table, value.names)):
+        if name not in correction and (undecodable := _undecodable(table, value)):
             rules = _first_rule(rules, pc.if_else(undecodable[0], f"{name} is no UTF-8", OK))
-    return pa.table(columns, schema=SCHEMA), rules
+    return pa.table(columns, schema=SCHEMA), rules, unreadable
+
+
+def _counted(unreadable: Lost, numbers: pa.Array, keep: pa.Array) -> list[Unreadable]:
+    """Return what is lost of the events that are kept."""
+    found = []
+    for column, (lost, given) in unreadable.items():
+        lost = pc.and_(lost, keep)
+        if count := pc.sum(lost).as_py():
+            of = pc.sum(pc.and_(given, keep)).as_py()
+            found.append(Unreadable(column, count, of, numbers.filter(lost)[0].as_py()))
+    return found
 
 
 def _exchanged(table: pa.Table, shape: Shape, rules: pa.Array) -> str | None:
@@ -184,11 +229,10 @@ def _absent(table: pa.Table, shape: Shape) -> list[str]:
     ]
 
 
-def _undecodable(table: pa.Table, names: tuple[str, ...]) -> list[pa.Array]:
-    """Return where a column of bytes holds no text; empty where all of it does."""
-    for name in names:
-        if name in table.column_names and pa.types.is_binary(table[name].type):
-            array = values.field(table, name)
+def _undecodable(table: pa.Table, value: Value) -> list[pa.Array]:
+    """Return where bytes are no text; empty where all of them are."""
+    for array in () if value.key else values.arrays(table, value):
+        if pa.types.is_binary(array.type):
             lost = pc.and_(pc.is_valid(array), pc.is_null(values.decoded(array)))
             if pc.any(lost).as_py():
                 return [lost]

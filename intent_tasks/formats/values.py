@@ -48,12 +48,29 @@ def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = Fa
     if value.time:
         return _times(rows, value)
     text = text_of(rows, value, complete=complete)
+    given = _with_structures(text, rows, value)
     if pa.types.is_string(kind):
-        return Column(_translated(text, value), text)
+        return Column(_translated(text, value), given)
     if pa.types.is_boolean(kind):
-        return Column(truths(_translated(text, value)), text)
+        return Column(truths(_translated(text, value)), given)
     read = numbers.read(text, value)
-    return Column(_typed(_computed(read.values, rows, value), kind), text, read.currencies)
+    return Column(_typed(_computed(read.values, rows, value), kind), given, read.currencies)
+
+
+def _with_structures(text: pa.Array, rows: pa.Table, value: Value) -> pa.Array:
+    """Return the text, and a mark where there is an object instead: no column can hold it."""
+    for array in () if value.key else arrays(rows, value):
+        if pa.types.is_struct(array.type) or pa.types.is_map(array.type):
+            text = pc.coalesce(text, pc.if_else(pc.is_valid(array), "{}", None))
+    return text
+
+
+def is_too_large(rows: pa.Table, value: Value, kind: pa.DataType) -> pa.Array:
+    """Tell where a number is meant that is larger than a column of whole numbers can hold."""
+    if not pa.types.is_integer(kind):
+        return pa.array([False] * rows.num_rows, pa.bool_())
+    meant = fill(rows, value, pa.float64()).values
+    return pc.fill_null(pc.greater_equal(pc.abs(meant), 2.0**31), False)
 
 
 def text_of(rows: pa.Table, value: Value, *, complete: bool = False) -> pa.Array:
@@ -81,6 +98,12 @@ def _joined(texts: list[pa.Array], between: str, complete: bool) -> pa.Array:
     return _not_empty(pc.utf8_slice_codeunits(joined, len(between)))
 
 
+def arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
+    """Return the fields that there are, of pairs the values of the key."""
+    found = (_array(rows, name, leaf) for name, leaf in value.leaves)
+    return [array for array in found if array is not None]
+
+
 def _array(rows: pa.Table, name: str, value: Value) -> pa.Array | None:
     array = field(rows, name)
     return array if array is None or not value.key else _of_key(array, value.key)
@@ -88,8 +111,8 @@ def _array(rows: pa.Table, name: str, value: Value) -> pa.Array | None:
 
 def is_there(rows: pa.Table, value: Value) -> bool:
     """Tell whether a row has one of the fields."""
-    arrays = (field(rows, name) for name in value.names)
-    return any(array is not None and array.null_count < len(array) for array in arrays)
+    found = (field(rows, name) for name in value.names)
+    return any(array is not None and array.null_count < len(array) for array in found)
 
 
 def field(rows: pa.Table, name: str) -> pa.Array | None:
@@ -264,8 +287,7 @@ def truths(text: pa.Array) -> pa.Array:
 
 
 def _times(rows: pa.Table, value: Value) -> Column:
-    arrays = (_array(rows, str(name), value) for name in value.fields)
-    columns = [_time(array, value) for array in arrays if array is not None]
+    columns = [_time(array, value) for array in arrays(rows, value)]
     if not columns:
         nothing = pa.nulls(rows.num_rows)
         return Column(nothing.cast(INSTANT), nothing.cast(pa.string()))
