@@ -32,6 +32,9 @@ OK = ""
 AGAIN = "event_id comes twice"
 """The rule that the second of two rows with one event_id breaks."""
 
+CHANGED = "event_id comes twice with other content"
+"""The rule that it breaks in a file where it says something else than the first."""
+
 
 class BadRow(NamedTuple):
     """One row that cannot be used.

@@ -1,6 +1,7 @@
 """Read one row of a file once more, from what was kept of it when it was set aside."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -8,7 +9,8 @@ import pyarrow as pa
 from intent_tasks.formats import jsonlines
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.convert import Batch, convert
-from intent_tasks.formats.mapping import Format
+from intent_tasks.formats.mapping import PLACE, Format
+from intent_tasks.formats.nested_text import parsed
 
 
 def read_again(
@@ -27,9 +29,12 @@ def read_again(
         file_id: what event ids begin with where the source has none.
         correction: column of `shop.events` → value that its events get.
     """
-    shape = min(layout.shapes, key=lambda shape: len(shape.lacks(tuple(payload))))
+    shapes = layout.of_table("events").shapes
+    shape = min(shapes, key=lambda shape: len(shape.lacks(tuple(payload))))
     if any(isinstance(value, dict | list) for value in payload.values()):
         rows = jsonlines.parse(json.dumps(payload).encode(), shape, number)
+        if PLACE in payload:
+            rows = replace(rows, table=rows.table.append_column(PLACE, [[payload[PLACE]]]))
     else:
         rows = Rows(pa.Table.from_pylist([payload]), pa.array([number], pa.int64()), [])
-    return convert(rows, shape, file_id, correction)
+    return convert(parsed(rows, shape), shape, file_id, correction)

@@ -36,3 +36,24 @@ PRODUCTS = pa.schema(
     ]
 )
 """Columns of `shop.products` that the rows of a source can tell."""
+
+PRODUCT_FILE = PRODUCTS.append(pa.field("in_stock", pa.bool_()))
+"""Columns of `shop.products` that a file of products can fill."""
+
+CUSTOMERS = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("created_at", INSTANT),
+        ("country", pa.string()),
+        ("consent_personalisation", pa.bool_()),
+        ("consent_marketing", pa.bool_()),
+        ("suppressed", pa.bool_()),
+    ]
+)
+"""Columns of `shop.customers`."""
+
+TABLES = {"events": SCHEMA, "products": PRODUCT_FILE, "customers": CUSTOMERS}
+"""Tables of the shop that files can fill, and their columns."""
+
+KEYS = {"products": "product_id", "customers": "customer_id"}
+"""The column that names a row, of tables that hold each thing once."""

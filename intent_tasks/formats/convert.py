@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.core.rules import OK, REQUIRED, BadRow, broken_rules
-from intent_tasks.formats import blocks, values
+from intent_tasks.core.rules import CHANGED, OK, REQUIRED, BadRow, broken_rules
+from intent_tasks.formats import blocks, repeats, values
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.columns import PRODUCTS, SCHEMA
 from intent_tasks.formats.column_value import Value
-from intent_tasks.formats.mapping import POSITION, Shape
+from intent_tasks.formats.mapping import PLACE, POSITION, Shape
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,10 @@ class Batch:
 
     Args:
         events: the usable ones, columns of `SCHEMA`.
+        sources: of each the id of the source's event, which several can be rows of.
         products: what they tell about products, columns of `PRODUCTS`; one row a product.
         bad: the rows that cannot be used, in their order.
-        repeated: how many usable events had the id of an earlier one of the batch: left out.
+        repeated: how many usable events are of a source's event that came before: left out whole.
         ignored: how many rows are, as the format says, no events of a customer.
         judged: how many rows of the file are not ignored; of them are the bad ones.
         exchanged: a pattern in which all times can be read that the format's cannot read, and all
@@ -34,9 +35,11 @@ class Batch:
         absent: columns that the format fills from fields, of which no row has one.
         unreadable: values that are null in `events` because they cannot be read.
         last: number of the last row.
+        own_ids: ids are the source's own, and not joined by the format.
     """
 
     events: pa.Table
+    sources: pa.Array
     products: pa.Table
     bad: list[BadRow]
     repeated: int
@@ -46,6 +49,7 @@ class Batch:
     absent: list[str]
     unreadable: list["Unreadable"]
     last: int
+    own_ids: bool = True
 
 
 class Unreadable(NamedTuple):
@@ -82,31 +86,37 @@ def convert(
         now: moment they are collected at; None: any time is taken.
     """
     table, numbers, parts = _spread(rows.table, rows.numbers, shape.each)
+    if PLACE in table.column_names:
+        parts = table[PLACE].combine_chunks().cast(pa.int64())
     events, rules, unreadable = _events(table, shape, correction or {})
+    sources = events[POSITION].combine_chunks()
     if "event_id" not in (correction or {}):
-        events = _with_ids(events, numbers, parts, shape, file_id)
+        sources = _sources(events, numbers, parts, shape, file_id)
+        events = events.set_column(0, SCHEMA.field(0), _ids(sources, parts))
     ignored = _ignored(events, shape)
-    rules = _first_rule(rules, broken_rules(events, accepted=correction is not None, now=now))
-    again = pc.equal(rules, AGAIN)
+    broken = broken_rules(events, repeats=False, accepted=correction is not None, now=now)
+    rules = _first_rule(rules, broken)
     good = pc.equal(rules, OK)
-    bad = _bad(rows, numbers, rules, pc.invert(pc.or_(pc.or_(good, again), ignored)), events)
-    keep = pc.and_(good, pc.invert(ignored))
+    usable = pc.and_(good, pc.invert(ignored))
+    again = repeats.among(events, sources, parts, usable, compare=shape.own_ids)
+    rules = pc.if_else(again.changed, CHANGED, rules)
+    good = pc.equal(rules, OK)
+    bad = _bad(rows, numbers, rules, pc.invert(pc.or_(good, ignored)), events)
+    keep = pc.and_(good, pc.invert(pc.or_(again.same, ignored)))
     return Batch(
         events.filter(keep),
+        sources.filter(keep),
         _products(table, shape, keep),
         sorted([*rows.bad, *bad], key=lambda row: row.number),
-        int(pc.sum(pc.and_(again, pc.invert(ignored))).as_py() or 0),
+        int(pc.sum(again.same).as_py() or 0),
         int(pc.sum(ignored).as_py() or 0),
         len(rows.bad) + pc.count_distinct(numbers.filter(pc.invert(ignored))).as_py(),
         _exchanged(table, shape, rules),
         _absent(table, shape),
         _counted(unreadable, numbers, keep),
         rows.last,
+        shape.own_ids,
     )
-
-
-AGAIN = "event_id comes twice"
-"""The rule of `core.rules` that does not make a row bad here: logs are delivered at least once."""
 
 
 def in_parts(rows: Rows, each: str | None) -> Iterator[Rows]:
@@ -178,6 +188,7 @@ def _events(
     rules = pa.array([OK] * table.num_rows, pa.string())
     columns: dict[str, pa.Array] = {}
     unreadable: Lost = {}
+    signs: dict[str, pa.Array | None] = {}
     for field in SCHEMA:
         value = shape.events.get(field.name)
         if field.name in correction:
@@ -190,6 +201,7 @@ def _events(
         # Of half of what is joined to an id, other events would have the same.
         column = values.fill(table, value, field.type, complete=field.name in REQUIRED)
         columns[field.name] = column.values
+        signs[field.name] = column.currencies
         lost = pc.and_(pc.is_null(column.values), pc.is_valid(column.given))
         if value.others == "ignore" or not pc.any(lost).as_py():
             continue
@@ -198,10 +210,23 @@ def _events(
             unreadable[field.name] = (lost, pc.is_valid(column.given))
             costly = pc.and_(lost, values.is_too_large(table, value, field.type))
         rules = _first_rule(rules, pc.if_else(costly, f"{field.name} cannot be read", OK))
+    if (beside := signs.get("price")) is not None:
+        _compare_currencies(columns, beside, unreadable)
     for name, value in (*shape.events.items(), *shape.of_products.items()):
         if name not in correction and (undecodable := _undecodable(table, value)):
             rules = _first_rule(rules, pc.if_else(undecodable[0], f"{name} is no UTF-8", OK))
-    return pa.table(columns, schema=SCHEMA), rules, unreadable
+    return pa.table({n: columns[n] for n in SCHEMA.names}, schema=SCHEMA), rules, unreadable
+
+
+def _compare_currencies(columns: dict[str, pa.Array], beside: pa.Array, lost: Lost) -> None:
+    """Fill currencies from what stands beside prices; a price in another one cannot be read."""
+    price, currency = columns["price"], columns["currency"]
+    columns["currency"] = pc.coalesce(currency, beside)
+    other = pc.fill_null(pc.not_equal(pc.ascii_upper(currency), beside), False)
+    if pc.any(other).as_py():
+        columns["price"] = pc.if_else(other, None, price)
+        where, given = lost.get("price", (pc.is_null(price), pc.is_valid(price)))
+        lost["price"] = (pc.or_(pc.and_(where, given), other), given)
 
 
 def _counted(unreadable: Lost, numbers: pa.Array, keep: pa.Array) -> list[Unreadable]:
@@ -243,19 +268,23 @@ def _first_rule(first: pa.Array, second: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(first, OK), second, first)
 
 
-def _with_ids(
+def _sources(
     events: pa.Table, numbers: pa.Array, parts: pa.Array | None, shape: Shape, file_id: str
-) -> pa.Table:
-    """Return the events with an id each: the source's, or file and row; and the place in a list."""
+) -> pa.Array:
+    """Return the id of the source's event of each row: what the source says, or file and row."""
     if POSITION in shape.events:
         ids = events[POSITION].combine_chunks()
     else:
         ids = pc.binary_join_element_wise(file_id, numbers.cast(pa.string()), "-")
-    if parts is not None:
-        # The first keeps the id, so that events without a list have the id of the source.
-        later = pc.binary_join_element_wise(ids, parts.cast(pa.string()), "/")
-        ids = pc.if_else(pc.greater(parts, 0), later, ids)
-    return events.set_column(0, SCHEMA.field(0), ids)
+    return ids if parts is None else ids.take(repeats.first_rows(parts))
+
+
+def _ids(sources: pa.Array, parts: pa.Array | None) -> pa.Array:
+    """Return an id for each row of an event: the first keeps its id, others add their place."""
+    if parts is None:
+        return sources
+    later = pc.binary_join_element_wise(sources, parts.cast(pa.string()), "/")
+    return pc.if_else(pc.greater(parts, 0), later, sources)
 
 
 def _ignored(events: pa.Table, shape: Shape) -> pa.Array:

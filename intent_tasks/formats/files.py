@@ -17,6 +17,8 @@ from intent_tasks.errors import BadInput
 from intent_tasks.formats import mapping, readers
 from intent_tasks.formats.columns import SCHEMA
 from intent_tasks.formats.convert import Batch, convert, in_parts
+from intent_tasks.formats.nested_text import parsed
+from intent_tasks.formats.orders import whole_orders
 
 __all__ = [
     "SCHEMA", "Batch", "Recorded", "batches", "days", "no_usable_line", "read", "too_many_bad",
@@ -45,10 +47,10 @@ def batches(
         BadInput: the file cannot be read, or is not in that format.
     """
     first = not after
-    for shape, rows in readers.read(file, path, layout):
+    for shape, rows in whole_orders(readers.read(file, path, layout), path):
         rest = rows.after(after) if after else rows
         if rest.table.num_rows or rest.bad:
-            for part in in_parts(rest, shape.each):
+            for part in in_parts(parsed(rest, shape), shape.each):
                 batch = convert(part, shape, file_id, now=now)
                 if first and batch.exchanged:
                     raise _day_and_month(path, batch.exchanged)

@@ -39,7 +39,19 @@ PAIRS: list[Tree] = [
 
 def parse(block: bytes, shape: Shape, first_number: int) -> Rows:
     """Return the rows of whole lines, numbered from `first_number`."""
-    tree = _tree(shape)
+    return _parse(block, tree_of(shape), first_number)
+
+
+def parse_values(texts: Sequence[str], name: str, tree: Tree) -> Rows:
+    """Return a row for each JSON text, as the field of that name, numbered from 1."""
+    lines = (
+        f"{{{json.dumps(name)}: " + text.replace("\n", " ").replace("\r", " ") + "}"
+        for text in texts
+    )
+    return _parse("\n".join(lines).encode(), tree, 1)
+
+
+def _parse(block: bytes, tree: Tree, first_number: int) -> Rows:
     if b"\n\n" not in block and not block.startswith(b"\n"):
         try:
             table = _at_once(block, tree)
@@ -53,7 +65,12 @@ def parse(block: bytes, shape: Shape, first_number: int) -> Rows:
 
 def _at_once(block: bytes, tree: Tree) -> pa.Table:
     lines = islice(io.BytesIO(block), SAMPLE_LINES)
-    schema = pa.schema(list(_type(tree, [json.loads(line) for line in lines])))
+    samples = [json.loads(line) for line in lines]
+    if not all(isinstance(sample, dict) for sample in samples):
+        raise ValueError(NO_OBJECT)
+    schema = pa.schema(
+        [(name, _type_of_field(tree[name], [s.get(name) for s in samples])) for name in tree]
+    )
     return pa.json.read_json(
         io.BytesIO(block),
         read_options=pa.json.ReadOptions(use_threads=False, block_size=len(block) + 1),
@@ -61,6 +78,14 @@ def _at_once(block: bytes, tree: Tree) -> pa.Table:
             explicit_schema=schema, unexpected_field_behavior="ignore"
         ),
     )
+
+
+def _type_of_field(tree: Any, samples: list[Any]) -> pa.DataType:  # noqa: ANN401
+    """Return the type of a field, a text where it holds JSON as such: `nested_text` reads that."""
+    present = [sample for sample in samples if sample is not None]
+    if present and all(isinstance(sample, str) for sample in present):
+        return pa.string()
+    return _type(tree, samples)
 
 
 def _type(tree: Any, samples: list[Any]) -> pa.DataType:  # noqa: ANN401 - a Tree, a list or None
@@ -121,6 +146,8 @@ def _pruned(value: Any, tree: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
     """
     if value is None or (name and value in ("", [])):  # PHP writes [] for an empty object
         return None
+    if isinstance(value, str) and isinstance(tree, dict | list):
+        value = _from_text(value, tree)
     if isinstance(tree, list):
         elements = value if isinstance(value, list) else [value]
         return [_pruned(element, tree[0], name) for element in elements]
@@ -137,7 +164,17 @@ def _pruned(value: Any, tree: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _tree(shape: Shape) -> Tree:
+def _from_text(text: str, tree: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return what a text holds as JSON where fields inside it are named, else the text."""
+    if not isinstance(tree[0] if isinstance(tree, list) else tree, dict):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def tree_of(shape: Shape) -> Tree:
     """Return the fields that a shape reads."""
     tree: Tree = {}
     for value in shape.values:

@@ -8,40 +8,40 @@ import codecs
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pyarrow as pa
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from intent_tasks.core.rules import REQUIRED
 from intent_tasks.errors import BadInput
 from intent_tasks.formats.column_value import Part, Value, with_missing
-from intent_tasks.formats.columns import PRODUCTS, SCHEMA
+from intent_tasks.formats.columns import KEYS, PRODUCTS, TABLES
 
 FOLDER = Path(__file__).parent
 
 POSITION = "event_id"
 """The one required column that a source may lack: then a file and a row number are the id."""
 
-
-def _known(names: set[str]) -> BeforeValidator:
-    def check(given: Any) -> Any:  # noqa: ANN401
-        if isinstance(given, dict) and (unknown := sorted(set(given) - names)):
-            raise ValueError(
-                f"files fill no column {', '.join(unknown)}; columns: {', '.join(sorted(names))}"
-            )
-        return given
-
-    return BeforeValidator(check)
+PLACE = "(place in its order)"
+"""A column that no source has: where a row stands in its order, when `fill_down` names one."""
 
 
-Columns = Annotated[dict[str, Value], _known(set(SCHEMA.names))]
-Facts = Annotated[dict[str, Value], _known(set(PRODUCTS.names))]
+Columns = dict[str, Value]
 
 
 def _with_missing(value: Any, missing: Any) -> Any:  # noqa: ANN401 - whatever the file holds
     return with_missing({"field": value} if isinstance(value, str) else value, missing)
+
+
+class FillDown(Part):
+    """Fields that stand on the first row of an order only, as an export for people has them."""
+
+    by: str
+    """The field that names the order; a row without it is of the order above."""
+    fields: tuple[str, ...] = ()
+    """Fields that hold for all rows of an order: an empty one is as in the row above."""
 
 
 class Shape(Part):
@@ -57,10 +57,14 @@ class Shape(Part):
     """Texts that count as no value, in all columns."""
     each: str | None = None
     """A field that is a list: each of its elements makes an event, and so does none at all."""
-    events: Columns
+    fill_down: FillDown | None = None
+    """Which rows are one order, and what only its first row says: together they are an event."""
+    events: Columns = Field(default_factory=dict)
     """Columns of `shop.events`."""
-    products: Facts = Field(default_factory=dict)
-    """Columns of `shop.products` that the rows tell beside it."""
+    products: Columns = Field(default_factory=dict)
+    """Columns of `shop.products` that the rows tell beside it, or alone: a file of products."""
+    customers: Columns = Field(default_factory=dict)
+    """Columns of `shop.customers`: a file of customers."""
 
     @model_validator(mode="before")
     @classmethod
@@ -68,7 +72,7 @@ class Shape(Part):
         """Let all columns know what is missing in the shape."""
         if not isinstance(given, dict) or "missing" not in given:
             return given
-        places = {n: given[n] for n in ("events", "products") if isinstance(given.get(n), dict)}
+        places = {n: given[n] for n in TABLES if isinstance(given.get(n), dict)}
         return given | {
             place: {name: _with_missing(value, given["missing"]) for name, value in columns.items()}
             for place, columns in places.items()
@@ -92,6 +96,19 @@ class Shape(Part):
         return given
 
     @model_validator(mode="after")
+    def _known_columns(self) -> "Shape":
+        if self.customers and (self.events or self.products):
+            raise ValueError("a file of customers fills no other table: give it a shape of its own")
+        for table, columns in self.filled.items():
+            names = PRODUCTS.names if table == "products" and self.events else TABLES[table].names
+            if unknown := sorted(set(columns) - set(names)):
+                raise ValueError(
+                    f"{table}: files fill no column {', '.join(unknown)}; columns: "
+                    f"{', '.join(sorted(names))}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _header_names_all(self) -> "Shape":
         if twice := sorted({name for name in self.header if self.header.count(name) > 1}):
             raise ValueError(f"header names {', '.join(twice)} twice")
@@ -101,11 +118,15 @@ class Shape(Part):
         return self
 
     @model_validator(mode="after")
+    def _one_way_of_several_rows(self) -> "Shape":
+        if self.each and self.fill_down:
+            raise ValueError("an event is made of several rows by each or by fill_down, not both")
+        return self
+
+    @model_validator(mode="after")
     def _constants_fit(self) -> "Shape":
-        for place, columns, schema in (
-            ("events", self.events, SCHEMA),
-            ("products", self.products, PRODUCTS),
-        ):
+        for place, columns in self.filled.items():
+            schema = TABLES[place]
             for name, value in columns.items():
                 try:
                     pa.scalar(value.constant, pa.string()).cast(schema.field(name).type)
@@ -117,19 +138,40 @@ class Shape(Part):
 
     @model_validator(mode="after")
     def _complete(self) -> "Shape":
-        missing = [n for n in REQUIRED if n not in self.events and n != POSITION]
-        if missing:
-            raise ValueError(f"events lacks {', '.join(missing)}")
-        for name in ("occurred_at", "ingested_at"):
-            if name in self.events and not self.events[name].time:
-                raise ValueError(f'events.{name} needs time = "iso" or another one')
+        needed = REQUIRED if self.table == "events" else (KEYS[self.table],)
+        columns = self.filled.get(self.table, {})
+        if missing := [n for n in needed if n not in columns and n != POSITION]:
+            raise ValueError(f"{self.table} lacks {', '.join(missing)}")
+        for name, value in columns.items():
+            kind = TABLES[self.table].field(name).type
+            if pa.types.is_timestamp(kind) and not value.time:
+                raise ValueError(f'{self.table}.{name} needs time = "iso" or another one')
         return self
+
+    @cached_property
+    def table(self) -> str:
+        """The table that its files fill."""
+        return next((name for name in TABLES if getattr(self, name)), "events")
+
+    @cached_property
+    def filled(self) -> dict[str, Columns]:
+        """Columns that are filled, by their table."""
+        return {name: columns for name in TABLES if (columns := getattr(self, name))}
 
     @cached_property
     def required(self) -> tuple[tuple[str, ...], ...]:
         """Fields of which a file must have one each; of what is joined, all."""
-        values = (self.events[name] for name in REQUIRED if name in self.events)
-        return tuple(any_of for value in values for any_of in value.needed)
+        columns = self.filled[self.table]
+        names = REQUIRED if self.table == "events" else (KEYS[self.table],)
+        values = (columns[name] for name in names if name in columns)
+        orders = ((self.fill_down.by,),) if self.fill_down else ()
+        return (*orders, *(any_of for value in values for any_of in value.needed))
+
+    @cached_property
+    def own_ids(self) -> bool:
+        """Whether event ids are the source's own: those that a format joins say what is the same."""
+        value = self.events.get(POSITION)
+        return value is None or (value.join is None and len(value.names) == len(value.fields))
 
     @cached_property
     def of_products(self) -> dict[str, Value]:
@@ -139,12 +181,14 @@ class Shape(Part):
     @cached_property
     def values(self) -> tuple[Value, ...]:
         """Everything that is read from a row."""
-        return (*self.events.values(), *self.products.values())
+        return tuple(value for columns in self.filled.values() for value in columns.values())
 
     @cached_property
     def wanted(self) -> frozenset[str]:
         """Names of fields, and of those that they may be inside."""
-        fields = (f for value in self.values for f in value.names)
+        fields = [f for value in self.values for f in value.names]
+        if self.fill_down:
+            fields += [self.fill_down.by, *self.fill_down.fields]
         return frozenset(part for f in fields for part in (f, f.split(".")[0]))
 
     def lacks(self, fields: tuple[str, ...]) -> list[str]:
@@ -172,6 +216,26 @@ class Format(Part):
         if not given:
             raise ValueError("give one [[shapes]] at least")
         return given
+
+    def of_table(self, table: str) -> "Format":
+        """Return the format with only the shapes of files that fill a table.
+
+        Raises:
+            BadInput: it has none.
+        """
+        shapes = tuple(shape for shape in self.shapes if shape.table == table)
+        if not shapes:
+            others = sorted({shape.table for shape in self.shapes})
+            raise BadInput(
+                f"The format ({self.about}) has no shape of a file of {table}, only of "
+                f"{', '.join(others)}. Give it one, with [shapes.{table}]: docs/collect.md."
+            )
+        return self.model_copy(update={"shapes": shapes})
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Tables that files in this format fill."""
+        return frozenset(shape.table for shape in self.shapes)
 
 
 def names() -> list[str]:

@@ -1,6 +1,5 @@
 """Read numbers that are written as text, amounts of money with their currency among them."""
 
-from collections.abc import Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -19,8 +18,8 @@ _WITH_POINT = (
 )
 """A number with decimal point that cannot be one with decimal comma."""
 
-_THOUSANDS_OR_DECIMALS = r"^\d{1,3},\d{3}$"
-"""1,234: what it is, a format must say."""
+_EITHER = r"^\d{1,3}[.,]\d{3}$"
+"""1,234 and, with a currency, 1.234: thousands or decimals; what it is, a format must say."""
 
 _UNIT = r"[A-Z]{0,3}\p{Sc}|[A-Z]{3}|[Kk]r\.?|zł|Kč|Ft|Fr\.?|Rs\.?|лв\.?|руб\.?|грн\.?|lei|TL"
 _MINUS = r"[-−–]"
@@ -117,9 +116,8 @@ def _codes(unit: pa.Array) -> pa.Array:
 def _magnitudes(number: pa.Array, value: Value) -> pa.Array:
     if value.decimal == ",":
         return floats(_with_point(number))
-    patterns: Sequence[str] = [_WITH_POINT]
-    if value.decimal == ".":
-        patterns = [_WITH_POINT, _THOUSANDS_OR_DECIMALS]
-    fits = [pc.fill_null(pc.match_substring_regex(number, p), False) for p in patterns]
-    sure = pc.if_else(reduce(pc.or_, fits), number, None)
-    return floats(pc.replace_substring_regex(sure, r"[^0-9.]", ""))
+    fits = pc.match_substring_regex(number, _WITH_POINT)
+    either = pc.match_substring_regex(number, _EITHER)
+    sure = pc.or_(fits, either) if value.decimal else pc.and_not(fits, either)
+    number = pc.if_else(pc.fill_null(sure, False), number, None)
+    return floats(pc.replace_substring_regex(number, r"[^0-9.]", ""))
