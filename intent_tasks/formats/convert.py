@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from intent_tasks.core.rules import CHANGED, OK, REQUIRED, BadRow, broken_rules
 from intent_tasks.formats import blocks, repeats, values
 from intent_tasks.formats.blocks import Rows
-from intent_tasks.formats.columns import PRODUCTS, SCHEMA
 from intent_tasks.formats.column_value import Value
+from intent_tasks.formats.columns import PRODUCTS, SCHEMA
 from intent_tasks.formats.mapping import PLACE, POSITION, Shape
 
 
@@ -57,13 +57,13 @@ class Unreadable(NamedTuple):
 
     Args:
         column: of `shop.events`.
-        count: how many.
+        rows: how many.
         given: how many of these events have a value in that column, readable or not.
         first: number of the first row with one.
     """
 
     column: str
-    count: int
+    rows: int
     given: int
     first: int
 
@@ -90,9 +90,9 @@ def convert(
         parts = table[PLACE].combine_chunks().cast(pa.int64())
     events, rules, unreadable = _events(table, shape, correction or {})
     sources = events[POSITION].combine_chunks()
-    if "event_id" not in (correction or {}):
+    if POSITION not in (correction or {}):
         sources = _sources(events, numbers, parts, shape, file_id)
-        events = events.set_column(0, SCHEMA.field(0), _ids(sources, parts))
+    events = events.set_column(0, SCHEMA.field(0), _ids(sources, parts))
     ignored = _ignored(events, shape)
     broken = broken_rules(events, repeats=False, accepted=correction is not None, now=now)
     rules = _first_rule(rules, broken)

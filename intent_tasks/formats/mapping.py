@@ -169,7 +169,7 @@ class Shape(Part):
 
     @cached_property
     def own_ids(self) -> bool:
-        """Whether event ids are the source's own: those that a format joins say what is the same."""
+        """Whether event ids are the source's own: a format joins what makes an event the same."""
         value = self.events.get(POSITION)
         return value is None or (value.join is None and len(value.names) == len(value.fields))
 

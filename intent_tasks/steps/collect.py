@@ -249,7 +249,10 @@ class _Work:
         with self._changing() as connection:
             identity.hold_off_tombstones(connection)
             batch = _without_erased(self.settings, batch)
-            added = landing.append(connection, batch.events, expect_known=before.rows_repeated > 0)
+            known = before.rows_repeated > 0
+            added = landing.append(
+                connection, batch.events, expect_known=known, sources=batch.sources
+            )
             landing.add_products(connection, batch.products)
             quarantine.add(connection, self.file.url, batch.bad)
             after = before._replace(
@@ -289,6 +292,7 @@ def _without_erased(settings: Settings, batch: files.Batch) -> files.Batch:
         return batch
     theirs = pc.is_in(batch.events["customer_id"], value_set=pa.array(sorted(gone), pa.string()))
     events = batch.events.filter(pc.invert(theirs))
+    sources = batch.sources.filter(pc.invert(theirs).combine_chunks())
     bad = [row for row, names in zip(batch.bad, named, strict=True) if not names & gone]
     left_out = batch.events.num_rows - events.num_rows + len(batch.bad) - len(bad)
-    return replace(batch, events=events, bad=bad, ignored=batch.ignored + left_out)
+    return replace(batch, events=events, sources=sources, bad=bad, ignored=batch.ignored + left_out)

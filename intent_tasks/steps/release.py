@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from intent_tasks.core.rules import AGAIN, OK, broken_rules
+from intent_tasks.core.rules import AGAIN, CHANGED, OK, broken_rules
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.formats import files, mapping
 from intent_tasks.formats.again import read_again
@@ -91,6 +91,11 @@ def _obstacle(row: Found, correction: Correction, line: files.Batch | None) -> s
     if row.state == RELEASED:
         return "it is released already"
     day = quarantine.day_of(row.source)
+    if row.rule == CHANGED and "event_id" not in correction:
+        return (
+            "shop.events holds another event of that id: give it an id of its own with "
+            "--set event_id=…, or drop it"
+        )
     if not row.replayable:
         return "" if day else "its payload was cut: correct the file and collect it again"
     if day is None:

@@ -83,8 +83,16 @@ def _detail(error: sa.exc.DBAPIError) -> str:
     return lines[-1].removeprefix("DETAIL:").strip()
 
 
-def append(connection: sa.Connection, batch: pa.Table, *, expect_known: bool) -> int:
+def append(
+    connection: sa.Connection,
+    batch: pa.Table,
+    *,
+    expect_known: bool,
+    sources: pa.Array | None = None,
+) -> int:
     """Add the events whose event_id is not there yet, in the caller's transaction.
+
+    An event of the source that is several rows is left out whole where one of them is there.
 
     Plain COPY is tried first: most blocks hold only new events. One that does not is rolled back to
     where it began, and done again without the ids that are there.
@@ -93,6 +101,7 @@ def append(connection: sa.Connection, batch: pa.Table, *, expect_known: bool) ->
         connection: an open transaction of the shop's owner.
         batch: events, each event_id once, columns of `shop.events`.
         expect_known: some were there in the block before: look first.
+        sources: of each the id of the source's event; None: each row is judged by itself.
 
     Returns:
         Events added.
@@ -102,7 +111,7 @@ def append(connection: sa.Connection, batch: pa.Table, *, expect_known: bool) ->
     """
     batch = batch.select([c for c in batch.column_names if c in _columns(connection)])
     try:
-        return _append(connection, batch, expect_known=expect_known)
+        return _append(connection, batch, sources, expect_known=expect_known)
     except (psycopg2.IntegrityError, psycopg2.DataError, psycopg2.ProgrammingError) as error:
         raise Refused(
             f"{events.fullname} does not take the events: {str(error).strip().splitlines()[0]}. "
@@ -110,7 +119,9 @@ def append(connection: sa.Connection, batch: pa.Table, *, expect_known: bool) ->
         ) from None
 
 
-def _append(connection: sa.Connection, batch: pa.Table, *, expect_known: bool) -> int:
+def _append(
+    connection: sa.Connection, batch: pa.Table, sources: pa.Array | None, *, expect_known: bool
+) -> int:
     if not expect_known:
         with suppress(UniqueViolation), connection.begin_nested():
             return postgres.copy_in(connection, events, batch)
@@ -119,9 +130,10 @@ def _append(connection: sa.Connection, batch: pa.Table, *, expect_known: bool) -
     )
     ids = batch["event_id"].combine_chunks()
     known = pa.array(connection.scalars(there, {"ids": ids.to_pylist()}).all(), pa.string())
-    return postgres.copy_in(
-        connection, events, batch.filter(pc.invert(pc.is_in(ids, value_set=known)))
-    )
+    is_known = pc.is_in(ids, value_set=known)
+    if sources is not None:  # half of an event must not be added to the other half
+        is_known = pc.is_in(sources, value_set=sources.filter(is_known))
+    return postgres.copy_in(connection, events, batch.filter(pc.invert(is_known)))
 
 
 def _columns(connection: sa.Connection) -> list[str]:
