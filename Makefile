@@ -1,5 +1,6 @@
 # make demo                                     the whole loop on a simulated shop; servers stay up
 # make demo EVENTS=events.csv FORMAT=retailrocket   the same on real events
+#           PRODUCTS=products.csv CUSTOMERS=customers.csv   and what is sold, and who buys
 # make stop · make clean                        stop the servers · remove all state
 # make test · make lint · make docs · make lock
 
@@ -19,7 +20,8 @@ export PYTHONUTF8 = 1
 
 demo: export INTENT_DEMO_STARTED_AT := $(shell date +%s)
 demo: .venv/.ready
-	@$(INTENT) demo $${EVENTS:+--events "$$EVENTS"} $${FORMAT:+--format "$$FORMAT"}
+	@$(INTENT) demo $${EVENTS:+--events "$$EVENTS"} $${FORMAT:+--format "$$FORMAT"} \
+	  $${PRODUCTS:+--products "$$PRODUCTS"} $${CUSTOMERS:+--customers "$$CUSTOMERS"}
 
 stop:
 	@if [ -e .venv/.ready ]; then $(INTENT) down; else echo "Nothing is set up here."; fi

@@ -215,12 +215,15 @@ def demo(
         Path | None, typer.Option(help="file of recorded events; a simulated shop without it")
     ] = None,
     layout: Annotated[str | None, typer.Option("--format", help="how that file is written")] = None,
+    products: Annotated[Path | None, typer.Option(help="file of the products of that shop")] = None,
+    customers: Annotated[Path | None, typer.Option(help="file of its customers")] = None,
 ) -> None:
     """Train, promote, predict nine days and measure them, through Airflow; servers stay up."""
     from intent_tasks.local.demo import demo
 
     begun = os.environ.get("INTENT_DEMO_STARTED_AT")
-    demo(state_folder(), events, layout, float(begun) if begun else None)
+    started_at = float(begun) if begun else None
+    demo(state_folder(), events, layout, started_at, products, customers)
 
 
 def main() -> None:

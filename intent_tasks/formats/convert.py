@@ -112,7 +112,7 @@ def convert(
         int(pc.sum(ignored).as_py() or 0),
         len(rows.bad) + pc.count_distinct(numbers.filter(pc.invert(ignored))).as_py(),
         _exchanged(table, shape, rules),
-        _absent(table, shape),
+        values.absent(table, (*shape.events.items(), *shape.of_products.items())),
         _counted(unreadable, numbers, keep),
         rows.last,
         shape.own_ids,
@@ -244,14 +244,6 @@ def _exchanged(table: pa.Table, shape: Shape, rules: pa.Array) -> str | None:
     if not pc.any(pc.equal(rules, "occurred_at cannot be read")).as_py():
         return None
     return values.exchanged(table, shape.events["occurred_at"])
-
-
-def _absent(table: pa.Table, shape: Shape) -> list[str]:
-    return [
-        name if value.names == (name,) else f"{name} ({' or '.join(value.names)})"
-        for name, value in (*shape.events.items(), *shape.of_products.items())
-        if table.num_rows and value.names and not values.is_there(table, value)
-    ]
 
 
 def _undecodable(table: pa.Table, value: Value) -> list[pa.Array]:

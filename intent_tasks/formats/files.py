@@ -65,10 +65,10 @@ def read(path: Path, format_name: str) -> Iterator[Batch]:
         BadInput: no such format, or the file is missing, empty, in another format, or has not one
             usable line.
     """
-    layout = mapping.load(format_name)
+    layout = mapping.load(format_name).of_table("events")
     usable = 0
     bad: list[BadRow] = []
-    with _opened(path) as file:
+    with opened(path) as file:
         for batch in batches(file, str(path), layout, path.name):
             usable += batch.events.num_rows
             bad = bad or batch.bad
@@ -121,7 +121,12 @@ def no_usable_line(url: str, format_name: str, bad: Sequence[BadRow]) -> BadInpu
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of this machine.
+
+    Raises:
+        BadInput: it is missing, or cannot be read.
+    """
     try:
         with path.open("rb") as file:
             yield file

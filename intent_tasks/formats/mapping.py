@@ -121,6 +121,8 @@ class Shape(Part):
     def _one_way_of_several_rows(self) -> "Shape":
         if self.each and self.fill_down:
             raise ValueError("an event is made of several rows by each or by fill_down, not both")
+        if (self.each or self.fill_down) and not self.events:
+            raise ValueError("each and fill_down are for files of events")
         return self
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ _WITH_COMMA = r"^[+-]?(\d+|\d{1,3}([. '\x{a0}\x{202f}]\d{3})+)(,\d+)?$"
 """A number with decimal comma, its thousands apart or not; any other is no such number."""
 
 _WITH_POINT = (
-    r"^(\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,}|\d{1,3}([ '’\x{a0}\x{202f}]\d{3})+(\.\d+)?"
+    r"^(\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,}|\d{1,3}([ '\x{2019}\x{a0}\x{202f}]\d{3})+(\.\d+)?"
     r"|\d{1,2}(,\d{2})+,\d{3}(\.\d+)?|\d+\.?\d*|\.\d+)$"
 )
 """A number with decimal point that cannot be one with decimal comma."""
@@ -21,12 +21,12 @@ _WITH_POINT = (
 _EITHER = r"^\d{1,3}[.,]\d{3}$"
 """1,234 and, with a currency, 1.234: thousands or decimals; what it is, a format must say."""
 
-_UNIT = r"[A-Z]{0,3}\p{Sc}|[A-Z]{3}|[Kk]r\.?|zł|Kč|Ft|Fr\.?|Rs\.?|лв\.?|руб\.?|грн\.?|lei|TL"
-_MINUS = r"[-−–]"
+_UNIT = r"[A-Z]{0,3}\p{Sc}|[A-Z]{3}|[Kk]r\.?|zł|Kč|Ft|Fr\.?|Rs\.?|\p{Cyrillic}{2,3}\.?|lei|TL"
+_MINUS = r"[-\x{2212}–]"
 _AMOUNT = (
     rf"^\s*(?P<open>\()?\s*(?P<first>[+]|{_MINUS})?\s*(?P<before>{_UNIT})?\s*"
-    rf"(?P<second>{_MINUS})?\s*(?P<number>[\d.,][\d.,'’\x{{a0}}\x{{202f}} ]*?)"
-    rf"(?:[.,][-−–—]{{1,2}})?\s*(?P<third>{_MINUS})?\s*(?P<after>{_UNIT})?\s*"
+    rf"(?P<second>{_MINUS})?\s*(?P<number>[\d.,][\d.,'\x{{2019}}\x{{a0}}\x{{202f}} ]*?)"
+    rf"(?:[.,][-\x{{2212}}–—]{{1,2}})?\s*(?P<third>{_MINUS})?\s*(?P<after>{_UNIT})?\s*"
     rf"(?P<fourth>{_MINUS})?\s*(?P<close>\))?\s*$"
 )
 """An amount of money: a sign, a currency and a number, in any usual order."""

@@ -115,6 +115,15 @@ def is_there(rows: pa.Table, value: Value) -> bool:
     return any(array is not None and array.null_count < len(array) for array in found)
 
 
+def absent(rows: pa.Table, columns: Iterable[tuple[str, Value]]) -> list[str]:
+    """Return the columns that are filled from fields, of which no row has one."""
+    return [
+        name if value.names == (name,) else f"{name} ({' or '.join(value.names)})"
+        for name, value in columns
+        if rows.num_rows and value.names and not is_there(rows, value)
+    ]
+
+
 def field(rows: pa.Table, name: str) -> pa.Array | None:
     """Return a field, also one inside others (`user.id`); None: there is no such field."""
     outer, path = _place(rows, name)

@@ -26,7 +26,12 @@ TIMES_FILE = "demo_times.json"
 
 
 def demo(
-    home: Path, events: Path | None, events_format: str | None, started_at: float | None
+    home: Path,
+    events: Path | None,
+    events_format: str | None,
+    started_at: float | None,
+    products: Path | None = None,
+    customers: Path | None = None,
 ) -> None:
     """Run the demo to its end and print what there is to see.
 
@@ -35,12 +40,14 @@ def demo(
         events: file of recorded events; None: a simulated shop.
         events_format: how the file is written, such as `retailrocket`.
         started_at: Unix time at which the person began to wait.
+        products: file of what the recorded shop sells.
+        customers: file of its customers, with their consent.
 
     Raises:
         IntentError: whatever went wrong, with what to do; calling again continues.
     """
     configuration.require_free(home)  # before anything is begun
-    shop = choose_shop(events, events_format, configuration.time_zone(home))
+    shop = choose_shop(events, events_format, configuration.time_zone(home), products, customers)
     if shop.first_day:
         Plan(shop.last_day).require_history(shop.first_day)
     with only_one(home, "demo"):

@@ -105,7 +105,7 @@ def collect(
         Refused: files cannot be used or have changed, or the shop cannot be filled.
         TemporaryFailure: the database gave up; the same call goes on where it was.
     """
-    layout = mapping.load(format_name)
+    layout = mapping.load(format_name).of_table("events")
     owner = shop.owner_url(settings)
     found, others, hidden = folders.find(url, settings.collect_options.get_secret_value())
     with postgres.changing(owner, "collect") as connection:

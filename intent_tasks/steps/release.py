@@ -129,8 +129,9 @@ def _read_again(settings: Settings, rows: Sequence[Found], decision: Decision) -
     ]
     with postgres.reading(settings.pipeline_url) as connection:
         known = collected.formats_of(connection, (row.source for row in lines))
+        others = collected.of_tables(connection, (row.source for row in lines))
     load, found = cache(mapping.load), {}
-    for row in lines:
+    for row in (row for row in lines if row.source not in others):
         name, file_id = known.get(row.source, ("native", row.digest[: collected.ID_CHARACTERS]))
         layout = load(decision.layout or name)
         values = corrections.typed(decision.correction)

@@ -42,7 +42,7 @@ LINES = f"""account,what,at,sku,price,brand
 a,look,{DAY} 10:00:00,p1,1,Acme
 b,buy,{DAY} 11:00:00,p1,2.5,Bolt
 b,buy,{DAY} 11:00:00,p2,2.5,
-c,buy,{DAY} 12:00:00,p3,free,
+c,buy,never,p3,2.5,
 """
 
 ROWS = [
@@ -128,20 +128,20 @@ def test_what_fits_goes_in_and_the_rest_stays_under_the_rule_that_it_breaks_now(
     settings, tmp_path, tell
 ):
     path = tmp_path / "log.csv"
-    more = ["d,buy,{} 12:00:00,p4,inf,", "d,sell,{} 12:00:00,p4,1,", "b,buy,{} 13:00:00,p1,3,Core"]
+    more = ["d,buy,{} 12:00:00,p\0,1,", "d,sell,{} 12:00:00,p4,1,", "b,buy,{} 13:00:00,p1,3,Core"]
     path.write_text(LINES + "".join(f"{text.format(DAY)}\n" for text in more))
     collected(settings, path, write(tmp_path / "ours.toml", CSV, types='look = "view"'))
     write(tmp_path / "ours.toml", CSV)
     said = tell("release", "--rule", "event_type is unknown", "--yes")
     assert "3 rows went in" in said
-    assert "1 stay out: then price is not finite: correct it with --set" in said
+    assert "1 stay out: then product_id holds a NUL: correct it with --set" in said
     assert "1 stay out: then event_type is unknown" in said
     assert held(settings)[1][0].brand == "Core", "the last that was told of p1"
     query = "SELECT row_number, rule, state FROM intent.quarantine WHERE row_number > 4 ORDER BY 1"
     with postgres.reading(settings.pipeline_url) as connection:
         assert [tuple(row) for row in connection.execute(sa.text(query))] == [
-            (5, "price cannot be read", "held"),
-            (6, "price is not finite", "held"),
+            (5, "occurred_at cannot be read", "held"),
+            (6, "product_id holds a NUL", "held"),
             (7, "event_type is unknown", "held"),
             (8, "event_type is unknown", "released"),
         ]
@@ -182,7 +182,8 @@ def test_a_released_line_reaches_its_day(settings, tmp_path, tell):
     collected(settings, path, layout)
     short = settings.model_copy(update={"history_days": 1})
     assert extract.run(short, DAY)["rows_in_snapshot"] == 3
-    said = tell("release", "--rule", "price cannot be read", "--set", "price=0", "--yes")
+    changes = ("--set", "price=0", "--set", f"occurred_at={DAY}T12:00:00Z")
+    said = tell("release", "--rule", "occurred_at cannot be read", *changes, "--yes")
     assert "1 rows went in" in said
     assert extract.run(short, DAY)["rows_in_snapshot"] == 4
     assert held(settings)[0][-1].price == 0

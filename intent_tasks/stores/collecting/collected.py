@@ -16,6 +16,9 @@ ID_CHARACTERS = 12
 
 LOADING, LOADED, COPY = "loading", "loaded", "copy"
 
+EVENTS = "events"
+"""The table that most files fill."""
+
 
 class Progress(NamedTuple):
     """How far a file is loaded."""
@@ -31,6 +34,7 @@ class Progress(NamedTuple):
     rows_repeated: int
     rows_ignored: int
     rows_quarantined: int
+    table_name: str
 
     @property
     def file_id(self) -> str:
@@ -59,13 +63,18 @@ def progress_of(connection: sa.Connection, url: str) -> Progress | None:
 def formats_of(connection: sa.Connection, urls: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return, for each file that was collected, the name of its format and its file_id."""
     query = sa.select(collected_files.c.path, collected_files.c.format, collected_files.c.digest)
-    found = connection.execute(query.where(collected_files.c.path.in_(set(urls))))
+    is_of_events = collected_files.c.table_name == EVENTS
+    found = connection.execute(query.where(collected_files.c.path.in_(set(urls)), is_of_events))
     return {path: (name, digest[:ID_CHARACTERS]) for path, name, digest in found}
 
 
 def others(connection: sa.Connection, url: str) -> list[str]:
     """Return files other than this one of which something was loaded."""
-    is_other = sa.and_(collected_files.c.path != url, collected_files.c.rows_loaded > 0)
+    is_other = sa.and_(
+        collected_files.c.path != url,
+        collected_files.c.rows_loaded > 0,
+        collected_files.c.table_name == EVENTS,
+    )
     return list(connection.scalars(sa.select(collected_files.c.path).where(is_other).limit(3)))
 
 
@@ -76,12 +85,25 @@ def original_of(connection: sa.Connection, url: str, digest: str) -> str | None:
         collected_files.c.path != url,
         collected_files.c.state == LOADED,
         collected_files.c.rows_loaded > 0,
+        collected_files.c.table_name == EVENTS,
     )
     return connection.scalars(query.order_by("path").limit(1)).first()
 
 
+def of_tables(connection: sa.Connection, urls: Iterable[str]) -> set[str]:
+    """Return which files are of products or customers."""
+    query = sa.select(collected_files.c.path).where(collected_files.c.table_name != EVENTS)
+    return set(connection.scalars(query.where(collected_files.c.path.in_(set(urls)))))
+
+
 def begin(
-    connection: sa.Connection, file: File, source: str, layout: str, digest: str, state: str
+    connection: sa.Connection,
+    file: File,
+    source: str,
+    layout: str,
+    digest: str,
+    state: str,
+    table: str = EVENTS,
 ) -> Progress:
     """Write the first row of a file, in place of one that counts nothing any more."""
     now = datetime.now(UTC)
@@ -90,7 +112,7 @@ def begin(
         "source": source, "format": layout, "size_bytes": file.size_bytes,
         "version": file.version, "digest": digest, "state": state, "blocks_done": 0,
         "last_row": 0, "rows_loaded": 0, "rows_repeated": 0, "rows_ignored": 0,
-        "rows_quarantined": 0, "started_at": now, "changed_at": now,
+        "rows_quarantined": 0, "started_at": now, "changed_at": now, "table_name": table,
     }  # fmt: skip
     insert = postgresql.insert(collected_files).values(path=file.url, **values)
     connection.execute(insert.on_conflict_do_update(index_elements=["path"], set_=values))

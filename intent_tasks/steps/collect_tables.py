@@ -1,0 +1,199 @@
+"""Land files of products and customers in schema `shop`: each file in one transaction.
+
+A file that says something new about a row replaces what was there; no row is ever removed, so that
+nobody's no is lost when a later file has fewer rows.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from intent_tasks.core.rules import BadRow
+from intent_tasks.errors import BadInput, Refused
+from intent_tasks.formats import mapping, table_files
+from intent_tasks.formats.columns import KEYS
+from intent_tasks.formats.table_files import TableBatch
+from intent_tasks.settings import Settings
+from intent_tasks.steps.collect import MOST_NAMED, Say
+from intent_tasks.stores import postgres, shop
+from intent_tasks.stores.collecting import collected, folders, landing, landing_tables
+from intent_tasks.stores.extracting import quarantine
+from intent_tasks.stores.extracting.intake import LEAST_LIMIT
+from intent_tasks.stores.privacy import erased_rows, identity
+
+
+@dataclass
+class Totals:
+    """What one call did: files loaded and known before, and rows by what became of them."""
+
+    table: str
+    files: Counter[str]
+    rows: Counter[str]
+
+    def said(self) -> str:
+        """Return it as a sentence."""
+        return (
+            f"{self.files['loaded']} files of {self.table} collected, {self.files['known']} known "
+            f"before: {self.rows['loaded']:,} {self.table} loaded, {self.rows['repeated']:,} rows "
+            f"were of one of them too, {self.rows['ignored']:,} of erased customers, "
+            f"{self.rows['quarantined']:,} set aside in intent.quarantine."
+        )
+
+
+def collect_tables(settings: Settings, url: str, format_name: str, table: str, say: Say) -> Totals:
+    """Load the files of products or customers at and below a URL, in the order of their names.
+
+    Args:
+        settings: of this installation.
+        url: folder, object-store prefix or file, as fsspec reads it.
+        format_name: a format that comes with the product, or the path of a .toml file.
+        table: products or customers.
+        say: gets a line about every file.
+
+    Raises:
+        BadInput: there is no such place or format, or a file cannot be used; the others are loaded.
+        Refused: the shop keeps the table itself.
+    """
+    format_name, layout = table_files.layout_of(format_name, table)
+    owner = shop.owner_url(settings)
+    found = folders.find(url, settings.collect_options.get_secret_value()).files
+    with postgres.changing(owner, "collect") as connection:
+        landing.prepare(connection)
+        landing_tables.require_ours(connection, table)
+    totals = Totals(table, Counter(), Counter())
+    problems: list[str] = []
+    for file in found:
+        work = _Work(settings, file, url, layout, format_name, table, say)
+        try:
+            with postgres.changing(owner, "collect") as connection:
+                totals.files[work.load(connection, totals.rows)] += 1
+        except Refused as error:
+            say(f"{file.url} refused: {error}")
+            problems.append(str(error))
+    if problems:
+        more = f" And {len(problems) - MOST_NAMED} more." if len(problems) > MOST_NAMED else ""
+        raise BadInput(" ".join(problems[:MOST_NAMED]) + more)
+    return totals
+
+
+@dataclass
+class _Work:
+    """One file on its way into its table."""
+
+    settings: Settings
+    file: folders.File
+    source: str
+    layout: mapping.Format
+    format_name: str
+    table: str
+    say: Say
+
+    def load(self, connection: sa.Connection, totals: Counter[str]) -> str:
+        """Load the file, and return what became of it; in the caller's transaction."""
+        digest = self.file.digest()
+        known = collected.progress_of(connection, self.file.url)
+        same = (digest, self.format_name, self.table)
+        if known and (known.digest, known.format, known.table_name) == same:
+            return "known"
+        identity.hold_off_tombstones(connection)
+        begun = collected.begin(
+            connection, self.file, self.source, self.format_name, digest,
+            collected.LOADING, self.table,
+        )  # fmt: skip
+        seen = _Seen()
+        with landing_tables.rows_of_a_file(connection, self.table) as rows:
+            for batch in self._batches(seen):
+                rows.add(batch.rows)
+                quarantine.add(connection, self.file.url, batch.bad)
+            self._require_usable(seen)
+            loaded = rows.merge()
+        done = begun._replace(
+            state=collected.LOADED,
+            blocks_done=1,
+            rows_loaded=loaded,
+            rows_repeated=seen.rows["usable"] - loaded,
+            rows_ignored=seen.rows["ignored"],
+            rows_quarantined=seen.rows["quarantined"],
+        )
+        collected.advance(connection, self.file.url, begun, done)
+        for name in ("loaded", "repeated", "ignored", "quarantined"):
+            totals[name] += getattr(done, f"rows_{name}")
+        self._say_lost(seen)
+        self.say(f"{self.file.url}: {loaded:,} {self.table}")
+        return "loaded"
+
+    def _batches(self, seen: "_Seen") -> Iterator[TableBatch]:
+        """Yield what the file says, without erased customers."""
+        with self.file.opened() as opened:
+            for whole in table_files.batches(opened, self.file.path, self.layout):
+                batch, left_out = self._without_erased(whole)
+                seen.add(batch, left_out)
+                yield batch
+
+    def _without_erased(self, batch: TableBatch) -> tuple[TableBatch, int]:
+        if self.table != "customers":
+            return batch, 0
+        named = [set(erased_rows.leaves(json.loads(row.payload))) for row in batch.bad]
+        ids = batch.rows[KEYS[self.table]].combine_chunks()
+        gone = identity.erased_among(
+            self.settings, {*ids.to_pylist(), *(name for names in named for name in names)}
+        )
+        theirs = pc.is_in(ids, value_set=pa.array(sorted(gone), pa.string()))
+        rows = batch.rows.filter(pc.invert(theirs))
+        bad = [row for row, names in zip(batch.bad, named, strict=True) if not names & gone]
+        left_out = batch.rows.num_rows - rows.num_rows + len(batch.bad) - len(bad)
+        return TableBatch(rows, bad, batch.unreadable, batch.absent), left_out
+
+    def _require_usable(self, seen: "_Seen") -> None:
+        """Refuse a file of which too little can be used: it is in another format."""
+        usable, bad = seen.rows["usable"], seen.rows["quarantined"]
+        most = max(LEAST_LIMIT, self.settings.collect_quarantine_share * (usable + bad))
+        if seen.bad and (not usable or bad > most):
+            raise BadInput(
+                f"{self.file.url}: {bad:,} rows cannot be used, first that in line "
+                f"{seen.bad.number}: {seen.bad.rule}. Nothing of it was loaded. Mend the format "
+                "or the file: docs/collect.md."
+            )
+
+    def _say_lost(self, seen: "_Seen") -> None:
+        """Name what the file does not say, and what follows from it."""
+        for name, count in seen.unreadable.items():
+            self.say(f"{self.file.url}: {count:,} values of {name} cannot be read: {_taken(name)}")
+        if absent := sorted(seen.absent or ()):
+            self.say(f"{self.file.url}: no row has {', '.join(absent)}.")
+        filled = {name for shape in self.layout.shapes for name in shape.filled[self.table]}
+        lacking = [n for n in table_files.CONSENTS if n not in filled - (seen.absent or set())]
+        if lacking and self.table == "customers":
+            self.say(
+                f"{self.file.url}: a customer who is new here has no {' and no '.join(lacking)}: "
+                "that counts as a no."
+            )
+
+
+def _taken(name: str) -> str:
+    if name in table_files.CONSENTS:
+        return "each counts as a no."
+    return "each counts as a yes." if name == "suppressed" else "left empty."
+
+
+class _Seen:
+    """What was seen of a file so far: rows by what becomes of them, and what is not readable."""
+
+    def __init__(self) -> None:
+        self.rows: Counter[str] = Counter()
+        self.unreadable: Counter[str] = Counter()
+        self.absent: set[str] | None = None
+        self.bad: BadRow | None = None
+
+    def add(self, batch: TableBatch, left_out: int) -> None:
+        """Count a batch, and the rows of erased customers that are not in it any more."""
+        self.rows.update(usable=batch.rows.num_rows, ignored=left_out, quarantined=len(batch.bad))
+        self.unreadable.update(batch.unreadable)
+        absent = set(batch.absent)
+        self.absent = absent if self.absent is None else self.absent & absent
+        self.bad = self.bad or next(iter(batch.bad), None)
