@@ -28,7 +28,8 @@ def _lines(path, rows):
 
 def test_there_is_a_test_for_every_format():
     tested = {"ga4", "native", "online_retail", "rees46", "retailrocket", "segment", "snowplow"}
-    assert set(mapping.names()) == {*tested, "yoochoose"}
+    in_files_of_exports = {"posthog", "shopify"}
+    assert set(mapping.names()) == {*tested, *in_files_of_exports, "yoochoose"}
     assert all(mapping.load(name).about for name in mapping.names())
 
 
@@ -168,11 +169,15 @@ def test_ga4_makes_an_event_of_each_item(tmp_path, number):
     rows[3]["event_params"].append(_parameter("search_term", string_value="red mug"))
     batch = _read(_lines(tmp_path / "events_20210131.json", rows), "ga4")
     columns = ("event_id", "customer_id", "event_type", "product_id", "quantity", "query_text")
+    view, bought, searched = (
+        f"1612069510766593:{name}:1026454.4271112504:::::{item}"
+        for name, item in (("view_item", "91951"), ("purchase", "91951"), ("search", ""))
+    )
     assert _rows(batch, *columns) == [
-        ("events_20210131.json-2", "1026454.4271112504", "view", "91951", 1, None),
-        ("events_20210131.json-3", "u7", "purchase", "91951", 1, None),
-        ("events_20210131.json-3/1", "u7", "purchase", "91952", 2, None),
-        ("events_20210131.json-4", "1026454.4271112504", "search", None, None, "red mug"),
+        (view, "1026454.4271112504", "view", "91951", 1, None),
+        (bought, "u7", "purchase", "91951", 1, None),
+        (f"{bought}/1", "u7", "purchase", "91952", 2, None),
+        (searched, "1026454.4271112504", "search", None, None, "red mug"),
     ]
     assert set(_rows(batch, "session_id", "currency", "channel", "device")) == {
         ("661084800", "USD", "organic", "mobile")

@@ -10,7 +10,7 @@ depends_on = None
 ADD = """
 ALTER TABLE intent.collected_files ADD COLUMN table_name text NOT NULL DEFAULT 'events'
     CONSTRAINT table_name_known CHECK (table_name IN ('events', 'products', 'customers'));
-COMMENT ON COLUMN intent.collected_files.table_name IS 'table of the shop that it fills';
+COMMENT ON COLUMN intent.collected_files.table_name IS 'table it fills';
 """
 
 

@@ -1,0 +1,106 @@
+"""Read times that are written as text or as numbers."""
+
+import re
+from collections.abc import Iterable
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intent_tasks.formats import numbers
+from intent_tasks.formats.columns import INSTANT
+
+_UNITS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
+_LATEST_SECONDS = 32_503_680_000
+"""The year 3000: a number beyond it is in another unit."""
+
+_ZONED = r"[T ]\d\d:?\d\d.*(Z|UTC|[+-]\d\d(:?\d\d)?)$"
+
+
+def read(text: pa.Array, ways: Iterable[str], zone: str) -> pa.Array:
+    """Return the times of texts, each in the first way in which it can be read."""
+    found: pa.Array | None = None
+    for way in ways:
+        times = read_one(text, way, zone)
+        found = times if found is None else pc.coalesce(found, times)
+        if found.null_count == 0:
+            break
+    return found
+
+
+def read_one(text: pa.Array, way: str, zone: str) -> pa.Array:
+    """Return the times that can be read in one way; null for any other text."""
+    if way in _UNITS:
+        found = numbers.floats(text)
+        limit = _LATEST_SECONDS * 1e6 / _UNITS[way]
+        fits = pc.fill_null(pc.less(pc.abs(found), limit), False)
+        micros = pc.multiply(pc.if_else(fits, found, None), float(_UNITS[way]))
+        return pc.round(micros).cast(pa.int64()).cast(INSTANT)
+    if way != "iso":
+        return instants(_by_pattern(text, way), zone)
+    try:
+        bare = pc.utf8_rtrim(text, characters=" UTCZ") if zone == "UTC" else text
+        return instants(bare.cast(pa.timestamp("us")), zone)
+    except pa.ArrowInvalid:
+        return _slow_iso(text, zone)
+
+
+def _by_pattern(text: pa.Array, way: str) -> pa.Array:
+    """Read times of a pattern; Arrow takes the 30th of February for the 2nd of March."""
+    found = pc.strptime(text, format=way, unit="us", error_is_null=True)
+    if way.endswith("%z"):  # the day where it was written, not the one in UTC
+        bare = pc.replace_substring_regex(text, r" *(Z|[+-]\d\d:?\d\d)$", "")
+        local = pc.strptime(bare, format=way[:-2].rstrip(), unit="us", error_is_null=True)
+    else:
+        local = found
+    if "?P<day>" not in (pattern := _with_day(way)):
+        return found
+    # A day too many becomes the 1st, 2nd or 3rd of the next month: only those are looked at.
+    early = pc.fill_null(pc.less_equal(pc.day(local), 3), False)
+    written = pc.struct_field(pc.extract_regex(text.filter(early), pattern), "day").cast(pa.int64())
+    wrong = pc.fill_null(pc.not_equal(written, pc.day(local.filter(early))), False)
+    return pc.replace_with_mask(found, early, pc.if_else(wrong, None, found.filter(early)))
+
+
+def _with_day(way: str) -> str:
+    """Return a regular expression that finds the day in a time of that pattern, if it has one."""
+    parts = re.split(r"(%.)", way)
+    return "^" + "".join(
+        _WRITTEN.get(part, ".*?") if part.startswith("%") else re.escape(part) for part in parts
+    )
+
+
+_WRITTEN = {"%d": r"(?P<day>\d\d?)", "%e": r" ?(?P<day>\d\d?)", "%Y": r"\d{4}"} | dict.fromkeys(
+    ("%m", "%y", "%H", "%I", "%M", "%S"), r"\d\d?"
+)
+"""How parts of a pattern are written."""
+
+
+def _slow_iso(text: pa.Array, zone: str) -> pa.Array:
+    """Read times some of which name a zone or cannot be read."""
+    zoned = pc.fill_null(pc.match_substring_regex(text, _ZONED), False)
+    named = _by_pandas(pc.if_else(zoned, text, None)).cast(INSTANT)
+    bare = _by_pandas(pc.if_else(zoned, None, text)).cast(pa.timestamp("us"))
+    return pc.coalesce(named, instants(bare, zone))
+
+
+def _by_pandas(text: pa.Array) -> pa.Array:
+    plain = pc.replace_substring_regex(text, r" ?UTC$", "Z")
+    times = pd.to_datetime(plain.to_pandas(), utc=True, format="ISO8601", errors="coerce")
+    return pa.array(times.dt.tz_convert(None).to_numpy(), from_pandas=True).cast(
+        pa.timestamp("us"), safe=False
+    )
+
+
+def instants(array: pa.Array, zone: str) -> pa.Array:
+    """Return times as instants; those without a zone are of this one."""
+    if pa.types.is_date(array.type):
+        array = array.cast(pa.timestamp("us"))
+    if array.type.tz is not None:
+        return array.cast(INSTANT, safe=False)
+    array = array.cast(pa.timestamp("us"), safe=False)
+    if zone == "UTC":
+        return array.cast(INSTANT)
+    # An hour that comes twice or never, when clocks are changed, is taken as the earlier one.
+    local = pc.assume_timezone(array, zone, ambiguous="earliest", nonexistent="earliest")
+    return local.cast(INSTANT)
