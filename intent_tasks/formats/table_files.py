@@ -17,7 +17,9 @@ from intent_tasks.formats.mapping import Shape
 from intent_tasks.formats.nested_text import parsed
 
 CONSENTS = ("consent_personalisation", "consent_marketing")
-"""Columns in which only a clear yes is one: what is empty, or cannot be read, is a no."""
+"""Columns in which only a clear yes is one: what is empty, or cannot be read, is a no.
+
+A file without such a column says nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def batches(file: BinaryIO, path: str, layout: mapping.Format) -> Iterator[Table
         BadInput: the file cannot be read, or is not in that format.
     """
     for shape, rows in readers.read(file, path, layout):
-        yield _batch(parsed(rows, shape), shape)
+        yield _batch(parsed(rows, shape), shape, readers.kind_of(path)[0] == "json")
 
 
 def layout_of(format_name: str, table: str) -> tuple[str, mapping.Format]:
@@ -78,7 +80,7 @@ def require_readable(path: Path, format_name: str, table: str) -> None:
         raise BadInput(f"{path} has no usable row of {table}.{why} See docs/collect.md.")
 
 
-def _batch(rows: Rows, shape: Shape) -> TableBatch:
+def _batch(rows: Rows, shape: Shape, is_json: bool) -> TableBatch:
     columns: dict[str, pa.Array] = {}
     unreadable: dict[str, int] = {}
     key = KEYS[shape.table]
@@ -88,7 +90,10 @@ def _batch(rows: Rows, shape: Shape) -> TableBatch:
         lost = pc.and_(pc.is_null(column.values), pc.is_valid(column.given))
         if count := pc.sum(lost).as_py():
             unreadable[name] = count
-        columns[name] = _closed(name, column.values, lost)
+        columns[name] = column.values
+        # Of JSON only a value shows that the file has the field.
+        if values.is_there(rows.table, value, empty=not is_json):
+            columns[name] = _closed(name, column.values, lost)
     table = pa.table(columns)
     rules = _rules(table, key)
     is_bad = pc.not_equal(rules, OK)

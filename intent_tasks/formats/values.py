@@ -101,10 +101,10 @@ def _array(rows: pa.Table, name: str, value: Value) -> pa.Array | None:
     return array if array is None or not value.key else _of_key(array, value.key)
 
 
-def is_there(rows: pa.Table, value: Value) -> bool:
-    """Tell whether a row has one of the fields."""
+def is_there(rows: pa.Table, value: Value, *, empty: bool = False) -> bool:
+    """Tell whether a row has one of the fields, or, also empty, whether there is one."""
     found = (field(rows, name) for name in value.names)
-    return any(array is not None and array.null_count < len(array) for array in found)
+    return any(a is not None and (empty or a.null_count < len(a)) for a in found)
 
 
 def absent(rows: pa.Table, columns: Iterable[tuple[str, Value]]) -> list[str]:
@@ -162,6 +162,8 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 def _of_key(pairs: pa.Array, key: str) -> pa.Array:
     """Return, per row, the value of a key in a list of key-value pairs, as text."""
+    if not _are_pairs(pairs.type):
+        return pa.nulls(len(pairs), pa.string())
     parents, flat = pc.list_parent_indices(pairs), pc.list_flatten(pairs)
     wanted = pc.fill_null(pc.equal(as_text(pc.struct_field(flat, "key")), key), False)
     parents, flat = parents.filter(wanted), flat.filter(wanted)
@@ -170,6 +172,15 @@ def _of_key(pairs: pa.Array, key: str) -> pa.Array:
     texts = [as_text(pc.struct_field(holder, kind)) for kind in kinds]
     text = reduce(pc.coalesce, texts) if texts else pa.nulls(len(flat), pa.string())
     return pc.take(text, pc.index_in(pa.array(range(len(pairs)), parents.type), parents))
+
+
+def _are_pairs(kind: pa.DataType) -> bool:
+    """Tell whether lists of this type hold a `key`, and a `value` with fields by its type."""
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not is_list or not pa.types.is_struct(inner := kind.value_type):
+        return False
+    names = [field.name for field in inner]
+    return {"key", "value"} <= set(names) and pa.types.is_struct(inner.field("value").type)
 
 
 def as_text(array: pa.Array, value: Value | None = None) -> pa.Array:

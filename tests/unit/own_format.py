@@ -20,6 +20,8 @@ def _toml(value):
     """Return a value as TOML writes it; TOML knows JSON's texts, numbers and lists."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value)
 
 

@@ -1,0 +1,164 @@
+"""Files of products and of customers land in their tables; a no is never lost on the way."""
+
+import pytest
+import sqlalchemy as sa
+
+from intent_tasks.errors import BadInput, Refused
+from intent_tasks.steps import release
+from intent_tasks.steps.collect import collect
+from intent_tasks.steps.collect_tables import collect_tables
+from intent_tasks.stores import postgres
+from intent_tasks.stores.extracting import quarantine
+from intent_tasks.stores.privacy import consent
+from tests.database.collecting import HEADER, ask, collected, events, lines, quarantined
+
+pytestmark = pytest.mark.database
+
+CUSTOMERS = "customer_id,country,consent_personalisation,consent_marketing,suppressed\n"
+
+
+def landed(settings, place, table="customers", layout="native"):
+    """Collect files of a table; return rows by what became of them, and what was said."""
+    said = []
+    totals = collect_tables(settings, str(place), layout, table, said.append)
+    names = ("loaded", "repeated", "ignored", "quarantined")
+    return tuple(totals.rows[name] for name in names), said
+
+
+def agreed(settings):
+    """Return what customers agree to."""
+    columns = "customer_id, consent_personalisation, consent_marketing, suppressed"
+    return ask(settings, f"SELECT {columns} FROM shop.customers ORDER BY 1")
+
+
+def test_only_a_clear_yes_is_one(settings, tmp_path):
+    path = tmp_path / "customers.csv"
+    said = ["true", "YES", "1", " t ", "", "maybe", "0", "2", "false", "null"]
+    path.write_text(CUSTOMERS + "".join(f"c{n},SE,{t},{t},\n" for n, t in enumerate(said)))
+    counts, told = landed(settings, path)
+    assert counts == (10, 0, 0, 0)
+    assert [row[1] for row in agreed(settings)] == [True] * 4 + [False] * 6
+    assert any(
+        "2 values of consent_marketing cannot be read: each counts as a no" in t for t in told
+    )
+    assert consent.read(settings, "marketing").yes.to_pylist() == ["c0", "c1", "c2", "c3"]
+
+
+def test_what_suppresses_and_cannot_be_read_suppresses(settings, tmp_path):
+    path = tmp_path / "customers.csv"
+    path.write_text(CUSTOMERS + "a,SE,yes,yes,perhaps\nb,SE,yes,yes,no\nc,SE,yes,yes,\n")
+    landed(settings, path)
+    assert [row[3] for row in agreed(settings)] == [True, False, None]
+    assert consent.read(settings, "marketing").yes.to_pylist() == ["b", "c"]
+
+
+def test_of_two_rows_of_a_customer_any_no_counts(settings, tmp_path):
+    path = tmp_path / "customers.csv"
+    path.write_text(
+        CUSTOMERS + "a,SE,yes,no,\na,NO,yes,yes,yes\nb,SE,yes,yes,no\nb,,yes,yes,\n,SE,yes,yes,\n"
+    )
+    assert landed(settings, path)[0] == (2, 2, 0, 1)
+    assert agreed(settings) == [("a", True, False, True), ("b", True, True, False)]
+    assert ask(settings, "SELECT country FROM shop.customers ORDER BY customer_id") == [
+        ("NO",), ("SE",),
+    ]  # fmt: skip
+    assert [row[3] for row in quarantined(settings)] == ["customer_id is missing"]
+
+
+def test_a_newer_file_changes_what_it_says_and_removes_nobody(settings, tmp_path):
+    path = tmp_path / "customers.csv"
+    path.write_text(CUSTOMERS + "a,SE,no,no,yes\nb,SE,yes,yes,\nc,SE,yes,yes,\n")
+    landed(settings, path)
+    assert landed(settings, path) == ((0, 0, 0, 0), [])
+    path.write_text(CUSTOMERS + "b,NO,yes,no,\n")
+    assert landed(settings, path)[0] == (1, 0, 0, 0)
+    path.write_text("customer_id,country\nb,\na,FI\nd,DK\n")
+    _, told = landed(settings, path)
+    assert any("no consent_personalisation and no consent_marketing" in text for text in told)
+    assert agreed(settings) == [
+        ("a", False, False, True), ("b", True, False, None), ("c", True, True, None),
+        ("d", None, None, None),
+    ]  # fmt: skip
+    assert ask(settings, "SELECT country FROM shop.customers ORDER BY customer_id") == [
+        ("FI",), ("NO",), ("SE",), ("DK",),
+    ]  # fmt: skip
+
+
+def test_ids_are_those_of_events(settings, tmp_path):
+    log, known = tmp_path / "log.csv", tmp_path / "customers.csv"
+    log.write_text(HEADER + lines(0, 20))
+    known.write_text(CUSTOMERS + "".join(f"c{n},SE,no,no,\n" for n in range(7)))
+    collected(settings, log)
+    landed(settings, known)
+    query = "SELECT count(*) FROM shop.events JOIN shop.customers USING (customer_id)"
+    assert ask(settings, query) == [(20,)]
+
+
+def test_products_come_from_files_and_from_events(settings, tmp_path):
+    path = tmp_path / "products.csv"
+    path.write_text(
+        "product_id,title,price,in_stock,brand\np1,Mug,€5,yes,\np2,Cup,x,perhaps,null\n,Pot,1,,\n"
+    )
+    counts, told = landed(settings, path, "products")
+    assert counts == (2, 0, 0, 1)
+    query = "SELECT product_id, title, price, in_stock, brand FROM shop.products ORDER BY 1"
+    assert ask(settings, query) == [("p1", "Mug", 5.0, True, None), ("p2", "Cup", None, None, None)]
+    assert any("1 values of price cannot be read: left empty" in text for text in told)
+
+
+def test_a_format_of_ones_own_names_the_columns(settings, tmp_path):
+    own = tmp_path / "ours.toml"
+    own.write_text(
+        'about = "Ours."\n[[shapes]]\n[shapes.customers]\ncustomer_id = "Kunde"\n'
+        'consent_marketing = { field = "Werbung", map = { ja = "true", nein = "false" } }\n'
+    )
+    path = tmp_path / "kunden.csv"
+    path.write_text("Kunde,Werbung\nk1,ja\nk2,nein\nk3,vielleicht\n")
+    landed(settings, path, layout=str(own))
+    assert [row[::2] for row in agreed(settings)] == [("k1", True), ("k2", False), ("k3", False)]
+    with pytest.raises(BadInput, match=r"no shape of a file of events, only of customers"):
+        collected(settings, path, str(own))
+
+
+def test_a_file_that_is_none_of_customers_changes_nothing(settings, tmp_path):
+    path = tmp_path / "customers.csv"
+    path.write_text("name\nx\n")
+    with pytest.raises(BadInput, match=r"lacks customer_id"):
+        landed(settings, path)
+    path.write_text(CUSTOMERS + ",SE,yes,yes,\n" * 20 + "a,SE,yes,yes,\n")
+    with pytest.raises(
+        BadInput, match=r"20 rows cannot be used, first that in line 2: customer_id"
+    ):
+        landed(settings, path)
+    assert (agreed(settings), quarantined(settings)) == ([], [])
+
+
+def test_a_table_that_the_shop_keeps_itself_is_left_alone(settings, tmp_path):
+    path = tmp_path / "customers.csv"
+    path.write_text(CUSTOMERS + "a,SE,yes,yes,\n")
+    landed(settings, path)
+    with postgres.changing(settings.shop_owner_url, "test") as connection:
+        connection.execute(sa.text("COMMENT ON SCHEMA shop IS NULL"))
+    path.write_text(CUSTOMERS + "b,SE,yes,yes,\n")
+    with pytest.raises(Refused, match=r"shop\.customers is the shop's own: fill it there"):
+        landed(settings, path)
+
+
+def test_a_row_of_customers_that_was_set_aside_is_no_event(settings, tmp_path):
+    path = tmp_path / "customers.csv"
+    path.write_text(CUSTOMERS + ",SE,yes,yes,\na,SE,yes,yes,\n")
+    landed(settings, path)
+    with postgres.reading(settings.pipeline_url) as connection:
+        rows = quarantine.find(connection)
+    decision = release.Decision("me", "why", {"customer_id": "b"}, None)
+    assert "collect that" in release.obstacles(settings, rows, decision)[0]
+
+
+def test_a_recorded_shop_is_loaded_again_beside_its_tables(settings, tmp_path):
+    log, known = tmp_path / "log.csv", tmp_path / "customers.csv"
+    log.write_text(HEADER + lines(0, 20))
+    known.write_text(CUSTOMERS + "c1,SE,yes,yes,\n")
+    for _ in range(2):
+        collect(settings, str(log), "native", lambda _: None, alone=True)
+        landed(settings, known)
+    assert (len(events(settings)), len(agreed(settings))) == (20, 1)
