@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.json
 
 from intent_tasks.core.rules import BadRow
+from intent_tasks.errors import BadInput
 from intent_tasks.formats import blocks
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.column_value import Value
@@ -189,5 +190,19 @@ def _plant(tree: Tree, name: str, value: Value, each: str | None) -> None:
     parts = name.split(".")
     for depth, part in enumerate(parts[:-1], 1):
         inside = tree.setdefault(part, [{}] if ".".join(parts[:depth]) == each else {})
-        tree = inside[0] if isinstance(inside, list) else inside
-    tree.setdefault(parts[-1], leaf)
+        inner = inside[0] if isinstance(inside, list) else inside
+        if not isinstance(inner, dict) or inside is PAIRS:
+            raise _in_two_ways(".".join(parts[:depth]))
+        tree = inner
+    known = tree.setdefault(parts[-1], leaf)
+    if known in (None, [None]) and leaf in (None, [None]):
+        tree[parts[-1]] = known or leaf  # a list may hold one value
+    elif known != leaf:
+        raise _in_two_ways(name)
+
+
+def _in_two_ways(name: str) -> BadInput:
+    return BadInput(
+        f"The format reads the field {name} in two ways: as a value, and as what holds fields or "
+        "keys. In JSON it is one of them. Mend the format: docs/collect.md."
+    )

@@ -174,6 +174,11 @@ def _of_key(pairs: pa.Array, key: str) -> pa.Array:
     return pc.take(text, pc.index_in(pa.array(range(len(pairs)), parents.type), parents))
 
 
+def _is_list_of_texts(kind: pa.DataType) -> bool:
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return is_list and not pa.types.is_nested(kind.value_type)
+
+
 def _are_pairs(kind: pa.DataType) -> bool:
     """Tell whether lists of this type hold a `key`, and a `value` with fields by its type."""
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
@@ -187,11 +192,11 @@ def as_text(array: pa.Array, value: Value | None = None) -> pa.Array:
     """Return the values as text; an empty text, and bytes that are no UTF-8, count as none."""
     if pa.types.is_dictionary(array.type):
         array = pc.cast(array, array.type.value_type)
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+    if pa.types.is_nested(array.type) and not _is_list_of_texts(array.type):
+        text = pa.nulls(len(array), pa.string())
+    elif pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         joiner = value.join if value is not None and value.join is not None else ","
         text = pc.binary_join(array.cast(pa.list_(pa.string())), joiner)
-    elif pa.types.is_struct(array.type):
-        text = pa.nulls(len(array), pa.string())
     elif pa.types.is_floating(array.type):
         text = _text_of_numbers(array)
     elif pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput, NothingToDo, Refused
-from intent_tasks.formats import files, mapping
+from intent_tasks.formats import files, mapping, suspects
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, shop
@@ -219,6 +219,7 @@ class _Work:
 
     def _load(self, progress: collected.Progress, totals: Totals) -> None:
         begun = said = time.monotonic()
+        suspected: Counter[str] = Counter()
         with self.file.opened() as opened:
             blocks = files.batches(
                 opened,
@@ -229,6 +230,7 @@ class _Work:
                 datetime.now(UTC),
             )
             for batch in read_ahead(blocks):
+                suspected.update(suspects.among(batch.events))
                 self._require_usable(progress, batch)
                 self._say_absent(progress, batch, totals.absent)
                 before, progress = progress, self._load_block(progress, batch)
@@ -241,6 +243,8 @@ class _Work:
         with self._changing() as connection:
             done = progress._replace(state=collected.LOADED)
             collected.advance(connection, self.file.url, progress, done)
+        for text in suspects.warnings(suspected):
+            self.say(f"{self.label} {text}")
         seconds = time.monotonic() - begun
         aside = f", {done.rows_quarantined:,} set aside" if done.rows_quarantined else ""
         self.say(f"{self.label} {done.rows_loaded:,} events{aside} in {seconds:.1f} s")

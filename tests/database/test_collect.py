@@ -1,6 +1,7 @@
 """Files of events land in the shop: each once, in whatever shop it is."""
 
 import gzip
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import fsspec
@@ -304,3 +305,45 @@ def test_an_erased_customer_is_not_collected_again(settings, tmp_path):
     assert ask(settings, "SELECT DISTINCT customer_id FROM shop.events WHERE customer_id = 'c1'"
                 ) == []  # fmt: skip
     assert ask(settings, "SELECT rows_ignored FROM intent.collected_files") == [(3,)]
+
+
+def test_a_customer_who_is_hardly_one_is_named(settings, tmp_path):
+    path = tmp_path / "log.csv"
+    ids = ["u"] * 12 + ["0"] * 10 + ["guest"] * 9
+    path.write_text(HEADER + "".join(line(n, customer=name) for n, name in enumerate(ids)))
+    said = collected(settings, path)["said"]
+    named = [text for text in said if "events are of one customer" in text]
+    assert len(named) == 1
+    assert "10 events are of one customer, '0': if that is nobody, list it as `missing`" in named[0]
+
+
+def test_a_copy_of_an_event_of_several_rows_is_left_out_whole_in_any_file(settings, tmp_path):
+    own = tmp_path / "ours.toml"
+    own.write_text(
+        'about = "Ours."\n[[shapes]]\nfill_down = { by = "order", fields = ["who", "at"] }\n'
+        '[shapes.events]\nevent_id = "order"\ncustomer_id = "who"\nproduct_id = "sku"\n'
+        'event_type = { constant = "purchase" }\noccurred_at = { field = "at", time = "iso" }\n'
+    )
+    head, order = "order,who,at,sku\n", "1,a,2026-06-30,A\n,,,B\n"
+    (tmp_path / "1.csv").write_text(f"{head}{order}2,b,2026-06-30,A\n")
+    assert collected(settings, tmp_path / "1.csv", str(own))["loaded"] == 3
+    for name, text in (("2.csv", f"{order},,,C\n"), ("3.csv", "1,a,2026-06-30,A\n")):
+        (tmp_path / name).write_text(f"{head}{text}3,c,2026-06-30,A\n")
+        collected(settings, tmp_path / name, str(own))
+    assert events(settings) == ["1", "1/1", "2", "3"]
+
+
+def test_the_intraday_and_the_daily_table_are_one_day(settings, tmp_path):
+    def hits(numbers, medium):
+        return "".join(
+            json.dumps({
+                "event_timestamp": str(1795168800000000 + n), "event_name": "view_item",
+                "user_pseudo_id": f"7.{n % 3}", "event_bundle_sequence_id": str(n),
+                "traffic_source": {"medium": medium}, "items": [{"item_id": "A"}],
+            }) + "\n" for n in numbers
+        )  # fmt: skip
+
+    (tmp_path / "events_20261120.json").write_text(hits(range(20), "cpc"))
+    (tmp_path / "events_intraday_20261120.json").write_text(hits(range(15), None))
+    done = collected(settings, tmp_path, "ga4")
+    assert (done["loaded"], done["repeated"]) == (20, 15)
