@@ -248,7 +248,7 @@ def _exchanged(table: pa.Table, shape: Shape, rules: pa.Array) -> str | None:
 
 def _undecodable(table: pa.Table, value: Value) -> list[pa.Array]:
     """Return where bytes are no text; empty where all of them are."""
-    for array in () if value.key else values.arrays(table, value):
+    for array in values.plain_arrays(table, value):
         if pa.types.is_binary(array.type):
             lost = pc.and_(pc.is_valid(array), pc.is_null(values.decoded(array)))
             if pc.any(lost).as_py():

@@ -48,7 +48,8 @@ def among(
     counts = usable.to_numpy(zero_copy_only=False)
     firsts = _firsts(sources, copies, counts)
     again = counts & (firsts != copies)
-    if parts is not None:  # another event may be called as a row of this one is
+    # Another event may be called as a row of this one is: its id has a stroke in it then.
+    if parts is not None and pc.any(pc.match_substring(sources, "/")).as_py():
         again |= counts & ~again & _named_before(events["event_id"], counts & ~again)
     changed = np.zeros(len(again), bool)
     if compare and again.any():

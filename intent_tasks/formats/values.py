@@ -51,7 +51,7 @@ def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = Fa
 
 def _with_structures(text: pa.Array, rows: pa.Table, value: Value) -> pa.Array:
     """Return the text, and a mark where there is an object instead: no column can hold it."""
-    for array in () if value.key else arrays(rows, value):
+    for array in plain_arrays(rows, value):
         if pa.types.is_struct(array.type) or pa.types.is_map(array.type):
             text = pc.coalesce(text, pc.if_else(pc.is_valid(array), "{}", None))
     return text
@@ -88,6 +88,12 @@ def _joined(texts: list[pa.Array], between: str, complete: bool) -> pa.Array:
     # Arrow loses a row in which all texts are null; the empty text in front keeps it.
     joined = pc.binary_join_element_wise("", *texts, between, null_handling="skip")
     return _not_empty(pc.utf8_slice_codeunits(joined, len(between)))
+
+
+def plain_arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
+    """Return the fields that there are, without those that are pairs of key and value."""
+    found = (field(rows, name) for name, leaf in value.leaves if not leaf.key)
+    return [array for array in found if array is not None]
 
 
 def arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
