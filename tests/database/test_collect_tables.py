@@ -2,14 +2,17 @@
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
+from intent_tasks import cli
+from intent_tasks.commands import collect as commands
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import release
 from intent_tasks.steps.collect import collect
 from intent_tasks.steps.collect_tables import collect_tables
 from intent_tasks.stores import postgres
 from intent_tasks.stores.extracting import quarantine
-from intent_tasks.stores.privacy import consent
+from intent_tasks.stores.privacy import consent, erasure
 from tests.database.collecting import HEADER, ask, collected, events, lines, quarantined
 
 pytestmark = pytest.mark.database
@@ -162,3 +165,34 @@ def test_a_recorded_shop_is_loaded_again_beside_its_tables(settings, tmp_path):
         collect(settings, str(log), "native", lambda _: None, alone=True)
         landed(settings, known)
     assert (len(events(settings)), len(agreed(settings))) == (20, 1)
+
+
+def test_the_commands_take_files_of_tables(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(commands, "load_settings", lambda: settings)
+    log, known, sold = (tmp_path / f"{name}.csv" for name in ("log", "customers", "products"))
+    log.write_text(HEADER + lines(0, 20))
+    known.write_text(CUSTOMERS + "c1,SE,yes,yes,\n")
+    sold.write_text("product_id,title\np1,Mug\n")
+
+    def run(*arguments):
+        result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert "1 customers loaded" in run("collect", known, "--table", "customers")
+    said = run("load", log, "--products", sold, "--customers", known)
+    assert "1 products loaded" in said
+    assert "0 files of customers collected, 1 known before" in said
+    assert (len(events(settings)), len(agreed(settings))) == (20, 1)
+
+
+def test_an_erased_customer_does_not_come_back_by_a_file(settings, tmp_path):
+    path = tmp_path / "customers.csv"
+    path.write_text(CUSTOMERS + "a,SE,yes,yes,\nb,SE,yes,yes,\n")
+    landed(settings, path)
+    erasure.erase(settings, ["a"])
+    with postgres.changing(settings.shop_owner_url, "test") as connection:
+        connection.execute(sa.text("DELETE FROM shop.customers WHERE customer_id = 'a'"))
+    path.write_text(CUSTOMERS + "a,NO,yes,yes,\nb,NO,yes,yes,\n")
+    assert landed(settings, path)[0] == (1, 0, 1, 0)
+    assert [row[0] for row in agreed(settings)] == ["b"]

@@ -88,3 +88,44 @@ def test_the_days_of_recorded_events_are_those_of_the_time_zone_that_was_set(tmp
     monkeypatch.setenv("INTENT_TIME_ZONE", "Europe/Stockholm")
     with pytest.raises(Refused, match="2 whole days, 2015-09-02 to 2015-09-03"):
         demo(tmp_path / "state", events, "retailrocket", None)
+
+
+def _recorded(tmp_path):
+    """Write a file of events of two days; return it."""
+    events = tmp_path / "events.csv"
+    rows = (f"{n},c{n},view,2026-06-{29 + n % 2}T23:30:00Z\n" for n in range(4))
+    events.write_text("event_id,customer_id,event_type,occurred_at\n" + "".join(rows))
+    return events
+
+
+def test_files_of_products_and_customers_go_with_those_of_events(tmp_path):
+    products, customers = tmp_path / "products.csv", tmp_path / "customers.csv"
+    products.write_text("product_id,title\np1,Mug\n")
+    customers.write_text("customer_id,consent_marketing\nc1,yes\n")
+    shop = choose_shop(_recorded(tmp_path), None, "UTC", products, customers)
+    assert shop.command[-4:] == ("--products", str(products), "--customers", str(customers))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "There is no file"),
+        ("", r"no usable row of customers"),
+        ("name\nx\n", r"lacks customer_id"),
+        ("customer_id,country\n,SE\n", r"Line 2: customer_id is missing"),
+    ],
+)
+def test_a_file_of_customers_that_is_none_is_refused_before_anything_is_begun(
+    tmp_path, content, message
+):
+    customers, home = tmp_path / "customers.csv", tmp_path / "state"
+    if content is not None:
+        customers.write_text(content)
+    with pytest.raises(BadInput, match=message):
+        demo(home, _recorded(tmp_path), None, None, customers=customers)
+    assert not home.exists()
+
+
+def test_customers_without_events_are_no_shop(tmp_path):
+    with pytest.raises(BadInput, match=r"CUSTOMERS=.* name the file of its events too, EVENTS="):
+        choose_shop(None, None, "UTC", customers=tmp_path / "customers.csv")
