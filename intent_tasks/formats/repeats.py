@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 CONTENT = ("customer_id", "event_type", "product_id", "quantity", "price", "occurred_at")
 """Columns that make an event another one; the rest may be filled in later by the source."""
 
+SAME_TIME_SECONDS = 86_400
+"""An event that is sent again may get a time a little later: clocks are corrected as it is sent."""
+
 Mask = npt.NDArray[np.bool_]
 
 
@@ -83,9 +86,15 @@ def _differ(events: pa.Table, copies: npt.NDArray[np.int64], firsts: npt.NDArray
     for name in CONTENT:
         column = events[name].combine_chunks()
         other = column.take(pa.array(first))
-        same = pc.if_else(pc.is_null(column), pc.is_null(other), pc.equal(column, other))
+        equal = _close(column, other) if name == "occurred_at" else pc.equal(column, other)
+        same = pc.if_else(pc.is_null(column), pc.is_null(other), equal)
         differs |= ~pc.fill_null(same, False).to_numpy(zero_copy_only=False)
     of_copy = np.zeros(count, bool)
     of_copy[copies[differs]] = True
     found: Mask = of_copy[copies]
     return found
+
+
+def _close(times: pa.Array, others: pa.Array) -> pa.Array:
+    apart = pc.abs(pc.seconds_between(times, others))
+    return pc.less_equal(apart, SAME_TIME_SECONDS)

@@ -59,6 +59,13 @@ def test_a_copy_that_says_the_same_is_counted(tmp_path):
     assert (batch.repeated, batch.bad) == (2, [])
 
 
+@pytest.mark.parametrize(("at", "same"), [("2026-06-30T00:00:09", True), ("2026-07-02", False)])
+def test_a_copy_may_be_a_little_later_and_is_else_another_event(tmp_path, at, same):
+    batch = read(tmp_path, order("o1", "A"), order("o1", "A", at=at))
+    assert (batch.repeated, len(batch.bad)) == ((1, 0) if same else (0, 1))
+    assert batch.events["occurred_at"][0].as_py().day == 30
+
+
 def test_a_copy_of_an_event_that_cannot_be_used_takes_its_place(tmp_path):
     batch = read(tmp_path, order("o1", "A", at="never"), order("o1", "A"))
     assert batch.events["event_id"].to_pylist() == ["o1"]
