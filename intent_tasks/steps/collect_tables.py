@@ -103,7 +103,7 @@ class _Work:
         identity.hold_off_tombstones(connection)
         begun = collected.begin(
             connection, self.file, self.source, self.format_name, digest,
-            collected.LOADING, self.table,
+            collected.LOADING, table=self.table,
         )  # fmt: skip
         seen = _Seen()
         with landing_tables.rows_of_a_file(connection, self.table) as rows:

@@ -25,6 +25,7 @@ occurred_at = {{ field = "at", time = "iso" }}
 event_type = {{ field = "what", map = {{ {types} }} }}
 product_id = {product}
 price = "{price}"
+rating = "{price}"
 [shapes.products]
 product_id = {product}
 brand = "brand"
@@ -128,20 +129,20 @@ def test_what_fits_goes_in_and_the_rest_stays_under_the_rule_that_it_breaks_now(
     settings, tmp_path, tell
 ):
     path = tmp_path / "log.csv"
-    more = ["d,buy,{} 12:00:00,p\0,1,", "d,sell,{} 12:00:00,p4,1,", "b,buy,{} 13:00:00,p1,3,Core"]
+    more = ["d,buy,{} 12:00:00,p4,9,", "d,sell,{} 12:00:00,p4,1,", "b,buy,{} 13:00:00,p1,3,Core"]
     path.write_text(LINES + "".join(f"{text.format(DAY)}\n" for text in more))
     collected(settings, path, write(tmp_path / "ours.toml", CSV, types='look = "view"'))
     write(tmp_path / "ours.toml", CSV)
     said = tell("release", "--rule", "event_type is unknown", "--yes")
     assert "3 rows went in" in said
-    assert "1 stay out: then product_id holds a NUL: correct it with --set" in said
+    assert "1 stay out: then rating is above 5: correct it with --set" in said
     assert "1 stay out: then event_type is unknown" in said
     assert held(settings)[1][0].brand == "Core", "the last that was told of p1"
     query = "SELECT row_number, rule, state FROM intent.quarantine WHERE row_number > 4 ORDER BY 1"
     with postgres.reading(settings.pipeline_url) as connection:
         assert [tuple(row) for row in connection.execute(sa.text(query))] == [
             (5, "occurred_at cannot be read", "held"),
-            (6, "product_id holds a NUL", "held"),
+            (6, "rating is above 5", "held"),
             (7, "event_type is unknown", "held"),
             (8, "event_type is unknown", "released"),
         ]
