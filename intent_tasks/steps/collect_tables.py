@@ -19,12 +19,15 @@ from intent_tasks.formats import mapping, table_files
 from intent_tasks.formats.columns import KEYS
 from intent_tasks.formats.table_files import TableBatch
 from intent_tasks.settings import Settings
-from intent_tasks.steps.collect import MOST_NAMED, Say
+from intent_tasks.steps.collect import Say
 from intent_tasks.stores import postgres, shop
 from intent_tasks.stores.collecting import collected, folders, landing, landing_tables
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.intake import LEAST_LIMIT
 from intent_tasks.stores.privacy import erased_rows, identity
+
+MOST_NAMED = 5
+"""Files that cannot be used and are named."""
 
 
 @dataclass
