@@ -26,8 +26,6 @@ from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.intake import LEAST_LIMIT
 from intent_tasks.stores.privacy import identity
 
-MOST_NAMED = 5
-"""Files that cannot be used and are named."""
 
 
 @dataclass
