@@ -18,14 +18,14 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from benchmarks.shops import goods
 from intent_tasks.core.encoding import encode
-from intent_tasks.core.history import history
+from intent_tasks.core.event_arrays import history
 from intent_tasks.core.identity import customer_keys
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import MAIN_HORIZON_DAYS, Definition
 from intent_tasks.models import baselines
 from intent_tasks.settings import load_settings
 from intent_tasks.simulator import Config, customers, simulate
-from intent_tasks.simulator.limit import probabilities
+from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.observed import Observed, observe
 from intent_tasks.simulator.process import PURCHASE
 from intent_tasks.stores import score_files

@@ -33,11 +33,11 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from benchmarks.shops import recorded, simulated, without_content
-from intent_tasks.core.ahead import Ahead, ahead_of, learn_products, numbers_of
 from intent_tasks.core.anchors import evenly
-from intent_tasks.core.covisits import held
 from intent_tasks.core.encoding import Encoded
-from intent_tasks.core.history import History, history
+from intent_tasks.core.event_arrays import History, history
+from intent_tasks.core.item_embeddings import held
+from intent_tasks.core.next_event_targets import Ahead, ahead_of, learn_products, numbers_of
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.models import heads, learner, pretraining

@@ -15,8 +15,8 @@ from intent_tasks.core.encoding import NUMERIC, STEP, Arrays, Encoded
 from intent_tasks.core.features import STATICS
 from intent_tasks.core.vocabulary import CODED, COLUMNS, PAD
 from intent_tasks.models.encoders import ENCODERS
+from intent_tasks.models.layers import FEW
 from intent_tasks.models.network import EMBEDDING, Architecture, Network
-from intent_tasks.models.parts import FEW
 from intent_tasks.models.sizes import Size
 
 NONE = -1

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from intent_tasks.core import metrics
-from intent_tasks.core.slices import Rows, Survey
+from intent_tasks.core.dataset import Rows, Survey
 from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
-from intent_tasks.models import fitting, hazards, network, training
+from intent_tasks.models import fit_models, hazards, network, training
 from intent_tasks.models.sizes import size_of
 
 MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
@@ -52,17 +52,17 @@ class Models:
 
     def __init__(
         self,
-        sources: fitting.Sources,
+        sources: fit_models.Sources,
         vocabulary: Vocabulary,
         options: argparse.Namespace,
         **trees: object,
     ) -> None:
         """Fit as the step `train` does; says how long each took."""
         begun = time.monotonic()
-        survey, samples = fitting.surveyed(sources)
+        survey, samples = fit_models.surveyed(sources)
         self.base_rate = survey.first[: MAIN + 1].sum() / survey.first.sum()
         begun = _say(f"{survey.rows['train']:,} rows to learn from read", begun)
-        self.known = fitting.fit_baselines(samples, options.seed, **trees)
+        self.known = fit_models.fit_baselines(samples, options.seed, **trees)
         del samples
         begun = _say("baselines", begun)
         self.fitted = None
@@ -72,15 +72,15 @@ class Models:
 
     def _fit_network(
         self,
-        sources: fitting.Sources,
+        sources: fit_models.Sources,
         vocabulary: Vocabulary,
         options: argparse.Namespace,
         survey: Survey,
-    ) -> fitting.Fitted:
+    ) -> fit_models.Fitted:
         size, sizes = size_of(options.size, options.encoder), vocabulary_sizes(vocabulary)
         architecture = network.Architecture(options.encoder, size, sizes)
         plan = training.Plan(survey.rows["train"], options.seed)
-        return fitting.fit_network(
+        return fit_models.fit_network(
             architecture, self.known, sources, plan, say=lambda line: print("#", line)
         )
 

@@ -19,11 +19,11 @@ import pandas as pd
 from benchmarks import quality_compared as compared
 from benchmarks import quality_events
 from intent_tasks.core.anchors import NEVER
+from intent_tasks.core.dataset import PARTS, Rows
 from intent_tasks.core.encoding import STATICS, encode
+from intent_tasks.core.event_arrays import history
+from intent_tasks.core.event_counts import DAY_SECONDS
 from intent_tasks.core.features import FEATURES
-from intent_tasks.core.history import history
-from intent_tasks.core.past import DAY_SECONDS
-from intent_tasks.core.slices import PARTS, Rows
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import MAIN_HORIZON_DAYS, Definition
 

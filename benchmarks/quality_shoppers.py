@@ -18,8 +18,8 @@ from sklearn.model_selection import StratifiedKFold
 
 from intent_tasks.core import metrics
 from intent_tasks.core.anchors import NEVER
-from intent_tasks.models import baselines, blend, hazards, network, panel
-from intent_tasks.models.parts import Ranks
+from intent_tasks.models import baselines, blend, ensemble, hazards, network
+from intent_tasks.models.layers import Ranks
 
 LATE = ("Nov", "Dec")
 TREES = {"min_data_in_leaf": 30, "num_leaves": 15, "learning_rate": 0.03, "feature_fraction": 0.5}
@@ -41,7 +41,7 @@ def predicted(x: np.ndarray, y: np.ndarray, train: np.ndarray, asked: np.ndarray
     trees = baselines.boosted_trees(
         *(baselines.Labelled(x[t], y[t]) for t in (rows, later)), SEED, **TREES
     )
-    learned = panel.fit(*(_told(x[t], y[t]) for t in (rows, later)), SEED)
+    learned = ensemble.fit(*(_told(x[t], y[t]) for t in (rows, later)), SEED)
     share = blend.fit(_panel(learned, x[later]), trees(x[later]), y[later], np.arange(len(later)))
     said = {
         "base rate": np.full(len(asked), y[train].mean()),
@@ -52,13 +52,13 @@ def predicted(x: np.ndarray, y: np.ndarray, train: np.ndarray, asked: np.ndarray
     return said | {"blend": blend.mixed(share, said["network"], said["LightGBM"])}
 
 
-def _told(x: np.ndarray, y: np.ndarray) -> panel.Told:
-    return panel.Told(x, np.where(y, 0, NEVER).astype(np.int32), np.arange(len(y)))
+def _told(x: np.ndarray, y: np.ndarray) -> ensemble.Told:
+    return ensemble.Told(x, np.where(y, 0, NEVER).astype(np.int32), np.arange(len(y)))
 
 
-def _panel(learned: panel.Learned, x: np.ndarray) -> np.ndarray:
+def _panel(learned: ensemble.Learned, x: np.ndarray) -> np.ndarray:
     """Return the probabilities of a panel."""
-    ranks, members = Ranks(), panel.Panel()
+    ranks, members = Ranks(), ensemble.Panel()
     for layer, weights in ((ranks, learned.ranks), (members, learned.members)):
         layer.build(x.shape)
         layer.set_weights(weights)

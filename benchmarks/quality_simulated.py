@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 from benchmarks import quality_compared as compared
 from benchmarks.shops import goods, without_content
 from intent_tasks.core.anchors import split_days
-from intent_tasks.core.segments import told_apart
-from intent_tasks.core.slices import Rows, Slices
+from intent_tasks.core.cohorts import told_apart
+from intent_tasks.core.dataset import Rows, Slices
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.simulator import Config, customers, simulate
+from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.config import BLOCK
-from intent_tasks.simulator.limit import probabilities
 from intent_tasks.simulator.observed import observe
 
 FIRST_ANCHOR_DAY = 35

@@ -21,9 +21,9 @@ from benchmarks import quality_compared as compared
 from benchmarks import quality_events
 from benchmarks.shops import without_content
 from intent_tasks.core.anchors import NEVER, split_days
+from intent_tasks.core.dataset import PARTS, Rows, Slices
 from intent_tasks.core.encoding import encode, join
-from intent_tasks.core.history import History, history
-from intent_tasks.core.slices import PARTS, Rows, Slices
+from intent_tasks.core.event_arrays import History, history
 from intent_tasks.core.vocabulary import Vocabulary, learn_vocabulary
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 

@@ -21,14 +21,14 @@ import pyarrow.compute as pc
 from scipy.special import logit
 
 from benchmarks import shops
-from intent_tasks.core import without
+from intent_tasks.core import ablation
 from intent_tasks.core.anchors import split_days
+from intent_tasks.core.dataset import PARTS, Slices
 from intent_tasks.core.encoding import Encoded, encode
-from intent_tasks.core.history import history
-from intent_tasks.core.slices import PARTS, Slices
+from intent_tasks.core.event_arrays import history
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
-from intent_tasks.models import fitting, hazards, network, reasons, training
+from intent_tasks.models import fit_models, hazards, network, reasons, training
 from intent_tasks.models.sizes import size_of
 from intent_tasks.simulator import Config
 from intent_tasks.steps.score import LEAST_EFFECT
@@ -59,12 +59,12 @@ def sliced(events: pa.Table) -> Slices:
 def trained(found: Slices) -> network.Network:
     """Return the network of the slices, trained as the step does."""
     sources = {part: found.source(part) for part in PARTS}
-    survey, samples = fitting.surveyed(sources)
-    known = fitting.fit_baselines(samples, SEED)
+    survey, samples = fit_models.surveyed(sources)
+    known = fit_models.fit_baselines(samples, SEED)
     sizes = vocabulary_sizes(found.vocabulary)
     architecture = network.Architecture("gru", size_of("nano", "gru"), sizes)
     plan = training.Plan(survey.rows["train"], SEED)
-    return fitting.fit_network(architecture, known, sources, plan).network
+    return fit_models.fit_network(architecture, known, sources, plan).network
 
 
 def log_odds(built: network.Network, encoded: Encoded) -> np.ndarray:
@@ -80,7 +80,7 @@ def main() -> None:
     everything = history(events, found.vocabulary, DEFINITION.time_zone)
     encoded = encode(everything, DEFINITION, day)
     named = reasons.explain(built, encoded)
-    with mock.patch.object(without, "effects", return_value=0):
+    with mock.patch.object(ablation, "effects", return_value=0):
         encoder = reasons.explain(built, encoded)
     drawn = np.random.default_rng(SEED).integers(encoded.event_count)
     random = everything.row[encoded.place[encoded.event_end[:-1] + drawn]]

@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks import plain
 from benchmarks.training import made
+from intent_tasks.core.dataset import Slices
 from intent_tasks.core.encoding import Encoded, encode
-from intent_tasks.core.history import history
-from intent_tasks.core.slices import Slices
+from intent_tasks.core.event_arrays import history
 from intent_tasks.models import network, reasons, training
 from intent_tasks.models.sizes import size_of
 from intent_tasks.simulator.config import BLOCK

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from intent_tasks.core.pictures import with_pictures
+from intent_tasks.core.image_codes import with_pictures
 from intent_tasks.formats import files
 from intent_tasks.simulator import Config, catalogue, simulate
 from intent_tasks.stores.extracting.source import TOLD

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.shops import goods
 from intent_tasks.core.anchors import evenly
-from intent_tasks.core.slices import Slices
+from intent_tasks.core.dataset import Slices
 from intent_tasks.definition import Definition
 from intent_tasks.simulator import Config, simulate
 from intent_tasks.stores.snapshots import SCHEMA

@@ -11,8 +11,8 @@ or `python -m benchmarks.stages PATH FORMAT` (minutes).
 import numpy as np
 
 from benchmarks.reasons import SEED, asked_for, sliced, trained
+from intent_tasks.core.dataset import Rows
 from intent_tasks.core.metrics import resample_weights
-from intent_tasks.core.slices import Rows
 from intent_tasks.definition import STAGES
 from intent_tasks.models import stage
 

@@ -23,11 +23,11 @@ import tensorflow as tf
 
 from benchmarks import plain
 from benchmarks.simulated_rows import slices, write
-from intent_tasks.core.slices import Rows, Slices
+from intent_tasks.core.dataset import Rows, Slices
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.models import hazards, network, training
 from intent_tasks.models.batches import BATCH, batches
-from intent_tasks.models.feeding import fed
+from intent_tasks.models.input_pipeline import fed
 from intent_tasks.models.sizes import Size, size_of
 from intent_tasks.simulator import Config
 

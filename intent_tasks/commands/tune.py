@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from intent_tasks.commands.arguments import day
-from intent_tasks.core.slices import PARTS
+from intent_tasks.core.dataset import PARTS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings, load_settings
 
@@ -35,12 +35,12 @@ def _search(settings: Settings, as_of_date: date, seconds: float) -> dict[str, A
     size = size_of(settings.model_size, settings.model_encoder)
     slices = slices_of(settings, window_of(settings, as_of_date), consent.learnable(settings))
     slices.learn_vocabulary()
-    from intent_tasks.models import fitting, tuning
+    from intent_tasks.models import fit_models, tuning
 
-    samples = fitting.Samples()
+    samples = fit_models.Samples()
     survey = slices.survey(samples.add)
     survey.require_buyers()
-    known = fitting.fit_baselines(samples, settings.seed)
+    known = fit_models.fit_baselines(samples, settings.seed)
     del samples
     sources = {part: slices.source(part) for part in PARTS}
     found = tuning.Search(size, slices.vocabulary, sources, survey, known, settings.seed)

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from intent_tasks.core.history import History
+from intent_tasks.core.event_arrays import History
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 
 SHARES = {"train": 0.55, "calibrate": 0.15, "test": 0.30}

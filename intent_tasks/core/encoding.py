@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from intent_tasks.core.event_arrays import ABSENT, FACTS, Floats, History
+from intent_tasks.core.event_counts import Past
 from intent_tasks.core.features import FEATURES, STATICS, features
-from intent_tasks.core.history import ABSENT, FACTS, Floats, History
-from intent_tasks.core.past import Past
 from intent_tasks.core.vocabulary import CODED, PAD, Ints, event_code
 from intent_tasks.definition import Definition
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from intent_tasks.core.baskets import BASKETS, baskets
-from intent_tasks.core.history import Floats, History
-from intent_tasks.core.past import DAY_SECONDS, KINDS, Past, Wide
+from intent_tasks.core.event_arrays import Floats, History
+from intent_tasks.core.event_counts import DAY_SECONDS, KINDS, Past, Wide
+from intent_tasks.core.product_features import BASKETS, baskets
 
 WINDOWS_DAYS = (1, 2, 3, 5, 8, 14, 30)
 HALF_LIVES_DAYS = (1, 4, 14)

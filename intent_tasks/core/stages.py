@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from intent_tasks.core.history import ABSENT, History
+from intent_tasks.core.event_arrays import ABSENT, History
 from intent_tasks.core.vocabulary import FIRST_CODE, Ints
 from intent_tasks.definition import MAIN_HORIZON_DAYS, STAGES, Definition
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.core import pictures
+from intent_tasks.core import image_codes
 from intent_tasks.definition import EVENT_TYPES
 
 PAD, UNKNOWN = 0, 1
@@ -90,7 +90,7 @@ class Counts:
         """Return the codes of the values that are frequent enough, most frequent first."""
         codes = {"event_type": {name: event_code(name) for name in EVENT_TYPES}}
         for name, column in COLUMNS.items():
-            of_values = pictures.groups if name == "picture" else _frequent
+            of_values = image_codes.groups if name == "picture" else _frequent
             kept = of_values(self.of[name], column.most)
             codes[name] = {value: FIRST_CODE + n for n, value in enumerate(kept)}
         return codes
@@ -142,7 +142,7 @@ def _codes(values: pa.ChunkedArray, vocabulary: Vocabulary, name: str) -> Ints:
 def _codes_of_names(names: list[str], known: dict[str, int], name: str) -> Ints:
     if name == "picture":
         codes = np.array([*known.values(), UNKNOWN], np.int32)
-        return np.asarray(codes[pictures.nearest(names, list(known))])
+        return np.asarray(codes[image_codes.nearest(names, list(known))])
     hashes = COLUMNS[name].hashes if name in COLUMNS else 0
     shared = FIRST_CODE + len(known) + _hashed(names, hashes) if hashes else [UNKNOWN] * len(names)
     table = [known.get(name, other) for name, other in zip(names, shared, strict=True)]

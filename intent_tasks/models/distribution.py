@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from intent_tasks.core.encoding import of_every
 from intent_tasks.errors import BadInput
-from intent_tasks.models.feeding import Lesson
+from intent_tasks.models.input_pipeline import Lesson
 
 VARIABLE = "TF_CONFIG"
 

@@ -21,8 +21,8 @@ import numpy.typing as npt
 import tensorflow as tf
 from keras import layers, ops
 
-from intent_tasks.core.ahead import SEEN
-from intent_tasks.core.covisits import Start
+from intent_tasks.core.item_embeddings import Start
+from intent_tasks.core.next_event_targets import SEEN
 from intent_tasks.core.vocabulary import Ints
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.models.network import Architecture

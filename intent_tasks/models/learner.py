@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from intent_tasks.core.ahead import SEEN, Ahead
-from intent_tasks.core.covisits import Start
 from intent_tasks.core.encoding import Encoded
+from intent_tasks.core.item_embeddings import Start
+from intent_tasks.core.next_event_targets import SEEN, Ahead
 from intent_tasks.core.vocabulary import FIRST_CODE
 from intent_tasks.models import heads, network
 from intent_tasks.models.batches import batches

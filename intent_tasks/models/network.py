@@ -4,8 +4,8 @@ Events become vectors, the vectors of a day are added up to a step, an encoder r
 what it says is joined with the hand-made features of the whole past. A day is what is added up,
 because the day is what people plan in, and because a past of hundreds of events is tens of days.
 
-The hand-made features alone are read by a panel that has learned before (`panel.py`); what events
-tell beside them is added to its logits.
+A pretrained ensemble (`ensemble.py`) reads the hand-made features alone; the network adds what
+the events contribute to its logits.
 Source: Zaheer et al. 2017, "Deep sets".
 """
 
@@ -26,8 +26,8 @@ from intent_tasks.core.features import STATICS
 from intent_tasks.core.vocabulary import CODED, WORDS
 from intent_tasks.definition import HORIZONS_DAYS, STAGES
 from intent_tasks.models.encoders import ENCODERS
-from intent_tasks.models.panel import READ_AT_ONCE, Learned, Panel
-from intent_tasks.models.parts import Calibration, DaySums, Dropout, Events, Ranks, Table
+from intent_tasks.models.ensemble import READ_AT_ONCE, Learned, Panel
+from intent_tasks.models.layers import Calibration, DaySums, Dropout, Events, Ranks, Table
 from intent_tasks.models.sizes import Size
 
 EMBEDDING = {

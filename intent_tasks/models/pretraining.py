@@ -15,17 +15,17 @@ import pyarrow as pa
 import tensorflow as tf
 from scipy import sparse
 
-from intent_tasks.core.ahead import (
+from intent_tasks.core.anchors import evenly
+from intent_tasks.core.encoding import Encoded
+from intent_tasks.core.event_arrays import history
+from intent_tasks.core.item_embeddings import held
+from intent_tasks.core.next_event_targets import (
     Ahead,
     ahead_of,
     kinds_of,
     learn_products,
     numbers_of,
 )
-from intent_tasks.core.anchors import evenly
-from intent_tasks.core.covisits import held
-from intent_tasks.core.encoding import Encoded
-from intent_tasks.core.history import history
 from intent_tasks.core.vocabulary import (
     Vocabulary,
     learn_vocabulary,

@@ -4,7 +4,7 @@ An event moves a score in two ways, and its effect is the sum of both. Through t
 gradient of the log-odds by its vector, times that vector, is what taking the vector away would
 change, to first order. Through the hand-made features, which the same events make: the gradient by
 the features, times what they would lose without the event, which is known in closed form
-(`core/without.py`). It costs one step back through the network, not one scoring for each event.
+(`core/ablation.py`). It costs one step back through the network, not one scoring for each event.
 Source: Shrikumar, Greenside & Kundaje 2017, "Learning important features through propagating
 activation differences", section 2.2 (gradient × input).
 """
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from intent_tasks.core import without
+from intent_tasks.core import ablation
 from intent_tasks.core.encoding import NOTHING, Encoded
 from intent_tasks.core.features import STATICS, Slopes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
@@ -64,7 +64,7 @@ def explain(network: Network, encoded: Encoded) -> Explained:
         logits[chosen], stage[chosen], slopes[chosen] = (values[:real] for values in said)
         index, _ = encoded.read(chosen, network.size.events, inputs["steps"].shape[1])
         effects[index] = read[: len(index)]
-    effects += without.effects(encoded.past, Slopes(slopes))
+    effects += ablation.effects(encoded.past, Slopes(slopes))
     return Explained(logits, *_strongest(encoded, effects, network.size.events), stage)
 
 

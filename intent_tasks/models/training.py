@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from intent_tasks.core.dataset import Rows
 from intent_tasks.core.encoding import Encoded
-from intent_tasks.core.slices import Rows
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.models import checkpoint, distribution
 from intent_tasks.models.batches import BATCH, batches
-from intent_tasks.models.feeding import Lesson, Teacher, fed
 from intent_tasks.models.hazards import hazard_loss, taught_loss
+from intent_tasks.models.input_pipeline import Lesson, Teacher, fed
 from intent_tasks.models.network import Network, graph
 from intent_tasks.models.sizes import Size
 

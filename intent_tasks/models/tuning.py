@@ -7,9 +7,9 @@ from typing import Any
 
 import optuna
 
-from intent_tasks.core.slices import Survey
+from intent_tasks.core.dataset import Survey
 from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
-from intent_tasks.models import fitting, network, training
+from intent_tasks.models import fit_models, network, training
 from intent_tasks.models.encoders import ENCODERS
 from intent_tasks.models.sizes import Size
 
@@ -29,9 +29,9 @@ class Search:
 
     size: Size
     vocabulary: Vocabulary
-    sources: fitting.Sources
+    sources: fit_models.Sources
     survey: Survey
-    known: fitting.Baselines
+    known: fit_models.Baselines
     seed: int
 
 
@@ -98,5 +98,5 @@ def _loss(trial: optuna.Trial, found: Search) -> float:
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    fitted = fitting.fit_network(architecture, found.known, found.sources, plan, look=looked)
+    fitted = fit_models.fit_network(architecture, found.known, found.sources, plan, look=looked)
     return min(seen["later_loss"] for seen in fitted.curve)

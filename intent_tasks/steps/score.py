@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from intent_tasks.core.encoding import Encoded, encode
-from intent_tasks.core.history import History, history
+from intent_tasks.core.event_arrays import History, history
 from intent_tasks.core.stages import can_be_told
 from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS, STAGES
 from intent_tasks.errors import BadInput

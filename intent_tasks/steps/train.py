@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from intent_tasks.core.cohorts import told_apart
+from intent_tasks.core.dataset import PARTS, Rows, Slices, Survey
+from intent_tasks.core.dataset_profile import TrainingSet
 from intent_tasks.core.metrics import best_threshold
-from intent_tasks.core.segments import told_apart
-from intent_tasks.core.slices import PARTS, Rows, Slices, Survey
-from intent_tasks.core.training_set import TrainingSet
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
@@ -27,7 +27,7 @@ from intent_tasks.stores.privacy import consent, erasure
 
 if TYPE_CHECKING:
     from intent_tasks.models.files import Model
-    from intent_tasks.models.fitting import Baselines, Samples
+    from intent_tasks.models.fit_models import Baselines, Samples
     from intent_tasks.models.pretrained import Pretrained
 
 SLICE = "slice_"
@@ -50,7 +50,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     """
     window = window_of(settings, as_of_date)
     begun = time.monotonic()
-    from intent_tasks.models import distribution, fitting
+    from intent_tasks.models import distribution, fit_models
     from intent_tasks.models.sizes import size_of
 
     size_of(settings.model_size, settings.model_encoder)  # no time is spent on what is not there
@@ -61,11 +61,11 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         slices.learn_vocabulary()
     else:
         slices.vocabulary = pretrained.vocabulary
-    samples = fitting.Samples()
+    samples = fit_models.Samples()
     survey, learned_from = _looked_at(slices, samples)
     checked = _check(settings, as_of_date, learned_from)
     survey.require_buyers()
-    known = fitting.fit_baselines(samples, settings.seed, settings.deterministic_training)
+    known = fit_models.fit_baselines(samples, settings.seed, settings.deterministic_training)
     del samples  # the network reads the rows bucket by bucket
     temporary = folder_of(settings, as_of_date).with_suffix(f".part{rank or ''}")
     shutil.rmtree(temporary / MODEL, ignore_errors=True)
@@ -110,7 +110,7 @@ def _looked_at(slices: Slices, samples: "Samples") -> tuple[Survey, TrainingSet]
 
 
 def _check(settings: Settings, as_of_date: date, found: TrainingSet) -> contract.Result:
-    """Check what is learned from before time is spent on it; see `expectations/training_set.py`."""
+    """Check the training data before training; see `expectations/dataset_profile.py`."""
     limits = contract.in_force(settings)["training_set"]
     result = contract.judge(settings, as_of_date, measured.of_training(found, limits))
     contract.refuse(
@@ -181,7 +181,7 @@ def _train(
     folder: Path,
     pretrained: "Pretrained | None",
 ) -> list[dict[str, float]]:
-    from intent_tasks.models import files, fitting, training
+    from intent_tasks.models import files, fit_models, training
     from intent_tasks.models.network import Architecture, Network
     from intent_tasks.models.sizes import size_of
 
@@ -193,7 +193,7 @@ def _train(
         if pretrained is not None:
             pretrained.give(fresh, architecture, slices.vocabulary, slices.split["calibrate"][0])
 
-    fitted = fitting.fit_network(
+    fitted = fit_models.fit_network(
         architecture,
         known,
         {part: slices.source(part) for part in PARTS},

@@ -50,7 +50,7 @@ SCHEMA = pa.schema(
     ]
 )
 """Columns of a snapshot. `ingested_at` is `occurred_at` where the shop does not record it; what is
-known of products was so when the snapshot was written; `picture` is told by `core/pictures.py`.
+known of products was so when the snapshot was written; `picture` is told by `core/image_codes.py`.
 A column that the files of an earlier release lack is null."""
 
 _ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
+from intent_tasks.core.dataset import PARTS
 from intent_tasks.core.identity import customer_keys
-from intent_tasks.core.slices import PARTS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import extract, publish, train
 from intent_tasks.stores import postgres

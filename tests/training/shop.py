@@ -6,15 +6,15 @@ import numpy as np
 import pyarrow as pa
 
 from intent_tasks.core.anchors import first_purchases
+from intent_tasks.core.dataset import Rows
 from intent_tasks.core.encoding import encode
-from intent_tasks.core.history import history
-from intent_tasks.core.slices import Rows
+from intent_tasks.core.event_arrays import history
 from intent_tasks.core.vocabulary import learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.models import (
+    ensemble,
     hazards,
     network,
-    panel,
     training,
 )
 from intent_tasks.models.sizes import Size
@@ -68,10 +68,10 @@ def architecture_of(vocabulary, encoder="gru", size=SIZE):
 def panel_of(rows, later):
     """Return a panel that learned from a few of the rows: events have something to add to it."""
     told = [
-        panel.Told(each.encoded.features, each.first, each.encoded.customers.astype(np.int64))
+        ensemble.Told(each.encoded.features, each.first, each.encoded.customers.astype(np.int64))
         for each in (rows, later)
     ]
-    return panel.fit(told[0].every(FEW), told[1], SEED)
+    return ensemble.fit(told[0].every(FEW), told[1], SEED)
 
 
 def source(*parts):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import logit
 
-from intent_tasks.core import without
+from intent_tasks.core import ablation
 from intent_tasks.core.encoding import encode
 from intent_tasks.core.vocabulary import event_code
 from intent_tasks.models import (
@@ -33,7 +33,7 @@ def test_the_encoder_moves_each_event_by_its_gradient_times_its_vector(trained):
     """Of each customer alone: so no event of a batch is given the effect of another."""
     encoded, built = trained.train.encoded, trained.model.network
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(without, "effects", lambda past, slopes: 0)
+        patch.setattr(ablation, "effects", lambda past, slopes: 0)
         found = reasons.explain(built, encoded)
     few = (encoded.event_count > 2) & (encoded.event_count <= reasons.MOST)
     for one in np.flatnonzero(few)[::40]:
@@ -61,7 +61,7 @@ def test_taking_named_events_away_moves_a_score_more_than_taking_others(trained)
     drawn = np.random.default_rng(SEED).integers(encoded.event_count)
     random = encoded.events.row[encoded.place[encoded.event_end[:-1] + drawn]]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(without, "effects", lambda past, slopes: 0)
+        patch.setattr(ablation, "effects", lambda past, slopes: 0)
         encoder = reasons.explain(trained.model.network, encoded).rows[:, 0]
     several = encoded.event_count > 3
     far, near, said = (_distance(trained, several, rows) for rows in (named, random, encoder))

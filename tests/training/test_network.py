@@ -7,21 +7,21 @@ import pytest
 
 from benchmarks import plain
 from intent_tasks.core.anchors import NEVER
+from intent_tasks.core.dataset import Rows
 from intent_tasks.core.features import FEATURES
-from intent_tasks.core.slices import Rows
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.models import (
     calibration,
     checkpoint,
+    ensemble,
     hazards,
     network,
-    panel,
     reasons,
     training,
 )
 from intent_tasks.models.encoders import ENCODERS
-from intent_tasks.models.parts import Ranks
+from intent_tasks.models.layers import Ranks
 from intent_tasks.models.sizes import SIZES, Size, size_of
 from tests.training.shop import (
     MAIN,
@@ -38,7 +38,7 @@ def test_a_network_begins_with_its_panel_and_stays_there_where_events_tell_nothi
     rows, later = trained.train, trained.later
     built = network.build(trained.model.architecture)
     parts = (trained.model.network.decide.get_layer(name) for name in ("ranks", "panel"))
-    built.begin_with(panel.Learned(*(part.get_weights() for part in parts)))
+    built.begin_with(ensemble.Learned(*(part.get_weights() for part in parts)))
     begun = hazards.probabilities(training.logits_of(built, later.encoded))
     rates = [(rows.first <= n).mean() for n in range(len(HORIZONS_DAYS))]
     np.testing.assert_allclose(begun.mean(axis=0), rates, rtol=0.35)

@@ -10,9 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from intent_tasks.core.ahead import NOTHING, SEEN, ahead_of, kinds_of, learn_products, numbers_of
-from intent_tasks.core.covisits import Start, held, start_vectors
-from intent_tasks.core.history import history
+from intent_tasks.core.event_arrays import history
+from intent_tasks.core.item_embeddings import Start, held, start_vectors
+from intent_tasks.core.next_event_targets import (
+    NOTHING,
+    SEEN,
+    ahead_of,
+    kinds_of,
+    learn_products,
+    numbers_of,
+)
 from intent_tasks.core.vocabulary import PAD, event_code, learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.errors import BadInput, Refused

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
+from intent_tasks.core.dataset import Rows
 from intent_tasks.core.features import STATICS
-from intent_tasks.core.slices import Rows
 from intent_tasks.core.stages import stages
 from intent_tasks.definition import HORIZONS_DAYS, STAGES
 from intent_tasks.models import files, network, reasons, stage, training
-from intent_tasks.models.panel import MEMBERS
+from intent_tasks.models.ensemble import MEMBERS
 from tests.training import shop
 
 READY = STAGES.index("ready")

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from intent_tasks.core.slices import PARTS
+from intent_tasks.core.dataset import PARTS
 from intent_tasks.models import files, pretrained, pretraining, training
 from intent_tasks.simulator import Config
 from intent_tasks.steps import train

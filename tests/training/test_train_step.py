@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from intent_tasks.core.dataset import PARTS
 from intent_tasks.core.evidence import NAMES
 from intent_tasks.core.metrics import resample_weights
-from intent_tasks.core.slices import PARTS
 from intent_tasks.definition import HORIZONS_DAYS
-from intent_tasks.models import files, fitting, hazards, training
+from intent_tasks.models import files, fit_models, hazards, training
 from intent_tasks.simulator import Config
 from intent_tasks.steps import evaluate, train
 from tests.training.test_pretrain_step import EVERYBODY, fill, settings_of
@@ -31,9 +31,9 @@ def kept(request, tmp_path_factory):
     window = {"first_day": str(SHOP.first_day), "last_day": str(SHOP.last_day), "split": split}
     slices = train.slices_of(settings, window, EVERYBODY)
     slices.learn_vocabulary()
-    samples = fitting.Samples()
+    samples = fit_models.Samples()
     survey = slices.survey(samples.add)
-    known = fitting.fit_baselines(samples, settings.seed)
+    known = fit_models.fit_baselines(samples, settings.seed)
     (home / train.MODEL).mkdir()
     (home / train.CHECKPOINT).mkdir()
     with pytest.MonkeyPatch.context() as patch:

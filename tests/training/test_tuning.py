@@ -2,9 +2,9 @@
 
 import pytest
 
-from intent_tasks.core.slices import PARTS
+from intent_tasks.core.dataset import PARTS
 from intent_tasks.models import (
-    fitting,
+    fit_models,
     training,
     tuning,
 )
@@ -15,8 +15,8 @@ from tests.training.shop import SEED, rows_of, source
 def search_of(trained):
     rows = rows_of(trained.events.slice(0, 300), trained.vocabulary)
     sources = dict.fromkeys(PARTS, source(rows))
-    survey, samples = fitting.surveyed(sources)
-    known = fitting.fit_baselines(samples, SEED)
+    survey, samples = fit_models.surveyed(sources)
+    known = fit_models.fit_baselines(samples, SEED)
     return tuning.Search(Size(8, 4, 8, 1), trained.vocabulary, sources, survey, known, SEED)
 
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from intent_tasks.core.slices import PARTS
-from intent_tasks.models import distribution, fitting, network, training
+from intent_tasks.core.dataset import PARTS
+from intent_tasks.models import distribution, fit_models, network, training
 from intent_tasks.models.sizes import Size
 from tests.training import shop
 
@@ -20,11 +20,11 @@ def main(strategy: tf.distribute.Strategy) -> None:
     distribution.strategy = lambda: strategy
     rows, vocabulary = shop.rows_and_vocabulary(400)
     sources = dict.fromkeys(PARTS, shop.source(rows))
-    _, samples = fitting.surveyed(sources)
-    known = fitting.fit_baselines(samples, shop.SEED)
+    _, samples = fit_models.surveyed(sources)
+    known = fit_models.fit_baselines(samples, shop.SEED)
     architecture = shop.architecture_of(vocabulary, size=Size(8, 4, 8, 1))
     plan = training.Plan(len(rows.first), shop.SEED, batch=BATCH)
-    fitted = fitting.fit_network(architecture, known, sources, plan)
+    fitted = fit_models.fit_network(architecture, known, sources, plan)
     losses = [[look["loss"], look["later_loss"]] for look in fitted.curve]
     said = float(np.mean(fitted.later.logits))
     whole = {"replicas": strategy.num_replicas_in_sync, "losses": losses, "said": said}

@@ -9,8 +9,8 @@ import pytest
 
 from intent_tasks.core.anchors import NEVER, first_purchases, split_days
 from intent_tasks.core.encoding import NOTHING, NUMERIC, STEP, encode, join, of_every
-from intent_tasks.core.history import history
-from intent_tasks.core.pictures import with_pictures
+from intent_tasks.core.event_arrays import history
+from intent_tasks.core.image_codes import with_pictures
 from intent_tasks.core.vocabulary import (
     CODED,
     COLUMNS,

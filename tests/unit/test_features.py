@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from intent_tasks.core.event_arrays import history
 from intent_tasks.core.features import FEATURES, RECENCY_FREQUENCY, STATICS, features
-from intent_tasks.core.history import history
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.stores.snapshots import SCHEMA
 

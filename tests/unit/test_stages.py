@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from intent_tasks.core.history import history
+from intent_tasks.core.event_arrays import history
 from intent_tasks.core.stages import stages
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import MAIN_HORIZON_DAYS, STAGES, Definition

@@ -15,7 +15,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from intent_tasks.core.pictures import with_pictures
+from intent_tasks.core.image_codes import with_pictures
 from intent_tasks.core.rules import RANGES, REQUIRED
 from intent_tasks.definition import Definition
 from intent_tasks.errors import Refused
@@ -149,7 +149,7 @@ class Warehouse:
     def products(self) -> pa.Table:
         """Return of what the shop sells product_id and, where it has them, all that events tell.
 
-        Columns category_path, brand, title and picture; the picture of `core/pictures.py`.
+        Columns category_path, brand, title and picture; the picture of `core/image_codes.py`.
         """
         told = [products.c[name] for name in TOLD if name in self.product_columns]
         if products.c.product_id not in told or "product_id" not in self.types:

@@ -1,6 +1,6 @@
 """What a training set must look like before time is spent on learning from it.
 
-Its numbers are those of `core/training_set.py`; the other suites measure theirs in SQL. A number is
+Its numbers come from `core/dataset_profile.py`; the other suites measure theirs in SQL. A number is
 None where there is nothing to compare, such as the channels of a shop that records none.
 """
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import partial
 
 from expectations.rules import Rule, Scale, Severity
-from intent_tasks.core.slices import PARTS
-from intent_tasks.core.training_set import LOOKED_UP, RECENT_DAYS, WATCHED, Slice, TrainingSet
+from intent_tasks.core.dataset import PARTS
+from intent_tasks.core.dataset_profile import LOOKED_UP, RECENT_DAYS, WATCHED, Slice, TrainingSet
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 
 STOP, WARN = Severity.STOP, Severity.WARN

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from intent_tasks.models import network
-from intent_tasks.models.parts import DaySums, Dropout, Ranks
+from intent_tasks.models.layers import DaySums, Dropout, Ranks
 from tests.training.shop import SEED
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from intent_tasks.core import features
+from intent_tasks.core.event_counts import KINDS, Bools, Past, Wide, latest_two
 from intent_tasks.core.features import (
     FAR_DAYS,
     RECENT_DAYS,
@@ -20,8 +21,7 @@ from intent_tasks.core.features import (
     Slopes,
     spacing,
 )
-from intent_tasks.core.past import KINDS, Bools, Past, Wide, latest_two
-from intent_tasks.core.without_baskets import baskets
+from intent_tasks.core.product_ablation import baskets
 
 _KINDS = len(KINDS)
 

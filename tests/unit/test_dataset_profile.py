@@ -10,10 +10,10 @@ import pytest
 
 from benchmarks.shops import simulated
 from expectations import thresholds
-from expectations.training_set import RULES
+from expectations.dataset_profile import RULES
 from intent_tasks.core.anchors import split_days
-from intent_tasks.core.slices import Rows, Slices
-from intent_tasks.core.training_set import TrainingSet
+from intent_tasks.core.dataset import Rows, Slices
+from intent_tasks.core.dataset_profile import TrainingSet
 from intent_tasks.definition import LEAST_BUYERS, Definition
 from intent_tasks.simulator import Config
 from intent_tasks.stores.contracts import contract, measured

@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
+from intent_tasks.core.cohorts import told_apart
+from intent_tasks.core.dataset import Rows
 from intent_tasks.core.encoding import encode
-from intent_tasks.core.history import history
-from intent_tasks.core.segments import told_apart
-from intent_tasks.core.slices import Rows
+from intent_tasks.core.event_arrays import history
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import Definition
 from intent_tasks.stores.snapshots import SCHEMA

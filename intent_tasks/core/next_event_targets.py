@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intent_tasks.core.encoding import Encoded, encode, join
-from intent_tasks.core.history import History
+from intent_tasks.core.event_arrays import History
 from intent_tasks.core.vocabulary import FIRST_CODE, PAD, Ints
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from intent_tasks.core.history import ABSENT, Floats
-from intent_tasks.core.past import Bools, Past, Wide, starts
+from intent_tasks.core.event_arrays import ABSENT, Floats
+from intent_tasks.core.event_counts import Bools, Past, Wide, starts
 from intent_tasks.core.vocabulary import CODED, FIRST_CODE
 
 VISITS = {"channel": 3, "device": 2}

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from intent_tasks.core.anchors import NEVER, first_purchases
 from intent_tasks.core.encoding import Encoded, encode, join
-from intent_tasks.core.history import history
+from intent_tasks.core.event_arrays import history
 from intent_tasks.core.stages import stages
 from intent_tasks.core.vocabulary import Counts, Ints, Vocabulary
 from intent_tasks.definition import HORIZONS_DAYS, LEAST_BUYERS, Definition

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from intent_tasks.core.anchors import NEVER
-from intent_tasks.core.slices import Rows
-from intent_tasks.models import blend, feeding, fitting, hazards, network, training
+from intent_tasks.core.dataset import Rows
+from intent_tasks.models import blend, fit_models, hazards, input_pipeline, network, training
 from intent_tasks.models.sizes import SIZES
 from tests.training.shop import SEED, source
 
@@ -29,7 +29,7 @@ def rows_of(first, begin):
 @pytest.mark.parametrize(("most", "every"), [(2000, 1), (COUNT, 1), (1000, 2), (260, 4)])
 def test_a_sample_is_even_and_bounded_however_the_rows_come(most, every):
     first = np.random.default_rng(1).integers(0, NEVER + 1, COUNT)
-    sample, begin = fitting.Sample(most), 0
+    sample, begin = fit_models.Sample(most), 0
     for length in (0, 1, 400, 2, 600):
         sample.add(rows_of(first[begin : begin + length], begin))
         assert sum(len(each.first) for each in sample.kept) <= most
@@ -37,11 +37,11 @@ def test_a_sample_is_even_and_bounded_however_the_rows_come(most, every):
     found = sample.told()
     for values in (found.features[:, 0], found.customers):
         np.testing.assert_array_equal(values, np.arange(0, COUNT, every))
-    np.testing.assert_array_equal(fitting.labelled(found).outcomes, (first <= 2)[::every])
+    np.testing.assert_array_equal(fit_models.labelled(found).outcomes, (first <= 2)[::every])
 
 
 def test_the_test_days_are_not_among_what_baselines_are_given():
-    samples = fitting.Samples()
+    samples = fit_models.Samples()
     for n, part in enumerate(("train", "calibrate", "test")):
         samples.add(part, rows_of([0, NEVER], 10 * n))
     given = {part: sample.told().features[:, 0].tolist() for part, sample in samples.of.items()}
@@ -54,8 +54,8 @@ def test_rows_that_were_learned_are_let_go_of():
     rows = Rows(SimpleNamespace(features=features), np.zeros(8, np.int32))
     learned = weakref.ref(features)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feeding, "batches", lambda *_: iter([]))
-        assert list(feeding.fed(rows, SIZES["nano"], 8, None)) == []
+        patch.setattr(input_pipeline, "batches", lambda *_: iter([]))
+        assert list(input_pipeline.fed(rows, SIZES["nano"], 8, None)) == []
     del rows, features
     gc.collect()
     assert learned() is None
@@ -84,7 +84,7 @@ def test_what_events_add_is_taken_back_where_it_is_not_surely_a_gain(trained):
         first = np.where(rng.random(len(chance)) < chance, 0, NEVER).astype(np.int32)
         built.everything.set_weights(kept)
         built.calibration.set_weights([np.ones(1), np.zeros(4)])
-        later = fitting._tempered(built, known, source(Rows(rows.encoded, first)))
+        later = fit_models._tempered(built, known, source(Rows(rows.encoded, first)))
         said = training.logits_of(built, rows.encoded)
         np.testing.assert_allclose(said, later.logits, atol=1e-4)
         share = np.median((said - panel_alone) / (learned - panel_alone))

@@ -13,22 +13,22 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from intent_tasks.core.dataset import PARTS, Rows, Survey
 from intent_tasks.core.features import FEATURES
-from intent_tasks.core.slices import PARTS, Rows, Survey
 from intent_tasks.models import (
     baselines,
     blend,
     calibration,
     distribution,
+    ensemble,
     hazards,
     network,
-    panel,
     stage,
     training,
 )
 from intent_tasks.models.baselines import Floats, Labelled, Line, Trees
+from intent_tasks.models.ensemble import Told
 from intent_tasks.models.network import Architecture, Network
-from intent_tasks.models.panel import Told
 
 Sources = Mapping[str, training.Source]
 """Part → its rows, bit by bit."""
@@ -107,7 +107,7 @@ class Baselines:
     recency_frequency: Line
     logistic: Line
     lightgbm: Trees
-    panel: panel.Learned
+    panel: ensemble.Learned
 
     def of(self, features: Floats) -> dict[str, Floats]:
         """Return the probabilities of each, shape (n,), from features, shape (n, features)."""
@@ -139,7 +139,7 @@ def fit_baselines(samples: Samples, seed: int, exactly: bool = True, **trees: ob
         baselines.logistic(few),
         baselines.logistic(train),
         baselines.boosted_trees(train, labelled(later), seed, **trees),
-        panel.fit(told, later, seed),
+        ensemble.fit(told, later, seed),
     )
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from intent_tasks.core.dataset import PARTS, Rows
 from intent_tasks.core.features import FEATURES
-from intent_tasks.core.slices import PARTS, Rows
 from intent_tasks.core.vocabulary import CODED, FIRST_CODE, Vocabulary
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 

@@ -20,7 +20,7 @@ from scipy.special import logit
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.models.hazards import hazard_loss
-from intent_tasks.models.parts import Dropout, Ranks
+from intent_tasks.models.layers import Dropout, Ranks
 
 MEMBERS, WIDTH = 8, 32
 """Networks, and width of their two layers; wider ones were no better on shops of a few thousand."""

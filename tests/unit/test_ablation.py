@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from intent_tasks.core import without
+from intent_tasks.core import ablation
+from intent_tasks.core.event_arrays import history
+from intent_tasks.core.event_counts import Past
 from intent_tasks.core.features import FEATURES, STATICS, Slopes, features
-from intent_tasks.core.history import history
-from intent_tasks.core.past import Past
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import EVENT_TYPES
 from intent_tasks.stores.snapshots import SCHEMA
@@ -59,7 +59,7 @@ def lost(request):
     ]
     past, one = Past.of(known, customers, SECOND), np.eye(len(STATICS))
     told = [
-        without.effects(past, Slopes(np.broadcast_to(each, (len(customers), len(each)))))
+        ablation.effects(past, Slopes(np.broadcast_to(each, (len(customers), len(each)))))
         for each in one
     ]
     return np.array(anew), np.array(told).T
@@ -82,4 +82,4 @@ def test_little_is_left_as_it_is(lost):
 def test_nobody_loses_nothing():
     known = history(pa.Table.from_pylist([], SCHEMA), learn_vocabulary([]), "UTC")
     past = Past.of(known, np.zeros(0, int), SECOND)
-    assert without.effects(past, Slopes(np.zeros((0, len(STATICS))))).shape == (0,)
+    assert ablation.effects(past, Slopes(np.zeros((0, len(STATICS))))).shape == (0,)

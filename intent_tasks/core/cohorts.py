@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from intent_tasks.core.dataset import Rows
 from intent_tasks.core.features import FEATURES
-from intent_tasks.core.slices import Rows
 from intent_tasks.core.vocabulary import FIRST_CODE, Vocabulary
 from intent_tasks.definition import EVENT_TYPES
 

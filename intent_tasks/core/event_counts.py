@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from intent_tasks.core.history import ABSENT, FACTS, Floats, History
+from intent_tasks.core.event_arrays import ABSENT, FACTS, Floats, History
 from intent_tasks.core.vocabulary import CODED, FIRST_CODE, PAD, Ints, event_code
 from intent_tasks.definition import EVENT_TYPES
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from intent_tasks.core.dataset import Rows
 from intent_tasks.core.encoding import Arrays
-from intent_tasks.core.slices import Rows
 from intent_tasks.models.batches import batches
 from intent_tasks.models.sizes import Size
 

@@ -9,9 +9,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from intent_tasks.core.baskets import RECENT_CART_DAYS, RECENT_DAYS, VISITS, Products, pairs_of
+from intent_tasks.core.event_counts import DAY_SECONDS, Bools, Past, Wide, latest_two
 from intent_tasks.core.features import FAR_DAYS, Doubles, Slopes
-from intent_tasks.core.past import DAY_SECONDS, Bools, Past, Wide, latest_two
+from intent_tasks.core.product_features import (
+    RECENT_CART_DAYS,
+    RECENT_DAYS,
+    VISITS,
+    Products,
+    pairs_of,
+)
 from intent_tasks.core.vocabulary import CODED, FIRST_CODE
 
 _NEVER = np.iinfo(np.int64).min
