@@ -1,256 +1,259 @@
-"""What taking one event away would do to the hand-made features, for all events at once.
+"""Effect of removing one event on the hand-made features, for all events at once.
 
-Features are counts, sums, latest ones and gaps: what is left of them without an event is known in
-closed form, so nothing is counted again. Where other events would have to be looked at anew they
-are left as they are: the time at which a session starts, and what counts as looking again.
+Features are counts, sums, latest values and intervals, so their values without an event have a
+closed form and nothing is recomputed. Two indirect effects are ignored: the start time of a session
+that loses its first event, and which views count as repeats.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from intent_tasks.core import features
-from intent_tasks.core.event_counts import KINDS, Bools, Past, Wide, latest_two
+from intent_tasks.core.arrays import BoolArray, Float32Array, Float64Array, FloatArray, Int64Array
+from intent_tasks.core.event_counts import FAR_DAYS, KINDS, CustomerEvents, last_two
 from intent_tasks.core.features import (
-    FAR_DAYS,
     RECENT_DAYS,
     WINDOWS_DAYS,
-    Doubles,
-    Slopes,
-    spacing,
+    FeatureGradients,
+    interval_statistics,
 )
-from intent_tasks.core.product_ablation import baskets
+from intent_tasks.core.product_ablation import product_effects
 
 _KINDS = len(KINDS)
 
 
-def effects(past: Past, slopes: Slopes) -> Doubles:
-    """Return what each event adds to a sum of features: with it, minus without it.
+def event_effects(events: CustomerEvents, gradients: FeatureGradients) -> Float64Array:
+    """Return what each event adds to a linear score: with the event minus without it.
 
     Args:
-        past: of n customers, m events.
-        slopes: what a unit of each feature is worth.
+        events: of n customers, m events.
+        gradients: of the score by each feature.
 
     Returns:
         Shape (m,).
     """
-    entries = _Entries(past, slopes)
-    counted = (_counts, _decayed, _since, _last_days, _since_purchase, _ratios)
-    each = np.where(entries.leave, np.sum([told(entries) for told in counted], axis=0), 0)
-    found = np.bincount(entries.place, each, len(past.who)) + baskets(past, slopes)
-    for told in (_gaps, _only_of_day, _purchases, _first):
-        found += told(entries)
-    return np.asarray(found, np.float64)
+    entries = _Entries(events, gradients)
+    by_entry = (_counts, _decayed, _recency, _last_days, _since_purchase, _ratios)
+    each = np.where(entries.removed, np.sum([of(entries) for of in by_entry], axis=0), 0)
+    by_product = product_effects(events, gradients)
+    effects: Float64Array = np.bincount(entries.index, each, len(events.owner)) + by_product
+    for by_event in (_intervals, _only_of_day, _purchases, _first):
+        effects += by_event(entries)
+    return np.asarray(effects, np.float64)
 
 
 @dataclass(frozen=True)
 class _Entries:
-    """The e entries of a past, and what they count to."""
+    """The e entries of the events, and what they are counted in."""
 
-    past: Past
-    slopes: Slopes
+    events: CustomerEvents
+    gradients: FeatureGradients
 
     @property
-    def place(self) -> Wide:
+    def index(self) -> Int64Array:
         """Event of each entry, shape (e,)."""
-        return self.past.entries[0]
+        return self.events.entries[0]
 
     @cached_property
-    def cell(self) -> Wide:
+    def cell(self) -> Int64Array:
         """Customer and kind of each entry as one number, shape (e,)."""
-        return np.asarray(self.past.who[self.place] * _KINDS + self.past.entries[1])
+        return np.asarray(self.events.owner[self.index] * _KINDS + self.events.entries[1])
 
     @cached_property
-    def leave(self) -> Bools:
-        """Which go with their event: a session or day stays while it has others; shape (e,)."""
-        leave = np.ones(len(self.place), bool)
+    def removed(self) -> BoolArray:
+        """Entries removed with their event: a session or day remains while it has other events."""
+        removed = np.ones(len(self.index), bool)
         for kind, alone in self.alone.items():
-            ours = np.flatnonzero(self.past.entries[1] == KINDS.index(kind))
-            leave[ours] = alone[self.place[ours]]
-        return leave
+            chosen = np.flatnonzero(self.events.entries[1] == KINDS.index(kind))
+            removed[chosen] = alone[self.index[chosen]]
+        return removed
 
     @cached_property
-    def alone(self) -> dict[str, Bools]:
-        """Which events are a session or an active day by themselves, shape (m,) each."""
-        begun = {"session": self.past.starts_session, "active_day": self.past.starts_day}
-        return {k: s & np.append(s[1:], True)[: len(s)] for k, s in begun.items()}
+    def alone(self) -> dict[str, BoolArray]:
+        """Events that are the only one of their session or active day, shape (m,) each."""
+        starts = {"session": self.events.starts_session, "active_day": self.events.starts_day}
+        return {k: s & np.append(s[1:], True)[: len(s)] for k, s in starts.items()}
 
     @cached_property
-    def counts(self) -> npt.NDArray[np.float32]:
+    def counts(self) -> Float32Array:
         """Entries in each window and in all, shape (n, windows + 1, kinds)."""
-        return self.past.counted(len(WINDOWS_DAYS) + 1, self.window).cumsum(axis=1)
+        return self.events.count_by_group(len(WINDOWS_DAYS) + 1, self.window).cumsum(axis=1)
 
     @cached_property
-    def window(self) -> Wide:
+    def window(self) -> Int64Array:
         """The shortest window of each entry, shape (e,)."""
-        return np.searchsorted(WINDOWS_DAYS, self.past.age_days, side="right")[self.place]
+        return np.searchsorted(WINDOWS_DAYS, self.events.age_days, side="right")[self.index]
 
     @cached_property
-    def days(self) -> npt.NDArray[np.float32]:
-        """Entries on the latest active days and one more, shape (n, days, kinds)."""
-        return self.past.counted(RECENT_DAYS + 1, self.past.days_back[self.place])
+    def days(self) -> Float32Array:
+        """Entries on the latest active days and one day more, shape (n, days + 1, kinds)."""
+        return self.events.count_by_group(RECENT_DAYS + 1, self.events.days_back[self.index])
 
     @cached_property
-    def of_days(self) -> Doubles:
-        """Slopes of the counts on the latest active days, shape (n, days, kinds)."""
-        found = np.zeros((self.past.count, RECENT_DAYS, _KINDS))
-        told = [KINDS.index(kind) for kind in features.TOLD]
-        names = features.LAST_DAYS
-        found[:, :, told] = self.slopes.of(*names).reshape(self.past.count, RECENT_DAYS, len(told))
-        return found
+    def day_gradients(self) -> Float64Array:
+        """Gradients by the counts on the latest active days, shape (n, days, kinds)."""
+        gradients = np.zeros((self.events.count, RECENT_DAYS, _KINDS))
+        kinds = [KINDS.index(kind) for kind in features.DAILY_KINDS]
+        shape = (self.events.count, RECENT_DAYS, len(kinds))
+        gradients[:, :, kinds] = self.gradients.of(*features.LAST_DAYS).reshape(shape)
+        return gradients
 
     @cached_property
-    def latest_purchases(self) -> tuple[Wide, Wide]:
-        """The last and the last but one purchase of each customer, -1: none; shape (n,) each."""
-        bought = np.flatnonzero(self.past.of_type("purchase"))
-        last, before = latest_two(self.past.who[bought], self.past.count)
-        return np.append(bought, -1)[last], np.append(bought, -1)[before]
+    def latest_purchases(self) -> tuple[Int64Array, Int64Array]:
+        """The last and the second last purchase of each customer, -1 for none; shape (n,) each."""
+        bought = np.flatnonzero(self.events.is_type("purchase"))
+        last, previous = last_two(self.events.owner[bought], self.events.count)
+        return np.append(bought, -1)[last], np.append(bought, -1)[previous]
 
     @cached_property
-    def not_after(self) -> Wide:
-        """How many of its customer's latest two purchases an event is not after, shape (m,)."""
-        occurred = np.append(self.past.events.occurred, np.iinfo(np.int64).min)
-        who, found = self.past.who, np.zeros(len(self.past.who), np.int64)
+    def not_after(self) -> Int64Array:
+        """How many of the customer's last two purchases an event is not after, shape (m,)."""
+        occurred = np.append(self.events.events.occurred, np.iinfo(np.int64).min)
+        owner, count = self.events.owner, np.zeros(len(self.events.owner), np.int64)
         for purchase in self.latest_purchases:
-            found += occurred[:-1] <= occurred[purchase][who]
-        return found
+            count += occurred[:-1] <= occurred[purchase][owner]
+        return count
 
 
-def _one_less(counts: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Return by how much the logarithm of a count falls when one is taken away."""
+def _log_loss_of_one(counts: FloatArray) -> FloatArray:
+    """Return by how much log1p of a count falls when the count falls by one."""
     return np.asarray(np.log1p(counts) - np.log1p(np.maximum(counts - 1, 0)))
 
 
-def _counts(entries: _Entries) -> Doubles:
+def _counts(entries: _Entries) -> Float64Array:
     counts = entries.counts
-    each = _one_less(counts) * entries.slopes.of(*features.COUNTS).reshape(counts.shape)
+    each = _log_loss_of_one(counts) * entries.gradients.of(*features.COUNTS).reshape(counts.shape)
     wider = each[:, ::-1].cumsum(axis=1)[:, ::-1]  # an event is in its window and all wider ones
     return wider.swapaxes(0, 1).reshape(counts.shape[1], -1)[entries.window, entries.cell]
 
 
-def _decayed(entries: _Entries) -> Doubles:
-    slopes = entries.slopes.of(*features.DECAYED).reshape(
-        entries.past.count, len(features.HALF_LIVES_DAYS), _KINDS
+def _decayed(entries: _Entries) -> Float64Array:
+    gradients = entries.gradients.of(*features.DECAYED).reshape(
+        entries.events.count, len(features.HALF_LIVES_DAYS), _KINDS
     )
-    age, found = entries.past.age_days.astype(np.float32), np.zeros(len(entries.place))
+    age, effects = entries.events.age_days.astype(np.float32), np.zeros(len(entries.index))
     for n, half in enumerate(features.HALF_LIVES_DAYS):
-        weight = np.exp2(age / -half)[entries.place]
-        found += np.ravel(slopes[:, n])[entries.cell] * weight
-    return found
+        weight = np.exp2(age / -half)[entries.index]
+        effects += np.ravel(gradients[:, n])[entries.cell] * weight
+    return effects
 
 
-def _since(entries: _Entries) -> Doubles:
-    """Without the latest entry of a kind the one before it is the latest."""
-    last, before = latest_two(entries.cell, entries.past.count * _KINDS)
-    age = np.append(np.maximum(entries.past.age_days[entries.place], 0), FAR_DAYS)
-    there = last >= 0
-    lost = np.log1p(age[last[there]]) - np.log1p(age[before[there]])
-    found = np.zeros(len(entries.place))
-    found[last[there]] = lost * np.ravel(entries.slopes.of(*features.SINCE))[there]
-    return found
+def _recency(entries: _Entries) -> Float64Array:
+    """Without the latest entry of a kind, the previous one is the latest."""
+    last, previous = last_two(entries.cell, entries.events.count * _KINDS)
+    age = np.append(np.maximum(entries.events.age_days[entries.index], 0), FAR_DAYS)
+    present = last >= 0
+    lost = np.log1p(age[last[present]]) - np.log1p(age[previous[present]])
+    effects = np.zeros(len(entries.index))
+    effects[last[present]] = lost * np.ravel(entries.gradients.of(*features.RECENCY))[present]
+    return effects
 
 
-def _last_days(entries: _Entries) -> Doubles:
-    each = _one_less(entries.days[:, :RECENT_DAYS]) * entries.of_days
-    past, found = entries.past, np.zeros(len(entries.place))
-    told = (past.days_back < RECENT_DAYS) & ~entries.alone["active_day"]
-    chosen = np.flatnonzero(told[entries.place])
-    place = entries.place[chosen]
-    found[chosen] = each[past.who[place], past.days_back[place], past.entries[1][chosen]]
-    return found
+def _last_days(entries: _Entries) -> Float64Array:
+    each = _log_loss_of_one(entries.days[:, :RECENT_DAYS]) * entries.day_gradients
+    events, effects = entries.events, np.zeros(len(entries.index))
+    counted = (events.days_back < RECENT_DAYS) & ~entries.alone["active_day"]
+    chosen = np.flatnonzero(counted[entries.index])
+    index = entries.index[chosen]
+    effects[chosen] = each[events.owner[index], events.days_back[index], events.entries[1][chosen]]
+    return effects
 
 
-def _only_of_day(entries: _Entries) -> Doubles:
-    """Without the only event of a day, the days before it come one nearer."""
-    past, days = entries.past, np.log1p(entries.days)
-    each = ((days[:, :-1] - days[:, 1:]) * entries.of_days).sum(axis=2)
+def _only_of_day(entries: _Entries) -> Float64Array:
+    """Without the only event of a day, the earlier days move one place closer."""
+    events, days = entries.events, np.log1p(entries.days)
+    each = ((days[:, :-1] - days[:, 1:]) * entries.day_gradients).sum(axis=2)
     earlier = each[:, ::-1].cumsum(axis=1)[:, ::-1]
-    alone = entries.alone["active_day"] & (past.days_back < RECENT_DAYS)
-    found = np.zeros(len(past.who))
-    found[alone] = earlier[past.who[alone], past.days_back[alone]]
-    return found
+    alone = entries.alone["active_day"] & (events.days_back < RECENT_DAYS)
+    effects = np.zeros(len(events.owner))
+    effects[alone] = earlier[events.owner[alone], events.days_back[alone]]
+    return effects
 
 
-def _since_purchase(entries: _Entries) -> Doubles:
-    after = (entries.not_after == 0)[entries.place]
-    counts = entries.past.counted(1, np.where(after, 0, -1))[:, 0]
-    each = np.ravel(_one_less(counts) * entries.slopes.of(*features.SINCE_PURCHASE))
-    return np.where(after, each[entries.cell], 0)
+def _since_purchase(entries: _Entries) -> Float64Array:
+    after = (entries.not_after == 0)[entries.index]
+    counts = entries.events.count_by_group(1, np.where(after, 0, -1))[:, 0]
+    each = _log_loss_of_one(counts) * entries.gradients.of(*features.SINCE_PURCHASE)
+    return np.where(after, np.ravel(each)[entries.cell], 0)
 
 
-def _purchases(entries: _Entries) -> Doubles:
-    """Without the latest purchase, what came between it and the one before comes after that."""
+def _purchases(entries: _Entries) -> Float64Array:
+    """Without the last purchase, the events after the second last count as after the last."""
     last, group = entries.latest_purchases[0], entries.not_after.copy()
-    some = last >= 0
-    group[last[some]] = -1
-    counts = entries.past.counted(2, group[entries.place])
+    present = last >= 0
+    group[last[present]] = -1
+    counts = entries.events.count_by_group(2, group[entries.index])
     lost = np.log1p(counts[:, 0]) - np.log1p(counts.sum(axis=1))
-    found = np.zeros(len(group))
-    found[last[some]] = (lost * entries.slopes.of(*features.SINCE_PURCHASE)).sum(axis=1)[some]
-    return found
+    effects = np.zeros(len(group))
+    by_customer = (lost * entries.gradients.of(*features.SINCE_PURCHASE)).sum(axis=1)
+    effects[last[present]] = by_customer[present]
+    return effects
 
 
-def _gaps(entries: _Entries) -> Doubles:
-    found = np.zeros(len(entries.past.who))
-    for kind in features.SPACED:
-        chosen = np.sort(entries.place[entries.past.entries[1] == KINDS.index(kind)])
-        leaves = np.ones(len(chosen), bool)
+def _intervals(entries: _Entries) -> Float64Array:
+    effects = np.zeros(len(entries.events.owner))
+    for kind in features.INTERVAL_KINDS:
+        chosen = np.sort(entries.index[entries.events.entries[1] == KINDS.index(kind)])
+        removed = np.ones(len(chosen), bool)
         if kind != "purchase":
-            leaves = entries.alone[kind][chosen]
-        if leaves.any():
-            slopes = entries.slopes.of(*(f"{kind}_{name}" for name in features.GAPS))
-            found[chosen[leaves]] += _spaced(entries.past, chosen, leaves, slopes)
-    return found
+            removed = entries.alone[kind][chosen]
+        if removed.any():
+            names = (f"{kind}_{name}" for name in features.INTERVAL_STATISTICS)
+            gradients = entries.gradients.of(*names)
+            effects[chosen[removed]] += _spaced(entries.events, chosen, removed, gradients)
+    return effects
 
 
-def _spaced(past: Past, chosen: Wide, leaves: Bools, slopes: npt.NDArray[np.floating]) -> Doubles:
-    """Return what those that leave add to the features of the gaps between the chosen.
+def _spaced(
+    events: CustomerEvents, chosen: Int64Array, removed: BoolArray, gradients: FloatArray
+) -> Float64Array:
+    """Return what the removed entries add to the interval features of the chosen entries.
 
-    Without an entry, the gaps before and after it are one; at either end there is one less.
+    Without an entry, the gaps before and after it become one; at either end one gap disappears.
     """
-    who, age = past.who[chosen], past.age_days[chosen]
-    same = np.append(who[1:] == who[:-1], False)  # the next is of the same customer
-    gap = np.append(age[:-1] - age[1:], 0) * same  # to the next
-    count, total, square = (np.bincount(who, v, past.count) for v in (same, gap, gap**2))
-    last, since = np.zeros(past.count), np.full(past.count, FAR_DAYS)
-    last[who[same]], since[who] = gap[same], age
-    with_it = spacing(count, total, square, last, since)
-    at = np.flatnonzero(leaves)
-    w, after, before = who[at], gap[at], gap[at - 1]  # 0 where there is none
+    owner, age = events.owner[chosen], events.age_days[chosen]
+    same = np.append(owner[1:] == owner[:-1], False)  # the next entry is of the same customer
+    gap = np.append(age[:-1] - age[1:], 0) * same  # to the next entry
+    count, total, square = (np.bincount(owner, v, events.count) for v in (same, gap, gap**2))
+    last, since = np.zeros(events.count), np.full(events.count, FAR_DAYS)
+    last[owner[same]], since[owner] = gap[same], age
+    with_it = interval_statistics(count, total, square, last, since)
+    at = np.flatnonzero(removed)
+    w, after, before = owner[at], gap[at], gap[at - 1]  # 0 where there is no gap
     earlier, merged = same[at - 1], same[at] & same[at - 1]
     next_is_last = same[at] & ~np.append(same, False)[at + 1]
     last_left = np.where(~same[at], gap[at - 2] * earlier, last[w])
     last_left = np.where(next_is_last, (after + before) * earlier, last_left)
     since_left = np.where(~same[at], np.where(earlier, age[at - 1], FAR_DAYS), since[w])
-    without = spacing(
+    without_it = interval_statistics(
         np.maximum(count[w] - 1, 0),
         total[w] - np.where(merged, 0, after + before),
         square[w] + np.where(merged, 2 * after * before, -(after**2) - before**2),
         last_left,
         since_left,
     )
-    return np.asarray(((with_it[w] - without) * slopes[w]).sum(axis=1))
+    return np.asarray(((with_it[w] - without_it) * gradients[w]).sum(axis=1))
 
 
-def _ratios(entries: _Entries) -> Doubles:
-    counts, slopes = entries.counts[:, -1], entries.slopes.of(*features.RATIO_NAMES)
+def _ratios(entries: _Entries) -> Float64Array:
+    counts, gradients = entries.counts[:, -1], entries.gradients.of(*features.RATIO_NAMES)
     lost = np.zeros(counts.shape)
     for n, (above, below) in enumerate(features.RATIOS):
         a, b = KINDS.index(above), KINDS.index(below)
-        one_more, many = 1 / (counts[:, b] + 1), np.maximum(counts[:, b], 1)
-        lost[:, a] += slopes[:, n] * one_more
-        lost[:, b] += slopes[:, n] * counts[:, a] * (one_more - 1 / many)
+        with_one, at_least_one = 1 / (counts[:, b] + 1), np.maximum(counts[:, b], 1)
+        lost[:, a] += gradients[:, n] * with_one
+        lost[:, b] += gradients[:, n] * counts[:, a] * (with_one - 1 / at_least_one)
     return np.asarray(np.ravel(lost)[entries.cell])
 
 
-def _first(entries: _Entries) -> Doubles:
-    """Without the first event, the past begins with the next."""
-    past = entries.past
-    first = np.flatnonzero(past.first)
-    later = np.append(past.age_days, 0)[first + 1] * ~np.append(past.first, True)[first + 1]
-    slopes = entries.slopes.of("days_since_first_log")[past.who[first], 0]
-    found = np.zeros(len(past.who))
-    found[first] = (np.log1p(past.age_days[first]) - np.log1p(later)) * slopes
-    return found
+def _first(entries: _Entries) -> Float64Array:
+    """Without the first event, the second is the first."""
+    events = entries.events
+    first = np.flatnonzero(events.is_first)
+    later = np.append(events.age_days, 0)[first + 1] * ~np.append(events.is_first, True)[first + 1]
+    gradients = entries.gradients.of("days_since_first_log")[events.owner[first], 0]
+    effects = np.zeros(len(events.owner))
+    effects[first] = (np.log1p(events.age_days[first]) - np.log1p(later)) * gradients
+    return effects

@@ -1,4 +1,4 @@
-"""What rows are told apart by, so that no part of the customers pays for the mean."""
+"""Cohorts of customers, so that a good mean cannot hide a bad result for some of them."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ from intent_tasks.core.features import FEATURES
 from intent_tasks.core.vocabulary import FIRST_CODE, Vocabulary
 from intent_tasks.definition import EVENT_TYPES
 
-LEAST_EVENTS = (1, 5, 20, 100)
-"""Least numbers of known events, by which histories are short or long."""
+MIN_HISTORY_EVENTS = (1, 5, 20, 100)
+"""Smallest number of known events of each cohort of history length."""
 
 
-def told_apart(rows: Rows, vocabulary: Vocabulary) -> dict[str, npt.NDArray[Any]]:
-    """Return the segments of n rows, texts of shape (n,) each.
+def cohorts_of(rows: Rows, vocabulary: Vocabulary) -> dict[str, npt.NDArray[Any]]:
+    """Return the cohorts of n rows, texts of shape (n,) each.
 
     Args:
         rows: encoded.
-        vocabulary: names the channels.
+        vocabulary: names of the channels.
 
     Returns:
-        By history (known events), customer (whether they have purchased) and channel (of the
-        latest event).
+        By history (number of known events), customer (whether they have purchased) and channel
+        (of the latest event).
     """
     encoded = rows.encoded
     kinds = [FEATURES.index(f"{kind}_count_log") for kind in EVENT_TYPES]
@@ -31,9 +31,9 @@ def told_apart(rows: Rows, vocabulary: Vocabulary) -> dict[str, npt.NDArray[Any]
     bought = encoded.features[:, FEATURES.index("purchase_count_log")] > 0
     latest = encoded.place[encoded.event_end[1:] - 1]
     channels = np.array(["unknown"] * FIRST_CODE + list(vocabulary["channel"]))
-    lengths = np.array([f"{least} events or more" for least in LEAST_EVENTS])
+    lengths = np.array([f"{least} events or more" for least in MIN_HISTORY_EVENTS])
     return {
-        "history": lengths[np.digitize(events, LEAST_EVENTS[1:])],
+        "history": lengths[np.digitize(events, MIN_HISTORY_EVENTS[1:])],
         "customer": np.where(bought, "has purchased", "no purchase yet"),
-        "channel": channels[encoded.events.codes["channel"][latest]],
+        "channel": channels[encoded.events.codes_by_column["channel"][latest]],
     }

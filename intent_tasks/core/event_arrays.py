@@ -1,6 +1,6 @@
-"""Events as arrays: what happened to whom and when, in the order of customers and time."""
+"""Events as arrays, sorted by customer and time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -8,20 +8,29 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.core.vocabulary import CODED, Ints, Vocabulary, codes_of, event_code
+from intent_tasks.core.arrays import BoolArray, Float32Array, Int32Array, Int64Array, IntegerArray
+from intent_tasks.core.vocabulary import CODE_COLUMNS, Vocabulary, codes_of, event_code
 
-FACTS = ("price_log", "has_price", "quantity_log", "rating", "has_rating", "hour_sin", "hour_cos")
-"""Numbers of an event that are the same at every anchor; 0 where the shop does not record them."""
+FIXED_NUMERIC = (
+    "price_log",
+    "has_price",
+    "quantity_log",
+    "rating",
+    "has_rating",
+    "hour_sin",
+    "hour_cos",
+)
+"""Numeric inputs of an event that are the same at every anchor; 0 where the value is null."""
 
 ABSENT = -1
-"""Code of a product or a session that is null."""
+"""Code of a null product or session."""
+DAY_SECONDS = 86_400
 
-Floats = npt.NDArray[np.float32]
-_DAY = 86_400
+_PRICE_LOG_SCALE = 8.0  # brings logarithms of prices near 1
 
 
 @dataclass(frozen=True)
-class History:
+class EventArrays:
     """Events as arrays of shape (n,), sorted by customer and time.
 
     Args:
@@ -30,99 +39,92 @@ class History:
         occurred: Unix seconds.
         ingested: Unix seconds.
         day: shop day, counted from 1970-01-01.
-        coded: codes of each event, shape (n, len(CODED)).
-        facts: shape (n, len(FACTS)).
-        product: code of the product, whether or not the vocabulary knows it.
+        coded: codes of each event, shape (n, len(CODE_COLUMNS)).
+        fixed_numeric: shape (n, len(FIXED_NUMERIC)).
+        product: code of the product, also of products outside the vocabulary.
         session: code of the session.
-        row: place of the event in the table it came from.
+        row: row of the event in its table.
     """
 
     keys: npt.NDArray[Any]
-    customer: Ints
-    occurred: npt.NDArray[np.int64]
-    ingested: npt.NDArray[np.int64]
-    day: Ints
-    coded: Ints
-    facts: Floats
-    product: Ints
-    session: Ints
-    row: npt.NDArray[np.int64]
+    customer: Int32Array
+    occurred: Int64Array
+    ingested: Int64Array
+    day: Int32Array
+    coded: Int32Array
+    fixed_numeric: Float32Array
+    product: Int32Array
+    session: Int32Array
+    row: Int64Array
 
     @property
-    def codes(self) -> dict[str, Ints]:
-        """Column → the codes of each event."""
-        return dict(zip(CODED, self.coded.T, strict=True))
+    def codes_by_column(self) -> dict[str, Int32Array]:
+        """Column → the code of each event."""
+        return dict(zip(CODE_COLUMNS, self.coded.T, strict=True))
 
     @property
-    def price(self) -> Floats:
-        """The price, -1 where there is none."""
-        log, known = (self.facts[:, FACTS.index(name)] for name in ("price_log", "has_price"))
-        return np.asarray(np.where(known > 0, np.expm1(log * _PRICE), -1.0), np.float32)
+    def price(self) -> Float32Array:
+        """The price, -1 where it is null."""
+        log, present = (
+            self.fixed_numeric[:, FIXED_NUMERIC.index(name)] for name in ("price_log", "has_price")
+        )
+        return np.asarray(np.where(present > 0, np.expm1(log * _PRICE_LOG_SCALE), -1.0), np.float32)
 
     @property
-    def is_purchase(self) -> npt.NDArray[np.bool_]:
+    def is_purchase(self) -> BoolArray:
         """Which events are purchases."""
-        return np.asarray(self.codes["event_type"] == event_code("purchase"))
+        return self.is_type("purchase")
 
-    def known_at(self, start: int, end: int) -> "History":
-        """Return what had arrived before `end` and happened from `start` up to it."""
-        return self.only((self.ingested < end) & (self.occurred >= start) & (self.occurred < end))
+    def is_type(self, event_type: str) -> BoolArray:
+        """Return which events are of a type."""
+        return np.asarray(self.codes_by_column["event_type"] == event_code(event_type))
 
-    def without(self, rows: npt.NDArray[np.integer]) -> "History":
-        """Return all events but those in these rows of the table; -1 is none."""
-        return self.only(~np.isin(self.row, rows))
+    def drop_rows(self, rows: IntegerArray) -> "EventArrays":
+        """Return the events without these rows of the table; -1 is ignored."""
+        return self.select(~np.isin(self.row, rows))
 
-    def only(self, kept: npt.NDArray[Any]) -> "History":
-        """Return the events that are kept."""
-        names = ("customer", "occurred", "ingested", "day", "coded", "facts")
-        more = ("product", "session", "row")
-        values = (getattr(self, name) for name in (*names, *more))
-        places = np.flatnonzero(kept) if kept.dtype == bool else kept
-        return History(self.keys, *(np.take(each, places, axis=0) for each in values))
-
-    def of_kind(self, kind: str) -> npt.NDArray[np.bool_]:
-        """Return which events are of a type; `any`: all."""
-        if kind == "any":
-            return np.ones(len(self.customer), bool)
-        return np.asarray(self.codes["event_type"] == event_code(kind))
+    def select(self, kept: npt.NDArray[Any]) -> "EventArrays":
+        """Return some of the events, given as a mask or as indices."""
+        index = np.flatnonzero(kept) if kept.dtype == bool else kept
+        columns = [each.name for each in fields(self) if each.name != "keys"]
+        return EventArrays(
+            self.keys, *(np.take(getattr(self, name), index, axis=0) for name in columns)
+        )
 
 
-_PRICE = 8.0  # brings logarithms of prices near 1
-
-
-def history(events: pa.Table, vocabulary: Vocabulary, time_zone: str) -> History:
-    """Return a snapshot table as arrays.
+def event_arrays(events: pa.Table, vocabulary: Vocabulary, time_zone: str) -> EventArrays:
+    """Convert a snapshot table to arrays.
 
     Args:
-        events: as `snapshots.read` returns them, sorted by customer, time and event_id.
+        events: from `snapshots.read`, sorted by customer, time and event_id.
         vocabulary: from `learn_vocabulary`.
         time_zone: IANA name of the shop's time zone.
     """
     customers = events["customer_key"].combine_chunks().dictionary_encode()
     zoned = events["occurred_at"].cast(pa.timestamp("us", time_zone))
     local = _seconds(pc.local_timestamp(zoned))
-    return History(
+    return EventArrays(
         keys=np.array(customers.dictionary.to_pylist(), dtype=object),
         customer=customers.indices.to_numpy().astype(np.int32),
         occurred=_seconds(events["occurred_at"]),
         ingested=_seconds(events["ingested_at"]),
-        day=(local // _DAY).astype(np.int32),
+        day=(local // DAY_SECONDS).astype(np.int32),
         coded=codes_of(events, vocabulary),
-        facts=_facts(events, local),
-        product=_numbered(events["product_id"]),
-        session=_numbered(events["session_id"]),
+        fixed_numeric=_fixed_numeric(events, local),
+        product=_dictionary_codes(events["product_id"]),
+        session=_dictionary_codes(events["session_id"]),
         row=np.arange(events.num_rows),
     )
 
 
-def _facts(events: pa.Table, local: npt.NDArray[np.int64]) -> Floats:
+def _fixed_numeric(events: pa.Table, local: Int64Array) -> Float32Array:
     price, quantity, rating = (
         pc.fill_null(events[name].cast(pa.float64()), -1.0).to_numpy()
         for name in ("price", "quantity", "rating")
     )
-    hour = 2 * np.pi * (local % _DAY) / _DAY
+    hour = 2 * np.pi * (local % DAY_SECONDS) / DAY_SECONDS
     columns = [
-        np.log1p(np.maximum(price, 0)) / _PRICE,
+        np.log1p(np.maximum(price, 0)) / _PRICE_LOG_SCALE,
         price >= 0,
         np.log1p(np.maximum(quantity, 0)),
         np.where(rating >= 0, (rating - 3) / 2, 0),
@@ -133,10 +135,10 @@ def _facts(events: pa.Table, local: npt.NDArray[np.int64]) -> Floats:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _seconds(instants: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def _seconds(instants: pa.ChunkedArray) -> Int64Array:
     return np.asarray(instants.cast(pa.int64()).to_numpy() // 1_000_000, np.int64)
 
 
-def _numbered(values: pa.ChunkedArray) -> Ints:
+def _dictionary_codes(values: pa.ChunkedArray) -> Int32Array:
     codes = values.combine_chunks().dictionary_encode().indices
     return np.asarray(pc.fill_null(codes, ABSENT).to_numpy(), np.int32)

@@ -1,121 +1,127 @@
-"""Which products are held by the same customers, and vectors that say so.
+"""Vectors of products, from which customers interacted with which products.
 
 Sources: Cremonesi, Koren & Turrin 2010, "Performance of recommender algorithms on top-N
-recommendation tasks" (a truncated decomposition of who held what); Sarwar et al. 2001, "Item-based
-collaborative filtering" (the cosine).
+recommendation tasks" (truncated singular value decomposition); Sarwar et al. 2001, "Item-based
+collaborative filtering" (cosine similarity).
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
-from intent_tasks.core.vocabulary import Ints
+from intent_tasks.core.arrays import Float32Array, Float64Array, Int32Array, IntegerArray
 
-UNKNOWN_LENGTH = 0.05
-"""Length of the random vector that every product has on top."""
-SHORTEST = 1e-2
-"""In that of the longest: what is shorter is no direction, but noise."""
-FEW = 1000
-"""Columns of which all directions are computed; of more only the strongest, by iteration."""
-MOST_HELD = 200
-"""Products beyond which a customer is no person who chooses: robots look at all."""
+RANDOM_LENGTH = 0.05
+"""Length of the random vector that is added to every product's vector."""
+MIN_RELATIVE_LENGTH = 1e-2
+"""Vectors shorter than this share of the longest are not normalised: their direction is noise."""
+EXACT_COLUMNS = 1000
+"""Up to so many columns the decomposition is exact; beyond, iterative."""
+MAX_PRODUCTS_PER_CUSTOMER = 200
+"""Customers with more products are left out: they are probably robots."""
+
+Matrix = Any  # a SciPy sparse matrix; SciPy has no type for all of them
 
 
-def held(who: npt.NDArray[np.integer], numbers: Ints, count: int, most: int = MOST_HELD) -> Any:  # noqa: ANN401
-    """Return who held which products.
+def interaction_matrix(
+    who: IntegerArray, numbers: Int32Array, count: int, most: int = MAX_PRODUCTS_PER_CUSTOMER
+) -> Matrix:
+    """Return which customers interacted with which products.
 
     Args:
-        who: customer of each event, or anything else that holds products.
-        numbers: number of the product of each, -1 for none.
-        count: of products.
-        most: products beyond which nothing is told of a holder.
+        who: customer of each event, or another group of events.
+        numbers: product number of each event, -1 for none.
+        count: number of products.
+        most: rows with more products than this are left out.
 
     Returns:
-        Sparse matrix of ones, shape (holders, count).
+        Sparse matrix of ones, shape (customers, count).
     """
-    some = numbers >= 0
-    pairs = np.unique(np.stack([who[some].astype(np.int64), numbers[some]]), axis=1)
-    _, place, size = np.unique(pairs[0], return_inverse=True, return_counts=True)
-    kept = size[place] <= most
+    known = numbers >= 0
+    pairs = np.unique(np.stack([who[known].astype(np.int64), numbers[known]]), axis=1)
+    _, row, size = np.unique(pairs[0], return_inverse=True, return_counts=True)
+    kept = size[row] <= most
     shape = (len(size), count)
-    return sparse.csr_array((np.ones(kept.sum()), (place[kept], pairs[1, kept])), shape)
+    return sparse.csr_array((np.ones(kept.sum()), (row[kept], pairs[1, kept])), shape)
 
 
-class Start(NamedTuple):
-    """What is known of n products before anything is learned.
+class ItemEmbeddings(NamedTuple):
+    """Initial vectors of n products, before pretraining.
 
     Args:
-        own: vector of each, shape (n, width).
-        kin: vector of each category, shape (categories, width).
-        kind: category of each product, shape (n,).
-        often: logarithm of how many hold each, in that of the most frequent, shape (n,).
+        product_vectors: vector of each product, shape (n, width).
+        category_vectors: vector of each category, shape (categories, width).
+        category: category of each product, shape (n,).
+        log_popularity: log of the customers of each product relative to the most popular, (n,).
     """
 
-    own: npt.NDArray[np.float32]
-    kin: npt.NDArray[np.float32]
-    kind: Ints
-    often: npt.NDArray[np.float32]
+    product_vectors: Float32Array
+    category_vectors: Float32Array
+    category: Int32Array
+    log_popularity: Float32Array
 
     @classmethod
     def of(
         cls,
-        holders: Any,  # noqa: ANN401
-        kind: Ints,
-        kinds: int,
+        interactions: Matrix,
+        category: Int32Array,
+        categories: int,
         widths: tuple[int, int],
         seed: int,
-    ) -> "Start":
-        """Find it out.
+    ) -> "ItemEmbeddings":
+        """Compute the vectors.
 
         Args:
-            holders: from `held`, of everybody.
-            kind: category of each product, shape (n,).
-            kinds: how many categories there are.
-            widths: of the vectors of products and of categories.
-            seed: of the random vectors below what is known.
+            interactions: from `interaction_matrix`, of all customers.
+            category: category of each product, shape (n,).
+            categories: number of categories.
+            widths: widths of the product vectors and of the category vectors.
+            seed: seed of the random vectors.
         """
-        count = len(kind)
-        of_kind = sparse.csr_array((np.ones(count), (np.arange(count), kind)), (count, kinds))
-        often = np.log1p(np.asarray(holders.sum(axis=0), np.float64)).astype(np.float32)
+        count = len(category)
+        of_category = sparse.csr_array(
+            (np.ones(count), (np.arange(count), category)), (count, categories)
+        )
+        popularity = np.asarray(interactions.sum(axis=0), np.float64)
+        log_popularity = np.log1p(popularity).astype(np.float32)
         return cls(
-            start_vectors(holders, widths[0], seed),
-            start_vectors(holders @ of_kind, widths[1], seed),
-            kind,
-            often - often.max(initial=0),
+            svd_vectors(interactions, widths[0], seed),
+            svd_vectors(interactions @ of_category, widths[1], seed),
+            category,
+            log_popularity - log_popularity.max(initial=0),
         )
 
 
-def start_vectors(holders: Any, width: int, seed: int) -> npt.NDArray[np.float32]:  # noqa: ANN401
-    """Return a vector of each product, of about length 1: alike where the same ones hold them.
+def svd_vectors(interactions: Matrix, width: int, seed: int) -> Float32Array:
+    """Return a vector of length near 1 for each column: similar where rows are shared.
 
-    The dot product of two is the cosine of who held them, in as many directions as there are.
+    The dot product of two vectors approximates the cosine of their columns in `width` dimensions.
 
     Args:
-        holders: who holds what, or how much of it: sparse, shape (holders, count).
-        width: of the vectors.
-        seed: of the random vectors.
+        interactions: sparse, shape (customers, count).
+        width: width of the vectors.
+        seed: seed of the random vectors.
     """
-    count, rng = holders.shape[1], np.random.default_rng(seed)
-    # Not zeros: from vectors that are all zeros nothing is learned.
-    vectors = rng.normal(0, UNKNOWN_LENGTH / np.sqrt(width), (count, width)).astype(np.float32)
-    length = np.sqrt(np.maximum(holders.sum(axis=0), 1))
-    scaled = (holders @ sparse.diags_array(1 / length)).tocsc()
-    known = np.flatnonzero(holders.sum(axis=0))
-    found = _directions(scaled[:, known], width)
-    length = np.linalg.norm(found, axis=1, keepdims=True)
-    if found.size:
-        found = found / np.maximum(length, SHORTEST * length.max())
-        vectors[known, : found.shape[1]] += found
+    count, rng = interactions.shape[1], np.random.default_rng(seed)
+    # Not zeros: nothing can be learned from vectors that are all zeros.
+    vectors = rng.normal(0, RANDOM_LENGTH / np.sqrt(width), (count, width)).astype(np.float32)
+    length = np.sqrt(np.maximum(interactions.sum(axis=0), 1))
+    scaled = (interactions @ sparse.diags_array(1 / length)).tocsc()
+    known = np.flatnonzero(interactions.sum(axis=0))
+    directions = _directions(scaled[:, known], width)
+    length = np.linalg.norm(directions, axis=1, keepdims=True)
+    if directions.size:
+        directions = directions / np.maximum(length, MIN_RELATIVE_LENGTH * length.max())
+        vectors[known, : directions.shape[1]] += directions
     return vectors
 
 
-def _directions(scaled: Any, width: int) -> npt.NDArray[np.float64]:  # noqa: ANN401
-    """Return for each column its part in the strongest directions, shape (columns, up to width)."""
+def _directions(scaled: Matrix, width: int) -> Float64Array:
+    """Return the columns projected on the strongest singular directions, (columns, ≤ width)."""
     rows, columns = scaled.shape
-    if columns <= FEW:  # of few directions the iteration would begin anew at random
+    if columns <= EXACT_COLUMNS:  # with few directions the iteration would restart at random
         values, vectors = np.linalg.eigh((scaled.T @ scaled).toarray())
         return np.asarray((vectors * np.sqrt(np.maximum(values, 0)))[:, ::-1][:, :width])
     _, lengths, right = svds(scaled, min(width, rows - 1), rng=np.random.default_rng(0))

@@ -1,8 +1,8 @@
-"""A panel of small networks on the hand-made features: what is known before events are read.
+"""An ensemble of small networks on the hand-made features, fitted before events are read.
 
-Each member leaves out a part of the customers, and what it says of those it has not seen tells when
-to stop: a small shop's later slice is a few hundred rows, its training slice many thousands. What
-the panel says is the mean of its members, which is steadier than any of them.
+Each member is trained without one part of the customers, and its loss on that part decides when to
+stop: the validation split of a small shop has a few hundred rows, the training split many
+thousands. The prediction is the mean of the members.
 Sources: Lakshminarayanan, Pritzel & Blundell 2017, "Deep ensembles"; Krogh & Vedelsby 1995,
 "Neural network ensembles, cross validation, and active learning".
 """
@@ -12,209 +12,212 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 from keras import layers, ops
 from scipy.special import logit
 
+from intent_tasks.core.arrays import Float32Array, FloatArray, Int32Array, Int64Array
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.models.hazards import hazard_loss
-from intent_tasks.models.layers import Dropout, Ranks
+from intent_tasks.models.layers import Dropout, QuantileRanks
+from intent_tasks.models.tensors import Tensor
 
 MEMBERS, WIDTH = 8, 32
-"""Networks, and width of their two layers; wider ones were no better on shops of a few thousand."""
+"""Number of networks, and width of their two layers; wider ones gained nothing on small shops."""
 INPUT_DROPOUT, DROPOUT = 0.1, 0.3
-"""Share of the features and of what the layers say that is left out while learning."""
 LEARNING_RATE, WEIGHT_DECAY, BATCH = 1e-3, 1e-2, 256
-MOST_ROWS = 3_000_000
-"""Rows that all passes together need not exceed."""
-MOST_PASSES, LEAST_PASSES, PATIENCE = 60, 2, 8
-"""Passes over the rows, and how many without a gain end it."""
-MOST_RANKED = 200_000
-"""Rows that tell the distribution of a feature, about."""
-READ_AT_ONCE = 8192
-"""Rows whose features are read at once where nothing is learned."""
-
-Floats = npt.NDArray[np.floating]
+MAX_ROWS = 3_000_000
+"""Maximum number of rows in all epochs together."""
+MAX_EPOCHS, MIN_EPOCHS, PATIENCE = 60, 2, 8
+"""Number of epochs, and of epochs without improvement before training stops."""
+MAX_RANKED = 200_000
+"""About the number of rows from which the distribution of a feature is estimated."""
+PREDICTION_ROWS = 8192
+"""Rows of one prediction call."""
 
 
 @keras.saving.register_keras_serializable("intent")
-class Panel(layers.Layer):  # type: ignore[misc]
-    """The mean of what the members say: logits of the hazards. Before it has learned, zeros."""
+class Ensemble(layers.Layer):  # type: ignore[misc]
+    """The mean of the members' logits of the hazards; zeros before training."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - of any Keras layer
-        """Make what is left out while learning."""
+        """Create the dropout layers."""
         super().__init__(**kwargs)
-        self.left_out = [Dropout(INPUT_DROPOUT), Dropout(DROPOUT), Dropout(DROPOUT)]
+        self.dropouts = [Dropout(INPUT_DROPOUT), Dropout(DROPOUT), Dropout(DROPOUT)]
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """Make the weights."""
-        read, said = shape[-1], len(HORIZONS_DAYS)
-        drawn = keras.initializers.VarianceScaling(1.0, "fan_in", "untruncated_normal")
-        within = keras.initializers.RandomNormal(stddev=WIDTH**-0.5)
-        for name, size, begun in (
-            ("first", (read, MEMBERS * WIDTH), drawn),
+        """Create the weights."""
+        inputs, outputs = shape[-1], len(HORIZONS_DAYS)
+        first = keras.initializers.VarianceScaling(1.0, "fan_in", "untruncated_normal")
+        second = keras.initializers.RandomNormal(stddev=WIDTH**-0.5)
+        for name, size, initializer in (
+            ("first", (inputs, MEMBERS * WIDTH), first),
             ("first_bias", (MEMBERS * WIDTH,), "zeros"),
-            ("second", (MEMBERS, WIDTH, WIDTH), within),
+            ("second", (MEMBERS, WIDTH, WIDTH), second),
             ("second_bias", (MEMBERS, 1, WIDTH), "zeros"),
-            ("hazard", (MEMBERS, WIDTH, said), "zeros"),
-            ("hazard_bias", (MEMBERS, 1, said), "zeros"),
-            ("straight", (read, MEMBERS * said), "zeros"),
+            ("hazard", (MEMBERS, WIDTH, outputs), "zeros"),
+            ("hazard_bias", (MEMBERS, 1, outputs), "zeros"),
+            ("straight", (inputs, MEMBERS * outputs), "zeros"),
         ):
-            setattr(self, name, self.add_weight(shape=size, initializer=begun, name=name))
+            setattr(self, name, self.add_weight(shape=size, initializer=initializer, name=name))
 
-    def members(self, known: Any, training: bool = False) -> Any:  # noqa: ANN401 - tensors
-        """Return what each member says, shape (MEMBERS, n, horizons)."""
-        known = self.left_out[0](known, training=training)
-        hidden = ops.gelu(ops.matmul(known, self.first) + self.first_bias)
-        hidden = self.left_out[1](self._of_each(hidden, WIDTH), training=training)
+    def members(self, ranks: Tensor, training: bool = False) -> Tensor:
+        """Return the logits of each member, shape (MEMBERS, n, horizons)."""
+        ranks = self.dropouts[0](ranks, training=training)
+        hidden = ops.gelu(ops.matmul(ranks, self.first) + self.first_bias)
+        hidden = self.dropouts[1](self._by_member(hidden, WIDTH), training=training)
         hidden = ops.gelu(ops.matmul(hidden, self.second) + self.second_bias)
-        hidden = self.left_out[2](hidden, training=training)
-        straight = self._of_each(ops.matmul(known, self.straight), len(HORIZONS_DAYS))
+        hidden = self.dropouts[2](hidden, training=training)
+        straight = self._by_member(ops.matmul(ranks, self.straight), len(HORIZONS_DAYS))
         return ops.matmul(hidden, self.hazard) + self.hazard_bias + straight
 
-    def _of_each(self, joined: Any, width: int) -> Any:  # noqa: ANN401 - tensors
+    def _by_member(self, joined: Tensor, width: int) -> Tensor:
         return ops.transpose(ops.reshape(joined, (-1, MEMBERS, width)), (1, 0, 2))
 
-    def call(self, known: Any) -> Any:  # noqa: ANN401 - tensors
-        """Return the mean, shape (n, horizons), from features as ranks, (n, features)."""
-        return ops.mean(self.members(known), axis=0)
+    def call(self, ranks: Tensor) -> Tensor:
+        """Return the mean logits, shape (n, horizons), from ranks of features, (n, features)."""
+        return ops.mean(self.members(ranks), axis=0)
 
 
-class Told(NamedTuple):
-    """Rows to learn from.
+class FeatureRows(NamedTuple):
+    """Features and labels of n rows.
 
     Args:
         features: shape (n, features).
-        first: horizon of the first purchase, shape (n,).
-        customers: whose row it is, numbers from 0 on, shape (n,).
+        first_purchase: horizon of the first purchase, shape (n,).
+        customers: customer of each row, numbered from 0, shape (n,).
     """
 
-    features: Floats
-    first: npt.NDArray[np.int32]
-    customers: npt.NDArray[np.int64]
+    features: FloatArray
+    first_purchase: Int32Array
+    customers: Int64Array
 
-    def every(self, stride: int) -> "Told":
-        """Return every so-manieth row, by itself in memory."""
-        return Told(
-            self.features[::stride].copy(), self.first[::stride].copy(), self.customers[::stride]
+    def every(self, stride: int) -> "FeatureRows":
+        """Return every `stride`-th row, copied."""
+        return FeatureRows(
+            self.features[::stride].copy(),
+            self.first_purchase[::stride].copy(),
+            self.customers[::stride].copy(),
         )
 
     @classmethod
-    def joined(cls, parts: Sequence["Told"]) -> "Told":
-        """Return the rows of several, one after the other."""
-        features, first, customers = zip(*parts, strict=True)
-        return cls(np.concatenate(features), np.concatenate(first), np.concatenate(customers))
+    def joined(cls, parts: Sequence["FeatureRows"]) -> "FeatureRows":
+        """Concatenate the rows of several."""
+        return cls(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
-class Learned(NamedTuple):
-    """What a panel has learned: weights of the layers that rank features, and of its members."""
+class EnsembleWeights(NamedTuple):
+    """Trained weights of the layer `QuantileRanks` and of the members."""
 
-    ranks: list[npt.NDArray[np.float32]]
-    members: list[npt.NDArray[np.float32]]
+    ranks: list[Float32Array]
+    members: list[Float32Array]
 
 
-def fit(rows: Told, later: Told, seed: int) -> Learned:
-    """Return what a panel has learned.
+Predict = Callable[[FeatureRows], Iterator[tuple[slice, Tensor]]]
+
+
+def fit(rows: FeatureRows, validation: FeatureRows, seed: int) -> EnsembleWeights:
+    """Train an ensemble.
 
     Args:
-        rows: to learn from.
-        later: days after a gap; with what the members have not seen, they tell when to stop.
-        seed: of the order of the rows.
+        rows: training rows.
+        validation: rows of days after a gap; with the rows a member was trained without, they
+            decide when to stop.
+        seed: seed of the order of the rows.
 
     Raises:
-        Refused: the loss is no number any more.
+        Refused: the loss is not finite.
     """
-    panel, ranks, rng = Panel(), Ranks(), np.random.default_rng(seed)
-    for layer in (panel, ranks):
+    ensemble, ranks, rng = Ensemble(), QuantileRanks(), np.random.default_rng(seed)
+    for layer in (ensemble, ranks):
         layer.build((None, rows.features.shape[1]))
-    ranks.set_weights(Ranks.of(rows.features[:: 1 + len(rows.features) // MOST_RANKED]))
-    panel.hazard_bias.assign(np.tile(_usual(rows.first), (MEMBERS, 1, 1)))
-    part = rows.customers * MEMBERS // max(int(rows.customers.max(initial=0)) + 1, 1)
-    passes = int(np.clip(MOST_ROWS // max(len(part), 1), LEAST_PASSES, MOST_PASSES))
-    step = _step(panel, ranks, passes * -(-len(part) // BATCH))
-    said = _reader(panel, ranks)
-    best, least, without_gain = panel.get_weights(), float("inf"), 0
-    for _ in range(passes):
-        for chosen in _batches(rng, len(part)):
-            seen = (part[chosen] != np.arange(MEMBERS)[:, None]).astype(np.float32)
-            step(rows.features[chosen], rows.first[chosen], seen)
-        loss = _loss_of_unseen(said, rows, later, part)
+    ranks.set_weights(
+        QuantileRanks.weights_of(rows.features[:: 1 + len(rows.features) // MAX_RANKED])
+    )
+    ensemble.hazard_bias.assign(np.tile(_base_logits(rows.first_purchase), (MEMBERS, 1, 1)))
+    fold = rows.customers * MEMBERS // max(int(rows.customers.max(initial=0)) + 1, 1)
+    epochs = int(np.clip(MAX_ROWS // max(len(fold), 1), MIN_EPOCHS, MAX_EPOCHS))
+    step = _step(ensemble, ranks, epochs * -(-len(fold) // BATCH))
+    predict = _predictor(ensemble, ranks)
+    best, least, stale_epochs = ensemble.get_weights(), float("inf"), 0
+    for _ in range(epochs):
+        for chosen in _batches(rng, len(fold)):
+            used = (fold[chosen] != np.arange(MEMBERS)[:, None]).astype(np.float32)
+            step(rows.features[chosen], rows.first_purchase[chosen], used)
+        loss = _held_out_loss(predict, rows, validation, fold)
         if not np.isfinite(loss):
             raise Refused(
                 f"The loss on hand-made features became {loss}: nothing is kept. Look for absurd "
                 "prices or times in the events of the window."
             )
-        without_gain += 1
+        stale_epochs += 1
         if loss < least - 1e-5:
-            best, least, without_gain = panel.get_weights(), loss, 0
-        if without_gain >= PATIENCE:
+            best, least, stale_epochs = ensemble.get_weights(), loss, 0
+        if stale_epochs >= PATIENCE:
             break
-    return Learned(ranks.get_weights(), best)
+    return EnsembleWeights(ranks.get_weights(), best)
 
 
-def _usual(first: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+def _base_logits(first_purchase: Int32Array) -> Float32Array:
     """Return the logits of the hazards of all rows together, shape (horizons,)."""
-    counts = np.bincount(first, minlength=len(HORIZONS_DAYS) + 1)
+    counts = np.bincount(first_purchase, minlength=len(HORIZONS_DAYS) + 1)
     at_risk = counts[::-1].cumsum()[::-1]
-    hazards: npt.NDArray[np.float32] = logit((counts + 0.5) / (at_risk + 1))[:-1]
+    hazards: Float32Array = logit((counts + 0.5) / (at_risk + 1))[:-1]
     return hazards.astype(np.float32)
 
 
-def _batches(rng: np.random.Generator, count: int) -> Iterator[npt.NDArray[np.int64]]:
+def _batches(rng: np.random.Generator, count: int) -> Iterator[Int64Array]:
     order = rng.permutation(count)
-    for begin in range(0, count, BATCH):
-        yield np.resize(order[begin : begin + BATCH], BATCH)  # of one shape: the last one repeats
+    for start in range(0, count, BATCH):
+        yield np.resize(order[start : start + BATCH], BATCH)  # one shape: the last batch repeats
 
 
-def _step(panel: Panel, ranks: Ranks, steps: int) -> Callable[..., Any]:
-    """Return the function that learns from features, first purchases and who sees which row."""
-    weights = panel.trainable_variables
+def _step(ensemble: Ensemble, ranks: QuantileRanks, steps: int) -> Callable[..., Any]:
+    """Return the training step: from features, first purchases and the rows each member uses."""
+    weights = ensemble.trainable_variables
     schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY)
     optimizer.build(weights)
 
-    def step(features: Any, first: Any, seen: Any) -> None:  # noqa: ANN401 - tensors
-        known = ranks(features)
+    def step(features: Tensor, first_purchase: Tensor, used: Tensor) -> None:
+        inputs = ranks(features)
         with tf.GradientTape() as tape:
-            logits = panel.members(known, training=True)
-            loss = tf.reduce_sum(tf.reduce_mean(_losses(first, logits) * seen, axis=1))
+            logits = ensemble.members(inputs, training=True)
+            loss = tf.reduce_sum(tf.reduce_mean(_losses(first_purchase, logits) * used, axis=1))
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
 
     function: Callable[..., Any] = tf.function(step)
     return function
 
 
-def _losses(first: Any, logits: Any) -> Any:  # noqa: ANN401 - tensors
+def _losses(first_purchase: Tensor, logits: Tensor) -> Tensor:
     """Return the loss of each member and row, shape (MEMBERS, n)."""
     flat = tf.reshape(logits, (-1, logits.shape[-1]))
-    return tf.reshape(hazard_loss(tf.tile(first, [MEMBERS]), flat), (MEMBERS, -1))
+    return tf.reshape(hazard_loss(tf.tile(first_purchase, [MEMBERS]), flat), (MEMBERS, -1))
 
 
-def _reader(panel: Panel, ranks: Ranks) -> Callable[[Told], Iterator[tuple[slice, Any]]]:
-    """Return what gives of rows, part by part, which they are and what each member says."""
-    members = tf.function(lambda values: panel.members(ranks(values)), reduce_retracing=True)
+def _predictor(ensemble: Ensemble, ranks: QuantileRanks) -> Predict:
+    """Return a function that yields, for rows in chunks, the chunk and the members' logits."""
+    members = tf.function(lambda values: ensemble.members(ranks(values)), reduce_retracing=True)
 
-    def said(rows: Told) -> Iterator[tuple[slice, Any]]:
-        for begin in range(0, len(rows.first), READ_AT_ONCE):
-            part = slice(begin, begin + READ_AT_ONCE)
-            yield part, members(rows.features[part])
+    def predict(rows: FeatureRows) -> Iterator[tuple[slice, Tensor]]:
+        for start in range(0, len(rows.first_purchase), PREDICTION_ROWS):
+            chunk = slice(start, start + PREDICTION_ROWS)
+            yield chunk, members(rows.features[chunk])
 
-    return said
+    return predict
 
 
-def _loss_of_unseen(
-    said: Callable[[Told], Iterator[tuple[slice, Any]]],
-    rows: Told,
-    later: Told,
-    part: npt.NDArray[np.int64],
+def _held_out_loss(
+    predict: Predict, rows: FeatureRows, validation: FeatureRows, fold: Int64Array
 ) -> float:
-    """Return the mean loss of rows by the member that has not seen them, and of later ones."""
+    """Return the mean loss of rows by the member trained without them, and of validation rows."""
     total = 0.0
-    for place, logits in said(rows):
-        unseen = tf.gather(tf.transpose(logits, (1, 0, 2)), part[place], batch_dims=1)
-        total += float(tf.reduce_sum(hazard_loss(rows.first[place], unseen)))
-    for place, logits in said(later):
-        total += float(tf.reduce_sum(hazard_loss(later.first[place], tf.reduce_mean(logits, 0))))
-    return total / max(len(rows.first) + len(later.first), 1)
+    for chunk, logits in predict(rows):
+        held_out = tf.gather(tf.transpose(logits, (1, 0, 2)), fold[chunk], batch_dims=1)
+        total += float(tf.reduce_sum(hazard_loss(rows.first_purchase[chunk], held_out)))
+    for chunk, logits in predict(validation):
+        mean = tf.reduce_mean(logits, 0)
+        total += float(tf.reduce_sum(hazard_loss(validation.first_purchase[chunk], mean)))
+    return total / max(len(rows.first_purchase) + len(validation.first_purchase), 1)

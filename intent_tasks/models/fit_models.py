@@ -1,8 +1,8 @@
-"""Fit every model of a window on the same rows.
+"""Fit all models of a window on the same rows.
 
-The step `train`, the search of `tune` and what is measured in `benchmarks/` all go this one way.
-Baselines and panel first, because the network learns from the trees and begins with the panel.
-What is held in memory for them is a sample whose size does not grow with the shop.
+The step `train`, the search in `tune` and the benchmarks use this code. Baselines and ensemble come
+first: the network starts from the ensemble and learns from the trees. They are fitted on a sample
+whose size does not grow with the shop.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from intent_tasks.core.dataset import PARTS, Rows, Survey
+from intent_tasks.core.arrays import Float32Array, Float64Array, FloatArray, Int32Array, Int64Array
+from intent_tasks.core.dataset import SPLITS, DatasetSummary, Rows
 from intent_tasks.core.features import FEATURES
 from intent_tasks.models import (
     baselines,
@@ -26,91 +26,92 @@ from intent_tasks.models import (
     stage,
     training,
 )
-from intent_tasks.models.baselines import Floats, Labelled, Line, Trees
-from intent_tasks.models.ensemble import Told
+from intent_tasks.models.baselines import LabeledFeatures, LogisticModel, Trees
+from intent_tasks.models.ensemble import FeatureRows
+from intent_tasks.models.hazards import MAIN_INDEX
 from intent_tasks.models.network import Architecture, Network
 
-Sources = Mapping[str, training.Source]
-"""Part → its rows, bit by bit."""
+Sources = Mapping[str, training.RowSource]
+"""Split → its rows, bucket by bucket."""
 
-MOST_ROWS = {"train": baselines.MOST_ROWS, "calibrate": baselines.MOST_ROWS // 4}
-"""Rows of each part that the baselines are given at most."""
+MAX_ROWS = {"train": baselines.MAX_ROWS, "calibrate": baselines.MAX_ROWS // 4}
+"""Split → maximum number of rows for the baselines."""
 
 
 @dataclass
-class Sample:
-    """Rows picked evenly from however many pass by: between half of `most` and `most` of them."""
+class RowSample:
+    """An even sample of a stream of rows, of between half of `most` and `most` rows."""
 
     most: int
     seen: int = 0
     stride: int = 1
     customers: int = 0
-    kept: list[Told] = field(default_factory=list)
+    kept: list[FeatureRows] = field(default_factory=list)
 
     def add(self, rows: Rows) -> None:
-        """Look at more rows, of other customers than those before."""
+        """Sample from more rows, of customers that were not added before."""
         chosen = slice(-self.seen % self.stride, None, self.stride)
         encoded = rows.encoded
         owner = encoded.customers[chosen].astype(np.int64) + self.customers
-        self.kept.append(Told(encoded.features[chosen], rows.first[chosen], owner))
-        self.seen += len(rows.first)
+        self.kept.append(FeatureRows(encoded.features[chosen], rows.first_purchase[chosen], owner))
+        self.seen += len(rows.first_purchase)
         self.customers += len(encoded.events.keys)
-        while sum(len(each.first) for each in self.kept) > self.most:
-            self.kept = [self.told().every(2)]
+        while sum(len(each.first_purchase) for each in self.kept) > self.most:
+            self.kept = [self.rows().every(2)]
             self.stride *= 2
 
-    def told(self) -> Told:
-        """Return what was picked."""
-        nothing = Told(
+    def rows(self) -> FeatureRows:
+        """Return the sample."""
+        empty = FeatureRows(
             np.zeros((0, len(FEATURES)), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int64)
         )
-        return Told.joined(self.kept or [nothing])
+        return FeatureRows.joined(self.kept or [empty])
 
 
-def labelled(told: Told) -> Labelled:
-    """Return rows with the label at the main horizon."""
-    return Labelled(told.features, told.first <= blend.MAIN)
+def at_main_horizon(rows: FeatureRows) -> LabeledFeatures:
+    """Return rows with their label at the main horizon."""
+    return LabeledFeatures(rows.features, rows.first_purchase <= MAIN_INDEX)
 
 
 class Samples:
-    """A sample of each part that baselines learn from."""
+    """The samples of the splits that the baselines learn from."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
-        self.of = {part: Sample(most) for part, most in MOST_ROWS.items()}
+        """Start with empty samples."""
+        self.of = {split: RowSample(most) for split, most in MAX_ROWS.items()}
 
-    def add(self, part: str, rows: Rows) -> None:
-        """Look at rows of a part."""
-        if part in self.of:
-            self.of[part].add(rows)
+    def add(self, split: str, rows: Rows) -> None:
+        """Sample from rows of a split."""
+        if split in self.of:
+            self.of[split].add(rows)
 
 
-def surveyed(sources: Sources) -> tuple[Survey, Samples]:
-    """Look at all rows once."""
-    survey, samples = Survey(), Samples()
-    for part in PARTS:
-        for rows in sources[part](0, 0):
-            survey.add(part, rows)
-            samples.add(part, rows)
-    return survey, samples
+def summarize(sources: Sources) -> tuple[DatasetSummary, Samples]:
+    """Read all rows once, count them and sample from them."""
+    summary, samples = DatasetSummary(), Samples()
+    for split in SPLITS:
+        for rows in sources[split](0, 0):
+            summary.add(split, rows)
+            samples.add(split, rows)
+    return summary, samples
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """What the network has to beat and learns from (`lightgbm`), and what it begins with (`panel`).
+    """The baselines, of which `lightgbm` also teaches the network, and the ensemble it starts from.
 
     Args:
         recency_frequency, logistic, lightgbm: models of the main horizon.
-        panel: what the panel has learned.
+        ensemble: weights of the trained ensemble.
     """
 
-    recency_frequency: Line
-    logistic: Line
+    recency_frequency: LogisticModel
+    logistic: LogisticModel
     lightgbm: Trees
-    panel: ensemble.Learned
+    ensemble: ensemble.EnsembleWeights
 
-    def of(self, features: Floats) -> dict[str, Floats]:
-        """Return the probabilities of each, shape (n,), from features, shape (n, features)."""
+    def probabilities(self, features: FloatArray) -> dict[str, FloatArray]:
+        """Return the probabilities of each baseline, (n,), from features, (n, features)."""
         return {
             "recency_frequency": self.recency_frequency(baselines.recency_frequency(features)),
             "logistic": self.logistic(features),
@@ -119,28 +120,52 @@ class Baselines:
 
 
 def fit_baselines(samples: Samples, seed: int, exactly: bool = True, **trees: object) -> Baselines:
-    """Return the baselines, and the panel.
+    """Fit the baselines and the ensemble.
 
     Args:
-        samples: of the parts `train` and `calibrate`.
-        seed: of trees and panel.
-        exactly: twice the same bytes; see `network.deterministic`.
-        trees: changes of `baselines.TREES`.
+        samples: of the splits `train` and `calibrate`.
+        seed: seed of trees and ensemble.
+        exactly: reproduce the same bytes; see `network.deterministic`.
+        trees: changes of `baselines.LIGHTGBM_PARAMETERS`.
 
     Raises:
-        Refused: the loss of the panel is no number any more.
+        Refused: the loss of the ensemble is not finite.
     """
-    told, later = (samples.of[part].told() for part in MOST_ROWS)
-    train = labelled(told)
-    few = Labelled(baselines.recency_frequency(train.features), train.outcomes)
+    rows, validation = (samples.of[split].rows() for split in MAX_ROWS)
+    train = at_main_horizon(rows)
+    few = LabeledFeatures(baselines.recency_frequency(train.features), train.outcomes)
     network.deterministic(seed, exactly)
-    distribution.strategy()  # the panel computes, and other workers must be known before
+    distribution.strategy()  # TensorFlow needs the strategy before the ensemble computes
     return Baselines(
         baselines.logistic(few),
         baselines.logistic(train),
-        baselines.boosted_trees(train, labelled(later), seed, **trees),
-        ensemble.fit(told, later, seed),
+        baselines.boosted_trees(train, at_main_horizon(validation), seed, **trees),
+        ensemble.fit(rows, validation, seed),
     )
+
+
+class ValidationPredictions(NamedTuple):
+    """Predictions for n rows of the calibration split.
+
+    Args:
+        logits: calibrated logits of the hazards, shape (n, horizons).
+        trees: probabilities of the trees at the main horizon, shape (n,).
+        first_purchase: horizon of the first purchase, shape (n,).
+        customers: customer of each row, numbered from 0, shape (n,).
+    """
+
+    logits: Float32Array
+    trees: FloatArray
+    first_purchase: Int32Array
+    customers: Int64Array
+
+    def probabilities(self, mix: blend.Blend | None) -> Float64Array:
+        """Return the blended probabilities, or the network's if `mix` is None, (n, horizons)."""
+        alone = hazards.probabilities(self.logits)
+        if mix is None:
+            return alone
+        target = blend.blend_log_odds(mix.share, alone[:, MAIN_INDEX], self.trees)
+        return hazards.probabilities(blend.shift_to(self.logits, target))
 
 
 @dataclass(frozen=True)
@@ -149,39 +174,15 @@ class Fitted:
 
     Args:
         network: with its weights.
-        curve: what each look at the later slice saw.
-        later: the rows of that slice.
-        blend: with the trees, by the share that is likeliest there.
+        curve: metrics of each validation.
+        validation: predictions for the calibration split.
+        blend: blend with the trees, fitted on the calibration split.
     """
 
     network: Network
     curve: list[dict[str, float]]
-    later: "Later"
+    validation: ValidationPredictions
     blend: blend.Blend
-
-
-class Later(NamedTuple):
-    """What is said of n rows of the slice that calibrates.
-
-    Args:
-        logits: of the hazards, calibrated, shape (n, horizons).
-        trees: probabilities of the trees at the main horizon, shape (n,).
-        first: horizon of the first purchase, shape (n,).
-        customers: whose row it is, numbers from 0 on, shape (n,).
-    """
-
-    logits: npt.NDArray[np.float32]
-    trees: Floats
-    first: npt.NDArray[np.int32]
-    customers: npt.NDArray[np.int64]
-
-    def probabilities(self, mix: blend.Blend | None) -> npt.NDArray[np.float64]:
-        """Return what is said of them, mixed or by the network alone, shape (n, horizons)."""
-        alone = hazards.probabilities(self.logits)
-        if mix is None:
-            return alone
-        wanted = blend.mixed(mix.share, alone[:, blend.MAIN], self.trees)
-        return hazards.probabilities(blend.moved(self.logits, wanted))
 
 
 def fit_network(
@@ -191,61 +192,71 @@ def fit_network(
     plan: training.Plan,
     *,
     folder: Path | None = None,
-    say: Callable[[str], None] = lambda _: None,
-    look: Callable[[dict[str, float]], None] = lambda _: None,
-    give: Callable[[Network], object] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
+    on_validation: Callable[[dict[str, float]], None] = lambda _: None,
+    initialize: Callable[[Network], object] = lambda _: None,
 ) -> Fitted:
-    """Return a network that began with the panel, learned from the trees and is calibrated.
+    """Train a network from the ensemble and the trees, calibrate it and fit the blend.
 
     Args:
         architecture: of the network.
         known: the baselines, fitted on the same rows.
-        sources: of the parts `train` and `calibrate`.
-        plan: how long it learns, and the seed.
-        folder: of the checkpoint; None: there is none.
-        say: told a line after each look at the later slice.
-        look: told what was seen; may end training by an exception.
-        give: gives the fresh network what it begins with besides.
+        sources: of the splits `train` and `calibrate`.
+        plan: length of training, and the seed.
+        folder: folder of the checkpoint; None: no checkpoint.
+        log: receives a line after each validation.
+        on_validation: receives the metrics of each validation; may stop training by an exception.
+        initialize: changes the new network before training, for example to pretrained weights.
 
     Raises:
-        Refused: the loss is no number any more.
+        Refused: the loss is not finite.
     """
     network.deterministic(plan.seed, plan.exactly)
     with distribution.strategy().scope():
         built = network.build(architecture)
-        built.begin_with(known.panel)
-        give(built)
-        train, later = sources["train"], sources["calibrate"]
-        curve = training.fit(built, train, later, plan, folder, say, look, known.lightgbm)
-    seen = _tempered(built, known, later)
-    calibration.fit(built, seen.logits, seen.first, len(np.unique(seen.customers)))
+        built.start_from_ensemble(known.ensemble)
+        initialize(built)
+        train, validation = sources["train"], sources["calibrate"]
+        curve = training.fit(
+            built, train, validation, plan, folder, log, on_validation, known.lightgbm
+        )
+    predicted = _shrink_event_logits(built, known, validation)
+    customers = len(np.unique(predicted.customers))
+    calibration.fit(built, predicted.logits, predicted.first_purchase, customers)
     stage.fit(built, train)
-    seen = seen._replace(logits=np.asarray(built.calibration(seen.logits)))
-    said, bought = hazards.probabilities(seen.logits)[:, blend.MAIN], seen.first <= blend.MAIN
-    share = blend.fit(said, seen.trees, bought, seen.customers)
-    return Fitted(built, curve, seen, blend.Blend(share, known.lightgbm))
+    predicted = predicted._replace(logits=np.asarray(built.calibration(predicted.logits)))
+    alone = hazards.probabilities(predicted.logits)[:, MAIN_INDEX]
+    bought = predicted.first_purchase <= MAIN_INDEX
+    share = blend.fit(alone, predicted.trees, bought, predicted.customers)
+    return Fitted(built, curve, predicted, blend.Blend(share, known.lightgbm))
 
 
-def _tempered(built: Network, known: Baselines, source: training.Source) -> Later:
-    """Take back of what events say what is not surely a gain; return what is then said later."""
-    whole, without = _later(built, known, source)
-    alone, with_events = (hazards.probabilities(z)[:, blend.MAIN] for z in (without, whole.logits))
-    bought = whole.first <= blend.MAIN
-    share = blend.surest(alone, with_events, bought, whole.customers)
-    built.take_of_events(share)
-    return whole._replace(logits=without + np.float32(share) * (whole.logits - without))
+def _shrink_event_logits(
+    built: Network, known: Baselines, source: training.RowSource
+) -> ValidationPredictions:
+    """Scale what events add to the ensemble's logits down to the share that surely helps."""
+    predicted, base_logits = _validation_predictions(built, known, source)
+    alone, with_events = (
+        hazards.probabilities(z)[:, MAIN_INDEX] for z in (base_logits, predicted.logits)
+    )
+    bought = predicted.first_purchase <= MAIN_INDEX
+    share = blend.safest_share(alone, with_events, bought, predicted.customers)
+    built.scale_event_logits(share)
+    logits = base_logits + np.float32(share) * (predicted.logits - base_logits)
+    return predicted._replace(logits=logits)
 
 
-def _later(
-    built: Network, known: Baselines, source: training.Source
-) -> tuple[Later, npt.NDArray[np.float32]]:
-    """Return what is said of a slice, and the logits of the panel alone, before calibration."""
-    parts, without, customers = [], [], 0
-    for rows in source(0, 0):  # of other customers each
+def _validation_predictions(
+    built: Network, known: Baselines, source: training.RowSource
+) -> tuple[ValidationPredictions, Float32Array]:
+    """Return predictions and the logits of the ensemble alone, both before calibration."""
+    parts, base_logits, customers = [], [], 0
+    for rows in source(0, 0):  # each of other customers
         encoded = rows.encoded
-        without.append(built.panel(encoded.statics))
-        said = training.logits_of(built, encoded), known.lightgbm(encoded.features)
-        parts.append((*said, rows.first, encoded.customers.astype(np.int64) + customers))
+        base_logits.append(built.ensemble_logits(encoded.features))
+        predicted = training.predict_logits(built, encoded), known.lightgbm(encoded.features)
+        owner = encoded.customers.astype(np.int64) + customers
+        parts.append((*predicted, rows.first_purchase, owner))
         customers += len(encoded.events.keys)
-    whole = Later(*(np.concatenate(values) for values in zip(*parts, strict=True)))
-    return whole, np.concatenate(without)
+    joined = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return ValidationPredictions(*joined), np.concatenate(base_logits)

@@ -1,17 +1,17 @@
-"""The panel on hand-made features: what it learns, when it stops, and who learns of whom."""
+"""The ensemble on hand-made features: what it learns, when it stops, and who learns of whom."""
 
 import numpy as np
 import pytest
 
 from intent_tasks.core.anchors import NEVER
-from intent_tasks.core.features import STATICS
+from intent_tasks.core.features import FEATURES
 from intent_tasks.errors import Refused
 from intent_tasks.models import ensemble, hazards, network
-from intent_tasks.models.blend import MAIN
-from intent_tasks.models.layers import Ranks
+from intent_tasks.models.hazards import MAIN_INDEX
+from intent_tasks.models.layers import QuantileRanks
 from tests.training.shop import SEED
 
-COUNT, WIDE = 3000, len(STATICS)
+COUNT, WIDE = 3000, len(FEATURES)
 
 
 def told(likely, seed=0):
@@ -21,11 +21,11 @@ def told(likely, seed=0):
     features[:, 4:] = 0  # the others tell nothing
     bought = rng.random(COUNT) < likely(features)
     first = np.where(bought, 0, NEVER).astype(np.int32)
-    return ensemble.Told(features, first, np.arange(COUNT))
+    return ensemble.FeatureRows(features, first, np.arange(COUNT))
 
 
 def built_of(learned):
-    ranks, built = Ranks(), ensemble.Panel()
+    ranks, built = QuantileRanks(), ensemble.Ensemble()
     for layer, weights in ((ranks, learned.ranks), (built, learned.members)):
         layer.build((None, WIDE))
         layer.set_weights(weights)
@@ -33,11 +33,11 @@ def built_of(learned):
 
 
 def said(learned, features):
-    """Return the probabilities of the panel, and of each member, at the main horizon."""
+    """Return the probabilities of the ensemble, and of each member, at the main horizon."""
     ranks, built = built_of(learned)
     known = ranks(features)
-    members = [hazards.probabilities(np.asarray(z))[:, MAIN] for z in built.members(known)]
-    return hazards.probabilities(np.asarray(built(known)))[:, MAIN], members
+    members = [hazards.probabilities(np.asarray(z))[:, MAIN_INDEX] for z in built.members(known)]
+    return hazards.probabilities(np.asarray(built(known)))[:, MAIN_INDEX], members
 
 
 def fitted(rows, later):
@@ -69,8 +69,8 @@ def test_customers_that_members_have_not_seen_tell_when_to_stop():
     rng = np.random.default_rng(1)
     features = rng.normal(size=(600, WIDE)).astype(np.float32)
     first = np.where(rng.random(600) < 0.2, 0, NEVER).astype(np.int32)
-    rows = ensemble.Told(features, first, np.arange(600))
-    learned = fitted(rows, ensemble.Told(*(values[:1] for values in rows)))
+    rows = ensemble.FeatureRows(features, first, np.arange(600))
+    learned = fitted(rows, ensemble.FeatureRows(*(values[:1] for values in rows)))
     chance, _ = said(learned, rng.normal(size=(2000, WIDE)).astype(np.float32))
     assert chance.mean() == pytest.approx(0.2, abs=0.05)
     assert chance.std() < 0.05, "it has learned the customers by heart"
@@ -94,7 +94,7 @@ def test_a_member_learns_nothing_of_the_customers_it_leaves_out():
 
 
 def test_before_it_has_learned_it_says_nothing():
-    built = ensemble.Panel()
+    built = ensemble.Ensemble()
     known = np.random.default_rng(1).normal(size=(5, WIDE)).astype(np.float32)
     np.testing.assert_array_equal(built(known), np.zeros((5, 4), np.float32))
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from intent_tasks.core.image_codes import with_pictures
+from intent_tasks.core.image_codes import compress_embeddings
 from intent_tasks.core.rules import RANGES, REQUIRED
 from intent_tasks.definition import Definition
 from intent_tasks.errors import Refused
@@ -158,8 +158,8 @@ class Warehouse:
         # A view may name a product twice: which row counts must not change from day to day.
         blocks = self.session.read(sa.select(*typed).order_by(*told))
         # One by one: embeddings are long, and what is kept of them is not.
-        parts = [with_pictures(pa.Table.from_batches([block])) for block in blocks]
-        parts.append(with_pictures(blocks.schema.empty_table()))
+        parts = [compress_embeddings(pa.Table.from_batches([block])) for block in blocks]
+        parts.append(compress_embeddings(blocks.schema.empty_table()))
         return pa.concat_tables(parts).combine_chunks()
 
     def _of(self, run: list[date]) -> sa.ColumnElement[bool]:
