@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from intent_tasks.core.arrays import BoolArray, Float32Array, Int32Array, Int64Array, IntegerArray
 from intent_tasks.core.event_arrays import ABSENT, DAY_SECONDS, FIXED_NUMERIC, EventArrays
-from intent_tasks.core.event_counts import FAR_DAYS, CustomerEvents, run_starts
+from intent_tasks.core.event_counts import FAR_DAYS, CustomerEvents, run_starts, session_starts
 from intent_tasks.core.features import features
 from intent_tasks.core.vocabulary import CODE_COLUMNS, PAD, event_code
 from intent_tasks.definition import Definition
@@ -246,7 +246,7 @@ def _anchor_numeric(known: EventArrays, end: int) -> Float32Array:
         np.log1p((end - known.occurred) / 3600) / _LOG_HOURS,
         np.log1p(np.maximum(gap, 0) / 3600) / _LOG_HOURS,
         _repeat_views(known),
-        first | run_starts(known.session) | ((known.session == ABSENT) & (gap > 1800)),
+        session_starts(known.customer, known.session, known.occurred),
     ]
     return np.stack(columns, axis=1).astype(np.float32)
 

@@ -94,10 +94,7 @@ class CustomerEvents:
     @cached_property
     def starts_session(self) -> BoolArray:
         """Which events start a session."""
-        gap = np.diff(self.events.occurred, prepend=self.events.occurred[:1])
-        session = self.events.session
-        unknown = (session == ABSENT) & (gap > SESSION_GAP_SECONDS)
-        return np.asarray(self.is_first | (run_starts(session) & (session != ABSENT)) | unknown)
+        return session_starts(self.owner, self.events.session, self.events.occurred)
 
     @cached_property
     def days_back(self) -> Int64Array:
@@ -167,6 +164,26 @@ class CustomerEvents:
 def run_starts(values: npt.NDArray[Any]) -> BoolArray:
     """Return which values differ from the previous one; the first does."""
     return np.append(True, values[1:] != values[:-1])[: len(values)]
+
+
+def session_starts(owner: IntegerArray, session: Int32Array, occurred: Int64Array) -> BoolArray:
+    """Return which events start a session; events are sorted by customer and time.
+
+    An event with a session starts one if the customer's last known session is another. An event
+    without a session belongs to the current session, unless it follows a gap of more than
+    `SESSION_GAP_SECONDS`.
+
+    Args:
+        owner: customer of each event, shape (m,).
+        session: code of the session, ABSENT for none, shape (m,).
+        occurred: Unix seconds, shape (m,).
+    """
+    first, known = run_starts(owner), session != ABSENT
+    source = np.where(first | known, np.arange(len(session)), 0)
+    last_known = session[np.maximum.accumulate(source)]
+    changed = known & (session != np.append(ABSENT, last_known)[: len(session)])
+    gap = np.diff(occurred, prepend=occurred[:1]) > SESSION_GAP_SECONDS
+    return np.asarray(first | changed | (~known & gap))
 
 
 def last_two(cell: IntegerArray, cells: int) -> tuple[Int64Array, Int64Array]:
