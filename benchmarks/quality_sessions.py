@@ -21,13 +21,12 @@ from benchmarks import quality_events
 from intent_tasks.core.anchors import NEVER
 from intent_tasks.core.dataset import SPLITS, Rows
 from intent_tasks.core.encoding import encode
-from intent_tasks.core.event_arrays import event_arrays
-from intent_tasks.core.event_counts import DAY_SECONDS
+from intent_tasks.core.event_arrays import DAY_SECONDS, event_arrays
+from intent_tasks.core.event_counts import SESSION_GAP_SECONDS
 from intent_tasks.core.features import FEATURES
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import MAIN_HORIZON_DAYS, Definition
 
-SESSION_GAP_SECONDS = 1800
 PREFIXES = (1, 3, 5)
 CUTS = (
     ("2015-06-14", "2015-06-30", "2015-07-20"),

@@ -12,10 +12,13 @@ from intent_tasks.definition import HORIZONS_DAYS, Definition
 SHARES = {"train": 0.55, "calibrate": 0.15, "test": 0.30}
 """Share of the days in each split, after two gaps of the longest horizon are taken out."""
 
-MOST_ANCHORS = {"train": 14, "calibrate": 4, "test": 6}
+MAX_ANCHORS = {"train": 14, "calibrate": 4, "test": 6}
 """Maximum number of anchors of each split, evenly spaced: neighbouring days are nearly equal."""
 
-LEAST_DAYS = 10
+MIN_HISTORY_DAYS = 14
+"""Days of events before the first anchor: without them there is nothing to learn from."""
+
+MIN_DAYS = 10
 """Minimum number of days without the gaps; fewer cannot be split."""
 
 NEVER = len(HORIZONS_DAYS)
@@ -35,13 +38,13 @@ def split_days(first: date, last: date) -> Split | None:
     """Split the anchors from `first` to `last` by time; None if there are too few."""
     gap = max(HORIZONS_DAYS)
     free = (last - first).days + 1 - 2 * gap
-    if free < LEAST_DAYS:
+    if free < MIN_DAYS:
         return None
     parts, start = {}, first
     for name, share in SHARES.items():
         length = max(1, round(free * share))
         end = last if name == "test" else start + timedelta(days=length - 1)
-        parts[name] = evenly(start, end, MOST_ANCHORS[name])
+        parts[name] = evenly(start, end, MAX_ANCHORS[name])
         start = end + timedelta(days=gap + 1)
     return Split(**parts)
 

@@ -51,7 +51,7 @@ class SplitProfile:
         one_day: rows of customers with events on one day only.
         events: known events of all rows.
         recent: events of the last RECENT_DAYS before the anchors.
-        known: of these, those whose value has a code of its own, by column of LOOKED_UP.
+        known: of these, events whose value is in the vocabulary, for each of VOCABULARY_COLUMNS.
         not_finite: values of features that are no number.
         values: values of features.
         largest: greatest absolute value of a feature.

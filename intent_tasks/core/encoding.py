@@ -20,8 +20,8 @@ from intent_tasks.core.features import features
 from intent_tasks.core.vocabulary import CODE_COLUMNS, PAD, event_code
 from intent_tasks.definition import Definition
 
-ANCHOR_NUMERIC = ("hours_to_anchor_log", "hours_to_previous_log", "again", "starts_session")
-"""Numeric inputs of an event that depend on the anchor; `again` marks a repeated view."""
+ANCHOR_NUMERIC = ("hours_to_anchor_log", "hours_to_previous_log", "repeat_view", "starts_session")
+"""Numeric inputs of an event that depend on the anchor."""
 
 NUMERIC = (*FIXED_NUMERIC, *ANCHOR_NUMERIC)
 """Numeric inputs of an event."""

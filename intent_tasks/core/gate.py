@@ -11,14 +11,14 @@ from intent_tasks.core.arrays import BoolArray, FloatArray, IntegerArray
 from intent_tasks.core.metrics import Estimate, log_losses, paired_difference
 from intent_tasks.definition import LEAST_BUYERS
 
-MOST_CALIBRATION_ERROR = 0.05
+MAX_CALIBRATION_ERROR = 0.05
 """Maximum mean distance between predicted probability and observed frequency."""
-MOST_RELATIVE_CALIBRATION_ERROR = 0.5
+MAX_RELATIVE_CALIBRATION_ERROR = 0.5
 """The same limit as a share of the base rate, for shops where few customers purchase."""
-LEAST_CALIBRATION_ERROR = 0.01
+MIN_CALIBRATION_LIMIT = 0.01
 """The limit is never lower than this: such an error is noise of the test days."""
-LEAST_LOSS = 0.5
-"""Minimum log loss as a share of the best baseline's: below it the candidate has seen the labels.
+MIN_RELATIVE_LOSS = 0.5
+"""Minimum log loss as a share of the best baseline's: below it the candidate knows the labels.
 All models read the same events, so none can halve the loss of the others."""
 SLICE_WIDTH = 1.5
 """A slice is worse if its loss is, by this many half intervals: one slice in ten is by chance."""
@@ -97,8 +97,8 @@ def judge(served: FloatArray, test_set: TestSet, calibration_error: float) -> li
 
 
 def _calibrated(error: float, base_rate: float) -> Check:
-    relative = max(MOST_RELATIVE_CALIBRATION_ERROR * base_rate, LEAST_CALIBRATION_ERROR)
-    most = min(MOST_CALIBRATION_ERROR, relative)
+    relative = max(MAX_RELATIVE_CALIBRATION_ERROR * base_rate, MIN_CALIBRATION_LIMIT)
+    most = min(MAX_CALIBRATION_ERROR, relative)
     detail = f"calibration error {error:.4f}; at most {most:.4f} where {base_rate:.1%} purchase"
     return Check("calibrated", bool(error <= most), detail)
 
@@ -118,9 +118,10 @@ def _believable(
     best = min(float(other.mean()) for other in [*others.values(), constant])
     share = float(losses.mean()) / best
     detail = (
-        f"log loss {share:.2f} of the best baseline's; below {LEAST_LOSS} it has seen the answer"
+        f"log loss {share:.2f} of the best baseline's; below {MIN_RELATIVE_LOSS} it has seen the "
+        "answer"
     )
-    return Check("not too good to be true", share >= LEAST_LOSS, detail)
+    return Check("not too good to be true", share >= MIN_RELATIVE_LOSS, detail)
 
 
 def _slices(

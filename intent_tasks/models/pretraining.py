@@ -15,7 +15,7 @@ import pyarrow as pa
 import tensorflow as tf
 from scipy import sparse
 
-from intent_tasks.core.anchors import evenly
+from intent_tasks.core.anchors import MIN_HISTORY_DAYS, evenly
 from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.event_arrays import event_arrays
 from intent_tasks.core.item_embeddings import interaction_matrix
@@ -48,8 +48,6 @@ MAX_ANCHORS = 30
 """Maximum number of training anchors: neighbouring days are nearly equal."""
 VALIDATION_DAYS = 3
 """Number of validation anchors, the last days."""
-MIN_HISTORY_DAYS = 14
-"""Days of events before the first anchor."""
 
 Examples = Sequence[tuple[Encoded, NextEventTargets]]
 """Encoded customers and their targets, one bucket each."""

@@ -161,7 +161,7 @@ def test_a_day_is_a_day_of_the_shop():
 def test_a_view_of_the_product_viewed_just_before_is_told():
     rows = [event(hours_before=4), event(hours_before=3), event(hours_before=2, product_id="x")]
     rows += [event(hours_before=1, event_type="cart", product_id="x")]
-    assert numbers(rows, "again") == [0, 1, 0, 0]
+    assert numbers(rows, "repeat_view") == [0, 1, 0, 0]
 
 
 def test_rare_missing_and_unseen_values_share_codes():
