@@ -134,13 +134,13 @@ class Network:
     def start_from_ensemble(self, weights: EnsembleWeights) -> None:
         """Set the weights of the ensemble, and let events contribute nothing yet."""
         self.hazard_head.get_layer("ranks").set_weights(weights.ranks)
-        self.hazard_head.get_layer("ensemble").set_weights(weights.members)
+        self.hazard_head.get_layer("panel").set_weights(weights.members)
         self.scale_event_logits(0.0)
 
     def ensemble_logits(self, features: FloatArray) -> Float32Array:
         """Return the logits of the ensemble alone, before calibration, shape (n, horizons)."""
         ranks = self.hazard_head.get_layer("ranks")
-        ensemble = self.hazard_head.get_layer("ensemble")
+        ensemble = self.hazard_head.get_layer("panel")
         starts = range(0, max(len(features), 1), PREDICTION_ROWS)
         chunks = [features[n : n + PREDICTION_ROWS] for n in starts]
         return np.concatenate([np.asarray(ensemble(ranks(chunk))) for chunk in chunks])
@@ -228,8 +228,8 @@ def _embed(architecture: Architecture, inputs: Inputs) -> keras.Model:
 def _read(architecture: Architecture) -> keras.Model:
     width, depth = architecture.size.width, architecture.size.depth
     events = keras.Input((width,), name="events")
-    place = keras.Input((), dtype="int32", name="step_of_event")
-    steps = keras.Input((None, len(STEP)), name="steps_read")
+    place = keras.Input((), dtype="int32", name="place_of_event")
+    steps = keras.Input((None, len(STEP)), name="steps_of_past")
     days = layers.Concatenate()(
         [DaySums(name="day_sums", dtype=EXACT)(events, place, steps), steps]
     )
@@ -239,24 +239,28 @@ def _read(architecture: Architecture) -> keras.Model:
     return keras.Model([events, place, steps], state, name="read")
 
 
+# TensorFlow orders operations by name, so another name of a layer changes how sums round. The
+# names of layers stay as they are, so that predictions stay the same to the last bit.
+
+
 def _heads(architecture: Architecture) -> tuple[keras.Model, keras.Model]:
     width = architecture.size.width
     state = keras.Input((width,), name="state")
-    features = keras.Input((len(FEATURES),), name="features_read")
+    features = keras.Input((len(FEATURES),), name="past")
     ranks = QuantileRanks(name="ranks", dtype=EXACT)(features)
-    ensemble = Ensemble(name="ensemble", dtype=EXACT, trainable=False)
-    dense = layers.Dense(width, activation="gelu", name="features_dense")(ranks)
+    ensemble = Ensemble(name="panel", dtype=EXACT, trainable=False)
+    dense = layers.Dense(width, activation="gelu", name="past_dense")(ranks)
     both = Dropout(DROPOUT)(layers.Concatenate()([state, dense]))
     hidden = layers.Dense(width, activation="gelu", name="both")(both)
     hazards = layers.Dense(len(HORIZONS_DAYS), name="hazard", dtype=EXACT)(hidden)
     base = ensemble(ranks)
     logits = layers.Add(dtype=EXACT)([base, hazards])
     calibrated = Calibration(name="calibration", dtype=EXACT)(logits)
-    stage_input = layers.Concatenate(name="stage_input", dtype=EXACT)([hidden, features, base])
+    stage_input = layers.Concatenate(name="told", dtype=EXACT)([hidden, features, base])
     stages = layers.Dense(len(STAGES), kernel_initializer="zeros", name="stage", dtype=EXACT)(
         stage_input
     )
     return (
-        keras.Model([state, features], calibrated, name="hazard_head"),
-        keras.Model([state, features], stages, name="stage_head"),
+        keras.Model([state, features], calibrated, name="decide"),
+        keras.Model([state, features], stages, name="stages"),
     )

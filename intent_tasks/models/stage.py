@@ -89,7 +89,7 @@ def probabilities(network: Network, encoded: Encoded) -> Float32Array:
 def _stage_input(network: Network) -> keras.Model:
     """Return a model that outputs the inputs of the stage layer."""
     head = network.stage_head
-    return keras.Model(head.inputs, head.get_layer("stage_input").output)
+    return keras.Model(head.inputs, head.get_layer("told").output)
 
 
 def _outputs(network: Network, encoded: Encoded, head: keras.Model) -> Float32Array:

@@ -37,7 +37,7 @@ from tests.training.shop import (
 def test_a_network_begins_with_its_ensemble_and_stays_there_where_events_tell_nothing(trained):
     rows, later = trained.train, trained.later
     built = network.build(trained.model.architecture)
-    parts = (trained.model.network.hazard_head.get_layer(name) for name in ("ranks", "ensemble"))
+    parts = (trained.model.network.hazard_head.get_layer(name) for name in ("ranks", "panel"))
     built.start_from_ensemble(ensemble.EnsembleWeights(*(part.get_weights() for part in parts)))
     begun = hazards.probabilities(training.predict_logits(built, later.encoded))
     rates = [(rows.first_purchase <= n).mean() for n in range(len(HORIZONS_DAYS))]

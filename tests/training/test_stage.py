@@ -59,13 +59,13 @@ def test_the_stage_that_is_published_is_the_likeliest_and_is_kept(asked, tmp_pat
 def test_it_is_told_of_features_as_they_are_and_of_what_the_ensemble_says(asked):
     model = asked[3]
     built = network.build(model.architecture)
-    built.hazard_head.get_layer("ensemble").straight.assign_add(
+    built.hazard_head.get_layer("panel").straight.assign_add(
         np.full((len(FEATURES), MEMBERS * len(HORIZONS_DAYS)), 0.1, np.float32)
     )
     far = np.array([[10.0], [20.0]], np.float32) * np.ones(
         len(FEATURES), np.float32
     )  # no rank says
-    head = built.stage_head.get_layer("stage_input").output
+    head = built.stage_head.get_layer("told").output
     state = np.zeros((2, model.architecture.size.width), np.float32)
     told = np.asarray(keras.Model(built.stage_head.inputs, head)([state, far]))
     known = np.split(told, [-len(FEATURES) - len(HORIZONS_DAYS), -len(HORIZONS_DAYS)], axis=1)
