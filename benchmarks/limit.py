@@ -18,14 +18,14 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from benchmarks.shops import goods
 from intent_tasks.core.encoding import encode
-from intent_tasks.core.history import history
+from intent_tasks.core.event_arrays import event_arrays
 from intent_tasks.core.identity import customer_keys
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import MAIN_HORIZON_DAYS, Definition
 from intent_tasks.models import baselines
 from intent_tasks.settings import load_settings
 from intent_tasks.simulator import Config, customers, simulate
-from intent_tasks.simulator.limit import probabilities
+from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.observed import Observed, observe
 from intent_tasks.simulator.process import PURCHASE
 from intent_tasks.stores import score_files
@@ -52,7 +52,7 @@ class Shop:
         named = named.rename_columns({"customer_id": "customer_key"})
         order = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
         table = named.sort_by(order)
-        self.history = history(table, learn_vocabulary([table]), "UTC")
+        self.history = event_arrays(table, learn_vocabulary([table]), "UTC")
         ids = self.people["customer_id"].to_pylist()
         place = {name: number for number, name in enumerate(ids)}
         self.place = np.array([place[key] for key in self.history.keys])
@@ -76,10 +76,10 @@ def limit(config: Config, seen: Observed, day: int, who: np.ndarray) -> np.ndarr
     return probabilities(config, seen, day, [MAIN_HORIZON_DAYS])[who, 0]
 
 
-def labelled(shop: Shop, days: Sequence[int]) -> baselines.Labelled:
+def labelled(shop: Shop, days: Sequence[int]) -> baselines.LabeledFeatures:
     """Return the rows of some anchors, to learn from."""
     _, features, outcomes = zip(*(shop.anchor(day) for day in days), strict=True)
-    return baselines.Labelled(np.concatenate(features), np.concatenate(outcomes))
+    return baselines.LabeledFeatures(np.concatenate(features), np.concatenate(outcomes))
 
 
 def compared() -> tuple[np.ndarray, dict[str, np.ndarray]]:

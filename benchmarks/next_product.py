@@ -33,11 +33,16 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from benchmarks.shops import recorded, simulated, without_content
-from intent_tasks.core.ahead import Ahead, ahead_of, learn_products, numbers_of
 from intent_tasks.core.anchors import evenly
-from intent_tasks.core.covisits import held
 from intent_tasks.core.encoding import Encoded
-from intent_tasks.core.history import History, history
+from intent_tasks.core.event_arrays import EventArrays, event_arrays
+from intent_tasks.core.item_embeddings import interaction_matrix
+from intent_tasks.core.next_event_targets import (
+    NextEventTargets,
+    frequent_products,
+    next_event_targets,
+    product_numbers,
+)
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.models import heads, learner, pretraining
@@ -73,7 +78,7 @@ class Shop:
     """
 
     events: pa.Table
-    everything: History
+    everything: EventArrays
     numbers: np.ndarray
     products: int
     first: date
@@ -87,11 +92,11 @@ class Shop:
         cut = days["min"] + (days["max"] - days["min"]) * 0.7
         end = pa.scalar(Definition().day_end(cut), pa.timestamp("us", "UTC"))
         known = events.filter(pc.less(events["occurred_at"], end))
-        vocabulary, products = learn_vocabulary([known]), learn_products([known])
+        vocabulary, products = learn_vocabulary([known]), frequent_products([known])
         return cls(
             known,
-            history(events, vocabulary, "UTC"),
-            numbers_of(events, products),
+            event_arrays(events, vocabulary, "UTC"),
+            product_numbers(events, products),
             len(products),
             days["min"],
             cut,
@@ -99,19 +104,19 @@ class Shop:
         )
 
     @property
-    def known(self) -> tuple[History, np.ndarray]:
+    def known(self) -> tuple[EventArrays, np.ndarray]:
         """The events with a product up to the cut, and its number."""
         end = Definition().day_end(self.cut).timestamp()
         place = np.flatnonzero((self.everything.occurred < end) & (self.numbers >= 0))
-        return self.everything.only(place), self.numbers[place]
+        return self.everything.select(place), self.numbers[place]
 
-    def rows(self, first: date, last: date, most: int) -> tuple[Encoded, Ahead]:
+    def rows(self, first: date, last: date, most: int) -> tuple[Encoded, NextEventTargets]:
         """Return pasts at some anchors and what came next, of whom anything did."""
         days = evenly(first, last, most)
-        return ahead_of(self.everything, self.numbers, Definition(), days)
+        return next_event_targets(self.everything, self.numbers, Definition(), days)
 
 
-def peers(shop: Shop, asked: Ahead) -> dict[str, Ranker]:
+def peers(shop: Shop, asked: NextEventTargets) -> dict[str, Ranker]:
     """Return the peers, learned from what is known by the cut."""
     known, number = shop.known
     count, customers = shop.products, len(known.keys)
@@ -122,14 +127,14 @@ def peers(shop: Shop, asked: Ahead) -> dict[str, Ranker]:
     length = np.sqrt(np.maximum(whole.sum(axis=0), 1))
     scaled = whole @ sparse.diags_array(1 / length)
     visits = np.unique(np.stack([known.customer, known.day]), axis=1, return_inverse=True)[1]
-    days = held(visits, number, count, MOST_OF_DAY)
+    days = interaction_matrix(visits, number, count, MOST_OF_DAY)
     both = (days.T @ days).tocsr()
     both -= sparse.diags_array(both.diagonal()).tocsr()
-    fading = heads.FADING ** np.arange(asked.seen.shape[1])
+    fading = heads.RECENCY_DECAY ** np.arange(asked.recent_products.shape[1])
 
     def by(likeness: sparse.csr_array) -> Ranker:
         def scores(rows: np.ndarray) -> np.ndarray:
-            seen = asked.seen[rows]
+            seen = asked.recent_products[rows]
             place, back = np.nonzero(seen >= 0)
             shape = (len(rows), count)
             pasts = sparse.csr_array((fading[back], (place, seen[place, back])), shape)
@@ -149,7 +154,7 @@ def _held(who: np.ndarray, number: np.ndarray, shape: tuple[int, int]) -> sparse
     return sparse.csr_array((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), shape)
 
 
-def ours(shop: Shop, asked: tuple[Encoded, Ahead]) -> Ranker:
+def ours(shop: Shop, asked: tuple[Encoded, NextEventTargets]) -> Ranker:
     """Learn what comes next up to the cut, and return the dot product as a ranker."""
     plan = pretraining.Plan("gru", SIZES["nano"], Definition(), shop.first, shop.cut, SEED)
     ranker = pretraining.learn(
@@ -165,7 +170,9 @@ def limit(config: Config, shop: Shop, asked: Encoded) -> Ranker:
     people, goods, sold = people_of(config), catalogue(config), stock(config)
     seen = look(config, pa.concat_tables(simulate(config)), people, goods)
     person = pc.index_in(pa.array(shop.everything.keys), people["customer_id"]).to_numpy()
-    product = pc.index_in(pa.array(learn_products([shop.events])), goods["product_id"]).to_numpy()
+    product = pc.index_in(
+        pa.array(frequent_products([shop.events])), goods["product_id"]
+    ).to_numpy()
     running = sold.popularity - sold.leaf
     begins = np.append(True, sold.leaf[1:] != sold.leaf[:-1])
     share = np.where(begins, running, np.diff(running, prepend=0.0))
@@ -178,13 +185,19 @@ def limit(config: Config, shop: Shop, asked: Encoded) -> Ranker:
     return lambda rows: likely[rows][:, sold.leaf[product]] * share[product]
 
 
-def ranks(rankers: dict[str, Ranker], asked: Ahead, rows: np.ndarray) -> dict[str, np.ndarray]:
+def ranks(
+    rankers: dict[str, Ranker], asked: NextEventTargets, rows: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return the place of the next product of each row, from 1; infinite where nobody knew it."""
     found = {}
     for name, ranker in rankers.items():
         parts = []
         for chunk in np.array_split(rows, max(1, len(rows) // 500)):
-            scores, seen, product = ranker(chunk), asked.seen[chunk], asked.product[chunk]
+            scores, seen, product = (
+                ranker(chunk),
+                asked.recent_products[chunk],
+                asked.product[chunk],
+            )
             place, back = np.nonzero(seen >= 0)
             scores[place, seen[place, back]] = -np.inf
             own = scores[np.arange(len(chunk)), np.maximum(product, 0)]
@@ -218,7 +231,7 @@ def main() -> int:
     events = recorded(given.file, given.format) if given.file else simulated(config)
     shop, begun = Shop.of(events), time.monotonic()
     asked = shop.rows(shop.cut + GAP, shop.last - GAP, ASKED)
-    rows = np.flatnonzero(asked[1].some)
+    rows = np.flatnonzero(asked[1].has_product)
     rankers = peers(shop, asked[1])
     if given.bare:
         unseen = Shop.of(without_content(events))

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from keras import layers, ops
 
 from intent_tasks.core.encoding import NUMERIC, STEP, Arrays, Encoded
-from intent_tasks.core.features import STATICS
-from intent_tasks.core.vocabulary import CODED, COLUMNS, PAD
+from intent_tasks.core.features import FEATURES
+from intent_tasks.core.vocabulary import CODE_COLUMNS, COLUMNS, PAD
 from intent_tasks.models.encoders import ENCODERS
+from intent_tasks.models.layers import TYPICAL_DAY_EVENTS
 from intent_tasks.models.network import EMBEDDING, Architecture, Network
-from intent_tasks.models.parts import FEW
 from intent_tasks.models.sizes import Size
 
 NONE = -1
@@ -28,25 +28,27 @@ def padded(encoded: Encoded, chosen: npt.NDArray[np.integer], size: Size) -> Arr
     index, there = encoded.latest(chosen, size.events)
     back, place = encoded.steps_back[index], encoded.place[index]
     there &= back < size.steps
-    numeric = np.concatenate([encoded.events.facts[place], encoded.told[index]], axis=-1)
+    numeric = np.concatenate(
+        [encoded.events.fixed_numeric[place], encoded.anchor_numeric[index]], axis=-1
+    )
     same = encoded.batch(chosen, size.events, size.steps)
     return {
         "codes": np.where(there[:, :, None], encoded.events.coded[place], PAD),
         "numeric": numeric * there[:, :, None],
         "place": np.where(there, size.steps - 1 - back, NONE).astype(np.int32),
         "steps": same["steps"],
-        "statics": same["statics"],
+        "features": same["features"],
     }
 
 
 def build(architecture: Architecture, network: Network) -> keras.Model:
     """Return the peer of a network, with its weights; the layers that decide are the same."""
     inputs = {
-        "codes": keras.Input((None, len(CODED)), dtype="int32", name="codes"),
+        "codes": keras.Input((None, len(CODE_COLUMNS)), dtype="int32", name="codes"),
         "numeric": keras.Input((None, len(NUMERIC)), name="numeric"),
         "place": keras.Input((None,), dtype="int32", name="place"),
         "steps": keras.Input((None, len(STEP)), name="steps"),
-        "statics": keras.Input((len(STATICS),), name="statics"),
+        "features": keras.Input((len(FEATURES),), name="features"),
     }
     size, steps = architecture.size, inputs["steps"]
     events = layers.Dense(size.width, activation="relu", name="event")(
@@ -54,11 +56,11 @@ def build(architecture: Architecture, network: Network) -> keras.Model:
     )
     belongs = ops.one_hot(inputs["place"], size.steps)  # (n, L, S); none of padding
     sums = ops.einsum("nls,nlw->nsw", belongs, events)
-    days = layers.Concatenate()([ops.log1p(sums), sums / FEW, steps])
+    days = layers.Concatenate()([ops.log1p(sums), sums / TYPICAL_DAY_EVENTS, steps])
     days = layers.Dense(size.width, activation="gelu", name="step")(days)
     encode = ENCODERS[architecture.encoder].encode
     state = encode(days, steps[:, :, 0] > 0, size.width, size.depth)
-    peer = keras.Model(inputs, network.decide([state, inputs["statics"]]))
+    peer = keras.Model(inputs, network.hazard_head([state, inputs["features"]]))
     _give(peer, network)
     return peer
 

@@ -15,7 +15,7 @@ from benchmarks.planted_corruptions import Corruption
 from intent_tasks import simulator
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.settings import Settings
-from intent_tasks.simulator.limit import probabilities
+from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.observed import observe
 from intent_tasks.steps.score import bands
 from intent_tasks.stores import postgres

@@ -1,9 +1,9 @@
 """What pretraining gains for the purchase: the same version from the same seed, with and without.
 
 A simulated shop of few customers, on which labels are few; time split as of a version. Both are
-fitted by `models/fitting.py`, as the step `train` does, on the same rows, panel and trees, and read
-with the vocabulary of pretraining; pretraining sees no day on which they are judged.
-*Alone*: the network learns without a panel, so that nothing is known before events are read.
+fitted by `models/fit_models.py`, as the step `train` does, on the same rows, ensemble and trees,
+and read with the vocabulary of pretraining; pretraining sees no day on which they are judged.
+*Alone*: the network learns without an ensemble, so that nothing is known before events are read.
 Gain: log loss of 7 days without pretraining minus with it, on the test days; above 0 it helps.
 Interval: 95 %, paired, bootstrap over customers. Claim: none, it is measured.
 Command: `python -m benchmarks.pretraining [--customers 1000]` (some minutes).
@@ -21,13 +21,13 @@ import pyarrow.compute as pc
 from benchmarks.next_product import interval
 from benchmarks.shops import simulated
 from intent_tasks.core.anchors import split_days
+from intent_tasks.core.dataset import SPLITS, Dataset
 from intent_tasks.core.metrics import log_losses
-from intent_tasks.core.slices import PARTS, Slices
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
-from intent_tasks.models import fitting, hazards, network, pretraining, training
-from intent_tasks.models.blend import MAIN
-from intent_tasks.models.panel import Learned
+from intent_tasks.models import fit_models, hazards, network, pretraining, training
+from intent_tasks.models.ensemble import EnsembleWeights
+from intent_tasks.models.hazards import MAIN_INDEX
 from intent_tasks.models.sizes import SIZES
 from intent_tasks.simulator import Config
 
@@ -49,24 +49,28 @@ def main() -> int:
     known = events.filter(pc.less(events["occurred_at"], end))
     plan = pretraining.Plan(ENCODER, SIZE, definition, shop.first_day, until, SEED)
     learned = pretraining.learn([known], plan, _say)
-    slices = Slices(lambda _: events, 1, vars(split), definition, SEED, learned.vocabulary)
-    sources = {part: slices.source(part) for part in PARTS}
-    survey, samples = fitting.surveyed(sources)
-    whole = fitting.fit_baselines(samples, SEED)
-    nothing = Learned(whole.panel.ranks, [np.zeros_like(w) for w in whole.panel.members])
+    slices = Dataset(lambda _: events, 1, vars(split), definition, SEED, learned.vocabulary)
+    sources = {part: slices.source(part) for part in SPLITS}
+    survey, samples = fit_models.summarize(sources)
+    whole = fit_models.fit_baselines(samples, SEED)
+    nothing = EnsembleWeights(
+        whole.ensemble.ranks, [np.zeros_like(w) for w in whole.ensemble.members]
+    )
     (test,) = sources["test"](0, 0)
     bought = test.purchased_within(MAIN_HORIZON_DAYS)
     customers = test.encoded.customers
     print(f"{survey.rows['train']:,} rows to train, {len(bought):,} to judge\n")
     print("| | from nothing | pretrained | gain |\n|---|---|---|---|")
-    for title, begun in (("version, network", whole), ("alone", replace(whole, panel=nothing))):
+    for title, begun in (("version, network", whole), ("alone", replace(whole, ensemble=nothing))):
         said = []
         for give in (lambda _: None, lambda built: _give(built, learned)):
             architecture = network.Architecture(ENCODER, SIZE, vocabulary_sizes(slices.vocabulary))
             plan_ = training.Plan(survey.rows["train"], SEED)
-            fitted = fitting.fit_network(architecture, begun, sources, plan_, say=_say, give=give)
-            logits = training.logits_of(fitted.network, test.encoded)
-            said.append(log_losses(hazards.probabilities(logits)[:, MAIN], bought))
+            fitted = fit_models.fit_network(
+                architecture, begun, sources, plan_, log=_say, initialize=give
+            )
+            logits = training.predict_logits(fitted.network, test.encoded)
+            said.append(log_losses(hazards.probabilities(logits)[:, MAIN_INDEX], bought))
         cells = [interval(each, customers) for each in (*said, said[0] - said[1])]
         print(f"| {title} | {' | '.join(cells)} |", flush=True)
     return 0

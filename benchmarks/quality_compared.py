@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from intent_tasks.core import metrics
-from intent_tasks.core.slices import Rows, Survey
+from intent_tasks.core.dataset import DatasetSummary, Rows
 from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
-from intent_tasks.models import fitting, hazards, network, training
+from intent_tasks.models import fit_models, hazards, network, training
 from intent_tasks.models.sizes import size_of
 
 MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
@@ -38,7 +38,7 @@ def options(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def source(*parts: Rows) -> training.Source:
+def source(*parts: Rows) -> training.RowSource:
     """Return rows that are all in memory as what training reads."""
 
     def once(_epoch: int, skipped: int) -> Iterator[Rows]:
@@ -52,17 +52,17 @@ class Models:
 
     def __init__(
         self,
-        sources: fitting.Sources,
+        sources: fit_models.Sources,
         vocabulary: Vocabulary,
         options: argparse.Namespace,
         **trees: object,
     ) -> None:
         """Fit as the step `train` does; says how long each took."""
         begun = time.monotonic()
-        survey, samples = fitting.surveyed(sources)
-        self.base_rate = survey.first[: MAIN + 1].sum() / survey.first.sum()
+        survey, samples = fit_models.summarize(sources)
+        self.base_rate = survey.first_purchase[: MAIN + 1].sum() / survey.first_purchase.sum()
         begun = _say(f"{survey.rows['train']:,} rows to learn from read", begun)
-        self.known = fitting.fit_baselines(samples, options.seed, **trees)
+        self.known = fit_models.fit_baselines(samples, options.seed, **trees)
         del samples
         begun = _say("baselines", begun)
         self.fitted = None
@@ -72,25 +72,25 @@ class Models:
 
     def _fit_network(
         self,
-        sources: fitting.Sources,
+        sources: fit_models.Sources,
         vocabulary: Vocabulary,
         options: argparse.Namespace,
-        survey: Survey,
-    ) -> fitting.Fitted:
+        survey: DatasetSummary,
+    ) -> fit_models.Fitted:
         size, sizes = size_of(options.size, options.encoder), vocabulary_sizes(vocabulary)
         architecture = network.Architecture(options.encoder, size, sizes)
         plan = training.Plan(survey.rows["train"], options.seed)
-        return fitting.fit_network(
-            architecture, self.known, sources, plan, say=lambda line: print("#", line)
+        return fit_models.fit_network(
+            architecture, self.known, sources, plan, log=lambda line: print("#", line)
         )
 
     def said(self, rows: Rows) -> Said:
         """Return what every model says of rows."""
         features = rows.encoded.features
         said = {"base rate": np.full(len(features), self.base_rate)}
-        said |= {NAMES[name]: p for name, p in self.known.of(features).items()}
+        said |= {NAMES[name]: p for name, p in self.known.probabilities(features).items()}
         if self.fitted:
-            logits = training.logits_of(self.fitted.network, rows.encoded)
+            logits = training.predict_logits(self.fitted.network, rows.encoded)
             said["network"] = hazards.probabilities(logits)[:, MAIN]
             said["blend"] = self.fitted.blend.probabilities(logits, features)[:, MAIN]
         return said

@@ -19,15 +19,14 @@ import pandas as pd
 from benchmarks import quality_compared as compared
 from benchmarks import quality_events
 from intent_tasks.core.anchors import NEVER
-from intent_tasks.core.encoding import STATICS, encode
+from intent_tasks.core.dataset import SPLITS, Rows
+from intent_tasks.core.encoding import encode
+from intent_tasks.core.event_arrays import DAY_SECONDS, event_arrays
+from intent_tasks.core.event_counts import SESSION_GAP_SECONDS
 from intent_tasks.core.features import FEATURES
-from intent_tasks.core.history import history
-from intent_tasks.core.past import DAY_SECONDS
-from intent_tasks.core.slices import PARTS, Rows
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import MAIN_HORIZON_DAYS, Definition
 
-PAUSE_SECONDS = 1800
 PREFIXES = (1, 3, 5)
 CUTS = (
     ("2015-06-14", "2015-06-30", "2015-07-20"),
@@ -44,12 +43,12 @@ SMALL = {"min_data_in_leaf": 30, "num_leaves": 15, "learning_rate": 0.03}
 
 def sessions(events: pd.DataFrame) -> pd.DataFrame:
     """Return where each session begins and ends in the events, and its first purchase."""
-    pause = events["second"].diff() > PAUSE_SECONDS
-    starts = np.flatnonzero(pause | (events["customer_key"] != events["customer_key"].shift()))
-    ends = np.append(starts[1:], len(events))
+    pause = events["second"].diff() > SESSION_GAP_SECONDS
+    run_starts = np.flatnonzero(pause | (events["customer_key"] != events["customer_key"].shift()))
+    ends = np.append(run_starts[1:], len(events))
     bought = np.append(np.flatnonzero(events["event_type"] == "purchase"), len(events))
-    first = bought[np.searchsorted(bought, starts)]
-    return pd.DataFrame({"start": starts, "end": ends, "purchase": np.minimum(first, ends)})
+    first = bought[np.searchsorted(bought, run_starts)]
+    return pd.DataFrame({"start": run_starts, "end": ends, "purchase": np.minimum(first, ends)})
 
 
 def starts_of(events: pd.DataFrame, length: int, with_past: bool) -> tuple[pd.DataFrame, ...]:
@@ -73,7 +72,7 @@ def starts_of(events: pd.DataFrame, length: int, with_past: bool) -> tuple[pd.Da
 
 def rows_of(read: pd.DataFrame, found: pd.DataFrame, vocabulary: dict) -> Rows:
     """Return the rows of sessions, in their order, all at one anchor."""
-    known = history(quality_events.table(read), vocabulary, "UTC")
+    known = event_arrays(quality_events.table(read), vocabulary, "UTC")
     end = int(DEFINITION.day_end(ANCHOR).timestamp())
     now = found["now"].to_numpy()
     moved = known.occurred + (end - now)[known.customer]
@@ -84,7 +83,7 @@ def rows_of(read: pd.DataFrame, found: pd.DataFrame, vocabulary: dict) -> Rows:
     clock = {"hour_sin": np.sin(hour), "hour_cos": np.cos(hour)}
     clock |= {"weekday_sin": np.sin(week), "weekday_cos": np.cos(week)}
     for name, values in clock.items():
-        encoded.statics[:, STATICS.index(name)] = values
+        encoded.features[:, FEATURES.index(name)] = values
         encoded.features[:, FEATURES.index(name)] = values
     # Sessions of one person tell one thing: it is known whose they are where that counts.
     person = np.unique(found["customer"], return_inverse=True)[1].astype(np.int32)
@@ -111,12 +110,12 @@ def tested(
     part = np.digitize(found["began"], [learned, calibrated])
     number = read["customer_key"].astype(int).to_numpy()
     rows = {}
-    for n, name in enumerate(PARTS):
+    for n, name in enumerate(SPLITS):
         chosen = part == n
         rows[name] = rows_of(read[chosen[number]], found[chosen], vocabulary)
     sources = {name: compared.source(values) for name, values in rows.items()}
     models = compared.Models(sources, vocabulary, asked, **SMALL)
-    test, customers = rows["test"], found["customer"].to_numpy()[part == PARTS.index("test")]
+    test, customers = rows["test"], found["customer"].to_numpy()[part == SPLITS.index("test")]
     return compared.Tested(models.said(test), test.purchased_within(MAIN_HORIZON_DAYS), customers)
 
 
@@ -128,7 +127,7 @@ def main() -> None:
     asked = parser.parse_args()
     events = quality_events.retailrocket(asked.path)
     for with_past in (True, False):
-        for length in (asked.only,) if asked.only else PREFIXES:
+        for length in (asked.select,) if asked.select else PREFIXES:
             compare(events, length, with_past, asked)
 
 

@@ -2,7 +2,8 @@
 
 Ten stratified folds (shuffled, seed 42, nothing resampled), with and without `PageValues`, which is
 partly computed from the purchase; then February to October against November and December, without
-`Month`. There is no sequence to read: the network is its panel, and the blend mixes it with trees.
+`Month`. There is no sequence to read: the network is its ensemble, and the blend mixes it with
+trees.
 Beside the means over folds: by how much the log loss is lower than LightGBM's, with the 95 %
 interval of a bootstrap over sessions.
 
@@ -18,8 +19,8 @@ from sklearn.model_selection import StratifiedKFold
 
 from intent_tasks.core import metrics
 from intent_tasks.core.anchors import NEVER
-from intent_tasks.models import baselines, blend, hazards, network, panel
-from intent_tasks.models.parts import Ranks
+from intent_tasks.models import baselines, blend, ensemble, hazards, network
+from intent_tasks.models.layers import QuantileRanks
 
 LATE = ("Nov", "Dec")
 TREES = {"min_data_in_leaf": 30, "num_leaves": 15, "learning_rate": 0.03, "feature_fraction": 0.5}
@@ -37,32 +38,34 @@ def predicted(x: np.ndarray, y: np.ndarray, train: np.ndarray, asked: np.ndarray
     """Return what each model says; a tenth of the training rows stops and mixes them."""
     held = np.random.default_rng(SEED).random(len(train)) < 0.1
     rows, later = train[~held], train[held]
-    whole = baselines.Labelled(x[train], y[train])
+    whole = baselines.LabeledFeatures(x[train], y[train])
     trees = baselines.boosted_trees(
-        *(baselines.Labelled(x[t], y[t]) for t in (rows, later)), SEED, **TREES
+        *(baselines.LabeledFeatures(x[t], y[t]) for t in (rows, later)), SEED, **TREES
     )
-    learned = panel.fit(*(_told(x[t], y[t]) for t in (rows, later)), SEED)
-    share = blend.fit(_panel(learned, x[later]), trees(x[later]), y[later], np.arange(len(later)))
+    learned = ensemble.fit(*(_told(x[t], y[t]) for t in (rows, later)), SEED)
+    share = blend.fit(
+        _ensemble(learned, x[later]), trees(x[later]), y[later], np.arange(len(later))
+    )
     said = {
         "base rate": np.full(len(asked), y[train].mean()),
         "logistic": baselines.logistic(whole)(x[asked]),
         "LightGBM": trees(x[asked]),
-        "network": _panel(learned, x[asked]),
+        "network": _ensemble(learned, x[asked]),
     }
-    return said | {"blend": blend.mixed(share, said["network"], said["LightGBM"])}
+    return said | {"blend": blend.blend_log_odds(share, said["network"], said["LightGBM"])}
 
 
-def _told(x: np.ndarray, y: np.ndarray) -> panel.Told:
-    return panel.Told(x, np.where(y, 0, NEVER).astype(np.int32), np.arange(len(y)))
+def _told(x: np.ndarray, y: np.ndarray) -> ensemble.FeatureRows:
+    return ensemble.FeatureRows(x, np.where(y, 0, NEVER).astype(np.int32), np.arange(len(y)))
 
 
-def _panel(learned: panel.Learned, x: np.ndarray) -> np.ndarray:
-    """Return the probabilities of a panel."""
-    ranks, members = Ranks(), panel.Panel()
+def _ensemble(learned: ensemble.EnsembleWeights, x: np.ndarray) -> np.ndarray:
+    """Return the probabilities of an ensemble."""
+    ranks, members = QuantileRanks(), ensemble.Ensemble()
     for layer, weights in ((ranks, learned.ranks), (members, learned.members)):
         layer.build(x.shape)
         layer.set_weights(weights)
-    return hazards.probabilities(np.asarray(members(ranks(x))))[:, blend.MAIN]
+    return hazards.probabilities(np.asarray(members(ranks(x))))[:, blend.MAIN_INDEX]
 
 
 def shown(title: str, folds: list[tuple[np.ndarray, Said]]) -> None:

@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 from benchmarks import quality_compared as compared
 from benchmarks.shops import goods, without_content
 from intent_tasks.core.anchors import split_days
-from intent_tasks.core.segments import told_apart
-from intent_tasks.core.slices import Rows, Slices
+from intent_tasks.core.cohorts import cohorts_of
+from intent_tasks.core.dataset import Dataset, Rows
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.simulator import Config, customers, simulate
+from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.config import BLOCK
-from intent_tasks.simulator.limit import probabilities
 from intent_tasks.simulator.observed import observe
 
 FIRST_ANCHOR_DAY = 35
@@ -66,14 +66,14 @@ class Shop:
         pq.write_table(named.sort_by(ORDER), self.folder / f"{self.buckets}.parquet")
         self.buckets += 1
 
-    def slices(self, buckets: list[int], seed: int, bare: bool = False) -> Slices:
+    def slices(self, buckets: list[int], seed: int, bare: bool = False) -> Dataset:
         """Return the rows of some buckets as the product reads them; bare: without content."""
 
         def read(number: int) -> pa.Table:
             events = pq.read_table(self.folder / f"{buckets[number]}.parquet")
             return without_content(events) if bare else events
 
-        return Slices(read, len(buckets), self.split, Definition(), seed)
+        return Dataset(read, len(buckets), self.split, Definition(), seed)
 
     def limit(self, bucket: int, rows: Rows) -> np.ndarray:
         """Return the exact probabilities of the test rows of a bucket."""
@@ -85,14 +85,14 @@ class Shop:
         return found
 
 
-def tested(shop: Shop, models: compared.Models, slices: Slices, buckets: list[int]) -> tuple:
+def tested(shop: Shop, models: compared.Models, slices: Dataset, buckets: list[int]) -> tuple:
     """Return what is said, came true, of whom, and by which slice, of the test rows."""
     said, outcomes, keys, apart = [], [], [], []
     for bucket, rows in zip(buckets, slices.source("test")(0, 0), strict=True):
         said.append({**models.said(rows), LIMIT: shop.limit(bucket, rows)})
         outcomes.append(rows.purchased_within(MAIN_HORIZON_DAYS))
         keys.append(rows.encoded.events.keys[rows.encoded.customers])
-        apart.append(told_apart(rows, slices.vocabulary))
+        apart.append(cohorts_of(rows, slices.vocabulary))
     told = np.concatenate(outcomes), np.concatenate(keys).astype(str)
     return compared.joined(said), *told, compared.joined(apart)
 

@@ -21,9 +21,9 @@ from benchmarks import quality_compared as compared
 from benchmarks import quality_events
 from benchmarks.shops import without_content
 from intent_tasks.core.anchors import NEVER, split_days
+from intent_tasks.core.dataset import SPLITS, Dataset, Rows
 from intent_tasks.core.encoding import encode, join
-from intent_tasks.core.history import History, history
-from intent_tasks.core.slices import PARTS, Rows, Slices
+from intent_tasks.core.event_arrays import EventArrays, event_arrays
 from intent_tasks.core.vocabulary import Vocabulary, learn_vocabulary
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 
@@ -58,9 +58,9 @@ def retailrocket(path: Path, asked: object) -> list[compared.Tested]:
         split = split_days(first + timedelta(days=FIRST_ANCHOR_DAY), end)
         assert split is not None
         days = {"train": split.train, "calibrate": split.calibrate, "test": split.test}
-        slices = Slices(lambda _: whole, 1, days, Definition(), 7)
+        slices = Dataset(lambda _: whole, 1, days, Definition(), 7)
         slices.learn_vocabulary()
-        sources = {part: slices.source(part) for part in PARTS}
+        sources = {part: slices.source(part) for part in SPLITS}
         (test,) = sources["test"](0, 0)
         cuts.append(_tested(sources, slices.vocabulary, test, asked))
     return cuts
@@ -92,7 +92,7 @@ def _retail_rows(
 
     def rows(part: str, chosen: pa.Array | None = None) -> Rows:
         events = whole if chosen is None else whole.filter(chosen)
-        return _rows(history(events, vocabulary, "UTC"), definition, anchors[part])
+        return _rows(event_arrays(events, vocabulary, "UTC"), definition, anchors[part])
 
     test = rows("test")
     sources = {
@@ -103,7 +103,7 @@ def _retail_rows(
     return sources, vocabulary, test
 
 
-def _rows(everything: History, definition: Definition, anchors: Sequence[date]) -> Rows:
+def _rows(everything: EventArrays, definition: Definition, anchors: Sequence[date]) -> Rows:
     """Return rows whose first interval is this task's horizon: in it, or never."""
     encoded, labels = [], []
     for anchor in anchors:

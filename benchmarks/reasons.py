@@ -21,14 +21,14 @@ import pyarrow.compute as pc
 from scipy.special import logit
 
 from benchmarks import shops
-from intent_tasks.core import without
+from intent_tasks.core import ablation
 from intent_tasks.core.anchors import split_days
+from intent_tasks.core.dataset import SPLITS, Dataset
 from intent_tasks.core.encoding import Encoded, encode
-from intent_tasks.core.history import history
-from intent_tasks.core.slices import PARTS, Slices
+from intent_tasks.core.event_arrays import event_arrays
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
-from intent_tasks.models import fitting, hazards, network, reasons, training
+from intent_tasks.models import fit_models, hazards, network, reasons, training
 from intent_tasks.models.sizes import size_of
 from intent_tasks.simulator import Config
 from intent_tasks.steps.score import LEAST_EFFECT
@@ -45,31 +45,31 @@ def asked_for() -> pa.Table:
     return shops.simulated(Config(customers=CUSTOMERS, seed=11))
 
 
-def sliced(events: pa.Table) -> Slices:
+def sliced(events: pa.Table) -> Dataset:
     """Return the slices of a shop, split as the step `window` does."""
     first, last = (pc.min_max(events["occurred_at"])[end].as_py().date() for end in ("min", "max"))
     split = split_days(
         first + timedelta(days=FIRST_ANCHOR_DAY), last - timedelta(days=max(HORIZONS_DAYS))
     )
-    found = Slices(lambda _: events, 1, vars(split), DEFINITION, SEED)
+    found = Dataset(lambda _: events, 1, vars(split), DEFINITION, SEED)
     found.learn_vocabulary()
     return found
 
 
-def trained(found: Slices) -> network.Network:
+def trained(found: Dataset) -> network.Network:
     """Return the network of the slices, trained as the step does."""
-    sources = {part: found.source(part) for part in PARTS}
-    survey, samples = fitting.surveyed(sources)
-    known = fitting.fit_baselines(samples, SEED)
+    sources = {part: found.source(part) for part in SPLITS}
+    survey, samples = fit_models.summarize(sources)
+    known = fit_models.fit_baselines(samples, SEED)
     sizes = vocabulary_sizes(found.vocabulary)
     architecture = network.Architecture("gru", size_of("nano", "gru"), sizes)
     plan = training.Plan(survey.rows["train"], SEED)
-    return fitting.fit_network(architecture, known, sources, plan).network
+    return fit_models.fit_network(architecture, known, sources, plan).network
 
 
 def log_odds(built: network.Network, encoded: Encoded) -> np.ndarray:
     """Return the log-odds of a purchase within the main horizon, shape (n,)."""
-    return logit(hazards.probabilities(training.logits_of(built, encoded))[:, MAIN])
+    return logit(hazards.probabilities(training.predict_logits(built, encoded))[:, MAIN])
 
 
 def main() -> None:
@@ -77,10 +77,10 @@ def main() -> None:
     events = asked_for()
     found = sliced(events)
     built, day = trained(found), found.split["test"][-1]
-    everything = history(events, found.vocabulary, DEFINITION.time_zone)
+    everything = event_arrays(events, found.vocabulary, DEFINITION.time_zone)
     encoded = encode(everything, DEFINITION, day)
     named = reasons.explain(built, encoded)
-    with mock.patch.object(without, "effects", return_value=0):
+    with mock.patch.object(ablation, "event_effects", return_value=0):
         encoder = reasons.explain(built, encoded)
     drawn = np.random.default_rng(SEED).integers(encoded.event_count)
     random = everything.row[encoded.place[encoded.event_end[:-1] + drawn]]
@@ -102,13 +102,13 @@ def main() -> None:
 
 
 def _moves(
-    built: network.Network, encoded: Encoded, found: Slices, several: np.ndarray
+    built: network.Network, encoded: Encoded, found: Dataset, several: np.ndarray
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Return what tells how far scores move without some rows, and of whom."""
     before = log_odds(built, encoded)
 
     def move(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        left = encode(encoded.events.without(rows), DEFINITION, found.split["test"][-1])
+        left = encode(encoded.events.drop_rows(rows), DEFINITION, found.split["test"][-1])
         there = np.isin(encoded.customers, left.customers) & several
         kept = np.isin(left.customers, encoded.customers[there])
         return before[there] - log_odds(built, left)[kept], there

@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks import plain
 from benchmarks.training import made
+from intent_tasks.core.dataset import Dataset
 from intent_tasks.core.encoding import Encoded, encode
-from intent_tasks.core.history import history
-from intent_tasks.core.slices import Slices
+from intent_tasks.core.event_arrays import event_arrays
 from intent_tasks.models import network, reasons, training
 from intent_tasks.models.sizes import size_of
 from intent_tasks.simulator.config import BLOCK
@@ -42,10 +42,10 @@ def seconds(works: dict[str, Callable[[], object]]) -> dict[str, float]:
     return least
 
 
-def encoded_test(found: Slices) -> tuple[Encoded, float]:
+def encoded_test(found: Dataset) -> tuple[Encoded, float]:
     """Return the rows of one bucket and anchor, and the seconds that reading and encoding took."""
     begun = time.process_time()
-    everything = history(found.read(0), found.vocabulary, "UTC")
+    everything = event_arrays(found.read(0), found.vocabulary, "UTC")
     encoded = encode(everything, found.definition, found.split["test"][0])
     return encoded, time.process_time() - begun
 
@@ -65,8 +65,8 @@ def main() -> None:
     peer.compile(jit_compile=False)
     works = {
         "plain": lambda: peer.predict(inputs, batch_size=1024, verbose=0),
-        "ours": lambda: training.logits_of(built, encoded, False),
-        "ours, XLA": lambda: training.logits_of(built, encoded, True),
+        "ours": lambda: training.predict_logits(built, encoded, False),
+        "ours, XLA": lambda: training.predict_logits(built, encoded, True),
         "ours with reasons": lambda: reasons.explain(built, encoded),
     }
     took = {name: time_ / count for name, time_ in seconds(works).items()}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from intent_tasks.core.pictures import with_pictures
+from intent_tasks.core.image_codes import compress_embeddings
 from intent_tasks.formats import files
 from intent_tasks.simulator import Config, catalogue, simulate
 from intent_tasks.stores.extracting.source import TOLD
@@ -20,7 +20,7 @@ def simulated(config: Config) -> pa.Table:
 
 def goods(config: Config) -> pa.Table:
     """Return what the events of a simulated shop tell of its products, as the extract does."""
-    return with_pictures(catalogue(config).select(list(TOLD)))
+    return compress_embeddings(catalogue(config).select(list(TOLD)))
 
 
 def without_content(events: pa.Table) -> pa.Table:

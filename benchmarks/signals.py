@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from intent_tasks.definition import MAIN_HORIZON_DAYS
 from intent_tasks.simulator import Config, catalogue, customers, next_categories, simulate
+from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.catalogue import stock
-from intent_tasks.simulator.limit import probabilities
 from intent_tasks.simulator.looks import Looks, look
 from intent_tasks.simulator.observed import Observed
 from intent_tasks.simulator.process import KINDS, PURCHASE

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.shops import goods
 from intent_tasks.core.anchors import evenly
-from intent_tasks.core.slices import Slices
+from intent_tasks.core.dataset import Dataset
 from intent_tasks.definition import Definition
 from intent_tasks.simulator import Config, simulate
 from intent_tasks.stores.snapshots import SCHEMA
@@ -34,7 +34,7 @@ def write(config: Config, folder: Path, blocks: int = 2) -> None:
         pq.write_table(snapshot(config, events), folder / f"{number:04d}.parquet")
 
 
-def slices(config: Config, folder: Path, anchors: int = 6) -> Slices:
+def slices(config: Config, folder: Path, anchors: int = 6) -> Dataset:
     """Return the slices of a shop that was written."""
 
     def day(number: int) -> date:
@@ -42,4 +42,4 @@ def slices(config: Config, folder: Path, anchors: int = 6) -> Slices:
 
     split = {part: evenly(day(first), day(last), anchors) for part, (first, last) in DAYS.items()}
     files = sorted(folder.glob("*.parquet"))
-    return Slices(lambda n: pq.read_table(files[n]), len(files), split, Definition(), seed=7)
+    return Dataset(lambda n: pq.read_table(files[n]), len(files), split, Definition(), seed=7)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from intent_tasks.simulator import Config, write
-from intent_tasks.simulator.limit import probabilities
+from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.observed import Observed
 from intent_tasks.simulator.shop import block_of_days
 

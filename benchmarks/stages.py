@@ -11,8 +11,8 @@ or `python -m benchmarks.stages PATH FORMAT` (minutes).
 import numpy as np
 
 from benchmarks.reasons import SEED, asked_for, sliced, trained
+from intent_tasks.core.dataset import Rows
 from intent_tasks.core.metrics import resample_weights
-from intent_tasks.core.slices import Rows
 from intent_tasks.definition import STAGES
 from intent_tasks.models import stage
 
@@ -34,9 +34,9 @@ def main() -> None:
     built = trained(found)
     (train,), (test,) = (tuple(found.source(part)(0, 0)) for part in ("train", "test"))
     frequency = np.bincount(train.stage, minlength=len(STAGES)) / len(train.stage)
-    slopes, shifts = stage.line(train.encoded.features, train.stage)
+    slopes, shifts = stage.multinomial_regression(train.encoded.features, train.stage)
     said = {
-        "frequencies": np.tile(frequency, (len(test.first), 1)),
+        "frequencies": np.tile(frequency, (len(test.first_purchase), 1)),
         "logistic regression": softmax(test.encoded.features @ slopes + shifts),
         "network": stage.probabilities(built, test.encoded),
     }
@@ -50,7 +50,7 @@ def main() -> None:
         low, high = np.quantile(drawn, (0.025, 0.975))
         return f"{difference.mean():.4f} [{low:.4f}, {high:.4f}]"
 
-    print(f"{len(test.first)} rows to test on: ", end="")
+    print(f"{len(test.first_purchase)} rows to test on: ", end="")
     true = np.bincount(test.stage, minlength=len(STAGES)) / len(test.stage)
     print(", ".join(f"{name} {share:.1%}" for name, share in zip(STAGES, true, strict=True)))
     print("\n| | log loss | right | gain over the frequencies |\n|---|---|---|---|")

@@ -23,11 +23,11 @@ import tensorflow as tf
 
 from benchmarks import plain
 from benchmarks.simulated_rows import slices, write
-from intent_tasks.core.slices import Rows, Slices
+from intent_tasks.core.dataset import Dataset, Rows
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.models import hazards, network, training
 from intent_tasks.models.batches import BATCH, batches
-from intent_tasks.models.feeding import fed
+from intent_tasks.models.input_pipeline import training_batches
 from intent_tasks.models.sizes import Size, size_of
 from intent_tasks.simulator import Config
 
@@ -40,7 +40,7 @@ FASTER, FLAT = 2.5, 1.1
 
 def made(
     customers: int, size: Size, folder: Path, blocks: int = 2
-) -> tuple[Slices, network.Architecture]:
+) -> tuple[Dataset, network.Architecture]:
     """Return slices with their vocabulary, and how the network for them is built."""
     shop = Config(customers=customers, seed=11)
     write(shop, folder, blocks)
@@ -53,13 +53,13 @@ def made(
 def peer(architecture: network.Architecture, rows: Rows) -> Callable[[], int]:
     """Return a pass of `keras.fit` that returns how many rows it learned from."""
     size, count = architecture.size, PLAIN_BATCHES * BATCH
-    chosen = np.random.default_rng(7).permutation(len(rows.first))[:count]
+    chosen = np.random.default_rng(7).permutation(len(rows.first_purchase))[:count]
     inputs = plain.padded(rows.encoded, chosen, size)
     whole = plain.build(architecture, network.build(architecture))
     whole.compile(keras.optimizers.AdamW(1e-3), loss=hazards.hazard_loss, jit_compile=False)
 
     def learn() -> int:
-        whole.fit(inputs, rows.first[chosen], batch_size=BATCH, epochs=1, verbose=0)
+        whole.fit(inputs, rows.first_purchase[chosen], batch_size=BATCH, epochs=1, verbose=0)
         return count
 
     return learn
@@ -70,13 +70,13 @@ def ours(architecture: network.Architecture, rows: Rows, jit: bool) -> Callable[
     built = network.build(architecture)
     optimizer = keras.optimizers.AdamW(1e-3)
     optimizer.build(built.whole.trainable_variables)
-    step = training._step(built, optimizer, jit, training.TAUGHT)
+    step = training._step(built, optimizer, jit, training.DISTILLATION_WEIGHT)
 
     def learn() -> int:
-        for batch in fed(rows, architecture.size, BATCH, np.random.default_rng(7)):
+        for batch in training_batches(rows, architecture.size, BATCH, np.random.default_rng(7)):
             loss = step(*batch)
         float(loss)
-        return len(rows.first)
+        return len(rows.first_purchase)
 
     return learn
 
@@ -153,7 +153,9 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         found, architecture = made(CUSTOMERS, size, Path(folder))
         rows = next(found.source("train")(0, 0))
-    print(f"{size}: {len(rows.first)} rows of {rows.encoded.event_count.mean():.0f} events\n")
+    print(
+        f"{size}: {len(rows.first_purchase)} rows of {rows.encoded.event_count.mean():.0f} events\n"
+    )
     print("| | rows a second | × plain | first pass, s |\n|---|---|---|---|")
     ways = {f"keras.fit, padded to {size.events} events": peer(architecture, rows)}
     ways |= {"ours": ours(architecture, rows, False), "ours, XLA": ours(architecture, rows, True)}

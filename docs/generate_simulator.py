@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from docs.simulator_marginals import CURVES, PARTS, PUBLIC, Marginals, marginals, table
 from intent_tasks.simulator import Config, customers, simulate
+from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.config import STATES
-from intent_tasks.simulator.limit import probabilities
 from intent_tasks.simulator.observed import Observed, observe
 from intent_tasks.simulator.planted import described
 from intent_tasks.simulator.process import PURCHASE

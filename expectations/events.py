@@ -18,6 +18,7 @@ from expectations.tables import (
     value_rules,
     variety_rule,
 )
+from intent_tasks.core.rules import RANGES
 from intent_tasks.definition import EVENT_TYPES
 from intent_tasks.tables import events, products
 
@@ -35,11 +36,8 @@ MEASURED = ("price",)
 SAID = ("customer_id", "event_type", "product_id", "query_text", "occurred_at")
 """Columns in which two rows do not agree by chance."""
 
-RANGES = {"price": (0.0, 1e12), "quantity": (0, 1_000_000), "rating": (1, 5)}
-"""Smallest and largest value; outside, a row is set aside (core/rules.py)."""
-
-MOST_EARLY_SECONDS = 60
-"""Clocks differ a little: an event that happened less than this after it arrived is in order."""
+MAX_CLOCK_SKEW_SECONDS = 60
+"""Clocks differ: an event may happen up to this much after it arrived."""
 
 
 def relation(
@@ -148,9 +146,9 @@ def _time_rules() -> list[Rule]:
               lambda t: share(t.c.is_late), slack=0.03),
         rule("occurred_at_night", STOP, "share of events from 0 to 6 o'clock", "occurred_at",
               lambda t: share(t.c.hour < 6), scale=Scale.RATIO, slack=0.2),
-        rule("occurred_at_future", STOP, f"share of events over {MOST_EARLY_SECONDS} s "
+        rule("occurred_at_future", STOP, f"share of events over {MAX_CLOCK_SKEW_SECONDS} s "
               "after they arrived", "occurred_at ingested_at",
-              lambda t: share(t.c.lag_seconds < -MOST_EARLY_SECONDS), **HIGH),
+              lambda t: share(t.c.lag_seconds < -MAX_CLOCK_SKEW_SECONDS), **HIGH),
         rule("ingested_at_lag_seconds", WARN, "median of the seconds until an event arrives",
               "occurred_at ingested_at", lambda t: t.quantile("lag_seconds", 0.5),
               scale=Scale.RATIO, slack=0.5),

@@ -21,7 +21,7 @@ from intent_tasks.commands import (
 )
 from intent_tasks.commands.arguments import day as _day
 from intent_tasks.errors import BadInput, IntentError, Refused
-from intent_tasks.lifeline import end_when_closed
+from intent_tasks.parent_watch import end_when_closed
 from intent_tasks.settings import load_settings, state_folder
 from intent_tasks.steps import STEPS, receipt_line, run_step
 

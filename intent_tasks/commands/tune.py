@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from intent_tasks.commands.arguments import day
-from intent_tasks.core.slices import PARTS
+from intent_tasks.core.dataset import SPLITS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings, load_settings
 
@@ -22,7 +22,9 @@ def tune(
     if minutes <= 0:
         raise BadInput(f"--minutes {minutes}; it must be more than 0.")
     best = _search(load_settings(), day(as_of_date), 60 * minutes)
-    typer.echo(f"{best['trials']} trials; least loss on later days {best['later_loss']:.4f} with:")
+    typer.echo(
+        f"{best['trials']} trials; least loss on later days {best['validation_loss']:.4f} with:"
+    )
     for name in ("encoder", "width", "learning_rate", "weight_decay"):
         typer.echo(f"  {name}: {best[name]}")
 
@@ -35,13 +37,13 @@ def _search(settings: Settings, as_of_date: date, seconds: float) -> dict[str, A
     size = size_of(settings.model_size, settings.model_encoder)
     slices = slices_of(settings, window_of(settings, as_of_date), consent.learnable(settings))
     slices.learn_vocabulary()
-    from intent_tasks.models import fitting, tuning
+    from intent_tasks.models import fit_models, tuning
 
-    samples = fitting.Samples()
-    survey = slices.survey(samples.add)
+    samples = fit_models.Samples()
+    survey = slices.summarize(samples.add)
     survey.require_buyers()
-    known = fitting.fit_baselines(samples, settings.seed)
+    known = fit_models.fit_baselines(samples, settings.seed)
     del samples
-    sources = {part: slices.source(part) for part in PARTS}
+    sources = {part: slices.source(part) for part in SPLITS}
     found = tuning.Search(size, slices.vocabulary, sources, survey, known, settings.seed)
     return tuning.search(found, seconds, lambda line: typer.echo(line, err=True))

@@ -1,4 +1,4 @@
-"""On which days the model learns, is calibrated and is tested, and what came true after a day."""
+"""Anchors of the training, calibration and test splits, and the labels at an anchor."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -6,25 +6,28 @@ from datetime import date, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from intent_tasks.core.history import History
+from intent_tasks.core.event_arrays import EventArrays
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 
 SHARES = {"train": 0.55, "calibrate": 0.15, "test": 0.30}
-"""Parts of the days that are left when two gaps of the longest horizon are taken out."""
+"""Share of the days in each split, after two gaps of the longest horizon are taken out."""
 
-MOST_ANCHORS = {"train": 14, "calibrate": 4, "test": 6}
-"""Neighbouring days tell nearly the same: these many, evenly spaced, are enough of each part."""
+MAX_ANCHORS = {"train": 14, "calibrate": 4, "test": 6}
+"""Maximum number of anchors of each split, evenly spaced: neighbouring days are nearly equal."""
 
-LEAST_DAYS = 10
-"""Days without gaps below which a split by time says nothing."""
+MIN_HISTORY_DAYS = 14
+"""Days of events before the first anchor: without them there is nothing to learn from."""
+
+MIN_DAYS = 10
+"""Minimum number of days without the gaps; fewer cannot be split."""
 
 NEVER = len(HORIZONS_DAYS)
-"""Label of a customer who did not purchase within the longest horizon."""
+"""Label of a customer without a purchase within the longest horizon."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Anchors of each part, in the order of time, with a gap of the longest horizon between."""
+    """Anchors of each split, in order of time, with a gap of the longest horizon between splits."""
 
     train: list[date]
     calibrate: list[date]
@@ -32,44 +35,44 @@ class Split:
 
 
 def split_days(first: date, last: date) -> Split | None:
-    """Split the anchors from `first` to `last` by time; None when they are too few."""
+    """Split the anchors from `first` to `last` by time; None if there are too few."""
     gap = max(HORIZONS_DAYS)
     free = (last - first).days + 1 - 2 * gap
-    if free < LEAST_DAYS:
+    if free < MIN_DAYS:
         return None
     parts, start = {}, first
     for name, share in SHARES.items():
         length = max(1, round(free * share))
         end = last if name == "test" else start + timedelta(days=length - 1)
-        parts[name] = evenly(start, end, MOST_ANCHORS[name])
+        parts[name] = evenly(start, end, MAX_ANCHORS[name])
         start = end + timedelta(days=gap + 1)
     return Split(**parts)
 
 
 def evenly(first: date, last: date, most: int) -> list[date]:
-    """Return at most that many days from `first` to `last`, both among them."""
+    """Return at most `most` evenly spaced days from `first` to `last`, both included."""
     days = (last - first).days + 1
     steps = np.unique(np.linspace(0, days - 1, min(days, most)).round().astype(int))
     return [first + timedelta(days=int(step)) for step in steps]
 
 
 def first_purchases(
-    history: History, customers: npt.NDArray[np.integer], anchor: date, definition: Definition
+    events: EventArrays, customers: npt.NDArray[np.integer], anchor: date, definition: Definition
 ) -> npt.NDArray[np.int32]:
-    """Return in which horizon each customer purchases first after an anchor, shape (n,).
+    """Return the horizon of each customer's first purchase after an anchor, shape (n,).
 
-    0 is the shortest horizon, `NEVER` none of them.
+    0 is the shortest horizon; `NEVER` means no purchase within the longest.
 
     Args:
-        history: all events known by now.
+        events: all events.
         customers: codes of the customers, shape (n,).
         anchor: shop day.
-        definition: tells when days end.
+        definition: when days end.
     """
     ends = [definition.day_end(anchor + timedelta(days=h)) for h in (0, *HORIZONS_DAYS)]
     limits = np.array([int(end.timestamp()) for end in ends], np.int64)
-    bought = history.is_purchase & (history.occurred >= limits[0]) & (history.occurred < limits[-1])
-    first = np.full(len(history.keys), np.iinfo(np.int64).max, np.int64)
-    np.minimum.at(first, history.customer[bought], history.occurred[bought])
-    found = np.searchsorted(limits[1:], first[customers], side="right")
-    return np.asarray(found, np.int32)
+    bought = events.is_purchase & (events.occurred >= limits[0]) & (events.occurred < limits[-1])
+    first = np.full(len(events.keys), np.iinfo(np.int64).max, np.int64)
+    np.minimum.at(first, events.customer[bought], events.occurred[bought])
+    horizon = np.searchsorted(limits[1:], first[customers], side="right")
+    return np.asarray(horizon, np.int32)

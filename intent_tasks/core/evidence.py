@@ -1,4 +1,4 @@
-"""The evidence page of a training run: the gate's verdict, and every model in one table."""
+"""The evidence page of a training run: the gate's checks, and the metrics of every model."""
 
 import html
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ Table = dict[str, dict[str, Estimate]]
 """Name such as `network_7d` → metric → estimate."""
 
 NAMES = {
-    "served": "what this version says",
+    "served": "this version",
     "network": "the network alone",
     "lightgbm": "LightGBM",
     "logistic": "logistic regression on all features",
@@ -36,7 +36,7 @@ def _lines(title: str, table: Table, checks: list[Check], row_count: int) -> Ite
     yield "<h2>Gate</h2><ul>"
     for check in checks:
         verdict = "passed" if check.passed else "<b>FAILED</b>"
-        yield f"<li>{html.escape(check.name)}: {verdict}; {html.escape(check.said)}</li>"
+        yield f"<li>{html.escape(check.name)}: {verdict}; {html.escape(check.detail)}</li>"
     yield "</ul>"
     for horizon_days in HORIZONS_DAYS:
         yield from _table(table, horizon_days)

@@ -1,7 +1,7 @@
-"""Hand-made features of a customer's past: what the baselines know, and the network beside events.
+"""Hand-made features of a customer's events, read by the baselines and the network.
 
-All of one anchor is computed at once, from what was known then and from the customer's own events
-only: a customer is read the same alone and among others.
+All features of one anchor are computed at once. They use only events known at the anchor and only
+the customer's own events, so a customer's features do not depend on other customers.
 """
 
 from typing import Any, NamedTuple
@@ -9,49 +9,51 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from intent_tasks.core.baskets import BASKETS, baskets
-from intent_tasks.core.history import Floats, History
-from intent_tasks.core.past import DAY_SECONDS, KINDS, Past, Wide
+from intent_tasks.core.arrays import (
+    Float32Array,
+    Float64Array,
+    FloatArray,
+    Int64Array,
+    IntegerArray,
+)
+from intent_tasks.core.event_arrays import DAY_SECONDS, EventArrays
+from intent_tasks.core.event_counts import FAR_DAYS, KINDS, CustomerEvents
+from intent_tasks.core.product_features import PRODUCT_FEATURES, product_features
 
 WINDOWS_DAYS = (1, 2, 3, 5, 8, 14, 30)
 HALF_LIVES_DAYS = (1, 4, 14)
 RECENT_DAYS = 3
-"""Latest active days that are told one by one."""
-TOLD = tuple(kind for kind in KINDS if kind != "active_day")
-FAR_DAYS = 400.0
-"""Stands for the age of what never was."""
+"""Latest active days that have counts of their own."""
+DAILY_KINDS = tuple(kind for kind in KINDS if kind != "active_day")
 RATIOS = (("cart", "view"), ("purchase", "cart"), ("purchase", "session"), ("remove", "cart"))
-SPACED = ("active_day", "session", "purchase")
+INTERVAL_KINDS = ("active_day", "session", "purchase")
 
 COUNTS = (
     *(f"{kind}_count_{days}d_log" for days in WINDOWS_DAYS for kind in KINDS),
     *(f"{kind}_count_log" for kind in KINDS),
 )
 DECAYED = tuple(f"{kind}_decayed_{days}d" for days in HALF_LIVES_DAYS for kind in KINDS)
-SINCE = tuple(f"days_since_{kind}_log" for kind in KINDS)
-LAST_DAYS = tuple(f"{kind}_count_on_day_{n}_log" for n in range(RECENT_DAYS) for kind in TOLD)
+RECENCY = tuple(f"days_since_{kind}_log" for kind in KINDS)
+LAST_DAYS = tuple(
+    f"{kind}_count_on_day_{n}_log" for n in range(RECENT_DAYS) for kind in DAILY_KINDS
+)
 SINCE_PURCHASE = tuple(f"{kind}_count_since_purchase_log" for kind in KINDS)
-GAPS = ("gap_mean_log", "gap_last_log", "gap_deviation_log", "overdue_log")
+INTERVAL_STATISTICS = ("gap_mean_log", "gap_last_log", "gap_deviation_log", "overdue_log")
 RATIO_NAMES = tuple(f"{a}_per_{b}" for a, b in RATIOS)
 _CLOCK = ("hour_sin", "hour_cos", "weekday_sin", "weekday_cos", "days_since_first_log")
 
 FEATURES = (
     *COUNTS,
     *DECAYED,
-    *SINCE,
+    *RECENCY,
     *LAST_DAYS,
     *SINCE_PURCHASE,
-    *(f"{kind}_{name}" for kind in SPACED for name in GAPS),
+    *(f"{kind}_{name}" for kind in INTERVAL_KINDS for name in INTERVAL_STATISTICS),
     *RATIO_NAMES,
     *_CLOCK,
-    *BASKETS,
+    *PRODUCT_FEATURES,
 )
-"""Names of the features, in this order."""
-
-STATICS = FEATURES
-"""Those that the network reads beside the events."""
-
-Doubles = npt.NDArray[np.float64]
+"""Names of the features, in column order."""
 
 RECENCY_FREQUENCY = (
     "days_since_active_day_log",
@@ -61,140 +63,143 @@ RECENCY_FREQUENCY = (
     "session_count_30d_log",
     "purchase_count_log",
 )
-"""Those of the recency-frequency logistic regression."""
+"""Features of the recency-frequency logistic regression."""
 
 
-class Slopes(NamedTuple):
-    """What a unit of each feature that the network reads is worth, to each of n customers.
+class FeatureGradients(NamedTuple):
+    """Gradient of a score by each feature, for n customers.
 
     Args:
-        values: shape (n, len(STATICS)).
+        values: shape (n, len(FEATURES)).
     """
 
-    values: npt.NDArray[np.floating]
+    values: FloatArray
 
-    def of(self, *names: str) -> npt.NDArray[np.floating]:
-        """Return those of some features, shape (n, len(names))."""
-        return self.values[:, [STATICS.index(name) for name in names]]
+    def of(self, *names: str) -> FloatArray:
+        """Return the gradients by some features, shape (n, len(names))."""
+        return self.values[:, [FEATURES.index(name) for name in names]]
 
 
-def features(known: History, customers: npt.NDArray[Any], end: int | Wide) -> Floats:
-    """Return the features of customers from what was known at an anchor.
+def features(
+    known: EventArrays, customers: npt.NDArray[Any], end: int | Int64Array
+) -> Float32Array:
+    """Return the features of customers at an anchor.
 
     Args:
         known: events known at the anchor.
-        customers: codes in rising order, each with an event, shape (n,).
-        end: the anchor in Unix seconds, one for all or one each.
+        customers: customer codes, ascending, each with at least one event, shape (n,).
+        end: the anchor in Unix seconds, one for all or one for each.
 
     Returns:
-        Shape (n, len(FEATURES)), all finite: what is not known is 0, what never was is far.
+        Shape (n, len(FEATURES)), all finite: an unknown value is 0, the age of an event that never
+        happened is `FAR_DAYS`.
     """
-    past = Past.of(known, customers, end)
-    blocks: list[npt.NDArray[np.floating]] = [
-        _counts(past),
-        _decayed(past),
-        _since(past),
-        _last_days(past),
-        _since_purchase(past),
-        *(_gaps(past, kind) for kind in SPACED),
-        _ratios(past),
-        _clock(past),
-        baskets(past),
+    events = CustomerEvents.of(known, customers, end)
+    blocks: list[FloatArray] = [
+        _counts(events),
+        _decayed(events),
+        _recency(events),
+        _last_days(events),
+        _since_purchase(events),
+        *(_intervals(events, kind) for kind in INTERVAL_KINDS),
+        _ratios(events),
+        _clock(events),
+        product_features(events),
     ]
     return np.concatenate(blocks, axis=1, dtype=np.float32)
 
 
-def _counts(past: Past) -> Floats:
-    place, _ = past.entries
-    window = np.searchsorted(WINDOWS_DAYS, past.age_days[place], side="right")
-    counts = past.counted(len(WINDOWS_DAYS) + 1, window).cumsum(axis=1)
+def _counts(events: CustomerEvents) -> Float32Array:
+    index, _ = events.entries
+    window = np.searchsorted(WINDOWS_DAYS, events.age_days[index], side="right")
+    counts = events.count_by_group(len(WINDOWS_DAYS) + 1, window).cumsum(axis=1)
     return np.asarray(_flat(np.log1p(counts)))
 
 
-def _flat(counts: Floats) -> Floats:
-    """Return shape (n, groups × kinds) of (n, groups, kinds); n may be 0."""
+def _flat(counts: Float32Array) -> Float32Array:
+    """Reshape (n, groups, kinds) to (n, groups × kinds); n may be 0."""
     return counts.reshape(len(counts), counts.shape[1] * counts.shape[2])
 
 
-def _decayed(past: Past) -> Floats:
-    """Return counts in which an event weighs half as much after each half-life."""
-    place, _ = past.entries
-    age, one = past.age_days[place], np.zeros(len(place), np.int64)
-    found = [past.counted(1, one, 0.5 ** (age / half)) for half in HALF_LIVES_DAYS]
-    return _flat(np.concatenate(found, axis=1))
+def _decayed(events: CustomerEvents) -> Float32Array:
+    """Return counts in which the weight of an event halves after each half-life."""
+    index, _ = events.entries
+    age, one_group = events.age_days[index], np.zeros(len(index), np.int64)
+    counts = [events.count_by_group(1, one_group, 0.5 ** (age / half)) for half in HALF_LIVES_DAYS]
+    return _flat(np.concatenate(counts, axis=1))
 
 
-def _since(past: Past) -> Floats:
-    place, kind = past.entries
-    age = np.full((past.count, len(KINDS)), FAR_DAYS)
-    np.minimum.at(age, (past.who[place], kind), past.age_days[place])
+def _recency(events: CustomerEvents) -> Float32Array:
+    index, kind = events.entries
+    age = np.full((events.count, len(KINDS)), FAR_DAYS)
+    np.minimum.at(age, (events.owner[index], kind), events.age_days[index])
     return np.asarray(np.log1p(np.maximum(age, 0)), np.float32)
 
 
-def _last_days(past: Past) -> Floats:
-    place, _ = past.entries
-    counts = past.counted(RECENT_DAYS, past.days_back[place])
-    kept = [KINDS.index(kind) for kind in TOLD]
+def _last_days(events: CustomerEvents) -> Float32Array:
+    index, _ = events.entries
+    counts = events.count_by_group(RECENT_DAYS, events.days_back[index])
+    kept = [KINDS.index(kind) for kind in DAILY_KINDS]
     return np.asarray(_flat(np.log1p(counts[:, :, kept])))
 
 
-def _since_purchase(past: Past) -> Floats:
-    """Return counts after the last purchase; of everything where there is none."""
-    place, _ = past.entries
-    bought = np.nan_to_num(past.latest(past.of_type("purchase")), nan=np.inf)
-    before = past.age_days[place] >= bought[past.who[place]]
-    return np.asarray(np.log1p(past.counted(1, before.astype(np.int64))[:, 0]))
+def _since_purchase(events: CustomerEvents) -> Float32Array:
+    """Return counts after the last purchase; without a purchase, counts of everything."""
+    index, _ = events.entries
+    age = events.latest_age_days(events.is_type("purchase"))
+    before = events.age_days[index] >= np.nan_to_num(age, nan=np.inf)[events.owner[index]]
+    return np.asarray(np.log1p(events.count_by_group(1, before.astype(np.int64))[:, 0]))
 
 
-def _gaps(past: Past, kind: str) -> Doubles:
-    """Return mean, last and spread of the days between, and whether the next is overdue."""
-    place, kinds = past.entries
-    chosen = np.sort(place[kinds == KINDS.index(kind)])
-    who, age = past.who[chosen], past.age_days[chosen]
-    same = who[1:] == who[:-1]
-    owner, gap = who[1:][same], (age[:-1] - age[1:])[same]
-    count = np.bincount(owner, minlength=past.count)
-    total, square = (np.bincount(owner, values, past.count) for values in (gap, gap**2))
-    last, since = np.zeros(past.count), np.full(past.count, FAR_DAYS)
-    last[owner], since[who] = gap, age
-    return spacing(count, total, square, last, since)
+def _intervals(events: CustomerEvents, kind: str) -> Float64Array:
+    """Return the statistics of the days between entries of a kind."""
+    index, kinds = events.entries
+    chosen = np.sort(index[kinds == KINDS.index(kind)])
+    customer, age = events.owner[chosen], events.age_days[chosen]
+    same = customer[1:] == customer[:-1]
+    owner, gap = customer[1:][same], (age[:-1] - age[1:])[same]
+    count = np.bincount(owner, minlength=events.count)
+    total, square = (np.bincount(owner, values, events.count) for values in (gap, gap**2))
+    last, since = np.zeros(events.count), np.full(events.count, FAR_DAYS)
+    last[owner], since[customer] = gap, age
+    return interval_statistics(count, total, square, last, since)
 
 
-def spacing(
-    count: npt.NDArray[np.integer],
+def interval_statistics(
+    count: IntegerArray,
     total: npt.NDArray[np.number],
     square: npt.NDArray[np.number],
-    last: Doubles,
-    since: Doubles,
-) -> Doubles:
-    """Return the features `GAPS` of gaps in days, shape (n, len(GAPS)).
+    last: Float64Array,
+    since: Float64Array,
+) -> Float64Array:
+    """Return `INTERVAL_STATISTICS` of gaps in days, shape (n, len(INTERVAL_STATISTICS)).
 
     Args:
-        count: how many gaps there are, shape (n,), as all others.
-        total: their sum.
-        square: the sum of their squares.
+        count: number of gaps, shape (n,), like all others.
+        total: sum of the gaps.
+        square: sum of the squared gaps.
         last: the latest gap.
-        since: days since then.
+        since: days since the last entry.
     """
-    some = np.maximum(count, 1)
-    mean = total / some
-    deviation = np.sqrt(np.maximum(square / some - mean**2, 0))
+    divisor = np.maximum(count, 1)
+    mean = total / divisor
+    deviation = np.sqrt(np.maximum(square / divisor - mean**2, 0))
     overdue = np.where(count > 0, np.log1p(since) - np.log1p(mean), 0)
     columns = [np.log1p(mean), np.log1p(last), np.log1p(deviation), overdue]
     return np.stack(columns, axis=1)
 
 
-def _ratios(past: Past) -> Floats:
-    place, _ = past.entries
-    counts = past.counted(1, np.zeros(len(place), np.int64))[:, 0]
-    kinds = {kind: counts[:, n] for n, kind in enumerate(KINDS)}
-    return np.stack([kinds[a] / (kinds[b] + 1) for a, b in RATIOS], axis=1)
+def _ratios(events: CustomerEvents) -> Float32Array:
+    index, _ = events.entries
+    counts = events.count_by_group(1, np.zeros(len(index), np.int64))[:, 0]
+    by_kind = {kind: counts[:, n] for n, kind in enumerate(KINDS)}
+    return np.stack([by_kind[a] / (by_kind[b] + 1) for a, b in RATIOS], axis=1)
 
 
-def _clock(past: Past) -> Floats:
-    hour = 2 * np.pi * (past.ends % DAY_SECONDS) / DAY_SECONDS
-    week = 2 * np.pi * (past.ends // DAY_SECONDS % 7) / 7
-    first = np.zeros(past.count)
-    first[past.who[past.first]] = past.age_days[past.first]
+def _clock(events: CustomerEvents) -> Float32Array:
+    hour = 2 * np.pi * (events.anchor_seconds % DAY_SECONDS) / DAY_SECONDS
+    week = 2 * np.pi * (events.anchor_seconds // DAY_SECONDS % 7) / 7
+    first = np.zeros(events.count)
+    first[events.owner[events.is_first]] = events.age_days[events.is_first]
     columns = [np.sin(hour), np.cos(hour), np.sin(week), np.cos(week), np.log1p(first)]
     return np.stack(columns, axis=1)

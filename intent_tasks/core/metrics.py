@@ -1,8 +1,8 @@
-"""How right predictions are: each metric with an interval, by a bootstrap over customers.
+"""Metrics of predictions, each with an interval by a bootstrap over customers.
 
-The interval resamples customers, not rows, because the rows of one customer are not independent:
-in each resample a customer counts a Poisson(1) number of times, which needs no row to be copied
-and lets slices share the draws. Source: Chamandy et al. 2012, "Estimating uncertainty for massive
+The bootstrap resamples customers, not rows, because the rows of one customer are not independent.
+In each resample a customer has a Poisson(1) weight, so no row is copied and slices share the
+weights. Source: Chamandy et al. 2012, "Estimating uncertainty for massive
 data streams".
 """
 
@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
+from intent_tasks.core.arrays import BoolArray, FloatArray, IntegerArray
 
 METRICS = (
     "accuracy",
@@ -27,45 +26,45 @@ METRICS = (
     "lift_at_10",
     "base_rate",
 )
-"""Names of the metrics, in the order they are shown."""
+"""Names of the metrics, in display order."""
 
 RESAMPLES = 200
 CALIBRATION_BINS = 10
 TOP_SHARE = 0.1
-"""Share of customers, highest scores first, that `lift_at_10` looks at."""
+"""Share of customers, highest scores first, in `lift_at_10`."""
 
 _CLIP = 1e-7
 _CELLS = 2_000_000  # resamples × rows held at once, to bound the memory
 
 
 class Estimate(NamedTuple):
-    """A value and its 95 % interval; NaN where it is not defined."""
+    """A value and its 95 % interval; NaN where undefined."""
 
     value: float
     low: float
     high: float
 
 
-def resample_weights(customer_count: int, seed: int, resamples: int = RESAMPLES) -> Floats:
-    """Return how often each customer counts in each resample, shape (resamples, customers)."""
+def resample_weights(customer_count: int, seed: int, resamples: int = RESAMPLES) -> FloatArray:
+    """Return the weight of each customer in each resample, shape (resamples, customers)."""
     rng = np.random.default_rng(seed)
     return rng.poisson(1.0, (resamples, customer_count)).astype(np.float32)
 
 
 def metrics(
-    probabilities: Floats,
-    outcomes: npt.NDArray[np.bool_],
+    probabilities: FloatArray,
+    outcomes: BoolArray,
     threshold: float,
-    weights: Floats,
-    customers: npt.NDArray[np.integer] | None = None,
+    weights: FloatArray,
+    customers: IntegerArray | None = None,
 ) -> dict[str, Estimate]:
     """Return every metric of one set of predictions.
 
     Args:
         probabilities: predicted probabilities, float, shape (n,).
-        outcomes: whether it came true, shape (n,).
-        threshold: least probability that counts as a predicted purchase, for accuracy, precision,
-            recall and F1.
+        outcomes: labels, shape (n,).
+        threshold: minimum probability that counts as a predicted purchase, for accuracy,
+            precision, recall and F1.
         weights: from `resample_weights`, shape (resamples, customers).
         customers: row → column of `weights`, shape (n,); None: row i is customer i.
 
@@ -79,29 +78,27 @@ def metrics(
     return {name: _estimate(values[name][0], resampled[name]) for name in METRICS}
 
 
-def constant_metrics(
-    probability: float, outcomes: npt.NDArray[np.bool_], threshold: float
-) -> dict[str, float]:
-    """Return every metric of predicting one probability for everybody: the baseline."""
+def constant_metrics(probability: float, outcomes: BoolArray, threshold: float) -> dict[str, float]:
+    """Return every metric of a constant prediction: the baseline."""
     rows = _Rows(np.full(len(outcomes), probability), np.asarray(outcomes, bool), threshold)
     measured = rows.measure(np.ones((1, len(outcomes)), np.float32))
     return {name: float(measured[name][0]) for name in METRICS}
 
 
-def log_losses(probabilities: Floats, outcomes: npt.NDArray[np.bool_]) -> Floats:
+def log_losses(probabilities: FloatArray, outcomes: BoolArray) -> FloatArray:
     """Return the log loss of each prediction, in nats, shape (n,)."""
     clipped = np.clip(probabilities, _CLIP, 1 - _CLIP)
-    losses: Floats = -np.log(np.where(outcomes, clipped, 1 - clipped))
+    losses: FloatArray = -np.log(np.where(outcomes, clipped, 1 - clipped))
     return losses
 
 
 def paired_difference(
-    losses: Floats,
-    other_losses: Floats,
-    weights: Floats,
-    customers: npt.NDArray[np.integer] | None = None,
+    losses: FloatArray,
+    other_losses: FloatArray,
+    weights: FloatArray,
+    customers: IntegerArray | None = None,
 ) -> Estimate:
-    """Return the mean of `other_losses - losses`: above zero when the first is better.
+    """Return the mean of `other_losses - losses`: positive if the first model is better.
 
     Args:
         losses: loss of each row, shape (n,).
@@ -114,7 +111,7 @@ def paired_difference(
     return _estimate(float(gain.mean()), np.concatenate(means))
 
 
-def best_threshold(probabilities: Floats, outcomes: npt.NDArray[np.bool_]) -> float:
+def best_threshold(probabilities: FloatArray, outcomes: BoolArray) -> float:
     """Return the threshold with the highest F1; 0.5 when nobody purchased."""
     outcomes = np.asarray(outcomes, bool)
     if not outcomes.any():
@@ -128,15 +125,15 @@ def best_threshold(probabilities: Floats, outcomes: npt.NDArray[np.bool_]) -> fl
 
 
 def _chunks(
-    weights: Floats, customers: npt.NDArray[np.integer] | None, row_count: int
-) -> Iterator[Floats]:
+    weights: FloatArray, customers: IntegerArray | None, row_count: int
+) -> Iterator[FloatArray]:
     size = max(1, _CELLS // max(1, row_count))
     for start in range(0, len(weights), size):
         chunk = weights[start : start + size]
         yield chunk if customers is None else chunk[:, customers]
 
 
-def _estimate(value: float, resampled: Floats) -> Estimate:
+def _estimate(value: float, resampled: FloatArray) -> Estimate:
     defined = resampled[np.isfinite(resampled)]
     if not np.isfinite(value) or not len(defined):
         return Estimate(float(value), np.nan, np.nan)
@@ -144,23 +141,21 @@ def _estimate(value: float, resampled: Floats) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
-def _sums(weights: Floats) -> Floats:
-    sums: Floats = weights.sum(axis=1, dtype=np.float64)
+def _sums(weights: FloatArray) -> FloatArray:
+    sums: FloatArray = weights.sum(axis=1, dtype=np.float64)
     return sums
 
 
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    """Divide; NaN where there is nothing to divide by."""
-    ratio: Floats = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
+    """Divide; NaN where the divisor is 0."""
+    ratio: FloatArray = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
     return ratio
 
 
 class _Rows:
-    """One set of predictions, highest first, that can be measured under many weightings."""
+    """Predictions sorted from high to low, to be measured under many weightings."""
 
-    def __init__(
-        self, probabilities: Floats, outcomes: npt.NDArray[np.bool_], threshold: float
-    ) -> None:
+    def __init__(self, probabilities: FloatArray, outcomes: BoolArray, threshold: float) -> None:
         self._order = np.argsort(-probabilities, kind="stable")
         p, y = probabilities[self._order], outcomes[self._order]
         self._probabilities, self._outcomes = p, y.astype(np.float32)
@@ -173,7 +168,7 @@ class _Rows:
         # float64: a sum of millions of weights must not lose its small terms.
         self._columns = np.column_stack([*columns, off]).astype(np.float64)
 
-    def measure(self, weights: Floats) -> dict[str, Floats]:
+    def measure(self, weights: FloatArray) -> dict[str, FloatArray]:
         """Return metric → values, shape (resamples,), for weights of shape (resamples, n)."""
         sorted_weights = weights[:, self._order]
         sums = sorted_weights @ self._columns  # (resamples, columns)
@@ -192,8 +187,10 @@ class _Rows:
             **self._ranking(sorted_weights, buyers, total),
         }
 
-    def _ranking(self, weights: Floats, buyers: Floats, total: Floats) -> dict[str, Floats]:
-        """Return the metrics of the order: ties are one step, in any order of their rows."""
+    def _ranking(
+        self, weights: FloatArray, buyers: FloatArray, total: FloatArray
+    ) -> dict[str, FloatArray]:
+        """Return the ranking metrics; tied rows are one step, so their order does not matter."""
         if not len(self._tie_starts):
             nothing = np.full(len(weights), np.nan)
             return {"auc": nothing, "average_precision": nothing, "lift_at_10": nothing}
@@ -212,7 +209,13 @@ class _Rows:
         }
 
 
-def _lift(everyone: Floats, bought: Floats, seen: Floats, buyers: Floats, total: Floats) -> Floats:
+def _lift(
+    everyone: FloatArray,
+    bought: FloatArray,
+    seen: FloatArray,
+    buyers: FloatArray,
+    total: FloatArray,
+) -> FloatArray:
     """Return the purchase rate of the top share over that of all; a tie counts by its share."""
     room = TOP_SHARE * total[:, None] - (seen - everyone)
     share = np.clip(np.divide(room, everyone, out=np.zeros_like(room), where=everyone > 0), 0, 1)

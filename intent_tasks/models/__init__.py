@@ -2,5 +2,5 @@
 
 import os
 
-# TensorFlow reads it when it loads, whichever of the modules here loads it first.
+# TensorFlow reads it on import, whichever module here imports it first.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

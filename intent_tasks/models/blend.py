@@ -1,126 +1,120 @@
-"""The network and boosted trees mixed: a weighted mean of their log-odds at the main horizon.
+"""Blend of the network and the boosted trees: a weighted mean of their log-odds.
 
-The two err in different places, so their mean is often nearer than either. The other horizons
-follow: all hazards of the network are moved by the one shift of logits that brings the main horizon
-to the mixed probability, so that the four still come from one curve.
+Their errors differ, so the mean is often better than either. The blend is computed at the main
+horizon. To get the other horizons, one shift is added to the logits of all hazards, such that the
+main horizon has the blended probability; the four horizons still come from one curve.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit, logit
 
+from intent_tasks.core.arrays import BoolArray, Float64Array, FloatArray, IntegerArray
 from intent_tasks.core.metrics import log_losses
-from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
-from intent_tasks.models.baselines import Floats, Trees
-from intent_tasks.models.hazards import probabilities
+from intent_tasks.models.baselines import Trees
+from intent_tasks.models.hazards import MAIN_INDEX, probabilities
 
-MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
-SMALLEST = 1e-6
-"""Nearest that a probability comes to 0 and 1 where its log-odds are taken."""
+MIN_PROBABILITY = 1e-6
+"""Probabilities are clipped at this distance from 0 and 1 before log-odds."""
 SHARES = np.linspace(0, 1, 51)
-"""Among which the share of the network is chosen."""
-EQUAL, SPREAD = 0.5, 0.2
-"""Mean and deviation of the share, as it is known before a slice is looked at."""
-SURE = 1.96
-"""Standard errors between a gain and its lower bound: 95 %."""
-FARTHEST, HALVINGS = 64.0, 48
-"""Largest shift of logits that is looked for, and how often its bracket is halved."""
+"""Candidates for the share of the network."""
+PRIOR_MEAN, PRIOR_DEVIATION = 0.5, 0.2
+"""Normal prior of the share of the network."""
+CONFIDENCE = 1.96
+"""Standard errors from a mean to its lower bound: 95 %."""
+MAX_SHIFT, BISECTIONS = 64.0, 48
+"""Bracket of the shift of logits, and how often it is halved."""
 
 
 class Blend(NamedTuple):
-    """What is mixed with the network.
+    """Boosted trees that are blended with the network.
 
     Args:
-        share: of the network in the log-odds, from 0 to 1.
-        trees: the other part.
+        share: weight of the network in the log-odds, from 0 to 1.
+        trees: the other model.
     """
 
     share: float
     trees: Trees
 
-    def probabilities(self, logits: Floats, features: Floats) -> npt.NDArray[np.float64]:
-        """Return the mixed probability of a purchase within each horizon, shape (n, horizons).
+    def probabilities(self, logits: FloatArray, features: FloatArray) -> Float64Array:
+        """Return the blended probability of a purchase within each horizon, shape (n, horizons).
 
         Args:
-            logits: of the hazards, from the network, shape (n, horizons).
-            features: of the same customers, shape (n, features).
+            logits: logits of the hazards, from the network, shape (n, horizons).
+            features: features of the same customers, shape (n, features).
         """
-        network = probabilities(logits)[:, MAIN]
-        wanted = mixed(self.share, network, self.trees(features))
-        return probabilities(moved(logits, wanted))
+        network = probabilities(logits)[:, MAIN_INDEX]
+        target = blend_log_odds(self.share, network, self.trees(features))
+        return probabilities(shift_to(logits, target))
 
 
 def fit(
-    network: Floats,
-    trees: Floats,
-    outcomes: npt.NDArray[np.bool_],
-    customers: npt.NDArray[np.integer],
+    network: FloatArray, trees: FloatArray, outcomes: BoolArray, customers: IntegerArray
 ) -> float:
-    """Return the likeliest share of the network, given a later slice and what is known before.
+    """Return the share of the network with the highest posterior on the calibration split.
 
-    Before, an equal share is likeliest: models that err in different places are seldom better mixed
-    by weights that a few hundred rows tell. A slice of many customers overrules it.
+    The prior prefers equal shares: with a few hundred rows, fitted shares are seldom better. Many
+    customers overrule it.
     Source: Smith & Wallis 2009, "A simple explanation of the forecast combination puzzle".
 
     Args:
-        network: probabilities of the network there, at the main horizon, shape (n,).
-        trees: of the boosted trees on the same rows.
-        outcomes: whether it came true.
-        customers: whose row each is, numbers from 0 on: rows of one customer tell one thing.
+        network: probabilities of the network at the main horizon, shape (n,).
+        trees: probabilities of the boosted trees on the same rows.
+        outcomes: labels.
+        customers: customer of each row, numbered from 0; the rows of one customer count as one
+            observation.
     """
-    losses = [log_losses(mixed(share, network, trees), outcomes).mean() for share in SHARES]
-    unlikely = (SHARES - EQUAL) ** 2 / (2 * SPREAD**2)
-    return float(SHARES[np.argmin(np.array(losses) * len(np.unique(customers)) + unlikely)])
+    losses = [
+        log_losses(blend_log_odds(share, network, trees), outcomes).mean() for share in SHARES
+    ]
+    prior = (SHARES - PRIOR_MEAN) ** 2 / (2 * PRIOR_DEVIATION**2)
+    return float(SHARES[np.argmin(np.array(losses) * len(np.unique(customers)) + prior)])
 
 
-def surest(
-    less: Floats,
-    more: Floats,
-    outcomes: npt.NDArray[np.bool_],
-    customers: npt.NDArray[np.integer],
+def safest_share(
+    base: FloatArray, full: FloatArray, outcomes: BoolArray, customers: IntegerArray
 ) -> float:
-    """Return how much of what a model learned on top of another is surely a gain, from 0 to 1.
-
-    The share with the highest lower bound of the gain, not with the highest gain.
+    """Return the share of a model's addition to another with the highest lower bound of its gain.
 
     Args:
-        less: probabilities without it, shape (n,).
-        more: with all of it.
-        outcomes: whether it came true.
-        customers: whose row each is, numbers from 0 on.
+        base: probabilities without the addition, shape (n,).
+        full: probabilities with all of it.
+        outcomes: labels.
+        customers: customer of each row, numbered from 0.
     """
-    alone, bounds = log_losses(less, outcomes), []
+    base_losses, bounds = log_losses(base, outcomes), []
     for share in SHARES:
-        gain = alone - log_losses(mixed(share, more, less), outcomes)
-        bounds.append(gain.mean() - SURE * _deviation(gain, customers))
+        gain = base_losses - log_losses(blend_log_odds(share, full, base), outcomes)
+        bounds.append(gain.mean() - CONFIDENCE * _standard_error(gain, customers))
     return float(SHARES[int(np.argmax(bounds))])
 
 
-def _deviation(values: Floats, customers: npt.NDArray[np.integer]) -> float:
-    """Return the standard error of the mean of rows that belong to customers."""
+def _standard_error(values: FloatArray, customers: IntegerArray) -> float:
+    """Return the standard error of the mean of rows clustered by customer."""
     return float(np.sqrt((np.bincount(customers, values - values.mean()) ** 2).sum()) / len(values))
 
 
-def mixed(share: float, network: Floats, trees: Floats) -> Floats:
-    """Return the mean of log-odds as probabilities, shape (n,) each."""
-    a, b = (logit(np.clip(p, SMALLEST, 1 - SMALLEST)) for p in (network, trees))
+def blend_log_odds(share: float, first: FloatArray, second: FloatArray) -> Float64Array:
+    """Return probabilities, shape (n,), with `share` of the first and the rest of the second."""
+    a, b = (logit(np.clip(p, MIN_PROBABILITY, 1 - MIN_PROBABILITY)) for p in (first, second))
     return np.asarray(expit(share * a + (1 - share) * b))
 
 
-def moved(logits: Floats, wanted: Floats) -> npt.NDArray[np.float64]:
-    """Return logits of hazards, each row shifted so that its main horizon has a probability.
+def shift_to(logits: FloatArray, target: FloatArray) -> Float64Array:
+    """Shift the logits of each row so that its main horizon has a given probability.
 
     Args:
-        logits: shape (n, horizons).
-        wanted: probabilities within the main horizon, between 0 and 1, shape (n,).
+        logits: logits of the hazards, shape (n, horizons).
+        target: probabilities within the main horizon, between 0 and 1, shape (n,).
     """
-    whole = np.asarray(logits, np.float64)
-    low, high = np.full(len(whole), -FARTHEST), np.full(len(whole), FARTHEST)
-    for _ in range(HALVINGS):
+    logits = np.asarray(logits, np.float64)
+    low, high = np.full(len(logits), -MAX_SHIFT), np.full(len(logits), MAX_SHIFT)
+    for _ in range(BISECTIONS):
         shift = (low + high) / 2
-        over = probabilities(whole[:, : MAIN + 1] + shift[:, None])[:, MAIN] > wanted
-        low, high = np.where(over, low, shift), np.where(over, shift, high)
-    found: npt.NDArray[np.float64] = whole + ((low + high) / 2)[:, None]
-    return found
+        shifted = logits[:, : MAIN_INDEX + 1] + shift[:, None]
+        above = probabilities(shifted)[:, MAIN_INDEX] > target
+        low, high = np.where(above, low, shift), np.where(above, shift, high)
+    result: Float64Array = logits + ((low + high) / 2)[:, None]
+    return result

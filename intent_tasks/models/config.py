@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from intent_tasks.core import pictures
+from intent_tasks.core import image_codes
 from intent_tasks.core.vocabulary import COLUMNS, FIRST_CODE, Vocabulary
 from intent_tasks.definition import EVENT_TYPES, HORIZONS_DAYS
 from intent_tasks.errors import BadInput
@@ -135,7 +135,7 @@ def require_codes(vocabulary: Vocabulary) -> None:
                 "Train a version with it and promote it."
             )
     try:
-        pictures.nearest(list(vocabulary["picture"]), list(vocabulary["picture"]))
+        image_codes.nearest(list(vocabulary["picture"]), list(vocabulary["picture"]))
     except (ValueError, OverflowError):
         raise BadInput(f"The pictures in {VOCABULARY} cannot be read. Train anew.") from None
 

@@ -1,8 +1,8 @@
-"""Training on several devices or machines: which strategy, and which rows are whose.
+"""Training on several devices or machines: the strategy, and the rows of each replica.
 
-Several machines: start the same step on each, with TensorFlow's own variable TF_CONFIG that names
-all workers and which of them this one is. Each learns from its share of every batch, and gradients
-are added up, so that the losses are those of one machine.
+For several machines, start the same step on each, with TensorFlow's variable TF_CONFIG that lists
+all workers and names this one. Each worker learns from its share of every batch and gradients are
+summed, so the losses equal those of one machine.
 """
 
 import json
@@ -14,16 +14,16 @@ import tensorflow as tf
 
 from intent_tasks.core.encoding import of_every
 from intent_tasks.errors import BadInput
-from intent_tasks.models.feeding import Lesson
+from intent_tasks.models.input_pipeline import TrainingBatch
 
 VARIABLE = "TF_CONFIG"
 
 
 def rank() -> int:
-    """Return the number of this worker; 0 keeps what is learned.
+    """Return the number of this worker; worker 0 saves the model.
 
     Raises:
-        BadInput: TF_CONFIG is not as TensorFlow wants it.
+        BadInput: TF_CONFIG is malformed.
     """
     try:
         config = json.loads(os.environ.get(VARIABLE, "{}"))
@@ -37,9 +37,9 @@ def rank() -> int:
 
 @cache
 def strategy() -> tf.distribute.Strategy:
-    """Return how this process trains: with other workers, on all of its GPUs, or by itself.
+    """Return the strategy of this process: several workers, all its GPUs, or a single device.
 
-    One for the whole process: TensorFlow wants to know of other workers before it computes.
+    One for the whole process, created before anything is computed: TensorFlow requires it.
     """
     rank()
     if os.environ.get(VARIABLE):
@@ -49,18 +49,22 @@ def strategy() -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def divided(lesson: Lesson, replicas: int) -> Any:  # noqa: ANN401 - a lesson of each replica
-    """Return for each replica its share of a batch: every so-manieth row and their events.
+def split_batch(batch: TrainingBatch, replicas: int) -> Any:  # noqa: ANN401 - TensorFlow's per-replica value
+    """Return each replica's share of a batch: every `replicas`-th row.
 
     Args:
-        lesson: a multiple of `replicas` rows.
-        replicas: of all workers together.
+        batch: the number of its rows is a multiple of `replicas`.
+        replicas: number of replicas of all workers.
     """
 
-    def share(context: Any) -> Lesson:  # noqa: ANN401 - TensorFlow's
+    def share(context: Any) -> TrainingBatch:  # noqa: ANN401 - TensorFlow's
         own = context.replica_id_in_sync_group
         every = slice(own, None, replicas)
-        first, taught, weight = lesson.first[every], lesson.taught[every], lesson.weight[every]
-        return Lesson(of_every(lesson.inputs, own, replicas), first, taught, weight)
+        return TrainingBatch(
+            of_every(batch.inputs, own, replicas),
+            batch.first_purchase[every],
+            batch.teacher[every],
+            batch.weight[every],
+        )
 
     return tf.distribute.get_strategy().experimental_distribute_values_from_function(share)

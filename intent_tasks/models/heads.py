@@ -1,14 +1,14 @@
-"""What comes next, told from what the encoder says of a past: type, category, gap, and product.
+"""Heads of pretraining: type, category and gap of the next event, and the next product.
 
-Products are ranked by a dot product of a vector of the customer and a vector of each product, so
-that a database can rank them too. A product's vector has two parts: its own, and one that all of
-its category share, from which rare products are told. The customer's vector is what the encoder
-says plus the mean of the vectors of the products seen last, later ones weighing more, and pulled to
-nothing where few were seen. What the same customers hold is near together from the start
-(`covisits.Start`), and the encoder says where to go on.
+Products are ranked by the dot product of a customer vector and product vectors, so that a database
+can rank them too. A product's vector has two parts: its own, and one shared by its category, which
+helps rare products. The customer vector is a projection of the encoder's output plus the weighted
+mean of the vectors of the recent products; the weight falls with age, and the mean shrinks to zero
+for customers with few products. Product vectors start from interactions
+(`item_embeddings.ItemEmbeddings`).
 
 Sources: Jean et al. 2015, "On using very large target vocabulary", and Bengio & Senécal 2008 for
-the sampled softmax; Kabbur et al. 2013, "FISM", for means of vectors of products.
+the sampled softmax; Kabbur et al. 2013, "FISM", for means of product vectors.
 """
 
 from collections.abc import Callable
@@ -21,199 +21,208 @@ import numpy.typing as npt
 import tensorflow as tf
 from keras import layers, ops
 
-from intent_tasks.core.ahead import SEEN
-from intent_tasks.core.covisits import Start
-from intent_tasks.core.vocabulary import Ints
+from intent_tasks.core.arrays import Float32Array, Int32Array
+from intent_tasks.core.item_embeddings import ItemEmbeddings, Matrix
+from intent_tasks.core.next_event_targets import RECENT_PRODUCTS
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.models.network import Architecture
+from intent_tasks.models.tensors import Tensor
 
-KIN_WIDTH = 16
+CATEGORY_WIDTH = 16
 """Width of the part of a product's vector that its category shares."""
-LEAST_WIDTH, MOST_WIDTH = 64, 256
-"""Of the part that is its own: see `own_width`."""
-NEARNESS = {"own": 15.0, "kin": 5.0}
-"""What a likeness of 1 to all that was seen adds to a logit, before anything is learned."""
-DOUBT = 3.0
-"""Products seen that tell half of what very many would, before anything is learned."""
-FREQUENT = 0.5
-"""Power of a product's frequency that its bias begins with: what is near is frequent too."""
-FADING = 0.9
-"""Weight of a product seen, in that of the one seen after it, before anything is learned."""
-SLOWLY = 0.03
-"""How fast a product's own vector is learned, in that of the rest: a product is seen few times, and
-what is learned fast of few examples is learned by heart."""
+MIN_WIDTH, MAX_WIDTH = 64, 256
+"""Limits of the width of a product's own part: see `product_width`."""
+INITIAL_SCALE = {"product": 15.0, "category": 5.0}
+"""Initial weight of each part of the vectors in a logit."""
+INITIAL_SHRINKAGE = 3.0
+"""Initial number of recent products at which the mean of their vectors is halved."""
+POPULARITY_POWER = 0.5
+"""Power of a product's popularity from which its bias starts."""
+RECENCY_DECAY = 0.9
+"""Initial weight of a recent product relative to the next newer one."""
+PRODUCT_LEARNING_RATE = 0.03
+"""Learning rate of a product's own vector, relative to the other weights: a product has few
+examples, and its vector would overfit them."""
 NEGATIVES = 1024
-"""Products that the next one is told from in a step."""
+"""Number of sampled negative products of a step."""
 
 
-def own_width(products: int) -> int:
-    """Return the width of a product's own vector, among `products`: a power of two near 2 √n.
+def product_width(products: int) -> int:
+    """Return the width of the own part of `products` vectors: a power of two near 2 √n.
 
-    Of a thousand products more than 64 numbers rank now better, now worse; of twenty thousand 64
-    tell too few apart, and counting who holds what ranks better.
+    For a thousand products, more than 64 dimensions gain nothing. For twenty thousand, 64 are too
+    few, and ranking by counts of interactions is better.
     """
     near = 2 ** round(np.log2(2 * np.sqrt(max(products, 1))))
-    return int(np.clip(near, LEAST_WIDTH, MOST_WIDTH))
+    return int(np.clip(near, MIN_WIDTH, MAX_WIDTH))
 
 
 @keras.saving.register_keras_serializable("intent")
-class Products(layers.Layer):  # type: ignore[misc]
-    """Vectors of products, the last coordinate a bias; and the vector of a customer among them."""
+class ProductRanking(layers.Layer):  # type: ignore[misc]
+    """Vectors of products, whose last coordinate is a bias, and of customers."""
 
-    def __init__(self, count: int, kinds: int, **kwargs: Any) -> None:  # noqa: ANN401
-        """Set how many products and categories there are."""
+    def __init__(self, count: int, categories: int, **kwargs: Any) -> None:  # noqa: ANN401 - of any Keras layer
+        """Set the number of products and of categories."""
         super().__init__(**kwargs)
-        self.count, self.kinds, self.own_width = count, kinds, own_width(count)
-        self.width = self.own_width + KIN_WIDTH
-        self.tells = layers.Dense(self.width, kernel_initializer="zeros", name="tells")
+        self.count, self.categories, self.own_width = count, categories, product_width(count)
+        self.width = self.own_width + CATEGORY_WIDTH
+        self.projection = layers.Dense(self.width, kernel_initializer="zeros", name="projection")
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """Make the weights."""
-        own, kin = (self.count, self.own_width), (self.kinds, KIN_WIDTH)
+        """Create the weights."""
+        own, shared = (self.count, self.own_width), (self.categories, CATEGORY_WIDTH)
         small = keras.initializers.RandomNormal(0.05)
-        self.start = self.add_weight(shape=own, initializer=small, trainable=False, name="start")
-        self.moved = self.add_weight(shape=own, initializer="zeros", name="moved")
-        self.kin = self.add_weight(shape=kin, initializer=small, name="kin")
-        kind = {"shape": (self.count,), "dtype": "int32", "initializer": "zeros"}
-        self.kind = self.add_weight(trainable=False, name="kind", **kind)
+        self.initial = self.add_weight(
+            shape=own, initializer=small, trainable=False, name="initial"
+        )
+        self.change = self.add_weight(shape=own, initializer="zeros", name="change")
+        self.by_category = self.add_weight(shape=shared, initializer=small, name="by_category")
+        index = {"shape": (self.count,), "dtype": "int32", "initializer": "zeros"}
+        self.category = self.add_weight(trainable=False, name="category", **index)
         self.bias = self.add_weight(shape=(self.count,), initializer="zeros", name="bias")
-        near = [np.log(NEARNESS[part]) for part in ("own", "kin")]
-        self.near = self.add_weight(shape=(2,), initializer=_exactly(near), name="near")
-        fading = np.append(FADING ** np.arange(SEEN), DOUBT)
-        weights = _exactly(np.log(np.expm1(fading)))
-        self.weights_of_seen = self.add_weight(shape=(SEEN + 1,), initializer=weights, name="seen")
-        self.tells.build(shape)
+        scale = [np.log(INITIAL_SCALE[part]) for part in ("product", "category")]
+        self.log_scale = self.add_weight(shape=(2,), initializer=_constant(scale), name="log_scale")
+        decay = np.append(RECENCY_DECAY ** np.arange(RECENT_PRODUCTS), INITIAL_SHRINKAGE)
+        weights = _constant(np.log(np.expm1(decay)))
+        self.recency_weights = self.add_weight(
+            shape=(RECENT_PRODUCTS + 1,), initializer=weights, name="recency_weights"
+        )
+        self.projection.build(shape)
 
-    def call(self, state: Any, seen: Any) -> Any:  # noqa: ANN401 - tensors
-        """Return the vectors of customers, shape (n, width + 1), whose last coordinate is 1.
+    def call(self, state: Tensor, recent_products: Tensor) -> Tensor:
+        """Return customer vectors, shape (n, width + 1), whose last coordinate is 1.
 
         Args:
-            state: what the encoder says, shape (n, D).
-            seen: numbers of the products seen last, newest first, -1 for none; (n, SEEN).
+            state: encoder output, shape (n, D).
+            recent_products: product numbers, newest first, -1 for none; (n, RECENT_PRODUCTS).
         """
-        weights = ops.softplus(self.weights_of_seen)
-        there = ops.cast(seen >= 0, self.compute_dtype) * weights[:SEEN]
-        there = there / (weights[SEEN] + ops.sum(there, axis=1, keepdims=True))
-        near = ops.einsum("nk,nkw->nw", there, self.vectors(ops.maximum(seen, 0)))
-        vector = self.tells(state) + near
+        weights = ops.softplus(self.recency_weights)
+        present = ops.cast(recent_products >= 0, self.compute_dtype) * weights[:RECENT_PRODUCTS]
+        total = weights[RECENT_PRODUCTS] + ops.sum(present, axis=1, keepdims=True)
+        vectors = self.vectors(ops.maximum(recent_products, 0))
+        mean = ops.einsum("nk,nkw->nw", present / total, vectors)
+        vector = self.projection(state) + mean
         return ops.concatenate([vector, ops.ones_like(vector[:, :1])], -1)
 
-    def vectors(self, numbers: Any) -> Any:  # noqa: ANN401 - tensors
-        """Return the vectors of some products without their bias, shape (…, width)."""
-        own = ops.take(self.start, numbers, axis=0) + SLOWLY * ops.take(self.moved, numbers, axis=0)
-        kin = ops.take(self.kin, ops.take(self.kind, numbers), axis=0)
-        near = ops.exp(self.near / 2)  # of each side of the product
-        return ops.concatenate([near[0] * own, near[1] * kin], -1)
+    def vectors(self, numbers: Tensor) -> Tensor:
+        """Return vectors of products without their bias, shape (…, width)."""
+        change = PRODUCT_LEARNING_RATE * ops.take(self.change, numbers, axis=0)
+        own = ops.take(self.initial, numbers, axis=0) + change
+        shared = ops.take(self.by_category, ops.take(self.category, numbers), axis=0)
+        scale = ops.exp(self.log_scale / 2)  # for each side of the dot product
+        return ops.concatenate([scale[0] * own, scale[1] * shared], -1)
 
-    def chosen(self, numbers: Any) -> Any:  # noqa: ANN401 - tensors
-        """Return the vectors of some products, shape (…, width + 1)."""
+    def vectors_with_bias(self, numbers: Tensor) -> Tensor:
+        """Return vectors of products, shape (…, width + 1)."""
         return ops.concatenate([self.vectors(numbers), ops.take(self.bias, numbers)[..., None]], -1)
 
-    def begin(self, start: Start) -> None:
-        """Put in place of what was drawn what is known before anything is learned."""
-        self.start.assign(start.own)
-        self.kin.assign(start.kin)
-        self.kind.assign(start.kind)
-        self.bias.assign(FREQUENT * start.often)
+    def initialize(self, embeddings: ItemEmbeddings) -> None:
+        """Replace the random vectors by vectors from interactions."""
+        self.initial.assign(embeddings.product_vectors)
+        self.by_category.assign(embeddings.category_vectors)
+        self.category.assign(embeddings.category)
+        self.bias.assign(POPULARITY_POWER * embeddings.log_popularity)
 
-    def table(self) -> npt.NDArray[np.float32]:
+    def table(self) -> Float32Array:
         """Return the vectors of all products, shape (count, width + 1)."""
-        return np.asarray(self.chosen(np.arange(self.count)))
+        return np.asarray(self.vectors_with_bias(np.arange(self.count)))
 
 
-def _exactly(values: npt.ArrayLike) -> Callable[..., Any]:
+def _constant(values: npt.ArrayLike) -> Callable[..., Tensor]:
     return lambda *_, **__: ops.convert_to_tensor(np.asarray(values, np.float32))
 
 
 @dataclass(frozen=True)
 class Heads:
-    """The questions beside the purchase.
+    """The heads of pretraining.
 
     Args:
-        following: what the encoder says → logits of type, category, and of the hazards of the gap.
+        following: encoder output → logits of type and category, and of the hazards of the gap.
         products: ranks products.
     """
 
     following: keras.Model
-    products: Products
+    products: ProductRanking
 
     @property
     def variables(self) -> list[Any]:
-        """All that is learned."""
+        """The trainable variables."""
         return [*self.following.trainable_variables, *self.products.trainable_variables]
 
 
 def build(architecture: Architecture, products: int) -> Heads:
-    """Build the heads with fresh weights.
+    """Build the heads with new weights.
 
     Args:
-        architecture: of the network whose encoder they ask.
-        products: how many are ranked.
+        architecture: of the network with the encoder.
+        products: number of ranked products.
     """
     width, sizes = architecture.size.width, architecture.vocabulary_sizes
     state = keras.Input((width,), name="state")
-    asked = {
+    outputs = {
         "event_type": sizes["event_type"],
         "category": sizes["category_path"],
         "gap": len(HORIZONS_DAYS),
     }
-    outputs = {name: layers.Dense(size, name=name)(state) for name, size in asked.items()}
-    ranking = Products(max(products, 1), sizes["category_path"], name="products")
+    logits = {name: layers.Dense(size, name=name)(state) for name, size in outputs.items()}
+    ranking = ProductRanking(max(products, 1), sizes["category_path"], name="products")
     ranking.build((None, width))
-    return Heads(keras.Model(state, outputs, name="following"), ranking)
+    return Heads(keras.Model(state, logits, name="following"), ranking)
 
 
-def start(holders: Any, kind: Ints, architecture: Architecture, seed: int) -> Start:  # noqa: ANN401
-    """Return what is known of products before anything is learned, as wide as the heads want it.
+def item_embeddings(
+    interactions: Matrix, category: Int32Array, architecture: Architecture, seed: int
+) -> ItemEmbeddings:
+    """Return the initial vectors of products in the widths of the heads.
 
     Args:
-        holders: from `covisits.held`, of everybody.
-        kind: code of the category of each product, shape (products,).
-        architecture: of the network whose encoder the heads ask.
-        seed: of the random vectors below what is known.
+        interactions: from `item_embeddings.interaction_matrix`, of all customers.
+        category: code of the category of each product, shape (products,).
+        architecture: of the network with the encoder.
+        seed: seed of the random vectors.
     """
-    kinds = architecture.vocabulary_sizes["category_path"]
-    return Start.of(holders, kind, kinds, (own_width(len(kind)), KIN_WIDTH), seed)
+    categories = architecture.vocabulary_sizes["category_path"]
+    widths = product_width(len(category)), CATEGORY_WIDTH
+    return ItemEmbeddings.of(interactions, category, categories, widths, seed)
 
 
-def draw(
-    rng: np.random.Generator, products: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Return numbers of NEGATIVES products, and the logarithm of how often each is drawn.
+def sample_negatives(rng: np.random.Generator, products: int) -> tuple[Int32Array, Float32Array]:
+    """Return NEGATIVES product numbers, and the log of the expected count of each.
 
-    Log-uniform: about as often as a product of that place in the order of frequency is seen. Where
-    there are no more products than that, each of them once.
+    Log-uniform, which approximates the popularity of products sorted by frequency. If there are no
+    more products than NEGATIVES, each is returned once.
     """
     if products <= NEGATIVES:
         return np.arange(products, dtype=np.int32), np.zeros(products, np.float32)
     high = np.log(products + 1)
-    drawn = np.minimum(np.expm1(rng.random(NEGATIVES) * high), products - 1).astype(np.int32)
-    share = np.log1p(1 / (drawn + 1.0)) / high
-    return drawn, np.log(NEGATIVES * share).astype(np.float32)
+    negatives = np.minimum(np.expm1(rng.random(NEGATIVES) * high), products - 1).astype(np.int32)
+    share = np.log1p(1 / (negatives + 1.0)) / high
+    return negatives, np.log(NEGATIVES * share).astype(np.float32)
 
 
 def product_loss(
-    products: Products,
-    vectors: Any,  # noqa: ANN401 - tensors
-    seen: Any,  # noqa: ANN401
-    target: Any,  # noqa: ANN401
-    drawn: Any,  # noqa: ANN401
-    often: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
-    """Return the sampled softmax loss of each customer, shape (n,); 0 where there is no product.
+    products: ProductRanking,
+    vectors: Tensor,
+    recent_products: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    log_expected_count: Tensor,
+) -> Tensor:
+    """Return the sampled softmax loss of each customer, shape (n,); 0 without a next product.
 
     Args:
         products: the layer.
         vectors: of customers, shape (n, width + 1).
-        seen: products that cannot be next, shape (n, SEEN).
-        target: the next product, -1: none; shape (n,).
-        drawn: products it is told from, shape (k,).
-        often: logarithm of how often each of these is drawn, shape (k,).
+        recent_products: products that cannot be next, shape (n, RECENT_PRODUCTS).
+        target: number of the next product, -1 for none; shape (n,).
+        negatives: sampled products, shape (k,).
+        log_expected_count: log of the expected count of each, shape (k,).
     """
-    right = tf.reduce_sum(vectors * products.chosen(tf.maximum(target, 0)), -1)
-    # Each draw stands for as many products as make the sum over all right on average.
-    wrong = tf.matmul(vectors, products.chosen(drawn), transpose_b=True) - often
-    known = tf.reduce_any(seen[:, :, None] == drawn, 1) | (target[:, None] == drawn)
-    wrong = tf.where(known, -1e9, wrong)
+    right = tf.reduce_sum(vectors * products.vectors_with_bias(tf.maximum(target, 0)), -1)
+    # The correction makes the sum over the sample equal the full sum in expectation.
+    wrong = tf.matmul(vectors, products.vectors_with_bias(negatives), transpose_b=True)
+    wrong = wrong - log_expected_count
+    known = tf.reduce_any(recent_products[:, :, None] == negatives, 1)
+    wrong = tf.where(known | (target[:, None] == negatives), -1e9, wrong)
     logits = tf.concat([right[:, None], wrong], 1)
     return tf.where(target >= 0, tf.reduce_logsumexp(logits, 1) - right, 0.0)

@@ -1,11 +1,11 @@
-"""The network: a customer's last events and past in, hazards of a purchase out.
+"""The network: from a customer's events and features to the hazards of a purchase.
 
-Events become vectors, the vectors of a day are added up to a step, an encoder reads the steps, and
-what it says is joined with the hand-made features of the whole past. A day is what is added up,
-because the day is what people plan in, and because a past of hundreds of events is tens of days.
+Each event becomes a vector. The vectors of a day are summed to a step, an encoder reads the steps,
+and a head joins its output with the hand-made features. Days are the steps because people plan in
+days, and because hundreds of events are only tens of days.
 
-The hand-made features alone are read by a panel that has learned before (`panel.py`); what events
-tell beside them is added to its logits.
+A pretrained ensemble (`ensemble.py`) reads the hand-made features alone; the network adds what the
+events contribute to its logits.
 Source: Zaheer et al. 2017, "Deep sets".
 """
 
@@ -17,18 +17,26 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 from keras import layers
 
+from intent_tasks.core.arrays import Float32Array, FloatArray
 from intent_tasks.core.encoding import NUMERIC, STEP
-from intent_tasks.core.features import STATICS
-from intent_tasks.core.vocabulary import CODED, WORDS
+from intent_tasks.core.features import FEATURES
+from intent_tasks.core.vocabulary import CODE_COLUMNS, WORDS
 from intent_tasks.definition import HORIZONS_DAYS, STAGES
 from intent_tasks.models.encoders import ENCODERS
-from intent_tasks.models.panel import READ_AT_ONCE, Learned, Panel
-from intent_tasks.models.parts import Calibration, DaySums, Dropout, Events, Ranks, Table
+from intent_tasks.models.ensemble import PREDICTION_ROWS, Ensemble, EnsembleWeights
+from intent_tasks.models.layers import (
+    Calibration,
+    DaySums,
+    Dropout,
+    EmbeddingTable,
+    EventEmbedding,
+    QuantileRanks,
+)
 from intent_tasks.models.sizes import Size
+from intent_tasks.models.tensors import Inputs, Tensor
 
 EMBEDDING = {
     "event_type": 8,
@@ -41,30 +49,29 @@ EMBEDDING = {
     "picture": 8,
     "words": 8,
 }
-"""Width of the vectors of codes, in the order of `CODED`."""
+"""Embedding table → its width, in the order of `CODE_COLUMNS`."""
 INPUTS = {
-    "codes": tf.TensorSpec((None, len(CODED)), tf.int32),
+    "codes": tf.TensorSpec((None, len(CODE_COLUMNS)), tf.int32),
     "numeric": tf.TensorSpec((None, len(NUMERIC)), tf.float32),
     "place": tf.TensorSpec((None,), tf.int32),
     "steps": tf.TensorSpec((None, None, len(STEP)), tf.float32),
-    "statics": tf.TensorSpec((None, len(STATICS)), tf.float32),
+    "features": tf.TensorSpec((None, len(FEATURES)), tf.float32),
 }
-"""What `Encoded.batch` gives."""
+"""The inputs, as `Encoded.batch` returns them."""
 THREADS = 2
-"""Fixed, because sums in another order are other sums."""
+"""Fixed, because the number of threads changes the order and so the rounding of sums."""
 DROPOUT = 0.1
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that is needed to build the network again.
+    """All that is needed to build the network.
 
     Args:
         encoder: name of the encoder.
         size: events and steps that are read, width and depth.
-        vocabulary_sizes: codes of each coded column.
-        mixed_precision: whether layers compute in bfloat16; weights, sums, logits and losses are
-            float32 all the same.
+        vocabulary_sizes: number of codes of each code column.
+        mixed_precision: compute layers in bfloat16; weights, sums, logits and losses stay float32.
     """
 
     encoder: str
@@ -73,7 +80,7 @@ class Architecture:
     mixed_precision: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return it as JSON types."""
         return asdict(self)
 
     @property
@@ -87,7 +94,7 @@ class Architecture:
         """Return what `as_json` wrote.
 
         Raises:
-            KeyError, TypeError: another release did.
+            KeyError, TypeError: another release wrote it.
         """
         if config["encoder"] not in ENCODERS:
             raise KeyError(f"encoder {config['encoder']}")
@@ -98,108 +105,107 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Network:
-    """The network in parts, so that events can be asked what they did to a score.
+    """The network in parts, so that the effect of each event on a score can be computed.
 
     Args:
         embed: inputs → vectors of the e events, shape (e, D).
-        read: vectors, place and steps → what the encoder says, shape (n, D).
-        decide: that and statics → logits of the hazards, shape (n, horizons).
-        stage: what the encoder says and statics → log-odds of `STAGES`, shape (n, stages).
-        whole: inputs → logits.
+        read: vectors, place and steps → encoder output, shape (n, D).
+        hazard_head: encoder output and features → logits of the hazards, shape (n, horizons).
+        stage_head: encoder output and features → log-odds of `STAGES`, shape (n, stages).
+        whole: inputs → logits of the hazards.
         everything: inputs → logits and log-odds of the stages; holds all weights.
-        size: most events and steps that it reads.
+        size: maximum number of events and steps that it reads.
     """
 
     embed: keras.Model
     read: keras.Model
-    decide: keras.Model
-    stage: keras.Model
+    hazard_head: keras.Model
+    stage_head: keras.Model
     whole: keras.Model
     everything: keras.Model
     size: Size
 
     @cached_property
     def predictors(self) -> dict[bool, Any]:
-        """The network as a function, compiled by XLA and not."""
+        """The network as a function, with and without XLA."""
 
-        def whole(inputs: Any) -> Any:  # noqa: ANN401 - tensors
+        def whole(inputs: Inputs) -> Tensor:
             return self.whole(inputs, training=False)
 
         return {jit: graph(whole, jit) for jit in (False, True)}
 
-    def predict(self, jit: bool) -> Callable[[Any], npt.NDArray[np.float32]]:
+    def predict(self, jit: bool) -> Callable[[Inputs], Float32Array]:
         """Return the function from inputs to logits, shape (n, horizons)."""
         predictor = self.predictors[jit]
         return lambda inputs: np.asarray(predictor(inputs))
 
-    def begin_with(self, panel: Learned) -> None:
-        """Say what a panel has learned, and nothing more until events are learned."""
-        self.decide.get_layer("ranks").set_weights(panel.ranks)
-        self.decide.get_layer("panel").set_weights(panel.members)
-        self.take_of_events(0.0)
+    def start_from_ensemble(self, weights: EnsembleWeights) -> None:
+        """Set the weights of the ensemble, and let events contribute nothing yet."""
+        self.hazard_head.get_layer("ranks").set_weights(weights.ranks)
+        self.hazard_head.get_layer("panel").set_weights(weights.members)
+        self.scale_event_logits(0.0)
 
-    def panel(self, statics: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        """Return the logits of the panel alone, before calibration, shape (n, horizons)."""
-        known = self.decide.get_layer("ranks")
-        told = self.decide.get_layer("panel")
-        parts = [
-            statics[n : n + READ_AT_ONCE] for n in range(0, max(len(statics), 1), READ_AT_ONCE)
-        ]
-        return np.concatenate([np.asarray(told(known(part))) for part in parts])
+    def ensemble_logits(self, features: FloatArray) -> Float32Array:
+        """Return the logits of the ensemble alone, before calibration, shape (n, horizons)."""
+        ranks = self.hazard_head.get_layer("ranks")
+        ensemble = self.hazard_head.get_layer("panel")
+        starts = range(0, max(len(features), 1), PREDICTION_ROWS)
+        chunks = [features[n : n + PREDICTION_ROWS] for n in starts]
+        return np.concatenate([np.asarray(ensemble(ranks(chunk))) for chunk in chunks])
 
-    def take_of_events(self, share: float) -> None:
-        """Multiply what events, and what is learned beside them, add to the panel's logits."""
-        hazard = self.decide.get_layer("hazard")
+    def scale_event_logits(self, share: float) -> None:
+        """Multiply what the network adds to the ensemble's logits."""
+        hazard = self.hazard_head.get_layer("hazard")
         hazard.set_weights([np.float32(share) * each for each in hazard.get_weights()])
 
     @property
     def calibration(self) -> Calibration:
         """The last layer."""
-        found: Calibration = self.decide.get_layer("calibration")
-        return found
+        layer: Calibration = self.hazard_head.get_layer("calibration")
+        return layer
 
 
-def graph(of: Callable[..., Any], jit: bool, *more: tf.TensorSpec) -> Any:  # noqa: ANN401 - TensorFlow's
-    """Return a function of inputs and more as a graph.
+def graph(function: Callable[..., Any], jit: bool, *more: tf.TensorSpec) -> Any:  # noqa: ANN401 - TensorFlow's
+    """Compile a function of inputs and further arguments to a graph.
 
     Args:
-        of: the function.
-        jit: compile by XLA, once for each shape. Otherwise one graph serves all shapes: one for the
-            first shape and one for the others would round differently.
-        more: what it takes beside the inputs.
+        function: the function.
+        jit: compile by XLA, once for each shape. Otherwise one graph serves all shapes, because
+            several graphs would round differently.
+        more: signatures of the further arguments.
     """
-    return tf.function(of, jit_compile=jit, input_signature=None if jit else [INPUTS, *more])
+    return tf.function(function, jit_compile=jit, input_signature=None if jit else [INPUTS, *more])
 
 
 def deterministic(seed: int, exactly: bool = True) -> None:
-    """Make the same come out of the same; called once, before anything is built.
+    """Make training reproducible; call it before anything is built.
 
     Args:
-        seed: of all that is drawn.
-        exactly: to the last bit: sums in one order, by a fixed number of threads. Otherwise faster,
-            most of all on a GPU, and the same but for rounding.
+        seed: seed of all random numbers.
+        exactly: to the last bit, by a fixed order of sums and number of threads. Otherwise faster,
+            above all on a GPU, and equal but for rounding.
     """
     keras.utils.set_random_seed(seed)
     if not exactly:
         return
     tf.config.experimental.enable_op_determinism()
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    # One operation at a time; but whoever waits for other workers must not block the rest.
+    # One operation at a time, except that waiting for other workers must not block the rest.
     tf.config.threading.set_inter_op_parallelism_threads(8 if os.environ.get("TF_CONFIG") else 1)
 
 
 def build(architecture: Architecture) -> Network:
-    """Build the network with fresh weights."""
-    usual = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if architecture.mixed_precision else usual)
+    """Build the network with new weights."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if architecture.mixed_precision else policy)
     try:
         return _build(architecture)
     finally:
-        keras.config.set_dtype_policy(usual)
+        keras.config.set_dtype_policy(policy)
 
 
 EXACT = "float32"
-"""Of the layers in which bfloat16 would lose what counts: sums of events, features and logits."""
+"""Type of the layers that bfloat16 would make too coarse: sums of events, features and logits."""
 
 
 def _build(architecture: Architecture) -> Network:
@@ -208,22 +214,22 @@ def _build(architecture: Architecture) -> Network:
         for name, each in INPUTS.items()
     }
     embed = _embed(architecture, inputs)
-    read, (decide, stage) = _read(architecture), _decide(architecture)
+    read, (hazard_head, stage_head) = _read(architecture), _heads(architecture)
     state = read([embed(inputs), inputs["place"], inputs["steps"]])
-    logits = decide([state, inputs["statics"]])
-    stages = stage([state, inputs["statics"]])
+    logits = hazard_head([state, inputs["features"]])
+    stages = stage_head([state, inputs["features"]])
     whole = keras.Model(inputs, logits, name="intent")
     everything = keras.Model(inputs, [logits, stages], name="everything")
-    return Network(embed, read, decide, stage, whole, everything, architecture.size)
+    return Network(embed, read, hazard_head, stage_head, whole, everything, architecture.size)
 
 
-def _embed(architecture: Architecture, inputs: dict[str, Any]) -> keras.Model:
+def _embed(architecture: Architecture, inputs: Inputs) -> keras.Model:
     sizes = architecture.vocabulary_sizes
     tables = [
-        Table(name, sizes[name], width, WORDS if name == "words" else 1)
+        EmbeddingTable(name, sizes[name], width, WORDS if name == "words" else 1)
         for name, width in EMBEDDING.items()
     ]
-    layer = Events(tables, architecture.size.width, name="event", dtype=EXACT)
+    layer = EventEmbedding(tables, architecture.size.width, name="event", dtype=EXACT)
     return keras.Model(inputs, layer(inputs["codes"], inputs["numeric"]), name="embed")
 
 
@@ -241,22 +247,28 @@ def _read(architecture: Architecture) -> keras.Model:
     return keras.Model([events, place, steps], state, name="read")
 
 
-def _decide(architecture: Architecture) -> tuple[keras.Model, keras.Model]:
+# TensorFlow orders operations by name, so another name of a layer changes how sums round. The
+# names of layers stay as they are, so that predictions stay the same to the last bit.
+
+
+def _heads(architecture: Architecture) -> tuple[keras.Model, keras.Model]:
     width = architecture.size.width
     state = keras.Input((width,), name="state")
-    statics = keras.Input((len(STATICS),), name="past")
-    known = Ranks(name="ranks", dtype=EXACT)(statics)
-    panel = Panel(name="panel", dtype=EXACT, trainable=False)
-    past = layers.Dense(width, activation="gelu", name="past_dense")(known)
-    both = Dropout(DROPOUT)(layers.Concatenate()([state, past]))
+    features = keras.Input((len(FEATURES),), name="past")
+    ranks = QuantileRanks(name="ranks", dtype=EXACT)(features)
+    ensemble = Ensemble(name="panel", dtype=EXACT, trainable=False)
+    dense = layers.Dense(width, activation="gelu", name="past_dense")(ranks)
+    both = Dropout(DROPOUT)(layers.Concatenate()([state, dense]))
     hidden = layers.Dense(width, activation="gelu", name="both")(both)
     hazards = layers.Dense(len(HORIZONS_DAYS), name="hazard", dtype=EXACT)(hidden)
-    usual = panel(known)
-    logits = layers.Add(dtype=EXACT)([usual, hazards])
-    decided = Calibration(name="calibration", dtype=EXACT)(logits)
-    told = layers.Concatenate(name="told", dtype=EXACT)([hidden, statics, usual])
-    stages = layers.Dense(len(STAGES), kernel_initializer="zeros", name="stage", dtype=EXACT)(told)
+    base = ensemble(ranks)
+    logits = layers.Add(dtype=EXACT)([base, hazards])
+    calibrated = Calibration(name="calibration", dtype=EXACT)(logits)
+    stage_input = layers.Concatenate(name="told", dtype=EXACT)([hidden, features, base])
+    stages = layers.Dense(len(STAGES), kernel_initializer="zeros", name="stage", dtype=EXACT)(
+        stage_input
+    )
     return (
-        keras.Model([state, statics], decided, name="decide"),
-        keras.Model([state, statics], stages, name="stages"),
+        keras.Model([state, features], calibrated, name="decide"),
+        keras.Model([state, features], stages, name="stages"),
     )

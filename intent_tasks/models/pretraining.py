@@ -1,4 +1,4 @@
-"""Learn to read pasts from all events of everybody: what comes next, label or not.
+"""Pretrain event embedding and encoder to predict the next event of all customers.
 
 Source: Radford et al. 2018, "Improving language understanding by generative pre-training".
 """
@@ -15,144 +15,139 @@ import pyarrow as pa
 import tensorflow as tf
 from scipy import sparse
 
-from intent_tasks.core.ahead import (
-    Ahead,
-    ahead_of,
-    kinds_of,
-    learn_products,
-    numbers_of,
-)
-from intent_tasks.core.anchors import evenly
-from intent_tasks.core.covisits import held
+from intent_tasks.core.anchors import MIN_HISTORY_DAYS, evenly
 from intent_tasks.core.encoding import Encoded
-from intent_tasks.core.history import history
-from intent_tasks.core.vocabulary import (
-    Vocabulary,
-    learn_vocabulary,
-    vocabulary_sizes,
+from intent_tasks.core.event_arrays import event_arrays
+from intent_tasks.core.item_embeddings import interaction_matrix
+from intent_tasks.core.next_event_targets import (
+    NextEventTargets,
+    frequent_products,
+    next_event_targets,
+    product_categories,
+    product_numbers,
 )
+from intent_tasks.core.vocabulary import Vocabulary, learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.errors import Refused
-from intent_tasks.models import heads
 from intent_tasks.models.batches import batches
-from intent_tasks.models.heads import draw
+from intent_tasks.models.heads import item_embeddings, sample_negatives
 from intent_tasks.models.learner import BATCH, LOSSES, Learner
 from intent_tasks.models.network import Architecture, deterministic
 from intent_tasks.models.sizes import Size
+from intent_tasks.models.tensors import Inputs, Tensor
 
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-2
 EPOCHS = 12
-"""Most passes; the step size falls to zero over all of them."""
+"""Maximum number of epochs; the learning rate decays to zero over them."""
 PATIENCE = 2
-"""Passes without a gain on later days, for any purpose, after which the best weights are taken."""
-LEAST_ROWS = 100
-"""Pasts after which something happens, below which there is nothing to learn from."""
+"""Epochs without improvement, for any purpose, before training stops."""
+MIN_ROWS = 100
+"""Minimum number of training rows with a next event."""
 
-MOST_ANCHORS = 30
-"""Days whose pasts are learned; neighbouring days tell nearly the same."""
-LATER_DAYS = 3
-"""Last days, looked at to know when to stop."""
-LEAST_HISTORY_DAYS = 14
-"""Days of events before the first anchor."""
+MAX_ANCHORS = 30
+"""Maximum number of training anchors: neighbouring days are nearly equal."""
+VALIDATION_DAYS = 3
+"""Number of validation anchors, the last days."""
 
-Lessons = Sequence[tuple[Encoded, Ahead]]
-"""Pasts and what came next, of one bucket of customers each."""
+Examples = Sequence[tuple[Encoded, NextEventTargets]]
+"""Encoded customers and their targets, one bucket each."""
 
 
 PURPOSES = ("total", "product")
-"""What weights are kept for, by the loss that is least: to begin training with, and to rank."""
+"""What weights are kept for, by the lowest loss: to start training from, and to rank products."""
 
 
-class Passes(NamedTuple):
-    """What passes over the past gave.
+class Epochs(NamedTuple):
+    """Results of the epochs.
 
     Args:
-        curve: what was seen after each: the mean loss of each head on later days, in nats.
-        kept: purpose → the variables of the learner after the best pass for it.
+        curve: validation loss of each head after each epoch, in nats.
+        kept: purpose → the variables of the learner after the best epoch for it.
     """
 
     curve: list[dict[str, float]]
     kept: dict[str, list[npt.NDArray[Any]]]
 
     def best(self, purpose: str) -> int:
-        """Return the number of the best pass for a purpose, from 0."""
-        return int(np.argmin([round(seen[purpose], 4) for seen in self.curve]))
+        """Return the number of the best epoch for a purpose, from 0."""
+        return int(np.argmin([round(losses[purpose], 4) for losses in self.curve]))
 
-    def add(self, seen: dict[str, float], variables: list[Any]) -> None:
-        """Keep the variables for each purpose that no pass before served so well."""
-        self.curve.append(seen)
+    def add(self, losses: dict[str, float], variables: list[Any]) -> None:
+        """Add an epoch, and keep the variables for each purpose that it is the best for."""
+        self.curve.append(losses)
         for purpose in PURPOSES:
             if self.best(purpose) == len(self.curve) - 1:
                 self.kept[purpose] = [np.asarray(variable) for variable in variables]
 
-    def give(self, learner: Learner, purpose: str) -> None:
-        """Let a learner go on from what was kept for a purpose."""
+    def restore(self, learner: Learner, purpose: str) -> None:
+        """Set a learner to the variables kept for a purpose."""
         for variable, values in zip(learner.variables, self.kept[purpose], strict=True):
             variable.assign(values)
 
 
 def fit(
     learner: Learner,
-    train: Lessons,
-    later: Lessons,
+    train: Examples,
+    validation: Examples,
     seed: int,
-    say: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
     learning_rate: float = LEARNING_RATE,
-) -> "Passes":
-    """Learn what comes next, and keep the weights that say most of later days.
+) -> Epochs:
+    """Train a learner, and keep the weights with the lowest validation losses.
 
-    The learner ends with those of the pass whose losses are least in all, from which training goes
-    on. Products gain when the other heads have begun to learn by heart, or the other way round: the
-    weights of the pass that ranks products best are kept beside them.
+    The learner ends with the weights of the lowest total loss, from which training starts. The
+    weights that rank products best are kept besides: the losses of products and of the other heads
+    are lowest after different epochs.
 
     Args:
-        learner: with fresh weights; changed in place.
-        train: pasts to learn from.
-        later: pasts of days after a gap.
-        seed: of the order of rows and the products drawn.
-        say: told a line after each pass.
+        learner: with new weights; changed in place.
+        train: training examples.
+        validation: examples of days after a gap.
+        seed: seed of the order of rows and of the negatives.
+        log: receives a line after each epoch.
         learning_rate: at the start.
 
     Raises:
-        Refused: there is too little to learn from, or the loss is no number any more.
+        Refused: there are too few rows, or the loss is not finite.
     """
-    rows = sum(int((ahead.gap < len(HORIZONS_DAYS)).sum()) for _, ahead in train)
-    if rows < LEAST_ROWS or not sum(len(ahead.gap) for _, ahead in later):
+    rows = sum(int((targets.gap < len(HORIZONS_DAYS)).sum()) for _, targets in train)
+    if rows < MIN_ROWS or not sum(len(targets.gap) for _, targets in validation):
         raise Refused(
-            f"After {rows} pasts something happens on the days to learn from; {LEAST_ROWS} and a "
-            "day after them are needed. Load more history, or train without pretraining."
+            f"Only {rows} training rows have a next event; {MIN_ROWS} and a later day to validate "
+            "on are needed. Load more history, or train without pretraining."
         )
-    steps = sum(-(-len(ahead.gap) // BATCH) for _, ahead in train) * EPOCHS
+    steps = sum(-(-len(targets.gap) // BATCH) for _, targets in train) * EPOCHS
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, clipnorm=1.0)
     optimizer.build(learner.variables)
-    step, look = _step(learner, optimizer), tf.function(learner.losses, reduce_retracing=True)
-    passes = Passes([], {name: [np.asarray(v) for v in learner.variables] for name in PURPOSES})
+    step = _step(learner, optimizer)
+    evaluate = tf.function(learner.losses, reduce_retracing=True)
+    epochs = Epochs([], {name: [np.asarray(v) for v in learner.variables] for name in PURPOSES})
     for epoch in range(EPOCHS):
-        for inputs, told in _fed(learner, train, np.random.default_rng([seed, epoch])):
-            loss = step(inputs, told)
-        seen = _seen(learner, later, look, seed)
-        if not np.isfinite(seen["total"] + float(loss)):
-            raise Refused("The loss of pretraining is no number any more: look for absurd prices.")
-        say(f"pass {epoch + 1} of at most {EPOCHS}: " + _line(seen))
-        passes.add(seen, learner.variables)
-        if all(epoch - passes.best(name) >= PATIENCE for name in PURPOSES):
+        for inputs, targets in _batches(learner, train, np.random.default_rng([seed, epoch])):
+            loss = step(inputs, targets)
+        losses = _validation_losses(learner, validation, evaluate, seed)
+        if not np.isfinite(losses["total"] + float(loss)):
+            raise Refused("The loss of pretraining is not finite: look for absurd prices.")
+        log(f"epoch {epoch + 1} of at most {EPOCHS}: " + _line(losses))
+        epochs.add(losses, learner.variables)
+        if all(epoch - epochs.best(name) >= PATIENCE for name in PURPOSES):
             break
-    passes.give(learner, "total")
-    return passes
+    epochs.restore(learner, "total")
+    return epochs
 
 
-def _line(seen: dict[str, float]) -> str:
-    return "on later days " + ", ".join(f"{name} {loss:.4f}" for name, loss in seen.items())
+def _line(losses: dict[str, float]) -> str:
+    return "validation loss " + ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
 
 
 def _step(learner: Learner, optimizer: keras.optimizers.Optimizer) -> Callable[..., Any]:
     weights = learner.variables
 
-    def step(inputs: Any, told: Any) -> Any:  # noqa: ANN401 - tensors
+    def step(inputs: Inputs, targets: dict[str, Tensor]) -> Tensor:
         with tf.GradientTape() as tape:
-            losses = learner.losses(inputs, told, training=True)
-            rows = tf.reduce_sum(told["real"])
+            losses = learner.losses(inputs, targets, training=True)
+            rows = tf.reduce_sum(targets["real"])
             loss = sum(losses[name] * each.weight for name, each in LOSSES.items()) / rows
         gradients = [tf.convert_to_tensor(each) for each in tape.gradient(loss, weights)]
         optimizer.apply_gradients(zip(gradients, weights, strict=True))
@@ -162,33 +157,37 @@ def _step(learner: Learner, optimizer: keras.optimizers.Optimizer) -> Callable[.
     return function
 
 
-def _fed(
-    learner: Learner, lessons: Lessons, rng: np.random.Generator, shuffled: bool = True
-) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield inputs and what is told about them, a batch at a time."""
+def _batches(
+    learner: Learner, examples: Examples, rng: np.random.Generator, shuffled: bool = True
+) -> Iterator[tuple[Inputs, dict[str, Tensor]]]:
+    """Yield inputs and targets, a batch at a time."""
     products = learner.heads.products.count
-    order = rng.permutation(len(lessons)) if shuffled else range(len(lessons))
-    for place in order:
-        encoded, ahead = lessons[place]
+    order = rng.permutation(len(examples)) if shuffled else range(len(examples))
+    for bucket in order:
+        encoded, targets = examples[bucket]
         size = learner.network.size
         for chosen, real, inputs in batches(encoded, size, BATCH, rng if shuffled else None):
-            drawn, often = draw(rng, products)
-            told = vars(ahead.only(chosen)) | {"drawn": drawn, "often": often}
-            told["real"] = (np.arange(len(chosen)) < real).astype(np.float32)
-            del told["some"]
-            yield inputs, {name: tf.constant(values) for name, values in told.items()}
+            negatives, log_expected_count = sample_negatives(rng, products)
+            values = vars(targets.select(chosen)) | {
+                "negatives": negatives,
+                "log_expected_count": log_expected_count,
+                "real": (np.arange(len(chosen)) < real).astype(np.float32),
+            }
+            del values["has_product"]
+            yield inputs, {name: tf.constant(each) for name, each in values.items()}
 
 
-def _seen(
-    learner: Learner, later: Lessons, look: Callable[..., Any], seed: int
+def _validation_losses(
+    learner: Learner, validation: Examples, evaluate: Callable[..., Any], seed: int
 ) -> dict[str, float]:
-    """Return the mean loss of each head, and the total as it is weighted."""
+    """Return the mean loss of each head, and their weighted total."""
     sums, rows = dict.fromkeys(LOSSES, 0.0), 0.0
-    # The same products are drawn each time, so that passes can be compared.
-    for inputs, told in _fed(learner, later, np.random.default_rng(seed), shuffled=False):
-        for name, loss in look(inputs, told, training=False).items():
+    # The same negatives each time, so that epochs can be compared.
+    rng = np.random.default_rng(seed)
+    for inputs, targets in _batches(learner, validation, rng, shuffled=False):
+        for name, loss in evaluate(inputs, targets, training=False).items():
             sums[name] += float(loss)
-        rows += float(tf.reduce_sum(told["real"]))
+        rows += float(tf.reduce_sum(targets["real"]))
     means = {name: loss / rows for name, loss in sums.items()}
     return means | {"total": sum(means[name] * each.weight for name, each in LOSSES.items())}
 
@@ -202,8 +201,8 @@ class Plan:
         size: of the network.
         definition: population, history and time zone.
         first: shop day of the first events.
-        until: last shop day of which anything may be known.
-        seed: of weights, order of rows and products drawn.
+        until: last shop day whose events may be used.
+        seed: seed of weights, order of rows and negatives.
     """
 
     encoder: str
@@ -216,16 +215,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Learned:
-    """What came of it.
+    """Result of pretraining.
 
     Args:
-        learner: with the weights that say most of later days.
-        ranker: the same, with those that rank products best.
-        architecture: of its network.
-        vocabulary: codes of the values it knows.
-        products: ids of the products that are ranked, in the order of their numbers.
-        curve: what was seen after each pass.
-        rows: pasts that were learned from.
+        learner: with the weights of the lowest total validation loss.
+        ranker: a learner with the weights that rank products best.
+        architecture: of their networks.
+        vocabulary: codes of the values.
+        products: ids of the ranked products, in the order of their numbers.
+        curve: validation losses after each epoch.
+        rows: number of training rows.
     """
 
     learner: Learner
@@ -238,66 +237,62 @@ class Learned:
 
     @property
     def best(self) -> dict[str, float]:
-        """What was seen after the pass whose weights are kept."""
-        return min(self.curve, key=lambda seen: seen["total"])
+        """Validation losses after the epoch whose weights are kept."""
+        return min(self.curve, key=lambda losses: losses["total"])
 
 
 def learn(
-    tables: Sequence[pa.Table], plan: Plan, say: Callable[[str], None] = lambda _: None
+    tables: Sequence[pa.Table], plan: Plan, log: Callable[[str], None] = lambda _: None
 ) -> Learned:
     """Pretrain on tables of events, each of other customers.
 
     Args:
-        tables: as `snapshots.read` returns them; nothing in them happened after `plan.until`.
-        plan: what is learned.
-        say: told a line after each pass.
+        tables: from `snapshots.read`; no event is later than `plan.until`.
+        plan: what is pretrained.
+        log: receives a line after each epoch.
 
     Raises:
         Refused: as `days_of` and `fit`.
     """
-    train_days, later_days = days_of(plan.first, plan.until)
-    vocabulary, products = learn_vocabulary(tables), learn_products(tables)
-    train: list[tuple[Encoded, Ahead]] = []
-    later: list[tuple[Encoded, Ahead]] = []
-    holders, kinds = [], np.zeros(len(products), np.int32)
+    train_days, validation_days = days_of(plan.first, plan.until)
+    vocabulary, products = learn_vocabulary(tables), frequent_products(tables)
+    train: list[tuple[Encoded, NextEventTargets]] = []
+    validation: list[tuple[Encoded, NextEventTargets]] = []
+    interactions, categories = [], np.zeros(len(products), np.int32)
     for table in tables:
-        everything = history(table, vocabulary, plan.definition.time_zone)
-        numbers = numbers_of(table, products)
-        holders.append(held(everything.customer, numbers, len(products)))
-        kinds = np.maximum(kinds, kinds_of(everything, numbers, len(products)))
-        for lessons, days in ((train, train_days), (later, later_days)):
-            lessons.append(ahead_of(everything, numbers, plan.definition, days))
+        everything = event_arrays(table, vocabulary, plan.definition.time_zone)
+        numbers = product_numbers(table, products)
+        interactions.append(interaction_matrix(everything.customer, numbers, len(products)))
+        categories = np.maximum(categories, product_categories(everything, numbers, len(products)))
+        for examples, days in ((train, train_days), (validation, validation_days)):
+            examples.append(next_event_targets(everything, numbers, plan.definition, days))
     deterministic(plan.seed)
-    architecture = Architecture(
-        plan.encoder,
-        plan.size,
-        vocabulary_sizes(vocabulary),
-    )
-    start = heads.start(sparse.vstack(holders), kinds, architecture, plan.seed)
-    learner, ranker = (Learner.of(architecture, start) for _ in range(2))
-    passes = fit(learner, train, later, plan.seed, say)
-    passes.give(ranker, "product")
-    rows = sum(len(ahead.gap) for _, ahead in train)
-    return Learned(learner, ranker, architecture, vocabulary, products, passes.curve, rows)
+    architecture = Architecture(plan.encoder, plan.size, vocabulary_sizes(vocabulary))
+    embeddings = item_embeddings(sparse.vstack(interactions), categories, architecture, plan.seed)
+    learner, ranker = (Learner.of(architecture, embeddings) for _ in range(2))
+    epochs = fit(learner, train, validation, plan.seed, log)
+    epochs.restore(ranker, "product")
+    rows = sum(len(targets.gap) for _, targets in train)
+    return Learned(learner, ranker, architecture, vocabulary, products, epochs.curve, rows)
 
 
 def days_of(first: date, until: date) -> tuple[list[date], list[date]]:
-    """Return the anchors to learn from and those to look at, a gap of the longest horizon apart.
+    """Return the training and the validation anchors, a gap of the longest horizon apart.
 
     Args:
         first: day of the first events.
-        until: last day of which an outcome may be known.
+        until: last day whose events may be used.
 
     Raises:
         Refused: there are too few days.
     """
     gap = timedelta(days=max(HORIZONS_DAYS))
     last = until - gap
-    later = last - timedelta(days=LATER_DAYS - 1)
-    start, end = first + timedelta(days=LEAST_HISTORY_DAYS), later - gap
+    first_validation = last - timedelta(days=VALIDATION_DAYS - 1)
+    start, end = first + timedelta(days=MIN_HISTORY_DAYS), first_validation - gap
     if end < start:
         raise Refused(
             f"From {first} to {until} there are too few days to pretrain: two gaps of {gap.days} "
-            f"days and {LEAST_HISTORY_DAYS} of history. Load more history, or do not pretrain."
+            f"days and {MIN_HISTORY_DAYS} of history. Load more history, or do not pretrain."
         )
-    return evenly(start, end, MOST_ANCHORS), evenly(later, last, LATER_DAYS)
+    return evenly(start, end, MAX_ANCHORS), evenly(first_validation, last, VALIDATION_DAYS)

@@ -1,4 +1,4 @@
-"""Sizes of the network, and what each costs on paper before anything is built."""
+"""Sizes of the network."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ class Size:
     """How large a network is.
 
     Args:
-        events: most events of a past that are read, the latest.
-        steps: most days with events that are read.
+        events: maximum number of events of a customer that are read, the latest.
+        steps: maximum number of days with events that are read.
         width: D, width of all layers.
         depth: layers of the encoder.
     """
@@ -23,19 +23,9 @@ class Size:
     depth: int
 
     def encoder_parameters(self, encoder: str) -> int:
-        """Return how many numbers the encoder learns."""
+        """Return the number of parameters of the encoder."""
         count: int = ENCODERS[encoder].parameter_count(self.width, self.depth)
         return count
-
-    def encoder_flops(self, encoder: str) -> float:
-        """Return the floating-point operations to encode one longest past; training takes three."""
-        attended = 4 * self.steps**2 * self.width * self.depth if encoder == "transformer" else 0
-        read = 1 if encoder == "mlp" else self.steps
-        return 2.0 * read * self.encoder_parameters(encoder) + attended
-
-    def training_bytes(self, encoder: str) -> float:
-        """Return the memory of weights, gradients and two moments of AdamW, in float32."""
-        return 16.0 * self.encoder_parameters(encoder)
 
 
 SIZES = {
@@ -45,7 +35,7 @@ SIZES = {
     "large": Size(1024, 180, 768, 6),
     "xl": Size(2048, 365, 3072, 20),
 }
-"""By the value of INTENT_MODEL_SIZE. The vocabulary adds little to any of them."""
+"""Sizes by the value of INTENT_MODEL_SIZE. The vocabulary adds few parameters to any of them."""
 
 
 def size_of(size: str, encoder: str) -> Size:

@@ -1,4 +1,4 @@
-"""Fit the network on rows that are read bit by bit, and stop on a later slice."""
+"""Train the network on rows read bucket by bucket, and stop early on a validation split."""
 
 import resource
 import time
@@ -9,56 +9,62 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
+from intent_tasks.core.arrays import Float32Array
+from intent_tasks.core.dataset import Rows
 from intent_tasks.core.encoding import Encoded
-from intent_tasks.core.slices import Rows
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.models import checkpoint, distribution
 from intent_tasks.models.batches import BATCH, batches
-from intent_tasks.models.feeding import Lesson, Teacher, fed
-from intent_tasks.models.hazards import hazard_loss, taught_loss
+from intent_tasks.models.hazards import distillation_loss, hazard_loss
+from intent_tasks.models.input_pipeline import Teacher, TrainingBatch, training_batches
 from intent_tasks.models.network import Network, graph
 from intent_tasks.models.sizes import Size
+from intent_tasks.models.tensors import Inputs, Tensor
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-2
-EPOCHS, STEPS = 3, 200
-"""Most passes over the training slice, more where it is small, so that they are as many steps as
-this; the step size falls to zero over all of them."""
-MOST_ROWS = 3_000_000
-"""Rows that all passes together need not exceed: a second look tells less than new rows."""
-ROUND_STEPS, LOOKS = 600, 8
-"""Least steps between two looks at the later slice, and about how many looks there are at most."""
+EPOCHS, MIN_STEPS = 3, 200
+"""Maximum number of epochs; small training splits get more, up to `MIN_STEPS` steps in all. The
+learning rate decays to zero over them."""
+MAX_ROWS = 3_000_000
+"""Maximum number of rows in all epochs together: new rows teach more than repeated ones."""
+ROUND_STEPS, MAX_VALIDATIONS = 600, 8
+"""Minimum number of steps between two validations, and about the maximum number of validations."""
 PATIENCE = 3
-"""Looks at the later slice without a gain after which the best weights are taken: days repeat their
-customers, and a network that goes on learns those by heart."""
+"""Validations without improvement before training stops. Days repeat the same customers, and a
+network that continues to train overfits them."""
 JIT_ROWS = 2_000_000
-"""Rows read, in all passes, from which compiling by XLA surely costs less than it saves: about ten
-seconds of the processor for each shape, of which large shops have a dozen, against about a tenth of
-a millisecond in each row; `benchmarks.training` tells both."""
+"""Number of rows, in all epochs, from which XLA compilation pays off. It costs about ten seconds
+for each shape, of which large shops have a dozen, and saves about a tenth of a millisecond for each
+row; see `benchmarks.training`."""
+CHECK_STEPS = 50
+"""Steps between two checks that the loss is finite."""
+PREDICTION_ROWS = 256
+"""Rows of one prediction call: few, so that even a bucket of some hundred rows is padded little."""
+DISTILLATION_WEIGHT = 3.0
+"""Weight of the teacher's probabilities relative to the labels, which are noisier.
 
+Source: Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network".
+"""
 
-TAUGHT = 3.0
-"""Weight of what a teacher says beside what came true: an outcome is mostly chance, a probability
-is not. Source: Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network"."""
-
-Source = Callable[[int, int], Iterator[Rows]]
-"""Gives the parts of a slice in the order of a pass: number of the pass, parts to leave out."""
+RowSource = Callable[[int, int], Iterator[Rows]]
+"""Yields the buckets of a split; arguments: number of the epoch, number of buckets to skip."""
 
 
 @dataclass
 class Progress:
-    """Where training is: all that goes on after a kill.
+    """State of training, saved in the checkpoint.
 
     Args:
-        epoch: number of the pass.
-        parts: parts of the pass that are done.
-        best: least loss on the later slice.
-        without_gain: looks since then.
-        curve: what each look saw.
+        epoch: number of the epoch.
+        parts: buckets of the epoch that are done.
+        steps: number of steps.
+        best: lowest validation loss.
+        without_gain: validations since then.
+        curve: metrics of each validation.
     """
 
     epoch: int = 0
@@ -71,16 +77,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long training lasts.
+    """Length of training.
 
     Args:
-        rows: of the training slice.
-        seed: of the order of the rows.
+        rows: number of training rows.
+        seed: seed of the order of the rows.
         learning_rate: at the start.
         weight_decay: of AdamW.
         batch: rows of a step.
-        jit: compile by XLA; None: when there are enough rows.
-        exactly: twice the same bytes; see `network.deterministic`.
+        jit: compile by XLA; None: if there are enough rows.
+        exactly: reproduce the same bytes; see `network.deterministic`.
     """
 
     rows: int
@@ -93,19 +99,24 @@ class Plan:
 
     @property
     def epoch_steps(self) -> int:
-        """Steps of a pass, about: parts end with a batch that is not full."""
+        """Steps of an epoch, about: the last batch of a bucket is not full."""
         return max(1, -(-self.rows // self.batch))
 
     @property
     def epochs(self) -> int:
-        """Most passes: more where a shop is small, one where a pass is all that can be paid for."""
-        paid = min(EPOCHS, MOST_ROWS // max(self.rows, 1))
-        return max(1, paid, STEPS // self.epoch_steps)
+        """Maximum number of epochs: more for few rows, one for very many."""
+        affordable = min(EPOCHS, MAX_ROWS // max(self.rows, 1))
+        return max(1, affordable, MIN_STEPS // self.epoch_steps)
+
+    @property
+    def total_steps(self) -> int:
+        """Maximum number of steps."""
+        return self.epoch_steps * self.epochs
 
     @property
     def round_steps(self) -> int:
-        """Least steps between two looks at the later slice, unless a pass is over before."""
-        return max(ROUND_STEPS, self.epoch_steps * self.epochs // LOOKS)
+        """Minimum number of steps between two validations, unless an epoch ends before."""
+        return max(ROUND_STEPS, self.total_steps // MAX_VALIDATIONS)
 
     @property
     def compiled(self) -> bool:
@@ -115,50 +126,49 @@ class Plan:
 
 def fit(
     network: Network,
-    train: Source,
-    later: Source,
+    train: RowSource,
+    validation: RowSource,
     plan: Plan,
     folder: Path | None = None,
-    say: Callable[[str], None] = lambda _: None,
-    look: Callable[[dict[str, float]], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
+    on_validation: Callable[[dict[str, float]], None] = lambda _: None,
     teacher: Teacher | None = None,
 ) -> list[dict[str, float]]:
-    """Fit the weights, and keep those that say most of a later slice of time.
+    """Train the network, and keep the weights with the lowest validation loss.
 
-    Returns what was seen of each look: step, losses, learning rate, rows a second, memory.
+    Returns the metrics of each validation: step, losses, learning rate, rows a second, memory.
 
     Args:
-        network: built; changed in place, and left as it is where nothing learned says more.
-        train: the training slice.
-        later: days after a gap.
-        plan: how long it lasts.
-        folder: keeps a checkpoint, from which the same call goes on after a kill.
-        say: told a line after each look.
-        look: told what was seen; may end training by an exception.
-        teacher: a model whose probabilities are learned beside what came true.
+        network: built; changed in place, and left as it is if no validation improves on it.
+        train: rows of the training split.
+        validation: rows of days after a gap.
+        plan: length of training.
+        folder: folder of the checkpoint; after a kill, the same call continues from it.
+        log: receives a line after each validation.
+        on_validation: receives the metrics of each validation; may stop training by an exception.
+        teacher: a model whose probabilities are learned besides the labels.
 
     Raises:
-        Refused: the loss is no number any more.
+        Refused: the loss is not finite.
     """
-    schedule = keras.optimizers.schedules.CosineDecay(
-        plan.learning_rate, plan.epoch_steps * plan.epochs
-    )
+    schedule = keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.total_steps)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=plan.weight_decay)
     optimizer.build(network.whole.trainable_variables)
     variables = [*network.whole.variables, *optimizer.variables]
     progress, best = Progress(), network.whole.get_weights()
-    if folder is not None and (kept := checkpoint.load(folder, variables)) is not None:
-        progress, best = Progress(**kept.progress), kept.best
-        say(f"goes on after step {progress.steps}")
+    if folder is not None and (saved := checkpoint.load(folder, variables)) is not None:
+        progress, best = Progress(**saved.progress), saved.best
+        log(f"continues after step {progress.steps}")
     else:
-        progress.best = loss_of(network, later, plan.compiled)
-    step = _step(network, optimizer, plan.compiled, TAUGHT if teacher else 0.0)
+        progress.best = mean_loss(network, validation, plan.compiled)
+    step = _step(network, optimizer, plan.compiled, DISTILLATION_WEIGHT if teacher else 0.0)
     for losses, seconds in _rounds(train, progress, plan, network.size, step, teacher):
-        progress.curve.append(_seen(network, later, progress, plan, losses, seconds))
-        say(_line(progress.curve[-1], plan))
-        look(progress.curve[-1])
-        if progress.curve[-1]["later_loss"] < progress.best - 1e-5:
-            progress.best, progress.without_gain = progress.curve[-1]["later_loss"], 0
+        metrics = _metrics(network, validation, progress, plan, losses, seconds)
+        progress.curve.append(metrics)
+        log(_line(metrics, plan))
+        on_validation(metrics)
+        if metrics["validation_loss"] < progress.best - 1e-5:
+            progress.best, progress.without_gain = metrics["validation_loss"], 0
             best = network.whole.get_weights()
         else:
             progress.without_gain += 1
@@ -171,101 +181,99 @@ def fit(
 
 
 def _rounds(
-    train: Source,
+    train: RowSource,
     progress: Progress,
     plan: Plan,
     size: Size,
     step: Callable[..., Any],
     teacher: Teacher | None,
 ) -> Iterator[tuple[list[Any], float]]:
-    """Train; yield losses and seconds since the last look when it is time for the next."""
+    """Train; before each validation, yield losses and seconds since the last one."""
     losses: list[Any] = []
-    begun = time.monotonic()
+    started = time.monotonic()
     while progress.epoch < plan.epochs:
         for rows in train(progress.epoch, progress.parts):
             rng = np.random.default_rng([plan.seed, progress.epoch, progress.parts])
-            for batch in fed(rows, size, plan.batch, rng, teacher):
+            for batch in training_batches(rows, size, plan.batch, rng, teacher):
                 losses.append(step(*batch))
-                if len(losses) % CHECKED == 1:
-                    _require_number(float(losses[-1]), progress.steps + len(losses))
+                if len(losses) % CHECK_STEPS == 1:
+                    _require_finite(float(losses[-1]), progress.steps + len(losses))
             progress.parts += 1
             if len(losses) >= plan.round_steps:
                 progress.steps += len(losses)
-                yield losses, time.monotonic() - begun
-                losses, begun = [], time.monotonic()
+                yield losses, time.monotonic() - started
+                losses, started = [], time.monotonic()
         progress.epoch, progress.parts = progress.epoch + 1, 0
         if losses:
             progress.steps += len(losses)
-            yield losses, time.monotonic() - begun
-            losses, begun = [], time.monotonic()
-
-
-CHECKED = 50
-"""Steps after which it is looked whether the loss is still a number."""
+            yield losses, time.monotonic() - started
+            losses, started = [], time.monotonic()
 
 
 def _step(
-    network: Network, optimizer: keras.optimizers.Optimizer, jit: bool, taught_weight: float
+    network: Network, optimizer: keras.optimizers.Optimizer, jit: bool, distillation_weight: float
 ) -> Callable[..., Any]:
     """Return the function that learns from one batch and returns its loss."""
     weights = network.whole.trainable_variables
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
 
-    def learn(inputs: Any, first: Any, taught: Any, weight: Any, total: Any) -> Any:  # noqa: ANN401 - tensors
+    def learn(
+        inputs: Inputs, first_purchase: Tensor, teacher: Tensor, weight: Tensor, total: Tensor
+    ) -> Tensor:
         with tf.GradientTape() as tape:
             logits = network.whole(inputs, training=True)
-            each = hazard_loss(first, logits)
-            if taught_weight:
-                each += taught_weight * taught_loss(taught, logits)
-            loss = tf.reduce_sum(each * weight) / total
-        # Dense: finding out which few rows of a table were read costs more than a table of zeros.
+            losses = hazard_loss(first_purchase, logits)
+            if distillation_weight:
+                losses += distillation_weight * distillation_loss(teacher, logits)
+            loss = tf.reduce_sum(losses * weight) / total
+        # Dense: a sparse gradient of an embedding table costs more than a table of zeros.
         gradients = [tf.convert_to_tensor(each) for each in tape.gradient(loss, weights)]
-        optimizer.apply_gradients(zip(gradients, weights, strict=True))  # adds up all replicas'
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))  # sums over replicas
         return loss
 
-    def alone(inputs: Any, first: Any, taught: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
-        return learn(inputs, first, taught, weight, tf.reduce_sum(weight))
+    def on_one_device(
+        inputs: Inputs, first_purchase: Tensor, teacher: Tensor, weight: Tensor
+    ) -> Tensor:
+        return learn(inputs, first_purchase, teacher, weight, tf.reduce_sum(weight))
 
     if replicas == 1:
         first, number = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32)
-        function: Callable[..., Any] = graph(alone, jit, first, number, number)
+        function: Callable[..., Any] = graph(on_one_device, jit, first, number, number)
         return function
 
-    def together(lesson: Any, total: Any) -> Any:  # noqa: ANN401 - tensors
-        losses = strategy.run(learn, (*lesson, total))
+    def on_all_replicas(batch: Inputs, total: Tensor) -> Tensor:
+        losses = strategy.run(learn, (*batch, total))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
-    shared = tf.function(together, reduce_retracing=True)
-    return lambda *lesson: shared(
-        distribution.divided(Lesson(*lesson), replicas), tf.reduce_sum(lesson[-1])
+    distributed = tf.function(on_all_replicas, reduce_retracing=True)
+    return lambda *batch: distributed(
+        distribution.split_batch(TrainingBatch(*batch), replicas), tf.reduce_sum(batch[-1])
     )
 
 
-def _seen(
+def _metrics(
     network: Network,
-    later: Source,
+    validation: RowSource,
     progress: Progress,
     plan: Plan,
     losses: list[Any],
     seconds: float,
 ) -> dict[str, float]:
     loss = float(np.mean([float(value) for value in losses]))
-    _require_number(loss, progress.steps)
-    total = plan.epoch_steps * plan.epochs
+    _require_finite(loss, progress.steps)
+    decay = 0.5 * (1 + np.cos(np.pi * min(1.0, progress.steps / plan.total_steps)))
     return {
         "step": progress.steps,
         "loss": loss,
-        "later_loss": loss_of(network, later, plan.compiled),
-        "learning_rate": plan.learning_rate
-        * 0.5
-        * (1 + np.cos(np.pi * min(1.0, progress.steps / total))),
+        "validation_loss": mean_loss(network, validation, plan.compiled),
+        "learning_rate": plan.learning_rate * decay,
         "rows_per_second": len(losses) * plan.batch / max(seconds, 1e-9),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
-def _require_number(loss: float, steps: int) -> None:
+def _require_finite(loss: float, steps: int) -> None:
     if not np.isfinite(loss):
         raise Refused(
             f"The loss of the network became {loss} after {steps} steps: nothing is kept. "
@@ -273,41 +281,35 @@ def _require_number(loss: float, steps: int) -> None:
         )
 
 
-def _line(seen: dict[str, float], plan: Plan) -> str:
-    total = plan.epoch_steps * plan.epochs
+def _line(metrics: dict[str, float], plan: Plan) -> str:
     return (
-        f"step {seen['step']} of at most {total}: loss {seen['loss']:.4f}, on later days "
-        f"{seen['later_loss']:.4f}; {seen['rows_per_second']:.0f} rows a second"
+        f"step {metrics['step']} of at most {plan.total_steps}: loss {metrics['loss']:.4f}, "
+        f"validation loss {metrics['validation_loss']:.4f}; "
+        f"{metrics['rows_per_second']:.0f} rows a second"
     )
 
 
-def loss_of(network: Network, slice_: Source, jit: bool = False) -> float:
-    """Return the mean loss of a slice."""
+def mean_loss(network: Network, source: RowSource, jit: bool = False) -> float:
+    """Return the mean loss of a split."""
     total, count = 0.0, 0
-    for rows in slice_(0, 0):
-        logits = logits_of(network, rows.encoded, jit)
-        total += float(tf.reduce_sum(hazard_loss(rows.first, logits)))
-        count += len(rows.first)
+    for rows in source(0, 0):
+        logits = predict_logits(network, rows.encoded, jit)
+        total += float(tf.reduce_sum(hazard_loss(rows.first_purchase, logits)))
+        count += len(rows.first_purchase)
     return total / max(count, 1)
 
 
-def logits_of(
-    network: Network, encoded: Encoded, jit: bool | None = None
-) -> npt.NDArray[np.float32]:
+def predict_logits(network: Network, encoded: Encoded, jit: bool | None = None) -> Float32Array:
     """Return the logits of the hazards, shape (n, horizons).
 
     Args:
         network: trained.
         encoded: n rows.
-        jit: compile by XLA; None: when there are enough rows.
+        jit: compile by XLA; None: if there are enough rows.
     """
     count = len(encoded.customers)
     logits = np.empty((count, len(HORIZONS_DAYS)), np.float32)
     predict = network.predict(count >= JIT_ROWS if jit is None else jit)
-    for chosen, real, inputs in batches(encoded, network.size, PREDICTED):
+    for chosen, real, inputs in batches(encoded, network.size, PREDICTION_ROWS):
         logits[chosen[:real]] = predict(inputs)[:real]
     return logits
-
-
-PREDICTED = 256
-"""Rows that are predicted at once: few, so that a bucket of some hundred is trimmed well too."""

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from intent_tasks.errors import BadInput
+from intent_tasks.simulator.bayes_optimal import unbought
 from intent_tasks.simulator.catalogue import given_coupon
 from intent_tasks.simulator.changes import CHANGES, Change, answers, changed
 from intent_tasks.simulator.config import BLOCK, Config
-from intent_tasks.simulator.limit import unbought
 from intent_tasks.simulator.plants import ANSWERS, PLANTS, Garden, Plant
 from intent_tasks.simulator.shop import block_of_days, simulate
 

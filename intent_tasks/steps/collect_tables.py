@@ -27,7 +27,6 @@ from intent_tasks.stores.extracting.intake import LEAST_LIMIT
 from intent_tasks.stores.privacy import identity
 
 
-
 @dataclass
 class Totals:
     """What one call did: files loaded and known before, and rows by what became of them."""

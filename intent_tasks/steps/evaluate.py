@@ -90,7 +90,7 @@ def _judge(
     customers: Customers,
 ) -> list[gate.Check]:
     h = MAIN_HORIZON_DAYS
-    tested = gate.Tested(
+    tested = gate.TestSet(
         test[f"purchased_{h}d"].to_numpy(),
         {name: test[f"{name}_{h}d"].to_numpy() for name in gate.NAMES},
         config["base_rates"][str(h)],

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from intent_tasks.core.encoding import Encoded, encode
-from intent_tasks.core.history import History, history
-from intent_tasks.core.stages import can_be_told
+from intent_tasks.core.event_arrays import EventArrays, event_arrays
+from intent_tasks.core.stages import has_stage_events
 from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS, STAGES
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
@@ -101,7 +101,7 @@ def _scores(
 
     network.deterministic(settings.seed)
     model = files.parse(contents)
-    everything = history(events, model.vocabulary, settings.time_zone)
+    everything = event_arrays(events, model.vocabulary, settings.time_zone)
     encoded = encode(everything, settings.definition, as_of_date)
     found = reasons.explain(model.network, encoded)
     predicted = model.probabilities(found.logits, encoded)
@@ -124,9 +124,9 @@ def _scores(
     )
 
 
-def _stages(places: npt.NDArray[np.integer], everything: History) -> pa.Array:
+def _stages(places: npt.NDArray[np.integer], everything: EventArrays) -> pa.Array:
     """Return the stage of each customer; null where the shop has no events to tell it by."""
-    told = can_be_told(everything)
+    told = has_stage_events(everything)
     return pa.array([STAGES[n] if told else None for n in places], pa.string())
 
 

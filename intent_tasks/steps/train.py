@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from intent_tasks.core.cohorts import cohorts_of
+from intent_tasks.core.dataset import SPLITS, Dataset, DatasetSummary, Rows
+from intent_tasks.core.dataset_profile import DatasetProfile
 from intent_tasks.core.metrics import best_threshold
-from intent_tasks.core.segments import told_apart
-from intent_tasks.core.slices import PARTS, Rows, Slices, Survey
-from intent_tasks.core.training_set import TrainingSet
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput, Refused
@@ -28,7 +28,7 @@ from intent_tasks.stores.privacy import consent, erasure
 
 if TYPE_CHECKING:
     from intent_tasks.models.files import Model
-    from intent_tasks.models.fitting import Baselines, Samples
+    from intent_tasks.models.fit_models import Baselines, Samples
     from intent_tasks.models.pretrained import Pretrained
 
 SLICE = "slice_"
@@ -51,7 +51,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     """
     window = window_of(settings, as_of_date)
     begun = time.monotonic()
-    from intent_tasks.models import distribution, fitting
+    from intent_tasks.models import distribution, fit_models
     from intent_tasks.models.sizes import size_of
 
     size_of(settings.model_size, settings.model_encoder)  # no time is spent on what is not there
@@ -62,11 +62,11 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         slices.learn_vocabulary()
     else:
         slices.vocabulary = pretrained.vocabulary
-    samples = fitting.Samples()
+    samples = fit_models.Samples()
     survey, learned_from = _looked_at(slices, samples)
     checked = _check(settings, as_of_date, learned_from)
     survey.require_buyers()
-    known = fitting.fit_baselines(samples, settings.seed, settings.deterministic_training)
+    known = fit_models.fit_baselines(samples, settings.seed, settings.deterministic_training)
     del samples  # the network reads the rows bucket by bucket
     temporary = folder_of(settings, as_of_date).with_suffix(f".part{rank or ''}")
     shutil.rmtree(temporary / MODEL, ignore_errors=True)
@@ -99,19 +99,19 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     return receipt
 
 
-def _looked_at(slices: Slices, samples: "Samples") -> tuple[Survey, TrainingSet]:
+def _looked_at(slices: Dataset, samples: "Samples") -> tuple[DatasetSummary, DatasetProfile]:
     """Look at all rows once; the samples are those that the baselines learn from."""
-    found = TrainingSet({name: len(days) for name, days in slices.split.items()})
+    found = DatasetProfile({name: len(days) for name, days in slices.split.items()})
 
     def seen(part: str, rows: Rows) -> None:
         samples.add(part, rows)
         found.add(part, rows, slices.vocabulary)
 
-    return slices.survey(seen), found
+    return slices.summarize(seen), found
 
 
-def _check(settings: Settings, as_of_date: date, found: TrainingSet) -> contract.Result:
-    """Check what is learned from before time is spent on it; see `expectations/training_set.py`."""
+def _check(settings: Settings, as_of_date: date, found: DatasetProfile) -> contract.Result:
+    """Check the training data before training; see `expectations/dataset_profile.py`."""
     limits = contract.in_force(settings)["training_set"]
     result = contract.judge(settings, as_of_date, measured.of_training(found, limits))
     contract.refuse(
@@ -176,7 +176,7 @@ def digest_of_files(paths: Iterable[Path]) -> str:
     return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
 
 
-def slices_of(settings: Settings, window: Receipt, allowed: consent.Learnable) -> Slices:
+def slices_of(settings: Settings, window: Receipt, allowed: consent.Learnable) -> Dataset:
     """Return the slices of a window, which read what may be learned from bucket by bucket."""
     first, last = (date.fromisoformat(window[name]) for name in ("first_day", "last_day"))
 
@@ -184,19 +184,19 @@ def slices_of(settings: Settings, window: Receipt, allowed: consent.Learnable) -
         known = snapshots.read(settings.home, settings.definition, last, [bucket], first)
         return allowed.of(known)
 
-    split = {name: [date.fromisoformat(day) for day in window["split"][name]] for name in PARTS}
-    return Slices(read, settings.bucket_count, split, settings.definition, settings.seed)
+    split = {name: [date.fromisoformat(day) for day in window["split"][name]] for name in SPLITS}
+    return Dataset(read, settings.bucket_count, split, settings.definition, settings.seed)
 
 
 def _train(
     settings: Settings,
-    slices: Slices,
-    survey: Survey,
+    slices: Dataset,
+    survey: DatasetSummary,
     known: "Baselines",
     folder: Path,
     pretrained: "Pretrained | None",
 ) -> list[dict[str, float]]:
-    from intent_tasks.models import files, fitting, training
+    from intent_tasks.models import files, fit_models, training
     from intent_tasks.models.network import Architecture, Network
     from intent_tasks.models.sizes import size_of
 
@@ -204,22 +204,22 @@ def _train(
     sizes = vocabulary_sizes(slices.vocabulary)
     architecture = Architecture(settings.model_encoder, size, sizes, settings.mixed_precision)
 
-    def give(fresh: Network) -> None:
+    def initialize(fresh: Network) -> None:
         if pretrained is not None:
             pretrained.give(fresh, architecture, slices.vocabulary, slices.split["calibrate"][0])
 
-    fitted = fitting.fit_network(
+    fitted = fit_models.fit_network(
         architecture,
         known,
-        {part: slices.source(part) for part in PARTS},
+        {part: slices.source(part) for part in SPLITS},
         training.Plan(survey.rows["train"], settings.seed, exactly=settings.deterministic_training),
         folder=folder / CHECKPOINT,
-        say=_say,
-        give=give,
+        log=_say,
+        initialize=initialize,
     )
-    mix, later = fitted.blend if settings.blend else None, fitted.later
-    said = later.probabilities(mix)
-    purchased = [later.first <= n for n in range(len(HORIZONS_DAYS))]
+    mix, validation = fitted.blend if settings.blend else None, fitted.validation
+    said = validation.probabilities(mix)
+    purchased = [validation.first_purchase <= n for n in range(len(HORIZONS_DAYS))]
     model = files.Model(
         architecture,
         slices.vocabulary,
@@ -243,17 +243,17 @@ def _say(line: str) -> None:
 def _tested(rows: Rows, model: "Model", known: "Baselines") -> pa.Table:
     """Return labels and all predictions of rows to test on, for the gate and the evidence."""
     from intent_tasks.models.hazards import probabilities
-    from intent_tasks.models.training import logits_of
+    from intent_tasks.models.training import predict_logits
 
-    logits = logits_of(model.network, rows.encoded)
+    logits = predict_logits(model.network, rows.encoded)
     alone, served = probabilities(logits), model.probabilities(logits, rows.encoded)
     keys = rows.encoded.events.keys[rows.encoded.customers]
     columns: dict[str, Any] = {"customer_key": pa.array(keys, pa.string())}
     for n, h in enumerate(HORIZONS_DAYS):
         columns[f"purchased_{h}d"] = rows.purchased_within(h)
         columns[f"served_{h}d"], columns[f"network_{h}d"] = served[:, n], alone[:, n]
-    for name, values in told_apart(rows, model.vocabulary).items():
+    for name, values in cohorts_of(rows, model.vocabulary).items():
         columns[f"{SLICE}{name}"] = values
-    for name, values in known.of(rows.encoded.features).items():
+    for name, values in known.probabilities(rows.encoded.features).items():
         columns[f"{name}_{MAIN_HORIZON_DAYS}d"] = values
     return pa.table(columns)

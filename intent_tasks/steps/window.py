@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import sqlalchemy as sa
 
-from intent_tasks.core.anchors import LEAST_DAYS, Split, split_days
+from intent_tasks.core.anchors import MIN_DAYS, MIN_HISTORY_DAYS, Split, split_days
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
@@ -14,9 +14,6 @@ from intent_tasks.steps import Receipt
 from intent_tasks.steps.extract import complete_snapshots
 from intent_tasks.stores import postgres, snapshots
 from intent_tasks.stores.extracting import source, source_ids
-
-LEAST_HISTORY_DAYS = 14
-"""Days of events before the first anchor: without a past there is nothing to learn from."""
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -57,13 +54,13 @@ def split_of(settings: Settings, earliest: date, as_of_date: date) -> Split | No
 def most_training_days(settings: Settings, earliest: date, as_of_date: date) -> int:
     """Return how many days there are to learn from, however many are wanted; arguments as above."""
     unknown = max(HORIZONS_DAYS) + settings.maturity_lag_days
-    return (as_of_date - earliest).days + 1 - LEAST_HISTORY_DAYS - unknown
+    return (as_of_date - earliest).days + 1 - MIN_HISTORY_DAYS - unknown
 
 
 def needed_days(maturity_lag_days: int) -> int:
     """Return how many days of events, the last one included, there must be to train."""
     gaps = 3 * max(HORIZONS_DAYS) + maturity_lag_days
-    return LEAST_HISTORY_DAYS + LEAST_DAYS + gaps
+    return MIN_HISTORY_DAYS + MIN_DAYS + gaps
 
 
 def _record(settings: Settings, as_of_date: date, first_day: date, split: Split) -> Receipt:

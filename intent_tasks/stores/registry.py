@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from intent_tasks.core.encoding import NUMERIC, STEP
-from intent_tasks.core.features import STATICS
-from intent_tasks.core.vocabulary import CODED
+from intent_tasks.core.features import FEATURES
+from intent_tasks.core.vocabulary import CODE_COLUMNS
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
@@ -293,11 +293,11 @@ def write_signature(folder: Path, as_of_date: date) -> None:
 
     whole, real = np.dtype(np.int32), np.dtype(np.float32)
     inputs: list[ColSpec | TensorSpec] = [
-        TensorSpec(whole, (-1, len(CODED)), "codes"),
+        TensorSpec(whole, (-1, len(CODE_COLUMNS)), "codes"),
         TensorSpec(real, (-1, len(NUMERIC)), "numeric"),
         TensorSpec(whole, (-1,), "place"),
         TensorSpec(real, (-1, -1, len(STEP)), "steps"),
-        TensorSpec(real, (-1, len(STATICS)), "statics"),
+        TensorSpec(real, (-1, len(FEATURES)), "features"),
     ]
     outputs: list[ColSpec | TensorSpec] = [
         TensorSpec(np.dtype(np.float64), (-1, len(HORIZONS_DAYS)), "probabilities")

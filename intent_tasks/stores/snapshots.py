@@ -52,7 +52,7 @@ SCHEMA = pa.schema(
     ]
 )
 """Columns of a snapshot. `ingested_at` is `occurred_at` where the shop does not record it; what is
-known of products was so when the snapshot was written; `picture` is told by `core/pictures.py`.
+known of products was so when the snapshot was written; `picture` is told by `core/image_codes.py`.
 A column that the files of an earlier release lack is null."""
 
 _IDENTITY = ["customer_key", *(name for name in IDENTITY if name != "customer_id")]

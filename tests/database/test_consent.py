@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
+from intent_tasks.core.dataset import SPLITS
 from intent_tasks.core.identity import customer_keys
-from intent_tasks.core.slices import PARTS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import extract, publish, train
 from intent_tasks.stores import postgres
@@ -100,7 +100,7 @@ def test_the_keys_of_those_who_say_no_are_those_of_the_snapshots(scored_shop):
 
 def learned_from(settings):
     """Return the customers whose events training reads, and how many it leaves out."""
-    window = {"first_day": str(DAY), "last_day": str(DAY), "split": {p: [] for p in PARTS}}
+    window = {"first_day": str(DAY), "last_day": str(DAY), "split": {p: [] for p in SPLITS}}
     allowed = consent.learnable(settings)
     slices = train.slices_of(settings, window, allowed)
     keys = {k for n in range(slices.buckets) for k in slices.read(n)["customer_key"].to_pylist()}

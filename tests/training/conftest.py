@@ -15,7 +15,7 @@ from tests.training.shop import (
     CUSTOMERS,
     SEED,
     architecture_of,
-    panel_of,
+    ensemble_of,
     rows_of,
     simulated,
     source,
@@ -38,12 +38,12 @@ def trained():
     later = rows_of(events.filter(pa.compute.invert(early)), vocabulary)
     architecture = architecture_of(vocabulary)
     built = network.build(architecture)
-    built.begin_with(panel_of(train, later))
-    plan = training.Plan(len(train.first), SEED, learning_rate=1e-2, batch=50)
+    built.start_from_ensemble(ensemble_of(train, later))
+    plan = training.Plan(len(train.first_purchase), SEED, learning_rate=1e-2, batch=50)
     curve = training.fit(built, source(train), source(later), plan)
-    raw = training.logits_of(built, later.encoded)
-    calibration.fit(built, raw, later.first, len(later.first))
-    rates = {str(h): float((later.first <= n).mean()) for n, h in enumerate(HORIZONS_DAYS)}
+    raw = training.predict_logits(built, later.encoded)
+    calibration.fit(built, raw, later.first_purchase, len(later.first_purchase))
+    rates = {str(h): float((later.first_purchase <= n).mean()) for n, h in enumerate(HORIZONS_DAYS)}
     model = files.Model(architecture, vocabulary, built, rates, rates)
     return SimpleNamespace(
         model=model, train=train, later=later, events=events, curve=curve, vocabulary=vocabulary

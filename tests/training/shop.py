@@ -6,15 +6,15 @@ import numpy as np
 import pyarrow as pa
 
 from intent_tasks.core.anchors import first_purchases
+from intent_tasks.core.dataset import Rows
 from intent_tasks.core.encoding import encode
-from intent_tasks.core.history import history
-from intent_tasks.core.slices import Rows
+from intent_tasks.core.event_arrays import event_arrays
 from intent_tasks.core.vocabulary import learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.models import (
+    ensemble,
     hazards,
     network,
-    panel,
     training,
 )
 from intent_tasks.models.sizes import Size
@@ -25,7 +25,7 @@ DEFINITION = Definition()
 END = DEFINITION.day_end(ANCHOR)
 CUSTOMERS, SEED = 2500, 7
 FEW = 3
-"""A panel of the tests learns from every so-manieth row."""
+"""An ensemble of the tests learns from every so-manieth row."""
 SIZE = Size(16, 8, 16, 1)
 MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
 
@@ -49,7 +49,7 @@ def simulated(customers=CUSTOMERS) -> pa.Table:
 
 
 def rows_of(events, vocabulary):
-    everything = history(events, vocabulary, "UTC")
+    everything = event_arrays(events, vocabulary, "UTC")
     encoded = encode(everything, DEFINITION, ANCHOR)
     return Rows(encoded, first_purchases(everything, encoded.customers, ANCHOR, DEFINITION))
 
@@ -65,13 +65,15 @@ def architecture_of(vocabulary, encoder="gru", size=SIZE):
     return network.Architecture(encoder, size, vocabulary_sizes(vocabulary))
 
 
-def panel_of(rows, later):
-    """Return a panel that learned from a few of the rows: events have something to add to it."""
+def ensemble_of(rows, later):
+    """Return an ensemble trained on a few of the rows: events have something to add to it."""
     told = [
-        panel.Told(each.encoded.features, each.first, each.encoded.customers.astype(np.int64))
+        ensemble.FeatureRows(
+            each.encoded.features, each.first_purchase, each.encoded.customers.astype(np.int64)
+        )
         for each in (rows, later)
     ]
-    return panel.fit(told[0].every(FEW), told[1], SEED)
+    return ensemble.fit(told[0].every(FEW), told[1], SEED)
 
 
 def source(*parts):
@@ -79,4 +81,4 @@ def source(*parts):
 
 
 def scores(model, rows):
-    return hazards.probabilities(training.logits_of(model.network, rows.encoded))
+    return hazards.probabilities(training.predict_logits(model.network, rows.encoded))

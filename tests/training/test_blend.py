@@ -23,14 +23,14 @@ def parts(noise):
 def test_the_share_that_is_found_is_no_worse_than_either_part():
     a, b, outcomes = parts(1)
     share = blend.fit(a, b, outcomes, np.arange(COUNT))
-    losses = [log_losses(p, outcomes).mean() for p in (blend.mixed(share, a, b), a, b)]
+    losses = [log_losses(p, outcomes).mean() for p in (blend.blend_log_odds(share, a, b), a, b)]
     assert losses[0] < min(losses[1:])
 
 
 def test_of_a_network_that_only_errs_nearly_nothing_is_taken():
     a, b, outcomes = parts(4)
     assert blend.fit(a, b, outcomes, np.arange(COUNT)) < 0.2
-    assert blend.surest(b, a, outcomes, np.arange(COUNT)) < 0.1
+    assert blend.safest_share(b, a, outcomes, np.arange(COUNT)) < 0.1
 
 
 def test_what_few_customers_say_of_the_share_weighs_less():
@@ -40,7 +40,7 @@ def test_what_few_customers_say_of_the_share_weighs_less():
         blend.fit(*(np.repeat(v[:rows], 5) for v in (a, b, outcomes)), customers)
         for customers in (np.arange(5 * rows), np.repeat(np.arange(rows), 5))
     )
-    assert many < few < blend.EQUAL
+    assert many < few < blend.PRIOR_MEAN
     alone = np.zeros(1, int)
     assert blend.fit(a[:1], b[:1], outcomes[:1], alone) == pytest.approx(0.5, abs=0.2)
 
@@ -48,7 +48,7 @@ def test_what_few_customers_say_of_the_share_weighs_less():
 def test_only_what_surely_gains_is_kept():
     a, b, outcomes = parts(1)
     many, few = (
-        blend.surest(*(np.repeat(v[:200], 5) for v in (b, a, outcomes)), customers)
+        blend.safest_share(*(np.repeat(v[:200], 5) for v in (b, a, outcomes)), customers)
         for customers in (np.arange(1000), np.repeat(np.arange(200), 5))
     )
     assert 0 < few < many <= 1
@@ -57,7 +57,7 @@ def test_only_what_surely_gains_is_kept():
 @pytest.fixture(scope="module")
 def trees():
     x = RNG.normal(size=(COUNT, len(FEATURES))).astype(np.float32)
-    rows = baselines.Labelled(x, RNG.random(COUNT) < 1 / (1 + np.exp(1 - 2 * x[:, 0])))
+    rows = baselines.LabeledFeatures(x, RNG.random(COUNT) < 1 / (1 + np.exp(1 - 2 * x[:, 0])))
     return baselines.boosted_trees(rows, rows, 1, learning_rate=0.3, num_leaves=4)
 
 
@@ -67,8 +67,8 @@ def test_the_main_horizon_is_the_mixed_one_and_the_others_are_of_its_curve(trees
     features = RNG.normal(size=(200, len(FEATURES))).astype(np.float32)
     said = blend.Blend(share, trees).probabilities(logits, features)
     alone = hazards.probabilities(logits)
-    wanted = blend.mixed(share, alone[:, blend.MAIN], trees(features))
-    np.testing.assert_allclose(said[:, blend.MAIN], wanted, rtol=1e-6)
+    wanted = blend.blend_log_odds(share, alone[:, blend.MAIN_INDEX], trees(features))
+    np.testing.assert_allclose(said[:, blend.MAIN_INDEX], wanted, rtol=1e-6)
     assert (np.diff(said, axis=1) > 0).all()
     if share == 1.0:
         np.testing.assert_allclose(said, alone, rtol=1e-4)
@@ -76,5 +76,5 @@ def test_the_main_horizon_is_the_mixed_one_and_the_others_are_of_its_curve(trees
 
 def test_far_logits_are_moved_too():
     logits = np.array([[-30.0] * 4, [20.0] * 4, [0.0] * 4])
-    found = hazards.probabilities(blend.moved(logits, np.array([0.5, 1e-4, 0.999])))
-    np.testing.assert_allclose(found[:, blend.MAIN], [0.5, 1e-4, 0.999], rtol=1e-6)
+    found = hazards.probabilities(blend.shift_to(logits, np.array([0.5, 1e-4, 0.999])))
+    np.testing.assert_allclose(found[:, blend.MAIN_INDEX], [0.5, 1e-4, 0.999], rtol=1e-6)

@@ -37,11 +37,13 @@ def test_a_kept_model_scores_the_same(trained, tmp_path):
 
 def test_a_blend_is_kept_and_says_the_same_when_loaded(trained, tmp_path):
     rows = trained.later
-    labelled = baselines.Labelled(rows.encoded.features, rows.purchased_within(MAIN_HORIZON_DAYS))
+    labelled = baselines.LabeledFeatures(
+        rows.encoded.features, rows.purchased_within(MAIN_HORIZON_DAYS)
+    )
     trees = baselines.boosted_trees(labelled, labelled, SEED)
     mixed = replace(trained.model, blend=blend.Blend(0.4, trees))
     files.save(tmp_path, mixed)
-    logits = training.logits_of(trained.model.network, rows.encoded)
+    logits = training.predict_logits(trained.model.network, rows.encoded)
     said = files.load(tmp_path).probabilities(logits, rows.encoded)
     np.testing.assert_array_equal(said, mixed.probabilities(logits, rows.encoded))
     assert np.abs(said - trained.model.probabilities(logits, rows.encoded)).max() > 0.01

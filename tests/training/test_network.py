@@ -7,21 +7,21 @@ import pytest
 
 from benchmarks import plain
 from intent_tasks.core.anchors import NEVER
+from intent_tasks.core.dataset import Rows
 from intent_tasks.core.features import FEATURES
-from intent_tasks.core.slices import Rows
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.models import (
     calibration,
     checkpoint,
+    ensemble,
     hazards,
     network,
-    panel,
     reasons,
     training,
 )
 from intent_tasks.models.encoders import ENCODERS
-from intent_tasks.models.parts import Ranks
+from intent_tasks.models.layers import QuantileRanks
 from intent_tasks.models.sizes import SIZES, Size, size_of
 from tests.training.shop import (
     MAIN,
@@ -34,18 +34,18 @@ from tests.training.shop import (
 )
 
 
-def test_a_network_begins_with_its_panel_and_stays_there_where_events_tell_nothing(trained):
+def test_a_network_begins_with_its_ensemble_and_stays_there_where_events_tell_nothing(trained):
     rows, later = trained.train, trained.later
     built = network.build(trained.model.architecture)
-    parts = (trained.model.network.decide.get_layer(name) for name in ("ranks", "panel"))
-    built.begin_with(panel.Learned(*(part.get_weights() for part in parts)))
-    begun = hazards.probabilities(training.logits_of(built, later.encoded))
-    rates = [(rows.first <= n).mean() for n in range(len(HORIZONS_DAYS))]
+    parts = (trained.model.network.hazard_head.get_layer(name) for name in ("ranks", "panel"))
+    built.start_from_ensemble(ensemble.EnsembleWeights(*(part.get_weights() for part in parts)))
+    begun = hazards.probabilities(training.predict_logits(built, later.encoded))
+    rates = [(rows.first_purchase <= n).mean() for n in range(len(HORIZONS_DAYS))]
     np.testing.assert_allclose(begun.mean(axis=0), rates, rtol=0.35)
-    chance = Rows(rows.encoded, np.random.default_rng(1).permutation(rows.first))
-    plan = training.Plan(len(rows.first), SEED, learning_rate=1e-2, batch=50)
+    chance = Rows(rows.encoded, np.random.default_rng(1).permutation(rows.first_purchase))
+    plan = training.Plan(len(rows.first_purchase), SEED, learning_rate=1e-2, batch=50)
     training.fit(built, source(chance), source(later), plan)
-    left = hazards.probabilities(training.logits_of(built, later.encoded))
+    left = hazards.probabilities(training.predict_logits(built, later.encoded))
     np.testing.assert_array_equal(left, begun)
 
 
@@ -60,7 +60,7 @@ def test_what_is_taught_costs_least_where_it_is_said():
 
 def test_a_teacher_is_followed_where_outcomes_say_nothing(trained):
     rows = trained.train
-    chance = Rows(rows.encoded, np.random.default_rng(1).permutation(rows.first))
+    chance = Rows(rows.encoded, np.random.default_rng(1).permutation(rows.first_purchase))
     column = FEATURES.index("days_since_first_log")
     high = np.median(rows.encoded.features[:, column])
 
@@ -69,12 +69,16 @@ def test_a_teacher_is_followed_where_outcomes_say_nothing(trained):
 
     network.deterministic(2)  # else the weights hang on which tests ran before
     built = network.build(trained.model.architecture)
-    built.decide.get_layer("ranks").set_weights(Ranks.of(rows.encoded.statics))
-    plan = training.Plan(len(rows.first), SEED, learning_rate=1e-2, batch=50)
-    right = np.random.default_rng(2).random(len(rows.first)) < teacher(rows.encoded.features)
+    built.hazard_head.get_layer("ranks").set_weights(
+        QuantileRanks.weights_of(rows.encoded.features)
+    )
+    plan = training.Plan(len(rows.first_purchase), SEED, learning_rate=1e-2, batch=50)
+    right = np.random.default_rng(2).random(len(rows.first_purchase)) < teacher(
+        rows.encoded.features
+    )
     later = Rows(rows.encoded, np.where(right, 0, NEVER).astype(np.int32))
     training.fit(built, source(chance), source(later), plan, teacher=teacher)
-    said = hazards.probabilities(training.logits_of(built, rows.encoded))[:, 2]
+    said = hazards.probabilities(training.predict_logits(built, rows.encoded))[:, 2]
     told = teacher(rows.encoded.features) > 0.1
     assert said[told].mean() > said[~told].mean() + 0.1
 
@@ -92,7 +96,7 @@ def test_probabilities_rise_with_the_horizon(trained):
 
 def test_the_network_finds_who_wants_something(trained):
     got = scores(trained.model, trained.later)[:, MAIN]
-    bought = trained.later.first <= MAIN
+    bought = trained.later.first_purchase <= MAIN
     assert got[bought].mean() > 2 * got[~bought].mean()
 
 
@@ -100,18 +104,21 @@ def test_calibration_brings_the_mean_to_what_came_true(trained):
     shifted = trained.model.network.calibration.get_weights()[1]
     assert np.abs(shifted).max() > 0, "calibration changed nothing"
     got = scores(trained.model, trained.later).mean(axis=0)
-    rates = [(trained.later.first <= n).mean() for n in range(len(HORIZONS_DAYS))]
+    rates = [(trained.later.first_purchase <= n).mean() for n in range(len(HORIZONS_DAYS))]
     np.testing.assert_allclose(got, rates, atol=0.01)
 
 
 def test_nobody_gets_no_score(trained):
     nobody = rows_of(trained.events.slice(0, 0), trained.vocabulary)
     assert scores(trained.model, nobody).shape == (0, len(HORIZONS_DAYS))
-    assert reasons.explain(trained.model.network, nobody.encoded).rows.shape == (0, reasons.MOST)
+    assert reasons.explain(trained.model.network, nobody.encoded).rows.shape == (
+        0,
+        reasons.MAX_EVENTS,
+    )
 
 
 def test_a_row_scores_the_same_in_any_batch(trained):
-    many = training.logits_of(trained.model.network, trained.train.encoded)
+    many = training.predict_logits(trained.model.network, trained.train.encoded)
     some = trained.train.encoded.batch(np.array([3]), SIZE.events, SIZE.steps)
     alone = np.asarray(trained.model.network.whole(some))
     assert np.abs(alone - many[3]).max() <= 1e-5
@@ -157,9 +164,9 @@ def test_a_killed_training_goes_on_to_the_same_weights(trained, tmp_path):
         built = network.build(architecture_of(trained.vocabulary))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(training, "EPOCHS", 2)
-            patch.setattr(training, "STEPS", 1)
+            patch.setattr(training, "MIN_STEPS", 1)
             patch.setattr(training, "ROUND_STEPS", 1)
-            plan = training.Plan(2 * len(rows.first), 1, batch=64)
+            plan = training.Plan(2 * len(rows.first_purchase), 1, batch=64)
             training.fit(built, source_, source(rows), plan, folder)
         return built.whole.get_weights()
 
@@ -180,33 +187,33 @@ def test_a_killed_training_goes_on_to_the_same_weights(trained, tmp_path):
 def test_a_loss_that_is_no_number_ends_training(trained):
     rows = trained.train
     built = network.build(architecture_of(trained.vocabulary))
-    broken = rows.encoded.statics.copy()
+    broken = rows.encoded.features.copy()
     broken[5] = np.nan
-    bad = Rows(replace(rows.encoded, statics=broken), rows.first)
-    plan = training.Plan(len(rows.first), 1)
+    bad = Rows(replace(rows.encoded, features=broken), rows.first_purchase)
+    plan = training.Plan(len(rows.first_purchase), 1)
     with pytest.raises(Refused, match="loss of the network became nan"):
         training.fit(built, source(bad), source(rows), plan)
 
 
 def test_a_feature_far_from_what_was_learned_says_no_more_than_the_farthest_of_it(trained):
-    rows = trained.train.encoded.statics
+    rows = trained.train.encoded.features
     state = np.zeros((1, SIZE.width), np.float32)
     farthest, far = (
-        np.asarray(trained.model.network.decide([state, values.astype(np.float32)]))
+        np.asarray(trained.model.network.hazard_head([state, values.astype(np.float32)]))
         for values in (rows.max(axis=0)[None], np.full((1, rows.shape[1]), 1e6))
     )
-    near = np.asarray(trained.model.network.decide([state, rows[:1]]))
+    near = np.asarray(trained.model.network.hazard_head([state, rows[:1]]))
     np.testing.assert_allclose(farthest, far, rtol=1e-6)
     assert np.abs(far - near).max() > 0
 
 
 def test_few_customers_change_calibration_little(trained):
     """Logits that are half of what they should be, told by few customers and by many."""
-    logits = training.logits_of(trained.model.network, trained.later.encoded)
+    logits = training.predict_logits(trained.model.network, trained.later.encoded)
     built = network.build(trained.model.architecture)
     scales = []
     for customers in (5, 50_000):
-        calibration.fit(built, logits / 2, trained.later.first, customers)
+        calibration.fit(built, logits / 2, trained.later.first_purchase, customers)
         scales.append(float(built.calibration.get_weights()[0][0]))
     assert 1 <= scales[0] < 1.3
     assert scales[1] > 1.7

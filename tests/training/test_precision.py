@@ -33,7 +33,7 @@ def test_mixed_precision_says_nearly_the_same_and_keeps_what_counts_in_full(lear
     asked = rows.encoded.batch(np.arange(64), SIZE.events, SIZE.steps)
     logits = [built.whole(asked) for built in (one, other)]
     assert logits[1].dtype == "float32"
-    assert hazards.hazard_loss(rows.first[:64], logits[1]).dtype == "float32"
+    assert hazards.hazard_loss(rows.first_purchase[:64], logits[1]).dtype == "float32"
     difference = np.abs(np.asarray(logits[0]) - np.asarray(logits[1]))
     assert 0 < difference.max() < 0.05
 
@@ -43,8 +43,8 @@ def test_a_network_in_mixed_precision_learns(learned):
     built = network.build(mixed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "EPOCHS", 4)
-        patch.setattr(training, "STEPS", 1)
-        plan = training.Plan(len(rows.first), shop.SEED, learning_rate=1e-2, batch=50)
+        patch.setattr(training, "MIN_STEPS", 1)
+        plan = training.Plan(len(rows.first_purchase), shop.SEED, learning_rate=1e-2, batch=50)
         curve = training.fit(built, shop.source(rows), shop.source(rows), plan)
     assert curve[-1]["loss"] < curve[0]["loss"]
 

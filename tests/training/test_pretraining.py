@@ -10,9 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from intent_tasks.core.ahead import NOTHING, SEEN, ahead_of, kinds_of, learn_products, numbers_of
-from intent_tasks.core.covisits import Start, held, start_vectors
-from intent_tasks.core.history import history
+from intent_tasks.core.event_arrays import event_arrays
+from intent_tasks.core.item_embeddings import ItemEmbeddings, interaction_matrix, svd_vectors
+from intent_tasks.core.next_event_targets import (
+    NO_PRODUCT,
+    RECENT_PRODUCTS,
+    frequent_products,
+    next_event_targets,
+    product_categories,
+    product_numbers,
+)
 from intent_tasks.core.vocabulary import PAD, event_code, learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.errors import BadInput, Refused
@@ -47,10 +54,10 @@ def table_of(rows):
     return pa.Table.from_pylist(named, SCHEMA).sort_by(order)
 
 
-def lessons_of(events, products=None, vocabulary=None):
-    products = learn_products([events]) if products is None else products
-    everything = history(events, vocabulary or learn_vocabulary([events]), "UTC")
-    return ahead_of(everything, numbers_of(events, products), DEFINITION, [ANCHOR])
+def examples_of(events, products=None, vocabulary=None):
+    products = frequent_products([events]) if products is None else products
+    everything = event_arrays(events, vocabulary or learn_vocabulary([events]), "UTC")
+    return next_event_targets(everything, product_numbers(events, products), DEFINITION, [ANCHOR])
 
 
 def shop(first, last):
@@ -69,9 +76,9 @@ def shop(first, last):
 def learned():
     network.deterministic(SEED)
     events, later = shop(0, CUSTOMERS), shop(CUSTOMERS, CUSTOMERS + 100)
-    vocabulary, products = learn_vocabulary([events]), learn_products([events])
-    train = lessons_of(events, products, vocabulary)
-    asked = lessons_of(later, products, vocabulary)
+    vocabulary, products = learn_vocabulary([events]), frequent_products([events])
+    train = examples_of(events, products, vocabulary)
+    asked = examples_of(later, products, vocabulary)
     architecture = network.Architecture(
         "gru",
         Size(16, 8, 16, 1),
@@ -85,18 +92,18 @@ def learned():
 def fitted(architecture, start, lessons, vocabulary, products):
     network.deterministic(SEED)
     learns, ranks = (learner.Learner.of(architecture, start) for _ in range(2))
-    passes = pretraining.fit(learns, *([each] for each in lessons), SEED, learning_rate=RATE)
-    passes.give(ranks, "product")
-    what = (learns, ranks, architecture, vocabulary, products, passes.curve, CUSTOMERS)
+    epochs = pretraining.fit(learns, *([each] for each in lessons), SEED, learning_rate=RATE)
+    epochs.restore(ranks, "product")
+    what = (learns, ranks, architecture, vocabulary, products, epochs.curve, CUSTOMERS)
     return pretraining.Learned(*what)
 
 
 def start_of(events, products, architecture):
-    everything = history(events, learn_vocabulary([events]), "UTC")
-    numbers = numbers_of(events, products)
-    holders = held(everything.customer, numbers, len(products))
-    kinds = kinds_of(everything, numbers, len(products))
-    return heads.start(holders, kinds, architecture, SEED)
+    everything = event_arrays(events, learn_vocabulary([events]), "UTC")
+    numbers = product_numbers(events, products)
+    holders = interaction_matrix(everything.customer, numbers, len(products))
+    kinds = product_categories(everything, numbers, len(products))
+    return heads.item_embeddings(holders, kinds, architecture, SEED)
 
 
 def test_what_comes_next_is_the_first_event_and_the_first_new_product():
@@ -111,35 +118,37 @@ def test_what_comes_next_is_the_first_event_and_the_first_new_product():
         ]
     )
     products = ["new", "newer", "old"]
-    _, ahead = lessons_of(events, products)
-    assert ahead.gap.tolist() == [1, NEVER], "within 3 days; not within 14"
-    assert ahead.event_type.tolist() == [event_code("cart"), PAD]
-    assert ahead.product.tolist() == [products.index("new"), NOTHING]
-    assert ahead.some.tolist() == [True, False]
+    _, targets = examples_of(events, products)
+    assert targets.gap.tolist() == [1, NEVER], "within 3 days; not within 14"
+    assert targets.event_type.tolist() == [event_code("cart"), PAD]
+    assert targets.product.tolist() == [products.index("new"), NO_PRODUCT]
+    assert targets.has_product.tolist() == [True, False]
 
 
 def test_a_product_that_is_not_ranked_is_none_but_there_is_one():
     events = table_of([("a", "view", -2, "old", None), ("a", "view", 2, "new", None)])
-    _, ahead = lessons_of(events, ["old"])
-    assert ahead.product.tolist() == [NOTHING]
-    assert ahead.some.tolist() == [True]
+    _, targets = examples_of(events, ["old"])
+    assert targets.product.tolist() == [NO_PRODUCT]
+    assert targets.has_product.tolist() == [True]
 
 
 def test_seen_are_the_latest_different_products_newest_first():
-    looks = [*range(SEEN + 5), 7]
+    looks = [*range(RECENT_PRODUCTS + 5), 7]
     rows = [("a", "view", -5 + n / 10, f"p{p:02d}", None) for n, p in enumerate(looks)]
     rows += [("b", "view", -1, "p03", None)]
-    _, ahead = lessons_of(table_of(rows), [f"p{n:02d}" for n in range(SEEN + 5)])
-    newest = [7, *(n for n in range(SEEN + 4, -1, -1) if n != 7)][:SEEN]
-    assert ahead.seen.tolist() == [newest, [3] + [NOTHING] * (SEEN - 1)]
+    _, targets = examples_of(table_of(rows), [f"p{n:02d}" for n in range(RECENT_PRODUCTS + 5)])
+    newest = [7, *(n for n in range(RECENT_PRODUCTS + 4, -1, -1) if n != 7)][:RECENT_PRODUCTS]
+    assert targets.recent_products.tolist() == [newest, [3] + [NO_PRODUCT] * (RECENT_PRODUCTS - 1)]
 
 
 def test_products_of_the_same_customers_are_near_each_other_from_the_start():
     events = shop(0, 80)
-    products = learn_products([events])
-    numbers = numbers_of(events, products)
-    everything = history(events, learn_vocabulary([events]), "UTC")
-    vectors = start_vectors(held(everything.customer, numbers, len(products)), KINDS, SEED)
+    products = frequent_products([events])
+    numbers = product_numbers(events, products)
+    everything = event_arrays(events, learn_vocabulary([events]), "UTC")
+    vectors = svd_vectors(
+        interaction_matrix(everything.customer, numbers, len(products)), KINDS, SEED
+    )
     kind = np.array([name[1] for name in products])
     near, same = vectors @ vectors.T, kind[:, None] == kind
     assert near[same].min() > near[~same].max()
@@ -147,8 +156,8 @@ def test_products_of_the_same_customers_are_near_each_other_from_the_start():
 
 def test_who_holds_more_than_a_person_chooses_tells_nothing():
     who, numbers = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([0, 1, -1, 0, 1, 2, 2], np.int32)
-    assert held(who, numbers, 3).toarray().tolist() == [[1, 1, 0], [1, 1, 1]]
-    assert held(who, numbers, 3, most=2).toarray().tolist() == [[1, 1, 0], [0, 0, 0]]
+    assert interaction_matrix(who, numbers, 3).toarray().tolist() == [[1, 1, 0], [1, 1, 1]]
+    assert interaction_matrix(who, numbers, 3, most=2).toarray().tolist() == [[1, 1, 0], [0, 0, 0]]
 
 
 def test_pretraining_lowers_the_loss_of_every_head(learned):
@@ -162,7 +171,9 @@ def test_pretraining_lowers_the_loss_of_every_head(learned):
 
 def test_products_are_learned_where_what_is_known_of_them_is_wrong(learned):
     other = np.random.default_rng(SEED).permutation(len(learned.products))
-    wrong = learned.start._replace(own=learned.start.own[other], kind=learned.start.kind[other])
+    wrong = learned.start._replace(
+        product_vectors=learned.start.product_vectors[other], category=learned.start.category[other]
+    )
     lessons = (learned.train, learned.asked)
     again = fitted(learned.architecture, wrong, lessons, learned.vocabulary, learned.products)
     losses = [seen["product"] for seen in again.curve]
@@ -170,21 +181,21 @@ def test_products_are_learned_where_what_is_known_of_them_is_wrong(learned):
 
 
 def test_the_next_product_is_ranked_among_the_first(learned):
-    encoded, ahead = learned.asked
-    vectors = learner.customer_vectors(learned.ranker, encoded, ahead)
+    encoded, targets = learned.asked
+    vectors = learner.customer_vectors(learned.ranker, encoded, targets)
     scores = vectors @ learned.ranker.heads.products.table().T
-    np.put_along_axis(scores, ahead.seen[:, :2].astype(int), -np.inf, axis=1)
-    place = (scores > scores[np.arange(len(scores)), ahead.product][:, None]).sum(axis=1)
+    np.put_along_axis(scores, targets.recent_products[:, :2].astype(int), -np.inf, axis=1)
+    place = (scores > scores[np.arange(len(scores)), targets.product][:, None]).sum(axis=1)
     assert np.mean(place < PRODUCTS_OF_KIND - 2) > 0.9, "it is one of three that are left"
 
 
 def test_the_sampled_loss_is_the_whole_one_where_everything_is_drawn():
-    products = heads.Products(30, 4)
+    products = heads.ProductRanking(30, 4)
     products.build((None, 6))
     width = products.width + 1
     vectors = np.random.default_rng(SEED).normal(size=(5, width)).astype(np.float32)
-    seen = np.full((5, SEEN), NOTHING, np.int32)
-    target = np.array([0, 3, 29, 7, NOTHING], np.int32)
+    seen = np.full((5, RECENT_PRODUCTS), NO_PRODUCT, np.int32)
+    target = np.array([0, 3, 29, 7, NO_PRODUCT], np.int32)
     nothing = np.zeros(30, np.float32)
     args = (vectors, seen, target, np.arange(30, dtype=np.int32), nothing)
     got = np.asarray(heads.product_loss(products, *args))
@@ -195,17 +206,18 @@ def test_the_sampled_loss_is_the_whole_one_where_everything_is_drawn():
 
 
 def test_each_purpose_keeps_the_weights_of_its_own_best_pass():
-    passes = pretraining.Passes([], {})
+    epochs = pretraining.Epochs([], {})
     for total, product in ((3.0, 2.0), (2.0, 1.0), (1.5, 1.2), (1.6, 1.3)):
-        passes.add({"total": total, "product": product}, [np.array(total)])
-    assert [passes.best(name) for name in pretraining.PURPOSES] == [2, 1]
-    assert passes.kept == {"total": [1.5], "product": [2.0]}
+        epochs.add({"total": total, "product": product}, [np.array(total)])
+    assert [epochs.best(name) for name in pretraining.PURPOSES] == [2, 1]
+    assert epochs.kept == {"total": [1.5], "product": [2.0]}
 
 
 def test_products_are_drawn_as_often_as_is_said():
     rng, count = np.random.default_rng(SEED), 2000
     drawn, said = (
-        np.concatenate(e) for e in zip(*(heads.draw(rng, count) for _ in range(400)), strict=True)
+        np.concatenate(e)
+        for e in zip(*(heads.sample_negatives(rng, count) for _ in range(400)), strict=True)
     )
     often, expected = np.bincount(drawn, minlength=count), np.zeros(count)
     expected[drawn] = 400 * np.exp(said)
@@ -215,24 +227,30 @@ def test_products_are_drawn_as_often_as_is_said():
 
 
 def test_few_products_are_all_told_apart_in_every_step():
-    drawn, often = heads.draw(np.random.default_rng(SEED), 50)
+    drawn, often = heads.sample_negatives(np.random.default_rng(SEED), 50)
     assert (drawn.tolist(), often.tolist()) == (list(range(50)), [0] * 50)
 
 
 def test_the_more_products_the_longer_their_vectors():
-    widths = [heads.own_width(n) for n in (0, 1_000, 5_000, 20_000, 50_000)]
+    widths = [heads.product_width(n) for n in (0, 1_000, 5_000, 20_000, 50_000)]
     assert widths == [64, 64, 128, 256, 256]
-    assert heads.Products(20_000, 4).width == 256 + heads.KIN_WIDTH
+    assert heads.ProductRanking(20_000, 4).width == 256 + heads.CATEGORY_WIDTH
 
 
 def test_a_product_that_nobody_held_is_ranked_by_its_category():
     who, numbers = np.repeat(np.arange(20), 2), np.tile(np.array([0, 1, 2, 3], np.int32), 10)
     kind = np.array([2, 2, 3, 3, 2, 3], np.int32)
-    start = Start.of(held(who, numbers, 6), kind, 4, (heads.own_width(6), heads.KIN_WIDTH), SEED)
-    products = heads.Products(6, 4)
+    start = ItemEmbeddings.of(
+        interaction_matrix(who, numbers, 6),
+        kind,
+        4,
+        (heads.product_width(6), heads.CATEGORY_WIDTH),
+        SEED,
+    )
+    products = heads.ProductRanking(6, 4)
     products.build((None, 6))
-    products.begin(start)
-    seen = np.full((2, SEEN), NOTHING, np.int32)
+    products.initialize(start)
+    seen = np.full((2, RECENT_PRODUCTS), NO_PRODUCT, np.int32)
     seen[:, 0] = 0, 2
     scores = np.asarray(products(np.zeros((2, 6), np.float32), seen)) @ products.table().T
     assert scores[0, 4] > scores[0, 5] + 0.5, "of the category of product 0, and of the other"
@@ -240,9 +258,9 @@ def test_a_product_that_nobody_held_is_ranked_by_its_category():
 
 
 def test_the_more_was_seen_the_more_it_says():
-    products = heads.Products(30, 4)
+    products = heads.ProductRanking(30, 4)
     products.build((None, 6))
-    seen = np.full((2, SEEN), NOTHING, np.int32)
+    seen = np.full((2, RECENT_PRODUCTS), NO_PRODUCT, np.int32)
     seen[0, 0], seen[1] = 3, 3
     once, often = np.asarray(products(np.zeros((2, 6), np.float32), seen))[:, :-1]
     more = np.linalg.norm(often) / np.linalg.norm(once)
@@ -295,8 +313,8 @@ def test_the_same_seed_gives_the_same_files(learned, kept, tmp_path):
 
 
 def test_too_little_is_refused_before_time_is_spent(learned):
-    few = lessons_of(shop(0, 20), learned.products, learned.vocabulary)
-    with pytest.raises(Refused, match="After 20 pasts something happens"):
+    few = examples_of(shop(0, 20), learned.products, learned.vocabulary)
+    with pytest.raises(Refused, match="Only 20 training rows have a next event"):
         pretraining.fit(learned.learner, [few], [learned.asked], SEED)
     with pytest.raises(Refused, match="too few days to pretrain"):
         pretraining.days_of(ANCHOR - timedelta(days=41), ANCHOR)

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from intent_tasks.core.features import STATICS
-from intent_tasks.core.slices import Rows
+from intent_tasks.core.dataset import Rows
+from intent_tasks.core.features import FEATURES
 from intent_tasks.core.stages import stages
 from intent_tasks.definition import HORIZONS_DAYS, STAGES
 from intent_tasks.models import files, network, reasons, stage, training
-from intent_tasks.models.panel import MEMBERS
+from intent_tasks.models.ensemble import MEMBERS
 from tests.training import shop
 
 READY = STAGES.index("ready")
@@ -23,8 +23,8 @@ def asked():
     found = stages(rows.encoded.events, rows.encoded.customers, shop.ANCHOR, shop.DEFINITION)
     architecture = shop.architecture_of(vocabulary)
     built = network.build(architecture)
-    before = training.logits_of(built, rows.encoded)
-    rows = Rows(rows.encoded, rows.first, found)
+    before = training.predict_logits(built, rows.encoded)
+    rows = Rows(rows.encoded, rows.first_purchase, found)
     stage.fit(built, shop.source(rows))
     model = files.Model(architecture, vocabulary, built, {}, {})
     return built, rows, before, model
@@ -44,7 +44,7 @@ def test_stages_are_told_better_than_by_how_frequent_they_are(asked):
 
 def test_the_probability_of_a_purchase_stays_as_it_was(asked):
     built, rows, before, _ = asked
-    assert training.logits_of(built, rows.encoded).tobytes() == before.tobytes()
+    assert training.predict_logits(built, rows.encoded).tobytes() == before.tobytes()
 
 
 def test_the_stage_that_is_published_is_the_likeliest_and_is_kept(asked, tmp_path):
@@ -56,19 +56,21 @@ def test_the_stage_that_is_published_is_the_likeliest_and_is_kept(asked, tmp_pat
     assert (stage.probabilities(kept, rows.encoded).argmax(axis=1) == likeliest).mean() > 0.999
 
 
-def test_it_is_told_of_features_as_they_are_and_of_what_the_panel_says(asked):
+def test_it_is_told_of_features_as_they_are_and_of_what_the_ensemble_says(asked):
     model = asked[3]
     built = network.build(model.architecture)
-    built.decide.get_layer("panel").straight.assign_add(
-        np.full((len(STATICS), MEMBERS * len(HORIZONS_DAYS)), 0.1, np.float32)
+    built.hazard_head.get_layer("panel").straight.assign_add(
+        np.full((len(FEATURES), MEMBERS * len(HORIZONS_DAYS)), 0.1, np.float32)
     )
-    far = np.array([[10.0], [20.0]], np.float32) * np.ones(len(STATICS), np.float32)  # no rank says
-    head = built.stage.get_layer("told").output
+    far = np.array([[10.0], [20.0]], np.float32) * np.ones(
+        len(FEATURES), np.float32
+    )  # no rank says
+    head = built.stage_head.get_layer("told").output
     state = np.zeros((2, model.architecture.size.width), np.float32)
-    told = np.asarray(keras.Model(built.stage.inputs, head)([state, far]))
-    known = np.split(told, [-len(STATICS) - len(HORIZONS_DAYS), -len(HORIZONS_DAYS)], axis=1)
+    told = np.asarray(keras.Model(built.stage_head.inputs, head)([state, far]))
+    known = np.split(told, [-len(FEATURES) - len(HORIZONS_DAYS), -len(HORIZONS_DAYS)], axis=1)
     np.testing.assert_array_equal(known[1], far)
-    np.testing.assert_allclose(known[2], built.panel(far), rtol=1e-5)
+    np.testing.assert_allclose(known[2], built.ensemble_logits(far), rtol=1e-5)
     assert (known[2] > 1).all()
 
 
@@ -77,7 +79,7 @@ def test_stages_that_nobody_was_in_are_as_unlikely_as_can_be(there):
     rng = np.random.default_rng(1)
     found = rng.choice(there, 300).astype(np.int32)
     told = (found[:, None] == np.arange(len(STAGES))) + rng.normal(size=(300, len(STAGES)))
-    slopes, shifts = stage.line(told.astype(np.float32), found)
+    slopes, shifts = stage.multinomial_regression(told.astype(np.float32), found)
     said = np.exp(told @ slopes + shifts)
     said /= said.sum(axis=1, keepdims=True)
     never = sorted(set(range(len(STAGES))) - set(there))
@@ -90,5 +92,5 @@ def test_stages_that_nobody_was_in_are_as_unlikely_as_can_be(there):
 def test_rows_without_stages_leave_the_head_as_it_is(asked):
     _, rows, _, model = asked
     fresh = network.build(model.architecture)
-    stage.fit(fresh, shop.source(Rows(rows.encoded, rows.first)))
-    assert not fresh.stage.get_layer("stage").get_weights()[0].any()
+    stage.fit(fresh, shop.source(Rows(rows.encoded, rows.first_purchase)))
+    assert not fresh.stage_head.get_layer("stage").get_weights()[0].any()

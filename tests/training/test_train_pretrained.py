@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from intent_tasks.core.slices import PARTS
+from intent_tasks.core.dataset import SPLITS
 from intent_tasks.models import files, pretrained, pretraining, training
 from intent_tasks.simulator import Config
 from intent_tasks.steps import train
@@ -24,14 +24,14 @@ def windowed(settings, monkeypatch):
     """Settings of a shop with snapshots and a window of training; learning is cut short."""
     fill(settings.home, SHOP)
     split = {
-        part: [str(SHOP.first_day + timedelta(days=n)) for n in ANCHORS[part]] for part in PARTS
+        part: [str(SHOP.first_day + timedelta(days=n)) for n in ANCHORS[part]] for part in SPLITS
     }
     window = {"first_day": str(SHOP.first_day), "last_day": str(DAY), "as_of_date": str(DAY)}
     with postgres.writing(settings, "window", DAY) as connection:
         receipt = window | {"split": split, "snapshot_digest": "of these snapshots"}
         postgres.record(connection, "window", DAY, receipt)
     monkeypatch.setattr(training, "EPOCHS", 1)
-    monkeypatch.setattr(training, "STEPS", 2)
+    monkeypatch.setattr(training, "MIN_STEPS", 2)
     monkeypatch.setattr(pretraining, "EPOCHS", 1)
     return settings.model_copy(update={"pretrained": True})
 

@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from intent_tasks.core.dataset import SPLITS
 from intent_tasks.core.evidence import NAMES
 from intent_tasks.core.metrics import resample_weights
-from intent_tasks.core.slices import PARTS
 from intent_tasks.definition import HORIZONS_DAYS
-from intent_tasks.models import files, fitting, hazards, training
+from intent_tasks.models import files, fit_models, hazards, training
 from intent_tasks.simulator import Config
 from intent_tasks.steps import evaluate, train
 from tests.training.test_pretrain_step import EVERYBODY, fill, settings_of
@@ -27,17 +27,17 @@ def kept(request, tmp_path_factory):
     fill(home)
     settings = settings_of(home).model_copy(update={"blend": request.param})
     days = {"train": (28, 32), "calibrate": (40,), "test": (46, 49)}
-    split = {p: [str(SHOP.first_day + timedelta(days=n)) for n in days[p]] for p in PARTS}
+    split = {p: [str(SHOP.first_day + timedelta(days=n)) for n in days[p]] for p in SPLITS}
     window = {"first_day": str(SHOP.first_day), "last_day": str(SHOP.last_day), "split": split}
     slices = train.slices_of(settings, window, EVERYBODY)
     slices.learn_vocabulary()
-    samples = fitting.Samples()
-    survey = slices.survey(samples.add)
-    known = fitting.fit_baselines(samples, settings.seed)
+    samples = fit_models.Samples()
+    survey = slices.summarize(samples.add)
+    known = fit_models.fit_baselines(samples, settings.seed)
     (home / train.MODEL).mkdir()
     (home / train.CHECKPOINT).mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "STEPS", 4)
+        patch.setattr(training, "MIN_STEPS", 4)
         curve = train._train(settings, slices, survey, known, home, None)
     return settings, slices, known, curve
 
@@ -47,7 +47,7 @@ def test_the_test_days_hold_what_the_files_of_the_model_say_of_them(kept):
     model = files.load(settings.home / train.MODEL)
     table = pq.read_table(settings.home / train.TEST)
     parts = list(slices.source("test")(0, 0))
-    logits = [training.logits_of(model.network, rows.encoded) for rows in parts]
+    logits = [training.predict_logits(model.network, rows.encoded) for rows in parts]
     said = np.concatenate(
         [model.probabilities(z, r.encoded) for z, r in zip(logits, parts, strict=True)]
     )

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from intent_tasks.core.slices import PARTS
-from intent_tasks.models import distribution, fitting, network, training
+from intent_tasks.core.dataset import SPLITS
+from intent_tasks.models import distribution, fit_models, network, training
 from intent_tasks.models.sizes import Size
 from tests.training import shop
 
@@ -16,16 +16,16 @@ BATCH = 64
 def main(strategy: tf.distribute.Strategy) -> None:
     # What is drawn at random differs between workers; all else must not.
     network.DROPOUT = 0.0
-    training.EPOCHS, training.STEPS = 2, 1
+    training.EPOCHS, training.MIN_STEPS = 2, 1
     distribution.strategy = lambda: strategy
     rows, vocabulary = shop.rows_and_vocabulary(400)
-    sources = dict.fromkeys(PARTS, shop.source(rows))
-    _, samples = fitting.surveyed(sources)
-    known = fitting.fit_baselines(samples, shop.SEED)
+    sources = dict.fromkeys(SPLITS, shop.source(rows))
+    _, samples = fit_models.summarize(sources)
+    known = fit_models.fit_baselines(samples, shop.SEED)
     architecture = shop.architecture_of(vocabulary, size=Size(8, 4, 8, 1))
-    plan = training.Plan(len(rows.first), shop.SEED, batch=BATCH)
-    fitted = fitting.fit_network(architecture, known, sources, plan)
-    losses = [[look["loss"], look["later_loss"]] for look in fitted.curve]
+    plan = training.Plan(len(rows.first_purchase), shop.SEED, batch=BATCH)
+    fitted = fit_models.fit_network(architecture, known, sources, plan)
+    losses = [[look["loss"], look["validation_loss"]] for look in fitted.curve]
     said = float(np.mean(fitted.later.logits))
     whole = {"replicas": strategy.num_replicas_in_sync, "losses": losses, "said": said}
     print(json.dumps(whole))

@@ -15,7 +15,7 @@ def rows(shift=0.0):
     """Return rows in which two features matter together: trees can tell, a line cannot."""
     x = RNG.normal(size=(COUNT, 6)).astype(np.float32)
     log_odds = 2.5 * np.sign(x[:, 0] * x[:, 1]) - 1 + shift
-    return baselines.Labelled(x, RNG.random(COUNT) < 1 / (1 + np.exp(-log_odds)))
+    return baselines.LabeledFeatures(x, RNG.random(COUNT) < 1 / (1 + np.exp(-log_odds)))
 
 
 TRAIN, LATER, TEST = rows(), rows(1.0), rows(1.0)
@@ -49,7 +49,7 @@ def test_the_same_seed_says_the_same(trees):
 
 @pytest.mark.parametrize("outcome", [True, False])
 def test_where_all_come_out_the_same_that_is_said(outcome):
-    same = baselines.Labelled(TRAIN.features, np.full(COUNT, outcome))
+    same = baselines.LabeledFeatures(TRAIN.features, np.full(COUNT, outcome))
     for predict in (baselines.logistic(same), baselines.boosted_trees(same, LATER, 1)):
         assert predict(TEST.features).tolist() == [float(outcome)] * COUNT
 

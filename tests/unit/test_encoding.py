@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 
 from intent_tasks.core.anchors import NEVER, first_purchases, split_days
-from intent_tasks.core.encoding import NOTHING, NUMERIC, STEP, encode, join, of_every
-from intent_tasks.core.history import history
-from intent_tasks.core.pictures import with_pictures
+from intent_tasks.core.encoding import NO_STEP, NUMERIC, STEP, encode, join, of_every
+from intent_tasks.core.event_arrays import event_arrays
+from intent_tasks.core.image_codes import compress_embeddings
 from intent_tasks.core.vocabulary import (
-    CODED,
+    CODE_COLUMNS,
     COLUMNS,
     FIRST_CODE,
     UNKNOWN,
@@ -49,7 +49,7 @@ PAST = [event(hours_before=h) for h in (1, 5, 30)] + [
 
 
 def read(rows):
-    known = history(table(rows), VOCABULARY, DEFINITION.time_zone)
+    known = event_arrays(table(rows), VOCABULARY, DEFINITION.time_zone)
     return known, encode(known, DEFINITION, ANCHOR)
 
 
@@ -57,11 +57,11 @@ def arrays(rows, customer="a"):
     known, encoded = read(rows)
     (row,) = np.flatnonzero(known.keys[encoded.customers] == customer)
     batch = encoded.batch(np.array([row]), LENGTH, STEPS)
-    return batch | {name: batch[name][0] for name in ("steps", "statics")}
+    return batch | {name: batch[name][0] for name in ("steps", "features")}
 
 
 def codes(rows, column, customer="a"):
-    return list(arrays(rows, customer)["codes"][:, CODED.index(column)])
+    return list(arrays(rows, customer)["codes"][:, CODE_COLUMNS.index(column)])
 
 
 def numbers(rows, name):
@@ -125,7 +125,7 @@ def test_events_of_several_customers_come_one_after_the_other_and_then_nothing()
             np.concatenate([*(each[name] for each in alone), np.zeros_like(both[name][:3])]),
         )
     places = [each["place"] + n * STEPS for n, each in enumerate(alone)]
-    np.testing.assert_array_equal(both["place"], np.concatenate([*places, [NOTHING] * 3]))
+    np.testing.assert_array_equal(both["place"], np.concatenate([*places, [NO_STEP] * 3]))
 
 
 def test_a_share_of_a_batch_is_a_batch_of_these_rows():
@@ -161,7 +161,7 @@ def test_a_day_is_a_day_of_the_shop():
 def test_a_view_of_the_product_viewed_just_before_is_told():
     rows = [event(hours_before=4), event(hours_before=3), event(hours_before=2, product_id="x")]
     rows += [event(hours_before=1, event_type="cart", product_id="x")]
-    assert numbers(rows, "again") == [0, 1, 0, 0]
+    assert numbers(rows, "repeat_view") == [0, 1, 0, 0]
 
 
 def test_rare_missing_and_unseen_values_share_codes():
@@ -176,16 +176,16 @@ def test_rare_missing_and_unseen_values_share_codes():
 
 
 def test_words_are_hashed_in_any_case_and_nothing_is_said_by_no_text():
-    said = arrays([event(query_text="Red shoes")])["codes"][-1, CODED.index("word_0") :]
-    again = arrays([event(review_text="RED SHOES")])["codes"][-1, CODED.index("word_0") :]
+    said = arrays([event(query_text="Red shoes")])["codes"][-1, CODE_COLUMNS.index("word_0") :]
+    again = arrays([event(review_text="RED SHOES")])["codes"][-1, CODE_COLUMNS.index("word_0") :]
     assert list(said) == list(again)
     assert (said[:2] >= FIRST_CODE).all()
     assert not said[2:].any()
-    assert not arrays([event()])["codes"][-1, CODED.index("word_0") :].any()
+    assert not arrays([event()])["codes"][-1, CODE_COLUMNS.index("word_0") :].any()
 
 
 def words(**changes):
-    return list(arrays([event(**changes)])["codes"][-1, CODED.index("word_0") :])
+    return list(arrays([event(**changes)])["codes"][-1, CODE_COLUMNS.index("word_0") :])
 
 
 def test_an_event_without_text_of_its_own_says_the_title_of_its_product():
@@ -196,7 +196,7 @@ def test_an_event_without_text_of_its_own_says_the_title_of_its_product():
 
 
 def pictured(*embeddings):
-    told = with_pictures(pa.table({"image_embedding": pa.array(embeddings, LISTS)}))
+    told = compress_embeddings(pa.table({"image_embedding": pa.array(embeddings, LISTS)}))
     return told["picture"].to_pylist()
 
 
@@ -207,7 +207,7 @@ def picture_codes(learned, asked):
     """Return the codes of pictures when others were learned from."""
     known = learn_vocabulary([table([event(picture=p) for p in learned])])
     events = table([event(hours_before=99 - n, picture=p) for n, p in enumerate(asked)])
-    return list(history(events, known, "UTC").codes["picture"])
+    return list(event_arrays(events, known, "UTC").codes_by_column["picture"])
 
 
 def near(rng, centre):
@@ -254,7 +254,7 @@ def test_the_vocabulary_of_pictures_is_the_same_each_time_and_as_json():
 
 
 def test_anchors_joined_are_read_as_they_are_alone():
-    known = history(table(PAST), VOCABULARY, DEFINITION.time_zone)
+    known = event_arrays(table(PAST), VOCABULARY, DEFINITION.time_zone)
     one, two = (encode(known, DEFINITION, ANCHOR - timedelta(days=n)) for n in (0, 1))
     both = join([one, two])
     assert len(two.customers) > 0
@@ -273,7 +273,7 @@ def test_the_population_is_whoever_did_something_lately():
 def test_nobody_is_no_error():
     _, encoded = read([event("old", 24 * 31)])
     assert len(encoded.customers) == 0
-    assert encoded.statics.shape[0] == 0
+    assert encoded.features.shape[0] == 0
 
 
 def bought_in(*days_after):

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from intent_tasks.core.features import FEATURES, RECENCY_FREQUENCY, STATICS, features
-from intent_tasks.core.history import history
+from intent_tasks.core.event_arrays import event_arrays
+from intent_tasks.core.features import FEATURES, RECENCY_FREQUENCY, features
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.stores.snapshots import SCHEMA
 
@@ -24,7 +24,7 @@ def event(hours_before, event_type="view", customer="a", **columns):
 def known(rows):
     order = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
     table = pa.Table.from_pylist(rows, SCHEMA).sort_by(order)
-    return history(table, learn_vocabulary([table]), "UTC")
+    return event_arrays(table, learn_vocabulary([table]), "UTC")
 
 
 def told(rows, customer=0, end=SECOND):
@@ -46,7 +46,7 @@ RICH = [
 
 def test_names_are_unique_and_parts_of_the_whole():
     assert len(set(FEATURES)) == len(FEATURES)
-    assert set(STATICS) <= set(FEATURES)
+    assert set(FEATURES) <= set(FEATURES)
     assert set(RECENCY_FREQUENCY) <= set(FEATURES)
 
 

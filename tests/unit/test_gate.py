@@ -26,7 +26,7 @@ BASELINES = {"logistic": blurred(0.6), "lightgbm": blurred(0.4)}
 def failed(network, outcomes=BOUGHT, **baselines):
     error = metrics(np.nan_to_num(network), outcomes, 0.5, WEIGHTS)["calibration_error"].value
     slices = {"channel": CHANNEL}
-    tested = gate.Tested(
+    tested = gate.TestSet(
         outcomes, BASELINES | baselines, outcomes.mean(), WEIGHTS, CUSTOMERS, slices
     )
     return [check.name for check in gate.judge(network, tested, error) if not check.passed]
@@ -78,7 +78,7 @@ def test_a_bad_candidate_is_refused(candidate, check):
 
 
 def test_no_predictions_are_refused():
-    tested = gate.Tested(BOUGHT[:0], {}, 0.1, WEIGHTS, CUSTOMERS[:0])
+    tested = gate.TestSet(BOUGHT[:0], {}, 0.1, WEIGHTS, CUSTOMERS[:0])
     assert [check.passed for check in gate.judge(TRUTH[:0], tested, 0.0)] == [False]
 
 
@@ -102,7 +102,7 @@ def test_the_same_distance_is_worse_where_few_purchase():
 def test_a_slice_of_a_few_is_not_judged():
     slices = {"channel": np.where(CUSTOMERS < 40, "new", "old")}
     hurt = np.where(CUSTOMERS < 40, 0.6, TRUTH)
-    tested = gate.Tested(BOUGHT, BASELINES, BOUGHT.mean(), WEIGHTS, CUSTOMERS, slices)
+    tested = gate.TestSet(BOUGHT, BASELINES, BOUGHT.mean(), WEIGHTS, CUSTOMERS, slices)
     said = {check.name: check for check in gate.judge(hurt, tested, 0.0)}
     assert said["no worse slice by channel"].passed
-    assert "none of 1 slices" in said["no worse slice by channel"].said
+    assert "none of 1 slices" in said["no worse slice by channel"].detail

@@ -14,9 +14,9 @@ from intent_tasks.cli import app
 from intent_tasks.core.rules import broken_rules
 from intent_tasks.errors import BadInput
 from intent_tasks.simulator import Config, PlantedShop, simulate, write
+from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.catalogue import ROOTS, catalogue, given_coupon
 from intent_tasks.simulator.changes import CHANGES
-from intent_tasks.simulator.limit import probabilities
 from intent_tasks.simulator.observed import Observed
 from intent_tasks.simulator.planted import parse
 from intent_tasks.simulator.plants import PLANTS

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from intent_tasks.core.history import history
+from intent_tasks.core.event_arrays import event_arrays
 from intent_tasks.core.stages import stages
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import MAIN_HORIZON_DAYS, STAGES, Definition
@@ -31,7 +31,7 @@ def stage_of(*rows):
     """Return the stage of the only customer who did something before the anchor."""
     before = [event("a", -n - 1.0) for n in range(9)]  # so that the category is known
     table = pa.Table.from_pylist([*before, *rows], SCHEMA).sort_by(ORDER)
-    everything = history(table, learn_vocabulary([table]), "UTC")
+    everything = event_arrays(table, learn_vocabulary([table]), "UTC")
     place = everything.keys.tolist().index("a")
     return STAGES[stages(everything, np.array([place]), ANCHOR, Definition())[0]]
 
@@ -69,6 +69,6 @@ def test_who_does_anything_else_was_browsing():
 def test_no_stage_is_told_where_a_shop_records_no_browsing(kinds, told):
     rows = [event("a", -n - 1.0, kind) for n, kind in enumerate(kinds)]
     table = pa.Table.from_pylist(rows, SCHEMA).sort_by(ORDER)
-    everything = history(table, learn_vocabulary([table]), "UTC")
+    everything = event_arrays(table, learn_vocabulary([table]), "UTC")
     found = score._stages(np.array([0, 3]), everything).to_pylist()
     assert found == (["browsing", "leaving"] if told else [None, None])

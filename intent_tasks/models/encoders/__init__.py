@@ -1,8 +1,8 @@
 """Encoders: one file each, all with one signature, chosen by name.
 
-`encode(steps, mask, width, depth)` turns the steps of a past, shape (n, S, width), oldest first and
-the newest last, into one vector each, shape (n, width). `mask`, bool of shape (n, S), tells steps
-from the padding before the first. `parameter_count(width, depth)` says what that costs.
+`encode(steps, mask, width, depth)` encodes the steps of each row, shape (n, S, width), newest last,
+to one vector, shape (n, width). `mask`, bool of shape (n, S), is False for the padding before the
+first step. `parameter_count(width, depth)` returns the number of parameters.
 """
 
 from intent_tasks.models.encoders import cnn, gru, mlp, transformer

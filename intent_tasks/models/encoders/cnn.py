@@ -1,23 +1,23 @@
-"""Dilated causal convolutions: each block sees twice as far back as the one before.
+"""Dilated causal convolutions: each block reads twice as far back as the one before.
 
 Source: Bai, Kolter & Koltun 2018, "An empirical evaluation of generic convolutional and recurrent
 networks for sequence modeling", section 3.
 """
 
-from typing import Any
-
 from keras import layers, ops
 
+from intent_tasks.models.tensors import Tensor
+
 KERNEL = 3
-"""Steps that a convolution reads at once."""
+"""Number of steps that a convolution reads."""
 
 
-def encode(steps: Any, mask: Any, width: int, depth: int) -> Any:  # noqa: ANN401 - tensors
-    """Return one vector each, shape (n, width)."""
-    known = ops.cast(mask, steps.dtype)[:, :, None]  # what is not there must not say anything
+def encode(steps: Tensor, mask: Tensor, width: int, depth: int) -> Tensor:
+    """Return one vector for each row, shape (n, width)."""
+    known = ops.cast(mask, steps.dtype)[:, :, None]  # padding must not contribute
     for n in range(depth):
         normal = layers.LayerNormalization(name=f"normal_{n}")(steps) * known
-        heard = layers.Conv1D(
+        convolved = layers.Conv1D(
             width,
             KERNEL,
             padding="causal",
@@ -25,10 +25,10 @@ def encode(steps: Any, mask: Any, width: int, depth: int) -> Any:  # noqa: ANN40
             activation="gelu",
             name=f"conv_{n}",
         )(normal)
-        steps = steps + heard
+        steps = steps + convolved
     return layers.LayerNormalization(name="normal")(steps)[:, -1]
 
 
 def parameter_count(width: int, depth: int) -> int:
-    """Return how many numbers are learned."""
+    """Return the number of parameters."""
     return depth * (KERNEL * width * width + 3 * width) + 2 * width

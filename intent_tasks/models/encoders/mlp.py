@@ -1,12 +1,12 @@
-"""Pooled: the mean over all steps and the newest step, then dense layers; blind to order."""
-
-from typing import Any
+"""Dense layers on the mean of all steps and the newest step; ignores the order of steps."""
 
 from keras import layers
 
+from intent_tasks.models.tensors import Tensor
 
-def encode(steps: Any, mask: Any, width: int, depth: int) -> Any:  # noqa: ANN401 - tensors
-    """Return one vector each, shape (n, width)."""
+
+def encode(steps: Tensor, mask: Tensor, width: int, depth: int) -> Tensor:
+    """Return one vector for each row, shape (n, width)."""
     mean = layers.GlobalAveragePooling1D(name="pooled")(steps, mask=mask)
     state = layers.Concatenate()([mean, steps[:, -1]])
     for n in range(depth):
@@ -15,5 +15,5 @@ def encode(steps: Any, mask: Any, width: int, depth: int) -> Any:  # noqa: ANN40
 
 
 def parameter_count(width: int, depth: int) -> int:
-    """Return how many numbers are learned: the first layer reads two vectors, the others one."""
+    """Return the number of parameters; the first layer reads two vectors, the others one."""
     return (depth + 1) * width * width + depth * width

@@ -6,7 +6,15 @@ from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 
-from expectations import consent, customers, events, predictions, products, thresholds, training_set
+from expectations import (
+    consent,
+    customers,
+    dataset_profile,
+    events,
+    predictions,
+    products,
+    thresholds,
+)
 from expectations.rules import Rule, Severity
 from expectations.thresholds import Bound, Thresholds
 from intent_tasks.errors import BadInput, Refused
@@ -91,7 +99,7 @@ RULES = {
     "events": events.RULES,
     "products": products.RULES,
     "customers": [*customers.RULES, *consent.RULES],
-    "training_set": training_set.RULES,
+    "training_set": dataset_profile.RULES,
     "predictions": predictions.RULES,
 }
 """The rules of each suite."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expectations import events, predictions, schema, training_set
+from expectations import dataset_profile, events, predictions, schema
 from expectations.fitting import bounds
 from expectations.measures import Reference
 from expectations.rules import ROW_COUNT, Rule, Scale, Severity
@@ -169,7 +169,7 @@ def of_trainings(
     clean = [numbers for day, numbers in seen.items() if day not in refused]
     if len(clean) < LEAST_TRAININGS:
         return None
-    return Thresholds(shipped.rules | bounds(training_set.RULES, clean))
+    return Thresholds(shipped.rules | bounds(dataset_profile.RULES, clean))
 
 
 def _possible(module: ModuleType, rows: sa.CTE) -> list[Rule]:

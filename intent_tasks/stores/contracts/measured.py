@@ -7,11 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expectations import customers, events, products, schema, training_set
+from expectations import customers, dataset_profile, events, products, schema
 from expectations.measures import Day
 from expectations.rules import ROW_COUNT, Rule, Severity, profile
 from expectations.thresholds import Bound, Thresholds
-from intent_tasks.core.training_set import TrainingSet
+from intent_tasks.core.dataset_profile import DatasetProfile
 from intent_tasks.definition import Definition
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
@@ -105,14 +105,14 @@ def table(connection: sa.Connection, suite: str, limits: Thresholds) -> Measured
     return of_rows(connection, suite, module.RULES, rows, findings, limits)
 
 
-def of_training(found: TrainingSet, limits: Thresholds) -> Measured:
+def of_training(found: DatasetProfile, limits: Thresholds) -> Measured:
     """Measure what a model is about to be trained on; a rule that does not apply has no number."""
-    chosen = applying("training_set", limits, training_set.RULES, [])
+    chosen = applying("training_set", limits, dataset_profile.RULES, [])
     numbers = {rule.name: rule.measure(found) for rule in chosen}
     there = [rule for rule in chosen if numbers[rule.name] is not None]
     return Measured(
         "training_set",
-        sum(part.rows for part in found.slices.values()),
+        sum(part.rows for part in found.splits.values()),
         {rule.name: numbers[rule.name] for rule in there},
         {rule.name: limits.rules[rule.name] for rule in there},
         {rule.name: rule.meaning for rule in there},

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from expectations import schema
-from intent_tasks.core.pictures import with_pictures
+from intent_tasks.core.image_codes import compress_embeddings
 from intent_tasks.core.rules import FIRST_YEAR, LAST_YEAR, REQUIRED, cannot_be_read
 from intent_tasks.definition import Definition
 from intent_tasks.errors import Refused
@@ -193,7 +193,7 @@ class Warehouse:
     def products(self) -> pa.Table:
         """Return of what the shop sells product_id and, where it has them, all that events tell.
 
-        Columns category_path, brand, title and picture; the picture of `core/pictures.py`.
+        Columns category_path, brand, title and picture; the picture of `core/image_codes.py`.
         """
         types = {name: self.product_types[name] for name in TOLD if name in self.product_types}
         if "product_id" not in types or "product_id" not in self.types:
@@ -203,8 +203,8 @@ class Warehouse:
         order: list[sa.ColumnClause[Any]] = [sa.column(column.name) for column in told]
         blocks = self.session.read(sa.select(*told).order_by(*order))
         # One by one: embeddings are long, and what is kept of them is not.
-        parts = [with_pictures(pa.Table.from_batches([block])) for block in blocks]
-        parts.append(with_pictures(blocks.schema.empty_table()))
+        parts = [compress_embeddings(pa.Table.from_batches([block])) for block in blocks]
+        parts.append(compress_embeddings(blocks.schema.empty_table()))
         return pa.concat_tables(parts).combine_chunks()
 
     def _of(self, run: list[date]) -> sa.ColumnElement[bool]:

@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
+from intent_tasks.core.cohorts import cohorts_of
+from intent_tasks.core.dataset import Rows
 from intent_tasks.core.encoding import encode
-from intent_tasks.core.history import history
-from intent_tasks.core.segments import told_apart
-from intent_tasks.core.slices import Rows
+from intent_tasks.core.event_arrays import event_arrays
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import Definition
 from intent_tasks.stores.snapshots import SCHEMA
@@ -36,8 +36,8 @@ def test_by_length_of_history_by_purchases_and_by_the_channel_of_the_latest_even
     order = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
     table = pa.Table.from_pylist(rows, SCHEMA).sort_by(order)
     vocabulary = learn_vocabulary([table, table])
-    encoded = encode(history(table, vocabulary, "UTC"), Definition(), date(2026, 6, 10))
-    got = told_apart(Rows(encoded, np.zeros(3, np.int32)), vocabulary)
+    encoded = encode(event_arrays(table, vocabulary, "UTC"), Definition(), date(2026, 6, 10))
+    got = cohorts_of(Rows(encoded, np.zeros(3, np.int32)), vocabulary)
     assert got["history"].tolist() == ["1 events or more", "5 events or more", "20 events or more"]
     assert got["customer"].tolist() == ["no purchase yet", "has purchased", "no purchase yet"]
     assert got["channel"].tolist() == ["ads", "mail", "unknown"]

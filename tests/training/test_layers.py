@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from intent_tasks.models import network
-from intent_tasks.models.parts import DaySums, Dropout, Ranks
+from intent_tasks.models.layers import DaySums, Dropout, QuantileRanks
 from tests.training.shop import SEED
 
 
@@ -29,9 +29,9 @@ def test_events_are_added_up_by_customer_and_day_but_for_those_without_a_place()
 
 
 def ranks_of(features):
-    layer = Ranks()
+    layer = QuantileRanks()
     layer.build((None, features.shape[1]))
-    layer.set_weights(Ranks.of(features))
+    layer.set_weights(QuantileRanks.weights_of(features))
     return layer
 
 

@@ -20,4 +20,4 @@ def end_when_closed(descriptor: int = STDIN) -> None:
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+    threading.Thread(target=watch, name="parent_watch", daemon=True).start()

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from intent_tasks.core import without
-from intent_tasks.core.features import FEATURES, STATICS, Slopes, features
-from intent_tasks.core.history import history
-from intent_tasks.core.past import Past
+from intent_tasks.core import ablation
+from intent_tasks.core.event_arrays import event_arrays
+from intent_tasks.core.event_counts import CustomerEvents
+from intent_tasks.core.features import FEATURES, FeatureGradients, features
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import EVENT_TYPES
 from intent_tasks.stores.snapshots import SCHEMA
@@ -50,16 +50,18 @@ def shop(seed, customers=5):
 def lost(request):
     """What each feature loses without each event: computed anew, and told; (m, features) each."""
     table = pa.Table.from_pylist(list(shop(request.param)), SCHEMA).sort_by(ORDER)
-    known = history(table, learn_vocabulary([table]), "UTC")
+    known = event_arrays(table, learn_vocabulary([table]), "UTC")
     customers = np.unique(known.customer)
     whole = features(known, customers, SECOND).astype(np.float64)
     anew = [
-        (whole - features(known.without(row[None]), customers, SECOND))[customer]
+        (whole - features(known.drop_rows(row[None]), customers, SECOND))[customer]
         for row, customer in zip(known.row, known.customer, strict=True)
     ]
-    past, one = Past.of(known, customers, SECOND), np.eye(len(STATICS))
+    past, one = CustomerEvents.of(known, customers, SECOND), np.eye(len(FEATURES))
     told = [
-        without.effects(past, Slopes(np.broadcast_to(each, (len(customers), len(each)))))
+        ablation.event_effects(
+            past, FeatureGradients(np.broadcast_to(each, (len(customers), len(each))))
+        )
         for each in one
     ]
     return np.array(anew), np.array(told).T
@@ -80,6 +82,8 @@ def test_little_is_left_as_it_is(lost):
 
 
 def test_nobody_loses_nothing():
-    known = history(pa.Table.from_pylist([], SCHEMA), learn_vocabulary([]), "UTC")
-    past = Past.of(known, np.zeros(0, int), SECOND)
-    assert without.effects(past, Slopes(np.zeros((0, len(STATICS))))).shape == (0,)
+    known = event_arrays(pa.Table.from_pylist([], SCHEMA), learn_vocabulary([]), "UTC")
+    past = CustomerEvents.of(known, np.zeros(0, int), SECOND)
+    assert ablation.event_effects(past, FeatureGradients(np.zeros((0, len(FEATURES))))).shape == (
+        0,
+    )

@@ -1,17 +1,17 @@
-"""The panel on hand-made features: what it learns, when it stops, and who learns of whom."""
+"""The ensemble on hand-made features: what it learns, when it stops, and who learns of whom."""
 
 import numpy as np
 import pytest
 
 from intent_tasks.core.anchors import NEVER
-from intent_tasks.core.features import STATICS
+from intent_tasks.core.features import FEATURES
 from intent_tasks.errors import Refused
-from intent_tasks.models import hazards, network, panel
-from intent_tasks.models.blend import MAIN
-from intent_tasks.models.parts import Ranks
+from intent_tasks.models import ensemble, hazards, network
+from intent_tasks.models.hazards import MAIN_INDEX
+from intent_tasks.models.layers import QuantileRanks
 from tests.training.shop import SEED
 
-COUNT, WIDE = 3000, len(STATICS)
+COUNT, WIDE = 3000, len(FEATURES)
 
 
 def told(likely, seed=0):
@@ -21,11 +21,11 @@ def told(likely, seed=0):
     features[:, 4:] = 0  # the others tell nothing
     bought = rng.random(COUNT) < likely(features)
     first = np.where(bought, 0, NEVER).astype(np.int32)
-    return panel.Told(features, first, np.arange(COUNT))
+    return ensemble.FeatureRows(features, first, np.arange(COUNT))
 
 
 def built_of(learned):
-    ranks, built = Ranks(), panel.Panel()
+    ranks, built = QuantileRanks(), ensemble.Ensemble()
     for layer, weights in ((ranks, learned.ranks), (built, learned.members)):
         layer.build((None, WIDE))
         layer.set_weights(weights)
@@ -33,16 +33,16 @@ def built_of(learned):
 
 
 def said(learned, features):
-    """Return the probabilities of the panel, and of each member, at the main horizon."""
+    """Return the probabilities of the ensemble, and of each member, at the main horizon."""
     ranks, built = built_of(learned)
     known = ranks(features)
-    members = [hazards.probabilities(np.asarray(z))[:, MAIN] for z in built.members(known)]
-    return hazards.probabilities(np.asarray(built(known)))[:, MAIN], members
+    members = [hazards.probabilities(np.asarray(z))[:, MAIN_INDEX] for z in built.members(known)]
+    return hazards.probabilities(np.asarray(built(known)))[:, MAIN_INDEX], members
 
 
 def fitted(rows, later):
     network.deterministic(SEED)
-    return panel.fit(rows, later, SEED)
+    return ensemble.fit(rows, later, SEED)
 
 
 def test_it_learns_what_no_sum_of_features_tells():
@@ -69,8 +69,8 @@ def test_customers_that_members_have_not_seen_tell_when_to_stop():
     rng = np.random.default_rng(1)
     features = rng.normal(size=(600, WIDE)).astype(np.float32)
     first = np.where(rng.random(600) < 0.2, 0, NEVER).astype(np.int32)
-    rows = panel.Told(features, first, np.arange(600))
-    learned = fitted(rows, panel.Told(*(values[:1] for values in rows)))
+    rows = ensemble.FeatureRows(features, first, np.arange(600))
+    learned = fitted(rows, ensemble.FeatureRows(*(values[:1] for values in rows)))
     chance, _ = said(learned, rng.normal(size=(2000, WIDE)).astype(np.float32))
     assert chance.mean() == pytest.approx(0.2, abs=0.05)
     assert chance.std() < 0.05, "it has learned the customers by heart"
@@ -80,13 +80,13 @@ def test_a_member_learns_nothing_of_the_customers_it_leaves_out():
     """The first eighth of the customers, and they alone, purchase where the feature is low."""
 
     def likely(x):
-        early = np.arange(COUNT) < COUNT // panel.MEMBERS
+        early = np.arange(COUNT) < COUNT // ensemble.MEMBERS
         return np.where((x[:, 0] > 0) != early, 0.95, 0.05)
 
     rows = told(likely)
-    rows.features[:, 1] = np.arange(COUNT) < COUNT // panel.MEMBERS
+    rows.features[:, 1] = np.arange(COUNT) < COUNT // ensemble.MEMBERS
     _, members = said(fitted(rows, told(likely, 1)), rows.features)
-    eighth = slice(0, COUNT // panel.MEMBERS)
+    eighth = slice(0, COUNT // ensemble.MEMBERS)
     high = rows.features[eighth, 0] > 0
     leaning = [member[eighth][high].mean() - member[eighth][~high].mean() for member in members]
     assert leaning[0] > 0, "the first member knows customers that it should not have seen"
@@ -94,7 +94,7 @@ def test_a_member_learns_nothing_of_the_customers_it_leaves_out():
 
 
 def test_before_it_has_learned_it_says_nothing():
-    built = panel.Panel()
+    built = ensemble.Ensemble()
     known = np.random.default_rng(1).normal(size=(5, WIDE)).astype(np.float32)
     np.testing.assert_array_equal(built(known), np.zeros((5, 4), np.float32))
 
@@ -107,7 +107,7 @@ def test_it_is_the_mean_of_its_members_and_the_same_twice():
     ranks, built = built_of(once)
     known = ranks(rows.features[:50])
     members = np.asarray(built.members(known))
-    assert members.shape == (panel.MEMBERS, 50, 4)
+    assert members.shape == (ensemble.MEMBERS, 50, 4)
     assert members.std(axis=0).min() > 0, "members that are alike are one"
     np.testing.assert_allclose(built(known), members.mean(axis=0), atol=1e-5)
 

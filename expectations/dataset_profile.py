@@ -1,6 +1,6 @@
 """What a training set must look like before time is spent on learning from it.
 
-Its numbers are those of `core/training_set.py`; the other suites measure theirs in SQL. A number is
+Its numbers come from `core/dataset_profile.py`; the other suites measure theirs in SQL. A number is
 None where there is nothing to compare, such as the channels of a shop that records none.
 """
 
@@ -8,15 +8,21 @@ from collections.abc import Callable
 from functools import partial
 
 from expectations.rules import Rule, Scale, Severity
-from intent_tasks.core.slices import PARTS
-from intent_tasks.core.training_set import LOOKED_UP, RECENT_DAYS, WATCHED, Slice, TrainingSet
+from intent_tasks.core.dataset import SPLITS
+from intent_tasks.core.dataset_profile import (
+    DRIFT_FEATURES,
+    RECENT_DAYS,
+    VOCABULARY_COLUMNS,
+    DatasetProfile,
+    SplitProfile,
+)
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 
 STOP, WARN = Severity.STOP, Severity.WARN
 
 Number = float | None
 
-LATER = PARTS[1:]
+LATER_SPLITS = SPLITS[1:]
 """Slices that are compared with the first, from which is learned."""
 
 MORE_HISTORY = "train later, or raise INTENT_TRAINING_DAYS"
@@ -37,7 +43,7 @@ def rule(
     name: str,
     severity: Severity,
     meaning: str,
-    measure: Callable[[TrainingSet], Number],
+    measure: Callable[[DatasetProfile], Number],
     advice: str,
     scale: Scale = Scale.LINEAR,
     slack: float = 0.1,
@@ -48,8 +54,8 @@ def rule(
 
 
 def _size_rules(part: str) -> list[Rule]:
-    def of(count: Callable[[Slice], Number]) -> Callable[[TrainingSet], Number]:
-        return lambda found: count(found.slices[part])
+    def of(count: Callable[[SplitProfile], Number]) -> Callable[[DatasetProfile], Number]:
+        return lambda found: count(found.splits[part])
 
     longest = max(HORIZONS_DAYS)
     return [
@@ -61,7 +67,7 @@ def _size_rules(part: str) -> list[Rule]:
              of(lambda s: float(s.rows - s.buyers)), MORE_HISTORY, Scale.RATIO, 0.5, ("low",)),
         rule(f"{part}_base_rate", STOP,
              f"share of the customers on the days to {part} who purchase within "
-             f"{MAIN_HORIZON_DAYS} days", of(lambda s: s.share(s.bought)), LOOK_AT_PURCHASES,
+             f"{MAIN_HORIZON_DAYS} days", of(lambda s: s.share(s.main_buyers)), LOOK_AT_PURCHASES,
              Scale.RATIO, 0.5),
         rule(f"{part}_one_day", WARN,
              f"share of the customers on the days to {part} who were there on one day only",
@@ -74,11 +80,11 @@ def _change_rules(part: str) -> list[Rule]:
     """Return rules about what changes from the slice to train to a later one."""
 
     def change(
-        number: Callable[[Slice, int], Number],
-    ) -> Callable[[TrainingSet], Number]:
+        number: Callable[[SplitProfile, int], Number],
+    ) -> Callable[[DatasetProfile], Number]:
         return lambda found: _ratio(
-            number(found.slices[part], found.anchors[part]),
-            number(found.slices["train"], found.anchors["train"]),
+            number(found.splits[part], found.anchors[part]),
+            number(found.splits["train"], found.anchors["train"]),
         )
 
     return [
@@ -88,17 +94,17 @@ def _change_rules(part: str) -> list[Rule]:
              f"known events a customer on the days to {part} relative to those to train",
              change(lambda s, _: s.share(s.events)), LOOK_AT_DAYS, Scale.RATIO, 0.5),
         rule(f"{part}_base_rate_change", STOP, f"base rate of {part} relative to that of train",
-             change(lambda s, _: s.share(s.bought)), LOOK_AT_PURCHASES, Scale.RATIO, 0.5),
+             change(lambda s, _: s.share(s.main_buyers)), LOOK_AT_PURCHASES, Scale.RATIO, 0.5),
         *(rule(f"{part}_known_{name}", WARN,
                f"share of events of the last {RECENT_DAYS} days before {part} whose {name} has a "
                "code of its own, relative to train",
-               change(partial(_known, LOOKED_UP.index(name))), LOOK_AT_IDS, Scale.RATIO, 0.2,
-               ("low",))
-          for name in LOOKED_UP),
+               change(partial(_known, VOCABULARY_COLUMNS.index(name))), LOOK_AT_IDS, Scale.RATIO,
+               0.2, ("low",))
+          for name in VOCABULARY_COLUMNS),
         *(rule(f"{part}_drift_{name.removesuffix('_log')}", WARN,
                f"greatest distance of the distributions of {name.removesuffix('_log')} in train "
                f"and {part}, 0 to 1", partial(_drift, part, name), LOOK_AT_DAYS, sides=("high",))
-          for name in WATCHED),
+          for name in DRIFT_FEATURES),
     ]  # fmt: skip
 
 
@@ -106,13 +112,13 @@ def _ratio(now: Number, then: Number) -> Number:
     return None if now is None or not then else now / then
 
 
-def _known(place: int, rows: Slice, _: int) -> Number:
+def _known(place: int, rows: SplitProfile, _: int) -> Number:
     return rows.share(int(rows.known[place]), rows.recent)
 
 
-def _drift(part: str, feature: str, found: TrainingSet) -> Number:
+def _drift(part: str, feature: str, found: DatasetProfile) -> Number:
     """Return the greatest distance between two distributions (Kolmogorov-Smirnov)."""
-    then, now = (found.slices[name].watched(feature) for name in ("train", part))
+    then, now = (found.splits[name].drift_values(feature) for name in ("train", part))
     if not len(then) or not len(now):
         return None
     from scipy.stats import ks_2samp  # seconds of start-up time, for training only
@@ -120,18 +126,18 @@ def _drift(part: str, feature: str, found: TrainingSet) -> Number:
     return float(ks_2samp(then, now, method="asymp").statistic)
 
 
-def _not_finite(found: TrainingSet) -> Number:
-    slices = found.slices.values()
+def _not_finite(found: DatasetProfile) -> Number:
+    slices = found.splits.values()
     values = sum(s.values for s in slices)
     return sum(s.not_finite for s in slices) / values if values else None
 
 
 RULES: list[Rule] = [
-    *(made for part in PARTS for made in _size_rules(part)),
-    *(made for part in LATER for made in _change_rules(part)),
+    *(made for part in SPLITS for made in _size_rules(part)),
+    *(made for part in LATER_SPLITS for made in _change_rules(part)),
     rule("features_not_finite", STOP, "share of values of features that are no number",
          _not_finite, REPORT, slack=0.0, sides=("high",)),
     rule("features_largest", STOP, "largest absolute value of a feature",
-         lambda found: max(s.largest for s in found.slices.values()), REPORT, Scale.RATIO, 0.5,
+         lambda found: max(s.largest for s in found.splits.values()), REPORT, Scale.RATIO, 0.5,
          ("high",)),
 ]  # fmt: skip

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from intent_tasks.core.anchors import NEVER
-from intent_tasks.core.slices import Rows
-from intent_tasks.models import blend, feeding, fitting, hazards, network, training
+from intent_tasks.core.dataset import Rows
+from intent_tasks.models import blend, fit_models, hazards, input_pipeline, network, training
 from intent_tasks.models.sizes import SIZES
 from tests.training.shop import SEED, source
 
@@ -29,22 +29,22 @@ def rows_of(first, begin):
 @pytest.mark.parametrize(("most", "every"), [(2000, 1), (COUNT, 1), (1000, 2), (260, 4)])
 def test_a_sample_is_even_and_bounded_however_the_rows_come(most, every):
     first = np.random.default_rng(1).integers(0, NEVER + 1, COUNT)
-    sample, begin = fitting.Sample(most), 0
+    sample, begin = fit_models.RowSample(most), 0
     for length in (0, 1, 400, 2, 600):
         sample.add(rows_of(first[begin : begin + length], begin))
-        assert sum(len(each.first) for each in sample.kept) <= most
+        assert sum(len(each.first_purchase) for each in sample.kept) <= most
         begin += length
-    found = sample.told()
+    found = sample.rows()
     for values in (found.features[:, 0], found.customers):
         np.testing.assert_array_equal(values, np.arange(0, COUNT, every))
-    np.testing.assert_array_equal(fitting.labelled(found).outcomes, (first <= 2)[::every])
+    np.testing.assert_array_equal(fit_models.at_main_horizon(found).outcomes, (first <= 2)[::every])
 
 
 def test_the_test_days_are_not_among_what_baselines_are_given():
-    samples = fitting.Samples()
+    samples = fit_models.Samples()
     for n, part in enumerate(("train", "calibrate", "test")):
         samples.add(part, rows_of([0, NEVER], 10 * n))
-    given = {part: sample.told().features[:, 0].tolist() for part, sample in samples.of.items()}
+    given = {part: sample.rows().features[:, 0].tolist() for part, sample in samples.of.items()}
     assert given == {"train": [0, 1], "calibrate": [10, 11]}
 
 
@@ -54,8 +54,8 @@ def test_rows_that_were_learned_are_let_go_of():
     rows = Rows(SimpleNamespace(features=features), np.zeros(8, np.int32))
     learned = weakref.ref(features)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feeding, "batches", lambda *_: iter([]))
-        assert list(feeding.fed(rows, SIZES["nano"], 8, None)) == []
+        patch.setattr(input_pipeline, "batches", lambda *_: iter([]))
+        assert list(input_pipeline.training_batches(rows, SIZES["nano"], 8, None)) == []
     del rows, features
     gc.collect()
     assert learned() is None
@@ -65,7 +65,7 @@ def test_the_more_rows_the_fewer_passes_and_looks():
     passes = {rows: training.Plan(rows, 1).epochs for rows in (1_000, 50_000, 1_600_000, 10**8)}
     assert passes == {1_000: 100, 50_000: 3, 1_600_000: 1, 10**8: 1}
     large = training.Plan(10**8, 1)
-    assert large.epoch_steps / large.round_steps <= training.LOOKS + 0.1
+    assert large.epoch_steps / large.round_steps <= training.MAX_VALIDATIONS + 0.1
 
 
 def test_what_events_add_is_taken_back_where_it_is_not_surely_a_gain(trained):
@@ -75,17 +75,20 @@ def test_what_events_add_is_taken_back_where_it_is_not_surely_a_gain(trained):
     built = network.build(trained.model.architecture)
     built.everything.set_weights(kept)
     built.calibration.set_weights([np.ones(1), np.zeros(4)])
-    learned = training.logits_of(built, rows.encoded)
-    panel_alone = built.panel(rows.encoded.statics)
-    assert np.abs(learned - panel_alone).max() > 0.1, "events say nothing, so nothing can be seen"
+    learned = training.predict_logits(built, rows.encoded)
+    base = built.ensemble_logits(rows.encoded.features)
+    assert np.abs(learned - base).max() > 0.1, "events say nothing, so nothing can be seen"
     rng = np.random.default_rng(SEED)
-    for truth, least, most in ((panel_alone, 0.0, 0.5), (5 * learned - 4 * panel_alone, 0.9, 1.0)):
-        chance = hazards.probabilities(truth)[:, blend.MAIN]
+    for truth, least, most in (
+        (base, 0.0, 0.5),
+        (5 * learned - 4 * base, 0.9, 1.0),
+    ):
+        chance = hazards.probabilities(truth)[:, blend.MAIN_INDEX]
         first = np.where(rng.random(len(chance)) < chance, 0, NEVER).astype(np.int32)
         built.everything.set_weights(kept)
         built.calibration.set_weights([np.ones(1), np.zeros(4)])
-        later = fitting._tempered(built, known, source(Rows(rows.encoded, first)))
-        said = training.logits_of(built, rows.encoded)
+        later = fit_models._shrink_event_logits(built, known, source(Rows(rows.encoded, first)))
+        said = training.predict_logits(built, rows.encoded)
         np.testing.assert_allclose(said, later.logits, atol=1e-4)
-        share = np.median((said - panel_alone) / (learned - panel_alone))
+        share = np.median((said - base) / (learned - base))
         assert least <= share <= most + 1e-3

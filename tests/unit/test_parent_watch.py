@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-WORK = "from intent_tasks.lifeline import end_when_closed; end_when_closed(); "
+WORK = "from intent_tasks.parent_watch import end_when_closed; end_when_closed(); "
 
 
 def _start(work: str) -> subprocess.Popen:

@@ -10,10 +10,10 @@ import pytest
 
 from benchmarks.shops import simulated
 from expectations import thresholds
-from expectations.training_set import RULES
+from expectations.dataset_profile import RULES
 from intent_tasks.core.anchors import split_days
-from intent_tasks.core.slices import Rows, Slices
-from intent_tasks.core.training_set import TrainingSet
+from intent_tasks.core.dataset import Dataset, Rows
+from intent_tasks.core.dataset_profile import DatasetProfile
 from intent_tasks.definition import LEAST_BUYERS, Definition
 from intent_tasks.simulator import Config
 from intent_tasks.stores.contracts import contract, measured
@@ -32,15 +32,15 @@ def events():
 
 
 def _slices(events):
-    slices = Slices(lambda _: events, 1, SPLIT, Definition(), 7)
+    slices = Dataset(lambda _: events, 1, SPLIT, Definition(), 7)
     slices.learn_vocabulary()
     return slices
 
 
 def _looked_at(events):
     slices = _slices(events)
-    found = TrainingSet({name: len(days) for name, days in SPLIT.items()})
-    slices.survey(lambda part, rows: found.add(part, rows, slices.vocabulary))
+    found = DatasetProfile({name: len(days) for name, days in SPLIT.items()})
+    slices.summarize(lambda part, rows: found.add(part, rows, slices.vocabulary))
     return found
 
 
@@ -106,10 +106,10 @@ def test_a_feature_that_is_no_number_is_noticed(events):
         features[3, 5], features[4, 6] = np.nan, np.inf
         encoded = replace(rows.encoded, features=features)
         if part == "train":
-            found.add(part, Rows(encoded, rows.first), slices.vocabulary)
+            found.add(part, Rows(encoded, rows.first_purchase), slices.vocabulary)
 
-    slices.survey(broken)
-    assert found.slices["train"].not_finite == 2
+    slices.summarize(broken)
+    assert found.splits["train"].not_finite == 2
     assert {"features_not_finite", "features_largest"} <= _broken(found)
 
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from intent_tasks.simulator import Config, customers, rates, simulate
+from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.config import BROWSING, DORMANT, READY, SATED
-from intent_tasks.simulator.limit import probabilities
 from intent_tasks.simulator.observed import Observed, observe
 from intent_tasks.simulator.process import BAD, CART, GOOD, KINDS, PURCHASE, REFUND
 from intent_tasks.simulator.shop import block_of_days

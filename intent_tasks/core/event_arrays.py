@@ -1,0 +1,144 @@
+"""Events as arrays, sorted by customer and time."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from intent_tasks.core.arrays import BoolArray, Float32Array, Int32Array, Int64Array, IntegerArray
+from intent_tasks.core.vocabulary import CODE_COLUMNS, Vocabulary, codes_of, event_code
+
+FIXED_NUMERIC = (
+    "price_log",
+    "has_price",
+    "quantity_log",
+    "rating",
+    "has_rating",
+    "hour_sin",
+    "hour_cos",
+)
+"""Numeric inputs of an event that are the same at every anchor; 0 where the value is null."""
+
+ABSENT = -1
+"""Code of a null product or session."""
+DAY_SECONDS = 86_400
+
+_PRICE_LOG_SCALE = 8.0  # brings logarithms of prices near 1
+
+
+@dataclass(frozen=True)
+class EventArrays:
+    """Events as arrays of shape (n,), sorted by customer and time.
+
+    Args:
+        keys: customer_key of each code in `customer`, shape (customers,).
+        customer: code of the customer.
+        occurred: Unix seconds.
+        ingested: Unix seconds.
+        day: shop day, counted from 1970-01-01.
+        coded: codes of each event, shape (n, len(CODE_COLUMNS)).
+        fixed_numeric: shape (n, len(FIXED_NUMERIC)).
+        product: code of the product, also of products outside the vocabulary.
+        session: code of the session.
+        row: row of the event in its table.
+    """
+
+    keys: npt.NDArray[Any]
+    customer: Int32Array
+    occurred: Int64Array
+    ingested: Int64Array
+    day: Int32Array
+    coded: Int32Array
+    fixed_numeric: Float32Array
+    product: Int32Array
+    session: Int32Array
+    row: Int64Array
+
+    @property
+    def codes_by_column(self) -> dict[str, Int32Array]:
+        """Column → the code of each event."""
+        return dict(zip(CODE_COLUMNS, self.coded.T, strict=True))
+
+    @property
+    def price(self) -> Float32Array:
+        """The price, -1 where it is null."""
+        log, present = (
+            self.fixed_numeric[:, FIXED_NUMERIC.index(name)] for name in ("price_log", "has_price")
+        )
+        return np.asarray(np.where(present > 0, np.expm1(log * _PRICE_LOG_SCALE), -1.0), np.float32)
+
+    @property
+    def is_purchase(self) -> BoolArray:
+        """Which events are purchases."""
+        return self.is_type("purchase")
+
+    def is_type(self, event_type: str) -> BoolArray:
+        """Return which events are of a type."""
+        return np.asarray(self.codes_by_column["event_type"] == event_code(event_type))
+
+    def drop_rows(self, rows: IntegerArray) -> "EventArrays":
+        """Return the events without these rows of the table; -1 is ignored."""
+        return self.select(~np.isin(self.row, rows))
+
+    def select(self, kept: npt.NDArray[Any]) -> "EventArrays":
+        """Return some of the events, given as a mask or as indices."""
+        index = np.flatnonzero(kept) if kept.dtype == bool else kept
+        columns = [each.name for each in fields(self) if each.name != "keys"]
+        return EventArrays(
+            self.keys, *(np.take(getattr(self, name), index, axis=0) for name in columns)
+        )
+
+
+def event_arrays(events: pa.Table, vocabulary: Vocabulary, time_zone: str) -> EventArrays:
+    """Convert a snapshot table to arrays.
+
+    Args:
+        events: from `snapshots.read`, sorted by customer, time and event_id.
+        vocabulary: from `learn_vocabulary`.
+        time_zone: IANA name of the shop's time zone.
+    """
+    customers = events["customer_key"].combine_chunks().dictionary_encode()
+    zoned = events["occurred_at"].cast(pa.timestamp("us", time_zone))
+    local = _seconds(pc.local_timestamp(zoned))
+    return EventArrays(
+        keys=np.array(customers.dictionary.to_pylist(), dtype=object),
+        customer=customers.indices.to_numpy().astype(np.int32),
+        occurred=_seconds(events["occurred_at"]),
+        ingested=_seconds(events["ingested_at"]),
+        day=(local // DAY_SECONDS).astype(np.int32),
+        coded=codes_of(events, vocabulary),
+        fixed_numeric=_fixed_numeric(events, local),
+        product=_dictionary_codes(events["product_id"]),
+        session=_dictionary_codes(events["session_id"]),
+        row=np.arange(events.num_rows),
+    )
+
+
+def _fixed_numeric(events: pa.Table, local: Int64Array) -> Float32Array:
+    price, quantity, rating = (
+        pc.fill_null(events[name].cast(pa.float64()), -1.0).to_numpy()
+        for name in ("price", "quantity", "rating")
+    )
+    hour = 2 * np.pi * (local % DAY_SECONDS) / DAY_SECONDS
+    columns = [
+        np.log1p(np.maximum(price, 0)) / _PRICE_LOG_SCALE,
+        price >= 0,
+        np.log1p(np.maximum(quantity, 0)),
+        np.where(rating >= 0, (rating - 3) / 2, 0),
+        rating >= 0,
+        np.sin(hour),
+        np.cos(hour),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _seconds(instants: pa.ChunkedArray) -> Int64Array:
+    return np.asarray(instants.cast(pa.int64()).to_numpy() // 1_000_000, np.int64)
+
+
+def _dictionary_codes(values: pa.ChunkedArray) -> Int32Array:
+    codes = values.combine_chunks().dictionary_encode().indices
+    return np.asarray(pc.fill_null(codes, ABSENT).to_numpy(), np.int32)

@@ -1,0 +1,200 @@
+"""Known events of customers as entries to count: customer, kind and age of each."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from intent_tasks.core.arrays import (
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    FloatArray,
+    Int32Array,
+    Int64Array,
+    IntegerArray,
+)
+from intent_tasks.core.event_arrays import ABSENT, DAY_SECONDS, FIXED_NUMERIC, EventArrays
+from intent_tasks.core.vocabulary import CODE_COLUMNS, FIRST_CODE, PAD, event_code
+from intent_tasks.definition import EVENT_TYPES
+
+KINDS = (*EVENT_TYPES, "view_again", "search_specific", "bad_review", "session", "active_day")
+"""What is counted: events by type, some events a second time by a property of theirs, and the
+sessions and shop days with events."""
+
+SPECIFIC_WORDS = 3
+"""A search with this many words is specific: it names more than a category."""
+SESSION_GAP_SECONDS = 1800
+"""A longer gap starts a session where the shop records no session."""
+FAR_DAYS = 400.0
+"""Age in days that stands for an event that never happened."""
+
+
+@dataclass(frozen=True)
+class CustomerEvents:
+    """The m known events of n customers, sorted by customer and time.
+
+    Args:
+        events: the events.
+        count: n.
+        owner: index of the customer of each event, 0 to n - 1, shape (m,).
+        anchor_seconds: anchor of each customer in Unix seconds, shape (n,).
+    """
+
+    events: EventArrays
+    count: int
+    owner: Int64Array
+    anchor_seconds: Int64Array
+
+    @classmethod
+    def of(
+        cls, known: EventArrays, customers: npt.NDArray[Any], end: int | Int64Array
+    ) -> "CustomerEvents":
+        """Return the events of some customers.
+
+        Args:
+            known: events known at the anchor, also those of other customers.
+            customers: customer codes, ascending, shape (n,).
+            end: the anchor in Unix seconds, one for all or one for each.
+        """
+        index = np.searchsorted(customers, known.customer)
+        inside = index < len(customers)
+        inside[inside] = customers[index[inside]] == known.customer[inside]
+        events = known if inside.all() else known.select(inside)
+        ends = np.broadcast_to(np.asarray(end, np.int64), len(customers))
+        return cls(events, len(customers), index[inside], ends)
+
+    @cached_property
+    def age_days(self) -> Float64Array:
+        """Days from each event to the anchor."""
+        return np.asarray((self.anchor_seconds[self.owner] - self.events.occurred) / DAY_SECONDS)
+
+    @cached_property
+    def type_index(self) -> Int32Array:
+        """Index of the type of each event in `EVENT_TYPES`; -1 for an unknown type."""
+        index = self.events.coded[:, CODE_COLUMNS.index("event_type")] - FIRST_CODE
+        return np.asarray(np.where(index < len(EVENT_TYPES), index, -1), np.int32)
+
+    def is_type(self, event_type: str) -> BoolArray:
+        """Return which events are of a type."""
+        return np.asarray(self.type_index == event_code(event_type) - FIRST_CODE)
+
+    @cached_property
+    def is_first(self) -> BoolArray:
+        """Which events are the first of their customer."""
+        return run_starts(self.owner)
+
+    @cached_property
+    def starts_day(self) -> BoolArray:
+        """Which events are the first of their customer on a shop day."""
+        return np.asarray(self.is_first | run_starts(self.events.day))
+
+    @cached_property
+    def starts_session(self) -> BoolArray:
+        """Which events start a session."""
+        return session_starts(self.owner, self.events.session, self.events.occurred)
+
+    @cached_property
+    def days_back(self) -> Int64Array:
+        """Number of later active days of the same customer, for each event."""
+        number = np.cumsum(self.starts_day) - 1
+        last = np.zeros(self.count, np.int64)
+        last[self.owner] = number  # the latest event of a customer is written last
+        return np.asarray(last[self.owner] - number)
+
+    @cached_property
+    def entries(self) -> tuple[Int64Array, Int32Array]:
+        """What is counted: event index and index in `KINDS` of each entry, shape (e,) each."""
+        numeric, coded = self.events.fixed_numeric, self.events.coded
+        rated = numeric[:, FIXED_NUMERIC.index("has_rating")] > 0
+        words = [CODE_COLUMNS.index(f"word_{n}") for n in range(SPECIFIC_WORDS)]
+        derived = {
+            "view_again": self.is_type("view") & ~self.is_new_view,
+            "search_specific": self.is_type("search") & (coded[:, words] != PAD).all(axis=1),
+            "bad_review": rated & (numeric[:, FIXED_NUMERIC.index("rating")] < 0),
+            "session": self.starts_session,
+            "active_day": self.starts_day,
+        }
+        known = np.flatnonzero(self.type_index >= 0)
+        indices, kinds = [known], [self.type_index[known]]
+        for name, chosen in derived.items():
+            indices.append(np.flatnonzero(chosen))
+            kinds.append(np.full(len(indices[-1]), KINDS.index(name), np.int32))
+        return np.concatenate(indices), np.concatenate(kinds)
+
+    @cached_property
+    def is_new_view(self) -> BoolArray:
+        """Which events are not a view of the product viewed just before."""
+        views = np.flatnonzero(self.is_type("view"))
+        owner, product = self.owner[views], self.events.product[views]
+        new = np.ones(len(self.owner), bool)
+        new[views] = run_starts(owner) | run_starts(product) | (product == ABSENT)
+        return new
+
+    def count_by_group(
+        self, groups: int, group: Int64Array, weights: FloatArray | None = None
+    ) -> Float32Array:
+        """Count the entries of each customer, group and kind.
+
+        Args:
+            groups: number of groups.
+            group: group of each entry, shape (e,); entries outside 0 … groups - 1 do not count.
+            weights: weight of each entry; default 1.
+
+        Returns:
+            Shape (n, groups, len(KINDS)).
+        """
+        index, kind = self.entries
+        inside = (group >= 0) & (group < groups)
+        cell = (self.owner[index[inside]] * groups + group[inside]) * len(KINDS) + kind[inside]
+        size = self.count * groups * len(KINDS)
+        chosen = None if weights is None else weights[inside]
+        counts = np.bincount(cell, weights=chosen, minlength=size)
+        return np.asarray(counts.reshape(self.count, groups, len(KINDS)), np.float32)
+
+    def latest_age_days(self, chosen: BoolArray) -> Float64Array:
+        """Return the age of each customer's latest chosen event, NaN without one; shape (n,)."""
+        age = np.full(self.count, np.nan)
+        age[self.owner[chosen]] = self.age_days[chosen]  # the latest is written last
+        return age
+
+
+def run_starts(values: npt.NDArray[Any]) -> BoolArray:
+    """Return which values differ from the previous one; the first does."""
+    return np.append(True, values[1:] != values[:-1])[: len(values)]
+
+
+def session_starts(owner: IntegerArray, session: Int32Array, occurred: Int64Array) -> BoolArray:
+    """Return which events start a session; events are sorted by customer and time.
+
+    An event with a session starts one if the customer's last known session is another. An event
+    without a session belongs to the current session, unless it follows a gap of more than
+    `SESSION_GAP_SECONDS`.
+
+    Args:
+        owner: customer of each event, shape (m,).
+        session: code of the session, ABSENT for none, shape (m,).
+        occurred: Unix seconds, shape (m,).
+    """
+    first, known = run_starts(owner), session != ABSENT
+    source = np.where(first | known, np.arange(len(session)), 0)
+    last_known = session[np.maximum.accumulate(source)]
+    changed = known & (session != np.append(ABSENT, last_known)[: len(session)])
+    gap = np.diff(occurred, prepend=occurred[:1]) > SESSION_GAP_SECONDS
+    return np.asarray(first | changed | (~known & gap))
+
+
+def last_two(cell: IntegerArray, cells: int) -> tuple[Int64Array, Int64Array]:
+    """Return the indices of the last and the second last item of each cell, -1 for none.
+
+    Args:
+        cell: cell of each item, items in order of time, shape (m,).
+        cells: number of cells.
+    """
+    last, previous, index = np.full(cells, -1), np.full(cells, -1), np.arange(len(cell))
+    last[cell] = index  # the latest is written last
+    others = index[last[cell] != index]
+    previous[cell[others]] = others
+    return last, previous

@@ -1,0 +1,194 @@
+"""Features of a customer's products, open carts and prices, and of the last visit."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from intent_tasks.core.arrays import BoolArray, Float32Array, Float64Array, FloatArray, Int64Array
+from intent_tasks.core.event_arrays import ABSENT, DAY_SECONDS
+from intent_tasks.core.event_counts import FAR_DAYS, CustomerEvents, run_starts
+from intent_tasks.core.vocabulary import CODE_COLUMNS, FIRST_CODE
+
+LAST_VISIT_VALUES = {"channel": 3, "device": 2}
+"""Column → number of its most frequent values that have an indicator of their own."""
+RECENT_DAYS, RECENT_CART_DAYS = 7, 30
+
+PRODUCT_FEATURES = (
+    "product_count_log",
+    "product_count_7d_log",
+    "category_count_log",
+    "most_looks_log",
+    "last_product_looks_log",
+    "last_product_carted",
+    "last_product_bought",
+    "looks_per_product_log",
+    "open_cart_count_log",
+    "open_cart_price_log",
+    "days_since_open_cart_log",
+    "price_view_mean_log",
+    "price_cart_most_log",
+    "price_last_log",
+    "price_last_to_mean_log",
+    "spent_log",
+    *(f"last_{name}_is_{n}" for name, count in LAST_VISIT_VALUES.items() for n in range(count)),
+)
+"""Names of the columns of `product_features`; a look is a view."""
+
+
+class CustomerProducts(NamedTuple):
+    """The p pairs of customer and product, sorted by customer.
+
+    Args:
+        owner: index of the customer of each pair, shape (p,).
+        events: event indices, grouped by pair, in order of time.
+        starts: where each pair starts in `events`, shape (p,).
+    """
+
+    owner: Int64Array
+    events: Int64Array
+    starts: Int64Array
+
+    @property
+    def sizes(self) -> Int64Array:
+        """Number of events of each pair, shape (p,)."""
+        return np.asarray(np.diff(self.starts, append=len(self.events)))
+
+    @property
+    def last(self) -> Int64Array:
+        """Index of the last event of each pair, shape (p,)."""
+        return np.asarray(self.events[self.starts + self.sizes - 1])
+
+    def pair_of_events(self, count: int) -> Int64Array:
+        """Return the pair of each of `count` events, -1 for events without a product."""
+        pair = np.full(count, -1)
+        pair[self.events] = np.repeat(np.arange(len(self.starts)), self.sizes)
+        return pair
+
+    def max_per_pair(self, values: FloatArray) -> FloatArray:
+        """Return the maximum over the events of each pair, from one value for each event."""
+        if not len(self.starts):
+            return np.zeros(0)
+        return np.asarray(np.maximum.reduceat(values[self.events], self.starts))
+
+    def count_per_pair(self, chosen: BoolArray) -> Int64Array:
+        """Return the number of chosen events of each pair."""
+        if not len(self.starts):
+            return np.zeros(0, np.int64)
+        return np.asarray(np.add.reduceat(chosen[self.events].astype(np.int64), self.starts))
+
+    def max_per_customer(self, values: Int64Array, count: int) -> Int64Array:
+        """Return the maximum over the pairs of each of `count` customers, 0 without a pair."""
+        largest, starts = np.zeros(count, np.int64), np.flatnonzero(run_starts(self.owner))
+        if len(starts):
+            largest[self.owner[starts]] = np.maximum.reduceat(values, starts)
+        return largest
+
+
+def product_features(events: CustomerEvents) -> Float32Array:
+    """Return shape (n, len(PRODUCT_FEATURES)); 0 where the shop does not record the value."""
+    pairs = customer_products(events)
+    columns = [
+        *_views(events, pairs),
+        *_open_carts(events, pairs),
+        *_prices(events),
+        *_last_visit(events),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def customer_products(events: CustomerEvents) -> CustomerProducts:
+    """Return the pairs of customers and the products of their events."""
+    known = np.flatnonzero(events.events.product != ABSENT)
+    owner, product = events.owner[known], events.events.product[known].astype(np.int64)
+    cell = owner * (int(product.max(initial=0)) + 1) + product
+    order = np.argsort(cell, kind="stable")
+    starts = np.flatnonzero(run_starts(cell[order]))
+    return CustomerProducts(owner[order][starts], known[order], starts)
+
+
+def _views(events: CustomerEvents, pairs: CustomerProducts) -> list[Float32Array]:
+    n = events.count
+    views = pairs.count_per_pair(events.is_type("view"))
+    recent = pairs.count_per_pair(events.age_days < RECENT_DAYS) > 0
+    products = np.bincount(pairs.owner, minlength=n)
+    category = events.events.coded[:, CODE_COLUMNS.index("category_path")].astype(np.int64)
+    named = category >= FIRST_CODE
+    codes = 1 + category.max(initial=0)
+    distinct = np.unique(events.owner[named] * codes + category[named])
+    categories = np.bincount(distinct // codes, minlength=n)
+    per_product = np.bincount(pairs.owner, views, n) / np.maximum(products, 1)
+    return [
+        np.log1p(products),
+        np.log1p(np.bincount(pairs.owner[recent], minlength=n)),
+        np.log1p(categories),
+        np.log1p(pairs.max_per_customer(views, n)),
+        *_last_product(events, pairs, views),
+        np.log1p(per_product),
+    ]
+
+
+def _last_product(
+    events: CustomerEvents, pairs: CustomerProducts, views: Int64Array
+) -> list[Float32Array]:
+    """Return views, carted and bought of the product of each customer's latest event."""
+    latest = np.full(events.count, -1)
+    pair = pairs.pair_of_events(len(events.owner))
+    with_product = pair >= 0
+    latest[events.owner[with_product]] = pair[with_product]
+    carts, bought = (pairs.count_per_pair(events.is_type(kind)) for kind in ("cart", "purchase"))
+    return [
+        np.where(latest >= 0, np.append(values, 0)[latest], 0)
+        for values in (np.log1p(views), carts > 0, bought > 0)
+    ]
+
+
+def _open_carts(events: CustomerEvents, pairs: CustomerProducts) -> list[Float32Array]:
+    """Return number, total price and age of the products in the cart.
+
+    A product is in the cart if its last cart event is later than its last purchase or removal.
+    """
+    n, time = events.count, events.events.occurred.astype(np.float64)
+    carted = pairs.max_per_pair(np.where(events.is_type("cart"), time, -1))
+    ended = events.is_type("purchase") | events.is_type("remove")
+    open_ = carted > pairs.max_per_pair(np.where(ended, time, -1))
+    prices = np.maximum(pairs.max_per_pair(events.events.price), 0)
+    since = np.full(n, FAR_DAYS)
+    owner = pairs.owner[open_]
+    np.minimum.at(since, owner, (events.anchor_seconds[owner] - carted[open_]) / DAY_SECONDS)
+    return [
+        np.log1p(np.bincount(owner, minlength=n)),
+        np.log1p(np.bincount(owner, prices[open_], n)),
+        np.log1p(since),
+    ]
+
+
+def _prices(events: CustomerEvents) -> list[Float32Array]:
+    n, price = events.count, events.events.price.astype(np.float64)
+    priced = price >= 0
+    viewed, carted, bought = (priced & events.is_type(k) for k in ("view", "cart", "purchase"))
+    mean = _mean_per_customer(events, viewed, price)
+    largest, last = np.zeros(n), np.zeros(n)
+    recent = carted & (events.age_days < RECENT_CART_DAYS)
+    np.maximum.at(largest, events.owner[recent], price[recent])
+    last[events.owner[viewed]] = price[viewed]
+    spent = np.bincount(events.owner[bought], price[bought], n)
+    ratio = np.log1p(last) - np.log1p(mean)
+    return [np.log1p(mean), np.log1p(largest), np.log1p(last), ratio, np.log1p(spent)]
+
+
+def _mean_per_customer(
+    events: CustomerEvents, chosen: BoolArray, values: Float64Array
+) -> Float32Array:
+    count = np.bincount(events.owner[chosen], minlength=events.count)
+    total = np.bincount(events.owner[chosen], values[chosen], events.count)
+    return np.asarray(total / np.maximum(count, 1))
+
+
+def _last_visit(events: CustomerEvents) -> list[Float32Array]:
+    """Return indicators of channel and device of each customer's latest event."""
+    indicators = []
+    for name, values in LAST_VISIT_VALUES.items():
+        latest = np.zeros(events.count, np.int64)
+        latest[events.owner] = events.events.coded[:, CODE_COLUMNS.index(name)]
+        indicators += [latest == FIRST_CODE + n for n in range(values)]
+    return indicators
