@@ -106,7 +106,11 @@ def test_both_servers_answer_to_their_own_addresses_only(stack):
         address = stack.installation.address(name)
         port = stack.installation.ports[name]
         ask = partial(
-            httpx.request, url=address + path, params={"max_results": 1}, auth=(USER, password)
+            httpx.request,
+            url=address + path,
+            params={"max_results": 1},
+            auth=(USER, password),
+            timeout=60,
         )
         for own in (address, f"http://localhost:{port}"):
             assert ask("GET", headers={"Origin": own}).is_success
