@@ -135,7 +135,7 @@ def require_codes(vocabulary: Vocabulary) -> None:
                 "Train a version with it and promote it."
             )
     try:
-        image_codes.nearest(list(vocabulary["picture"]), list(vocabulary["picture"]))
+        image_codes.nearest_centre(list(vocabulary["picture"]), list(vocabulary["picture"]))
     except (ValueError, OverflowError):
         raise BadInput(f"The pictures in {VOCABULARY} cannot be read. Train anew.") from None
 
