@@ -120,12 +120,13 @@ def _copied(
     """Download the files that the manifest lists, once it is verified and MLflow lists the same."""
     subject = expected[1]
     listed = registry.listing(settings, version, 2 * manifest.MOST_FILES)
-    if not 0 < listed.pop(manifest.NAME, 0) <= manifest.MOST_MANIFEST_BYTES:
+    manifest_bytes = listed.pop(manifest.NAME, 0)
+    if not 0 < manifest_bytes <= manifest.MOST_MANIFEST_BYTES:
         raise manifest.broken(subject)
-    copied = registry.download(settings, version, [manifest.NAME], folder)
+    copied = registry.download(settings, version, {manifest.NAME: manifest_bytes}, folder)
     signed = manifest.signed_in(copied, *expected)
     manifest.require_listed(listed, signed.files, subject)
-    return registry.download(settings, version, signed.files, folder)
+    return registry.download(settings, version, listed, folder)
 
 
 def _keep(copied: Path, target: Path) -> None:

@@ -72,6 +72,14 @@ def failure_of(settings: Settings, error: Exception) -> IntentError:
     )
 
 
+def cut(settings: Settings, path: str) -> TemporaryFailure:
+    """Return the failure of a download that MLflow did not finish."""
+    return TemporaryFailure(
+        f"MLflow at {settings.mlflow_url} does not answer: the download of {path} ended early. "
+        "Check that it runs (`intent status`); the step can simply be run again."
+    )
+
+
 def _no_address(settings: Settings) -> BadInput:
     return BadInput(
         f"INTENT_MLFLOW_URL is {settings.mlflow_url!r}, which is no address of a server. "

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -142,14 +142,31 @@ def listing(settings: Settings, version: Version, most: int) -> dict[str, int]:
     return found
 
 
-def download(settings: Settings, version: Version, paths: Iterable[str], target: Path) -> Path:
-    """Copy files of a version below a folder and return where they are."""
+def download(settings: Settings, version: Version, sizes: Mapping[str, int], target: Path) -> Path:
+    """Copy files that MLflow lists below a folder and return where they are.
+
+    Args:
+        settings: of this installation.
+        version: whose files.
+        sizes: path of each file → its bytes, as MLflow lists them.
+        target: folder.
+
+    Raises:
+        TemporaryFailure: MLflow went away, or cut a file short.
+    """
+    from mlflow.exceptions import MlflowException
+
     copied = target / ARTIFACTS
     with connected(settings) as client:
-        for path in paths:
-            place = (copied / path).parent
-            place.mkdir(parents=True, exist_ok=True)
-            client.download_artifacts(version.run_id, f"{ARTIFACTS}/{path}", str(place))
+        for path, size in sizes.items():
+            place = copied / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                client.download_artifacts(version.run_id, f"{ARTIFACTS}/{path}", str(place.parent))
+            except MlflowException as error:  # it hides what happened; the file was just listed
+                raise mlflow_errors.cut(settings, path) from error
+            if place.stat().st_size < size:
+                raise mlflow_errors.cut(settings, path)
     return copied
 
 

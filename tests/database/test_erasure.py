@@ -192,8 +192,8 @@ def test_the_versions_that_learned_from_a_customer_are_named_exactly(lived_in):
     for number, (first, last) in versions.items():
         run_sql(
             lived_in,
-            "INSERT INTO intent.model_versions VALUES (:v, :last, :first, :last, 'digest', 'run')",
-            v=number, first=first, last=last,
+            "INSERT INTO intent.model_versions VALUES (:v, :last, :first, :last, 'digest', :run)",
+            v=number, run=f"run {number}", first=first, last=last,
         )  # fmt: skip
     found = {e.customer_id: e.model_versions for e in erasure.erase(lived_in, [late, "newcomer"])}
     assert found == {late: [1, 3], "newcomer": [3]}

@@ -167,15 +167,23 @@ def test_old_predictions_go_while_an_analyst_reads_and_their_partition_the_next_
     assert state(shop)["partitions"] == 1
 
 
-def test_a_migration_does_not_wait_for_a_reader_for_long(settings, monkeypatch):
+@pytest.fixture
+def earlier_schema(settings, postgres_server, monkeypatch):
+    """Settings of a database whose schema is that of the fourth migration."""
+    database = sa.make_url(settings.pipeline_url.get_secret_value()).database
+    with postgres.engine(postgres_server.url(database)).begin() as admin:
+        admin.exec_driver_sql("DROP SCHEMA intent CASCADE")
+        admin.exec_driver_sql("CREATE SCHEMA intent AUTHORIZATION intent_migrator")
+    upgrade = migrate.command.upgrade
+    with monkeypatch.context() as patched:
+        patched.setattr(migrate.command, "upgrade", lambda config, _: upgrade(config, "0004"))
+        migrate.migrate(settings)
+    return settings
+
+
+def test_a_migration_does_not_wait_for_a_reader_for_long(earlier_schema, monkeypatch):
+    settings = earlier_schema
     monkeypatch.setattr(migrate, "LOCK_SECONDS", 0.05)
-    with postgres.engine(settings.migrator_url).begin() as owner:
-        owner.exec_driver_sql("UPDATE intent.alembic_version SET version_num = '0004'")
-        owner.exec_driver_sql("DROP VIEW intent.latest_predictions")
-        owner.exec_driver_sql("CREATE VIEW intent.latest_predictions AS SELECT 1")
-        owner.exec_driver_sql("ALTER TABLE intent.predictions DROP COLUMN stage")
-        owner.exec_driver_sql("DROP FUNCTION intent.end_overdue_readers")
-        owner.exec_driver_sql("DROP TABLE intent.locks, intent.tombstone_lock")
     with analyst(settings) as reader:
         reader.exec_driver_sql("SELECT count(*) FROM intent.predictions")
         with pytest.raises(TemporaryFailure, match=r"has used a table .* Nothing was changed"):

@@ -19,7 +19,7 @@ EVERYTHING = "SIUDTRT"
 ANALYST = dict.fromkeys(
     ("predictions", "outcomes", "feedback_metrics", "promotions", "runs", "exports",
      "model_versions", "collected_files", "contract_results", "latest_predictions",
-     "model_scorecard", "freshness", "conservation"), "S",
+     "model_scorecard", "freshness", "conservation", "conservation_of_days"), "S",
 )  # fmt: skip
 
 PIPELINE = dict.fromkeys(
@@ -28,7 +28,7 @@ PIPELINE = dict.fromkeys(
      "erasure_requests"), "SIUD",
 ) | {
     "exports": "SIU", "alembic_version": "S", "locks": "SIU", "tombstone_lock": "IU",
-    "latest_predictions": "S", "conservation": "S",
+    "latest_predictions": "S", "conservation": "S", "conservation_of_days": "S",
 }  # fmt: skip
 
 SHOP_OWNER = {"collected_files": "SIU", "quarantine": "SID", "locks": "SIU", "tombstone_lock": "I"}

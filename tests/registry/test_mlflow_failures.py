@@ -1,6 +1,7 @@
 """Every failure of MLflow, or on the way to it, is an exit code and names what to check."""
 
 import http.server
+import re
 import socket
 import threading
 from contextlib import contextmanager
@@ -112,6 +113,19 @@ def test_a_name_that_mlflow_takes_is_read(anywhere, name, tmp_path):
     assert read(type(anywhere), tmp_path / "none", **given).model_name == name
 
 
+def whole_request(asking):
+    """Return head and body of a request; they may come apart."""
+    request = b""
+    while b"\r\n\r\n" not in request and (part := asking.recv(65536)):
+        request += part
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    while length and len(body) < int(length[1]):
+        part = asking.recv(65536)
+        request, body = request + part, body + part
+    return request
+
+
 @contextmanager
 def relay(url, cut_at):
     """Pass everything on to a server, and end each answer that is a file after some bytes."""
@@ -121,7 +135,7 @@ def relay(url, cut_at):
 
     def pass_on(asking):
         with asking, socket.create_connection((host, int(port))) as server:
-            request = asking.recv(65536)
+            request = whole_request(asking)
             server.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
             is_file = b" /api/2.0/mlflow-artifacts/artifacts/" in request
             left = cut_at if is_file else 2**30

@@ -54,7 +54,7 @@ def test_what_is_taught_costs_least_where_it_is_said():
     said = hazards.probabilities(logits)[:, MAIN]
     for place in (5, 20, 30):
         taught = np.full(len(said), said[place], np.float32)
-        losses = np.asarray(hazards.taught_loss(taught, logits.astype(np.float32)))
+        losses = np.asarray(hazards.distillation_loss(taught, logits.astype(np.float32)))
         assert losses.argmin() == place
 
 

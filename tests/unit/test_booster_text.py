@@ -16,7 +16,7 @@ def booster():
     features[::7, 3] = np.nan
     features[:, 5] = 0
     odds = 2.5 * np.sign(features[:, 0] * features[:, 1]) - 1
-    rows = baselines.Labelled(features, RNG.random(1200) < 1 / (1 + np.exp(-odds)))
+    rows = baselines.LabeledFeatures(features, RNG.random(1200) < 1 / (1 + np.exp(-odds)))
     fast = {"learning_rate": 0.2, "min_data_in_leaf": 20, "feature_fraction": 1.0}
     return baselines.boosted_trees(rows, rows, 1, **fast).boosters[0]
 
@@ -41,7 +41,7 @@ def test_it_predicts_the_same_bytes(booster, text):
 
 def test_a_booster_that_only_says_the_base_rate_is_read():
     features = RNG.normal(size=(60, FEATURES))
-    rows = baselines.Labelled(features, RNG.random(60) < 0.3)
+    rows = baselines.LabeledFeatures(features, RNG.random(60) < 0.3)
     trees = baselines.boosted_trees(rows, rows, 1)
     kept = read(booster_text.text_of(trees.boosters[0]))
     assert "num_leaves=1\n" in booster_text.text_of(trees.boosters[0])
