@@ -177,7 +177,13 @@ TRIED = {
     "T": "TRUNCATE intent.{}",
 }
 
-VIEWS = {"latest_predictions", "model_scorecard", "freshness", "conservation"}
+VIEWS = {
+    "conservation_of_days",
+    "latest_predictions",
+    "model_scorecard",
+    "freshness",
+    "conservation",
+}
 
 FORBIDDEN = (
     "CREATE TABLE intent.mine (a int)", "CREATE TABLE public.mine (a int)",
