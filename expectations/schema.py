@@ -5,6 +5,7 @@ over known types, enums, `citext`, `char(n)` without its padding, `money`. Every
 problem with its mend, in the same words for `intent check-source`, the extract and the contract.
 """
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -48,6 +49,7 @@ WANTED = {
 
 _INTEGER = (-(2**31), 2**31 - 1)
 _NUMBER = (-1e300, 1e300)
+_GREATEST = sys.float_info.max
 _MOST_DIGITS = 300
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
@@ -174,8 +176,8 @@ def _finding(
 def read_as(column: sa.Column[Any], found: Type) -> sa.Label[Any]:
     """Return a column as the type of the contract; a null stays null.
 
-    A number that the type of the contract cannot hold, NaN and infinity of an exact type among
-    them, becomes null: see `unreadable`. Times are held to the years 1 to 9999, which the rules
+    A number that the type of the contract cannot hold, NaN and infinity among them, becomes null:
+    see `unreadable`. Times are held to the years 1 to 9999, which the rules
     then name.
     """
     value: Any = column
@@ -221,9 +223,11 @@ def _as_integer(column: sa.Column[Any], found: Type) -> sa.ColumnElement[Any]:
 
 
 def _holds_number(column: sa.Column[Any], found: Type) -> sa.ColumnElement[bool] | None:
+    # NaN is greater than every number there.
+    if isinstance(found, sa.Float):
+        return column.between(-_GREATEST, _GREATEST)
     if not isinstance(found, sa.Numeric):
         return None
-    # NaN is greater than every number there.
     return sa.and_(column.between(*_NUMBER), sa.func.scale(column) < _MOST_DIGITS)
 
 

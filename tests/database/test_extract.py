@@ -79,15 +79,17 @@ def test_an_event_belongs_to_the_day_it_arrived_on(settings):
 def test_rows_that_cannot_be_used_are_set_aside_and_counted(settings):
     rows = [_event(0), _event(0), _event(0, event_id="x", event_type="fly")]
     rows.append(_event(0, event_id="y", price=float("nan")))
+    rows.append(_event(0, event_id="z", price=-1.0))
     _load(settings, rows)
     receipt = extract.run(settings, DAY)
-    assert receipt["rows_in_warehouse"] == 4
-    assert (receipt["rows_in_snapshot"], receipt["rows_quarantined"]) == (1, 3)
+    assert receipt["rows_in_warehouse"] == 5
+    assert (receipt["rows_in_snapshot"], receipt["rows_quarantined"]) == (2, 3)
+    assert receipt["values_unreadable"] == {"price cannot be read": 1}
     source = "shop.events 2026-06-30"
     assert _quarantined(settings) == [
         (source, "e0", "event_id comes twice"),
         (source, "x", "event_type is unknown"),
-        (source, "y", "price is not finite"),
+        (source, "z", "price is below 0"),
     ]
     extract.run(settings, DAY)
     assert len(_quarantined(settings)) == 3

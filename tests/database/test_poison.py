@@ -31,8 +31,6 @@ RULES = {
     "infinite_time": "occurred_at is after 2100",
     "infinite_past": "occurred_at is before 1990",
     "future_clock": "occurred_at is after ingested_at",
-    "nan_price": "price is not finite",
-    "infinite_price": "price is not finite",
     "huge_price": "price is above 1e+12",
     "negative_price": "price is below 0",
     "negative_quantity": "quantity is below 0",
@@ -43,6 +41,9 @@ RULES = {
     "duplicate_id": "event_id comes twice",
 }
 """Kind of poison → the rule that it breaks."""
+
+UNREADABLE = {"nan_price": "price", "infinite_price": "price"}
+"""Kinds that cost their value only: it is null and counted."""
 
 HARMLESS = {
     "sql_text": poison.CHANGES["sql_text"],
@@ -97,7 +98,7 @@ def odd_row(kind):
 def poisoned(settings):
     from intent_tasks.stores import shop
 
-    kinds = [*RULES, *HARMLESS]
+    kinds = [*RULES, *UNREADABLE, *HARMLESS]
     odd = pa.Table.from_pylist([odd_row(kind) for kind in kinds], SCHEMA)
     shop.load(settings, "a shop", "poison", [good_rows(), odd])
     with postgres.changing(settings.shop_owner_url, "test") as connection:
@@ -131,12 +132,14 @@ def test_exactly_the_poison_is_set_aside_and_all_else_untouched(poisoned, monkey
         ).all()
     assert owners == [(None, 1), (key, len(RULES) - 1)]
     receipt = postgres.receipt_of(settings, snapshots.STEP, DAY)
-    assert receipt["rows_in_warehouse"] == ROWS + len(RULES) + len(HARMLESS)
-    assert receipt["rows_in_snapshot"] == ROWS + len(HARMLESS)
+    assert receipt["rows_in_warehouse"] == ROWS + len(RULES) + len(UNREADABLE) + len(HARMLESS)
+    assert receipt["rows_in_snapshot"] == ROWS + len(UNREADABLE) + len(HARMLESS)
+    assert receipt["values_unreadable"] == {"price cannot be read": len(UNREADABLE)}
     known = snapshots.read(
         settings.home, settings.definition.__class__(history_days=1), DAY, range(2)
     )
     texts = {row["event_id"]: row for row in known.to_pylist() if row["event_id"][0] == "x"}
+    assert {texts[f"x-{kind}"][column] for kind, column in UNREADABLE.items()} == {None}
     for kind, change in HARMLESS.items():
         for column, text in change.items():
             assert texts[f"x-{kind}"][column] == text
