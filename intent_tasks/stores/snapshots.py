@@ -55,7 +55,7 @@ SCHEMA = pa.schema(
 known of products was so when the snapshot was written; `picture` is told by `core/image_codes.py`.
 A column that the files of an earlier release lack is null."""
 
-_IDENTITY = ["customer_key", *(name for name in IDENTITY if name != "customer_id")]
+SAME_EVENT = ["customer_key", *(name for name in IDENTITY if name != "customer_id")]
 _ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
 
 
@@ -236,14 +236,19 @@ def _each_event_once(events: pa.Table) -> pa.Table:
     """
     if pc.count_distinct(events["event_id"]).as_py() == events.num_rows:
         return events
-    names = ["event_id", *_IDENTITY]
+    names = ["event_id", *SAME_EVENT]
     order = [*names, "ingested_at", "occurred_at"]
     events = events.sort_by([(name, "ascending") for name in order])
-    same = pa.array(np.ones(events.num_rows - 1, bool))
+    return events.filter(pc.invert(same_as_before(events, names)))
+
+
+def same_as_before(rows: pa.Table, names: Iterable[str]) -> pa.Array:
+    """Return whether each row has the texts of the row before it; null equals null."""
+    same = pa.array(np.ones(max(rows.num_rows - 1, 0), bool))
     for name in names:
-        values = pc.fill_null(events[name].combine_chunks(), "")
+        values = pc.fill_null(rows[name].combine_chunks(), "")
         same = pc.and_(same, pc.equal(values[1:], values[:-1]))
-    return events.filter(pa.concat_arrays([pa.array([True]), pc.invert(same)]))
+    return pa.concat_arrays([pa.array([False]), same]).slice(0, rows.num_rows)
 
 
 def manifests(home: Path, wanted: Sequence[date]) -> list[Manifest]:

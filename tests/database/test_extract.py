@@ -95,6 +95,16 @@ def test_rows_that_cannot_be_used_are_set_aside_and_counted(settings):
     assert len(_quarantined(settings)) == 3
 
 
+def test_an_id_of_two_events_of_one_day_is_set_aside_under_a_rule_of_its_own(settings):
+    other = _event(0, customer_id="somebody else", event_type="purchase")
+    _load(settings, [_event(0), _event(0), other])
+    assert extract.run(settings, DAY)["rows_in_snapshot"] == 1
+    assert sorted(rule for _, _, rule in _quarantined(settings)) == [
+        "event_id comes twice",
+        "event_id comes twice with other content",
+    ]
+
+
 def test_a_transaction_that_committed_late_repairs_its_day(settings):
     _load(settings, [_event(n) for n in range(5)])
     extract.run(settings, DAY)

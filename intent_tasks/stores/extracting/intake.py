@@ -23,13 +23,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from intent_tasks.core.identity import buckets_of
-from intent_tasks.core.rules import AGAIN, OK, BadRow, broken_rules
+from intent_tasks.core.rules import OK, BadRow, broken_rules
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres, snapshots
 from intent_tasks.stores.extracting import corrections, quarantine
 from intent_tasks.stores.extracting.finishing import ROW, Finishing
-from intent_tasks.stores.extracting.repeats import Repeats, hashes
+from intent_tasks.stores.extracting.repeats import Repeats, hashes, later_copies
 from intent_tasks.stores.extracting.spool import Spool
 from intent_tasks.stores.privacy import identity
 from intent_tasks.tables import customer_keys
@@ -253,11 +253,11 @@ class Intake:
         none = pa.array([], pa.string())
         gone = identity.tombstones(connection).get(settings.identity_key_id, none)
         identity.check_key(settings, connection)
-        later = self._repeats(on, gone)
-        day.broken[AGAIN] += later.num_rows
+        later, rules = self._repeats(on, gone)
+        day.broken.update(rules)
         if day.broken.total() > day.limit:
             raise _refusal(on, day)
-        bad = [*day.bad, *self._bad_rows(later.drop_columns(["customer_key", ROW]), _again(later))]
+        bad = [*day.bad, *self._bad_rows(later.drop_columns(["customer_key", ROW]), rules)]
         left = [row for row in bad if row.customer_key not in set(gone.to_pylist())]
         quarantine.replace(connection, quarantine.arrivals_of(on), _numbered(left))
         rest = Finishing(gone, later[ROW].combine_chunks(), products, self._keys.of)
@@ -281,11 +281,8 @@ class Intake:
         count = self._settings.bucket_count
         return range(self._numbers[on] * count, (self._numbers[on] + 1) * count)
 
-    def _repeats(self, on: date, gone: pa.Array) -> pa.Table:
-        """Return the rows whose event_id another row of the day has that comes before them.
-
-        Which one comes first is told by what the rows say, the earliest arrival before all.
-        """
+    def _repeats(self, on: date, gone: pa.Array) -> tuple[pa.Table, list[str]]:
+        """Return the rows whose event_id another row of the day has first, and the rule of each."""
         day = self._days[on]
         twice = day.ids.found()
         found = [
@@ -294,24 +291,15 @@ class Intake:
             for block in (self._spool.blocks(n) if len(twice) else ())
         ]
         if not found:
-            return _NO_ROWS
+            return _NO_ROWS, []
         rows = pa.concat_tables(found)
-        rows = rows.filter(pc.invert(pc.is_in(rows["customer_key"], value_set=gone)))
-        first = ["event_id", *(n for n in ("ingested_at", "occurred_at") if n in rows.column_names)]
-        others = [n for n in rows.column_names if n not in (*first, ROW)]
-        rows = rows.sort_by([(name, "ascending") for name in (*first, *others)])
-        ids = rows["event_id"].combine_chunks()
-        again = pa.concat_arrays([pa.array([False]), pc.equal(ids[1:], ids[:-1])])
-        return rows.filter(again.slice(0, rows.num_rows))
+        kept = rows.filter(pc.invert(pc.is_in(rows["customer_key"], value_set=gone)))
+        return later_copies(kept, ROW)
 
 
 def _mask(values: pa.Array) -> npt.NDArray[np.bool_]:
     mask: npt.NDArray[np.bool_] = values.to_numpy(zero_copy_only=False)
     return mask
-
-
-def _again(rows: pa.Table) -> list[str]:
-    return [AGAIN] * rows.num_rows
 
 
 def _numbered(rows: list[BadRow]) -> list[BadRow]:

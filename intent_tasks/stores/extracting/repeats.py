@@ -13,6 +13,10 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from intent_tasks.core.rules import AGAIN, CHANGED
+from intent_tasks.stores.snapshots import SAME_EVENT, same_as_before
 
 AT_ONCE = 4_000_000
 """Hashes that are sorted together, about: 32 MB."""
@@ -22,6 +26,25 @@ _READ = 1_000_000
 def hashes(texts: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """Return a hash of each text, shape (n,): equal within this process when the texts are."""
     return np.fromiter(map(hash, texts.to_pylist()), np.int64, len(texts))
+
+
+def later_copies(rows: pa.Table, number: str) -> tuple[pa.Table, list[str]]:
+    """Return the rows whose event_id another row has that comes before them, and the rule of each.
+
+    The earliest arrival comes first; among equals the values decide, never the order of reading. A
+    copy of another customer, type or product is another event, and its rule says so.
+
+    Args:
+        rows: columns of the spool.
+        number: column that numbers them, which does not count.
+    """
+    first = ["event_id", *(n for n in ("ingested_at", "occurred_at") if n in rows.column_names)]
+    others = [name for name in rows.column_names if name not in (*first, number)]
+    rows = rows.sort_by([(name, "ascending") for name in (*first, *others)])
+    is_later = same_as_before(rows, ["event_id"])
+    same = same_as_before(rows, [name for name in SAME_EVENT if name in rows.column_names])
+    rules = pc.if_else(same, AGAIN, CHANGED)
+    return rows.filter(is_later), rules.filter(is_later).to_pylist()
 
 
 class Repeats:
