@@ -26,7 +26,7 @@ def main(strategy: tf.distribute.Strategy) -> None:
     plan = training.Plan(len(rows.first_purchase), shop.SEED, batch=BATCH)
     fitted = fit_models.fit_network(architecture, known, sources, plan)
     losses = [[look["loss"], look["validation_loss"]] for look in fitted.curve]
-    said = float(np.mean(fitted.later.logits))
+    said = float(np.mean(fitted.validation.logits))
     whole = {"replicas": strategy.num_replicas_in_sync, "losses": losses, "said": said}
     print(json.dumps(whole))
 

@@ -68,7 +68,8 @@ def arguments(path):
 
 
 def part(parameter, usual_of):
-    odd = st.sampled_from(ODD)
+    # A place is searched with all its folders: none of this machine's.
+    odd = st.sampled_from([t for t in ODD if parameter.name != "url" or t not in ("..", "/")])
     if usual := usual_of.get(parameter.name):
         odd = st.one_of(odd, st.sampled_from(usual))
     if parameter.param_type_name == "argument":
