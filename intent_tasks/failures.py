@@ -14,8 +14,8 @@ from intent_tasks.errors import BadInput, IntentError, Refused, TemporaryFailure
 
 # ── Postgres ──────────────────────────────────────────────────────────────────────────────────────
 
-TEMPORARY_CLASSES = ("08", "40", "53", "55", "57", "58", "XX")
-"""Classes of SQLSTATE of surroundings that failed: the connection, a lock, memory, the disk."""
+TEMPORARY_CLASSES = ("08", "40", "53", "55006", "55P03", "57", "58", "XX")
+"""How SQLSTATEs of surroundings that failed begin: the connection, a lock, memory, the disk."""
 
 LOG_IN_CLASSES = ("28", "3D")
 """Of a role that may not log in, and of a database that does not exist."""
@@ -34,6 +34,7 @@ _ADDRESS_WORDS = ("invalid dsn", "invalid port", "invalid URI", "invalid connect
 _ADVICE = {
     "22": "A value does not fit the type that a view or query turns it into: correct the view of "
     "schema shop, so that such a row has null there.",
+    "55": "Fill what is empty first, such as a materialized view with REFRESH MATERIALIZED VIEW.",
     "42": "Compare the table with docs/tables.md, and the grants of the role with its migration; "
     "where schema intent lacks something, run `intent migrate`.",
 }
@@ -54,7 +55,7 @@ def of_postgres(error: BaseException, setting: str = "the address of the databas
         return Refused(f"Postgres refuses the log-in: {said}. Correct {setting}.")
     if not state and _has(said, _ADDRESS_WORDS):
         return BadInput(f"{setting} is no address that Postgres understands: {said}.")
-    if state[:2] in TEMPORARY_CLASSES or not (state or _is_of_the_query(cause)):
+    if state.startswith(TEMPORARY_CLASSES) or not (state or _is_of_the_query(cause)):
         return TemporaryFailure(
             f"Postgres did not finish the work: {said}. "
             "Nothing was changed. Check that the server runs; the step can simply be run again."
@@ -80,7 +81,17 @@ def _primary(cause: BaseException) -> str:
     lines = str(primary or cause).strip().splitlines() or [type(cause).__name__]
     line = next((line for line in lines if "FATAL:" in line), lines[0])
     line = re.sub(r"^\w+: \[libpq\] [\w ]+: ", "", line)
-    return re.sub(r"^.*?(ERROR|FATAL|PANIC): +", "", line).strip().rstrip(".")
+    return _masked(re.sub(r"^.*?(ERROR|FATAL|PANIC): +", "", line).strip().rstrip("."))
+
+
+def _masked(text: str) -> str:
+    """Return a message without addresses: Postgres quotes the value that it cannot cast."""
+    import pyarrow as pa
+
+    from intent_tasks.core.identity import without_addresses
+
+    masked: str = without_addresses(pa.chunked_array([[text]]))[0].as_py()
+    return masked
 
 
 # ── All other libraries ───────────────────────────────────────────────────────────────────────────

@@ -97,14 +97,23 @@ class Report:
 def check_source() -> None:
     """Tell what the shop's tables lack, what that costs, and whether there is enough to learn."""
     report = check(load_settings(), datetime.now(UTC))
-    for line in report.lines:
-        typer.echo(line)
+    _print(report)
     if report.problems:
         raise Refused(
             f"{report.problems} of these keep the system from working. docs/collect.md shows how "
             "to point it at views over the shop's own tables."
         )
     typer.echo("Everything that is needed is there.")
+
+
+def _print(report: Report) -> None:
+    """Print what was found, without addresses that the shop uses as ids or types."""
+    import pyarrow as pa
+
+    from intent_tasks.core.identity import without_addresses
+
+    for line in without_addresses(pa.chunked_array([report.lines], pa.string())).to_pylist():
+        typer.echo(line)
 
 
 def check(settings: Settings, now: datetime) -> Report:

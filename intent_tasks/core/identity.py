@@ -48,7 +48,7 @@ def buckets_of(
 _GAP = r"[\s\x{a0}\x{ad}\x{200b}-\x{200d}\x{2060}\x{feff}]*"
 """White space, and characters that nobody sees."""
 
-_AT = r"(?:[@\x{ff20}\x{fe6b}]|%(?:25)*40|&#[xX]?0*(?:64|40);|&commat;|\\u0040)"
+_AT = r"(?:[@\x{ff20}\x{fe6b}]|%(?:25)*40|=40|&(?:amp;)*#[xX]?0*(?:64|40);|&commat;|\\u0040)+"
 """The character @: as it is, in full width, and as addresses, pages and JSON write it."""
 
 _AT_IN_WORDS = rf"[\[({{<]{_GAP}(?:(?i:at)|@){_GAP}[\])}}>]"
@@ -73,7 +73,7 @@ _SPOKEN = (
     rf"(?i){_LOCAL} +at +{_LABEL}(?:(?: +dot +|\.){_LABEL})* +dot +{_KNOWN_LAST}",
 )
 
-_SIGNS = (b"@", b"%", b"&", b"\\", b"\xef", b"(", b"[", b"{", b"<")
+_SIGNS = (b"@", b"=40", b"%", b"&", b"\\", b"\xef", b"(", b"[", b"{", b"<")
 """Without one of these bytes there is no signed address; a byte is looked for in no time."""
 
 

@@ -212,6 +212,32 @@ def test_a_shop_that_never_recorded_consent_predicts_everybody(scored_shop):
         exporting.export(scored_shop, wanted())
 
 
+@pytest.mark.parametrize("beside", ["suppressed", "consent_marketing"])
+@pytest.mark.parametrize("name", ["consent", "gdpr_consent", "profiling_opt_out", "accepts_offers"])
+def test_a_known_column_beside_it_does_not_hide_consent_under_another_name(
+    small_shop, name, beside
+):
+    change_shop(small_shop, "DROP TABLE shop.customers")
+    columns = f"customer_id text, {name} boolean, {beside} boolean"
+    change_shop(small_shop, f"CREATE TABLE shop.customers ({columns})")
+    with pytest.raises(Refused, match=f"{name} looks like consent"):
+        validate.run(small_shop, DAY)
+
+
+def test_a_table_whose_id_has_another_name_is_named(small_shop):
+    change_shop(small_shop, "ALTER TABLE shop.customers RENAME customer_id TO id")
+    for act in (lambda: validate.run(small_shop, DAY), lambda: consent.keys(small_shop)):
+        with pytest.raises(Refused, match=r"shop\.customers has no column customer_id"):
+            act()
+
+
+def test_a_record_that_is_turned_round_stops_publication_and_every_list(going):
+    inverted = "UPDATE shop.customers SET consent_personalisation = NOT consent_personalisation"
+    change_shop(going, inverted)
+    with pytest.raises(Refused, match="24 customers said yes to personalisation then, 0 now"):
+        publish.run(going, NEXT)
+
+
 @pytest.mark.parametrize("name", ["consent_personalization", "Marketing_Consent"])
 def test_consent_under_another_name_is_not_taken_for_none(small_shop, name):
     change_shop(small_shop, "DROP TABLE shop.customers")

@@ -113,7 +113,24 @@ def test_without_a_record_of_consent_nobody_is_on_a_list(published):
         exporting.export(published, wanted())
 
 
-FORMULAS = ("=1+1", "+1+1", "-1+1", "@sum(a)", "\t=1", "\r=1", " =1", "\uff1d1", "x;=1", "a\n=1")
+FORMULAS = (
+    'x;"=cmd()"',
+    'x\t"@SUM(1)',
+    "x;\u00a0=1",
+    "\u3000=1",
+    "\u200b=1",
+    "\x0b=1",
+    "=1+1",
+    "+1+1",
+    "-1+1",
+    "@sum(a)",
+    "\t=1",
+    "\r=1",
+    " =1",
+    "\uff1d1",
+    "x;=1",
+    "a\n=1",
+)
 
 
 def test_a_list_for_people_holds_no_formula_and_a_raw_one_the_ids_as_they_are():

@@ -24,6 +24,7 @@ FAILING = [
     ("1 / (n - 5000)", "division by zero (SQLSTATE 22012)"),
     ("(SELECT n FROM generate_series(1, CASE WHEN n = 5000 THEN 2 ELSE 1 END))", "SQLSTATE 21000"),
     ("shop.picky(n)", "no price (SQLSTATE P0001)"),
+    (f"(CASE WHEN n = 5000 THEN '{CANARY}' ELSE '1' END)::float8", '"@" (SQLSTATE 22P02)'),
 ]
 
 
@@ -125,3 +126,14 @@ def test_no_query_of_the_analyst_is_a_bug(settings, monkeypatch, capsys, query):
     said = capsys.readouterr()
     assert ended.value.code in (None, 0, 78), said
     assert "Traceback" not in said.out + said.err
+
+
+def test_a_materialized_view_that_was_never_filled_is_refused_with_what_to_do(settings):
+    with postgres.changing(settings.shop_owner_url, "shop") as connection:
+        connection.exec_driver_sql(
+            "CREATE MATERIALIZED VIEW shop.events AS SELECT 'e' AS event_id, 'c' AS customer_id, "
+            "'view' AS event_type, timestamptz '2026-06-30 12:00Z' AS occurred_at WITH NO DATA"
+        )
+    for step in (extract, validate):
+        with pytest.raises(Refused, match=r"has not been populated.*REFRESH MATERIALIZED VIEW"):
+            step.run(settings, DAY)

@@ -72,6 +72,8 @@ def day_of_consent(
     if problem := consent_record.missing(settings, found):
         raise Refused(problem)
     columns = {n for n in consent_record.COLUMNS if n in found}
+    if columns and "customer_id" not in found:
+        raise Refused(consent_record.LACKS_ID)
     usable = columns and not any(
         schema.problem(customers.c[name], found[name]) for name in ("customer_id", *columns)
     )

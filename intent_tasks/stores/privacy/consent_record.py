@@ -5,6 +5,7 @@ many customers had a row and said yes. Who reads consent later compares with it:
 emptied, half loaded, hidden or replaced must not look like a shop in which nobody says no.
 """
 
+import re
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -23,6 +24,12 @@ SUPPRESSED = "suppressed"
 
 COLUMNS = (*(f"consent_{purpose}" for purpose in PURPOSES), SUPPRESSED)
 """A `shop.customers` with any of them records consent: who has no row there said no yes."""
+
+_LIKE_CONSENT = re.compile(
+    "consent|gdpr|personali[sz]ation|profiling|opt_?(in|out)|accepts_|do_not_|unsubscri",
+    re.IGNORECASE,
+)
+"""Names under which shops keep who may be predicted; without a column of ours such a one counts."""
 
 STEP, KEPT = "validate", "consent"
 """Step whose receipt keeps the record, and under which name."""
@@ -43,6 +50,8 @@ def columns_of(settings: Settings) -> set[str]:
     """
     with postgres.reading(settings.shop_url) as connection:
         found = types(connection)
+    if found and "customer_id" not in found:
+        raise Refused(LACKS_ID)
     for name in ("customer_id", *COLUMNS):
         if name in found and (wrong := schema.problem(customers.c[name], found[name])):
             raise Refused(f"{wrong} Else somebody is predicted or listed by a misunderstanding.")
@@ -92,11 +101,12 @@ def missing(settings: Settings, found: schema.Types) -> str | None:
 
 def _similar(found: schema.Types) -> str | None:
     """Return a column that holds consent under another name than the contract's."""
-    others = [n for n in sorted(found) if n not in COLUMNS and "consent" in n.lower()]
-    if any(name in found for name in COLUMNS):
-        absent = [p for p in PURPOSES if f"consent_{p}" not in found]
-        others = [n for n in others if any(p[:8] in n.lower() for p in absent)]
-    return next(iter(others), None)
+    others = [name for name in sorted(found) if name not in COLUMNS]
+    if f"consent_{PURPOSES[0]}" not in found:
+        return next((name for name in others if _LIKE_CONSENT.search(name)), None)
+    absent = [p for p in PURPOSES if f"consent_{p}" not in found]
+    named = [name for name in others if "consent" in name.lower()]
+    return next((name for name in named if any(p[:8] in name.lower() for p in absent)), None)
 
 
 def says_yes(purpose: str, columns: set[str]) -> sa.ColumnElement[bool]:
@@ -132,6 +142,12 @@ def counted(connection: sa.Connection, columns: set[str]) -> dict[str, int]:
     return dict(connection.execute(query).mappings().one())
 
 
+LACKS_ID = (
+    f"{customers.fullname} has no column customer_id: whose consent it records is not known. Give "
+    "the id of the customer that name in a view."
+)
+
+
 class Seen(NamedTuple):
     """What a check of the contract kept of the record, and for which shop day."""
 
@@ -149,7 +165,8 @@ def require_kept(settings: Settings, purpose: str, rows: int, yes: int) -> None:
         yes: those of them who say yes.
 
     Raises:
-        Refused: most rows, or most that say no, are gone.
+        Refused: many rows, or many that say no or that say yes, are gone: a record that is turned
+            round has as many rows as before.
     """
     seen = _last(settings)
     if seen is None or purpose not in seen.record:
@@ -158,6 +175,7 @@ def require_kept(settings: Settings, purpose: str, rows: int, yes: int) -> None:
     for then, now, what in (
         (before, rows, "customers had a row"),
         (before - seen.record[purpose], rows - yes, f"customers did not say yes to {purpose}"),
+        (seen.record[purpose], yes, f"customers said yes to {purpose}"),
     ):
         if not rows or not _is_kept(then, now):
             raise Refused(
@@ -189,7 +207,7 @@ def require_rows(count: int, with_row: int, what: str) -> None:
 
 def _is_kept(then: int, now: int) -> bool:
     """Tell whether so few may be left."""
-    return then - now <= max(MOST_LOST * then, FEW)
+    return then - now <= max(MOST_LOST * then, min(FEW, then / 2))
 
 
 def _last(settings: Settings) -> Seen | None:

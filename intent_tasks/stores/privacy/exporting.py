@@ -33,9 +33,12 @@ COLUMNS = (
 _SIGNS = r"=+\-@\t\r\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}\x{fe62}\x{fe63}\x{fe66}\x{fe6b}\x{2212}"
 """What a formula may begin with, also in full width."""
 
+_BLANKS = r"[\s\pZ\pC\"']*"
+"""White space of any kind, characters that nobody sees, and quotation marks."""
+
 _FORMULAS = (
-    (rf"^('*[\s\x{{a0}}\x{{feff}}]*[{_SIGNS}])", r"'\1"),
-    (rf"([;|\t\r\n]\s*)([{_SIGNS}])", r"\1'\2"),
+    (rf"^({_BLANKS}[{_SIGNS}])", r"'\1"),
+    (rf"([;|\t\r\n]{_BLANKS})([{_SIGNS}])", r"\1'\2"),
 )
 """A cell that begins like one, or a part of it that a spreadsheet may split from it."""
 
