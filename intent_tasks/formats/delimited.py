@@ -175,7 +175,9 @@ def _shape(begun: bytes, path: str, layout: Format) -> tuple[Shape, list[str]]:
             if len(fields) == len(shape.header):
                 return shape, list(shape.header)
             problems.append(f"has {len(fields)} columns instead of {len(shape.header)}")
-        elif missing := shape.lacks(tuple(fields)):
+            continue
+        fields = shape.named(fields)
+        if missing := shape.lacks(tuple(fields)):
             problems.append(f"lacks {', '.join(missing)}")
         elif twice := sorted({n for n in shape.wanted & set(fields) if fields.count(n) > 1}):
             problems.append(f"names {', '.join(twice)} twice")

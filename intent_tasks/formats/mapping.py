@@ -6,6 +6,7 @@ docs/collect.md tells how to write one.
 
 import codecs
 import tomllib
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,11 @@ class Shape(Part):
         if self.fill_down:
             fields += [self.fill_down.by, *self.fill_down.fields]
         return frozenset(part for f in fields for part in (f, f.split(".")[0]))
+
+    def named(self, fields: Sequence[str]) -> list[str]:
+        """Return the fields by the names of the format, where only case or blanks differ."""
+        known = {name.strip().casefold(): name for name in self.wanted - set(fields)}
+        return [f if f in self.wanted else known.get(f.strip().casefold(), f) for f in fields]
 
     def lacks(self, fields: tuple[str, ...]) -> list[str]:
         """Return what a file with these fields lacks."""

@@ -84,8 +84,15 @@ _OTHERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Arra
         lambda array: array.cast(pa.list_(array.type.value_field)),
     ),
     (pa.types.is_float16, lambda array: array.cast(pa.float64())),
+    (pa.types.is_decimal, lambda array: _without_empty_places(_text(array))),
 )
 """Types that others stand for, and how they become those."""
+
+
+def _without_empty_places(numbers: pa.Array) -> pa.Array:
+    """Return 7.00 as 7, as any other number: an id is written in one way."""
+    short = pc.replace_substring_regex(numbers, r"(\.\d*?)0+$", r"\1")
+    return pc.utf8_rtrim(short, ".")
 
 
 def _list(lists: pa.Array, elements: pa.Array) -> pa.Array:

@@ -134,7 +134,8 @@ def _parquet(
     names = tuple(schema.names)
     problems = []
     for shape in layout.shapes:
-        if missing := shape.lacks(names):
+        named = dict(zip(names, shape.named(names), strict=True))
+        if missing := shape.lacks(tuple(named.values())):
             problems.append(f"lacks {', '.join(missing)}")
             continue
         if lists := _lists(schema, shape):
@@ -142,11 +143,13 @@ def _parquet(
             continue
         number = 1
         for batch in table.iter_batches(
-            blocks.BLOCK_ROWS, columns=[n for n in names if n in shape.wanted]
+            blocks.BLOCK_ROWS, columns=[n for n in names if named[n] in shape.wanted]
         ):
             numbers = pa.array(range(number, number + batch.num_rows), pa.int64())
             number += batch.num_rows
-            yield shape, Rows(plain.table(batch), numbers, [])
+            found = plain.table(batch)
+            found = found.rename_columns([named[n] for n in found.column_names])
+            yield shape, Rows(found, numbers, [])
         return
     raise delimited.other_format(path, problems, names)
 

@@ -12,6 +12,7 @@ from intent_tasks.core.rules import MOST_CHARACTERS_OF_A_NAME, OK, BadRow
 from intent_tasks.errors import BadInput
 from intent_tasks.formats import blocks, files, mapping, readers, values
 from intent_tasks.formats.blocks import Rows
+from intent_tasks.formats.column_value import Value
 from intent_tasks.formats.columns import KEYS, TABLES
 from intent_tasks.formats.mapping import Shape
 from intent_tasks.formats.nested_text import parsed
@@ -20,6 +21,10 @@ CONSENTS = ("consent_personalisation", "consent_marketing")
 """Columns in which only a clear yes is one: what is empty, or cannot be read, is a no.
 
 A file without such a column says nothing of it."""
+
+
+CLOSED = (*CONSENTS, "suppressed")
+"""Columns that decide whether somebody may be predicted or written to."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,10 @@ def _batch(rows: Rows, shape: Shape, is_json: bool) -> TableBatch:
         if count := pc.sum(lost).as_py():
             unreadable[name] = count
         columns[name] = column.values
-        # Of JSON only a value shows that the file has the field.
-        if values.is_there(rows.table, value, empty=not is_json):
+        # Of JSON only a value shows that the file has the field, or else its lines do.
+        if values.is_there(rows.table, value, empty=not is_json) or (
+            is_json and name in CLOSED and _is_in_lines(rows, value)
+        ):
             columns[name] = _closed(name, column.values, lost)
     table = pa.table(columns)
     rules = _rules(table, key)
@@ -109,6 +116,13 @@ def _batch(rows: Rows, shape: Shape, is_json: bool) -> TableBatch:
         unreadable,
         values.absent(rows.table, shape.filled[shape.table].items()),
     )
+
+
+def _is_in_lines(rows: Rows, value: Value) -> bool:
+    """Tell whether a line of JSON has a field, empty or written with other capitals."""
+    wanted = {name.split(".")[0].casefold() for name in value.names}
+    lines = rows.whole(rows.numbers.to_pylist()) if rows.table.num_rows else []
+    return any(key.strip().casefold() in wanted for line in lines for key in line)
 
 
 def _closed(name: str, column: pa.Array, lost: pa.Array) -> pa.Array:

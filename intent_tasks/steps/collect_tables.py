@@ -4,6 +4,7 @@ A file that says something new about a row replaces what was there; no row is ev
 nobody's no is lost when a later file has fewer rows.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ from intent_tasks.stores.collecting.totals import MOST_NAMED
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.intake import LEAST_LIMIT
 from intent_tasks.stores.privacy import identity
+
+_BETWEEN_CELLS = re.compile(r"[,;|\t\"\0]")
+"""A line that cannot be read is kept whole: its cells are what stands between these."""
+_TRUTHS = {"", "0", "1", "true", "false", "yes", "no", "t", "f", "y", "n"}
+"""Cells that say something of a customer, and name one at the beginning of a line only."""
 
 
 @dataclass
@@ -105,13 +111,20 @@ class _Work:
             connection, self.file, self.source, self.format_name, digest,
             collected.LOADING, table=self.table,
         )  # fmt: skip
-        seen = _Seen()
+        seen, unclear = _Seen(), set[str]()
         with landing_tables.rows_of_a_file(connection, self.table) as rows:
             for batch in self._batches(seen):
                 rows.add(batch.rows)
                 quarantine.add(connection, self.file.url, batch.bad)
+                unclear |= self._named(batch.bad)
             self._require_usable(seen)
             loaded = rows.merge()
+        if unclear:
+            closed = landing_tables.close(connection, unclear)
+            self.say(
+                f"{self.file.url}: {closed:,} customers whose rows cannot be used agree to nothing "
+                "until a row of them can be read."
+            )
         done = begun._replace(
             state=collected.LOADED,
             blocks_done=1,
@@ -148,6 +161,16 @@ class _Work:
         bad = [row for row, names in zip(batch.bad, named, strict=True) if not names & gone]
         left_out = batch.rows.num_rows - rows.num_rows + len(batch.bad) - len(bad)
         return TableBatch(rows, bad, batch.unreadable, batch.absent), left_out
+
+    def _named(self, bad: list[BadRow]) -> set[str]:
+        """Return which customers rows that cannot be used may be about."""
+        if self.table != "customers":
+            return set()
+        texts = (text for row in bad for text in batches.named(row))
+        cells = [[cell.strip() for cell in _BETWEEN_CELLS.split(text)] for text in texts]
+        return {
+            cell for row in cells for n, cell in enumerate(row) if n == 0 or cell not in _TRUTHS
+        }
 
     def _require_usable(self, seen: "_Seen") -> None:
         """Refuse a file of which too little can be used: it is in another format."""

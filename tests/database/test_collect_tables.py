@@ -1,5 +1,10 @@
 """Files of products and of customers land in their tables; a no is never lost on the way."""
 
+import json
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
@@ -45,6 +50,49 @@ def test_only_a_clear_yes_is_one(settings, tmp_path):
         "2 values of consent_marketing cannot be read: each counts as a no" in t for t in told
     )
     assert consent.read(settings, "marketing").yes.to_pylist() == ["c0", "c1", "c2", "c3"]
+
+
+SAID_YES = CUSTOMERS + "".join(f"c{n},SE,true,true,false\n" for n in range(1, 9))
+
+
+OTHERWISE = {
+    "odd.jsonl": {"consent_marketing": [False], "suppressed": True},
+    "nested.jsonl": {"consent_personalisation": False, "country": {"a": 1}},
+    "null.jsonl": {"consent_personalisation": None, "consent_marketing": None},
+    "capitals.jsonl": {"Consent_Personalisation": False, "Consent_Marketing": False},
+    "comma.csv": CUSTOMERS + "c4,Sweden, Europe,false,false,true\n",
+    "nul.csv": CUSTOMERS + "c4,S\0E,false,false,true\n",
+    "quote.csv": CUSTOMERS + 'c4,"SE,false,false,true\n',
+    "blanks.csv": CUSTOMERS.replace(",", ", ") + "c4,SE,false,false,true\n",
+    "header.csv": CUSTOMERS.title() + "c4,SE,false,false,true\n",
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_a_no_is_not_lost_with_a_row_or_header_that_is_written_otherwise(settings, tmp_path, name):
+    (tmp_path / "a.csv").write_text(SAID_YES)
+    landed(settings, tmp_path)
+    row = OTHERWISE[name]
+    if isinstance(row, dict):
+        rows = [{"customer_id": "c4"} | row, {"customer_id": "c1", "country": "SE"}]
+        text = "".join(json.dumps(each) + "\n" for each in rows)
+    else:
+        text = row + "c1,SE,yes,yes,no\n"
+    (tmp_path / name).write_text(text)
+    landed(settings, tmp_path)
+    assert "c4" not in consent.read(settings, "marketing").yes.to_pylist()
+    assert "c4" not in consent.read(settings, "personalisation").allowed.to_pylist()
+    assert "c2" in consent.read(settings, "marketing").yes.to_pylist()
+
+
+def test_a_decimal_id_is_the_number_without_its_empty_places(settings, tmp_path):
+    (tmp_path / "a.csv").write_text(CUSTOMERS + "7,SE,true,true,false\n100,SE,true,true,false\n")
+    landed(settings, tmp_path)
+    ids = pa.array([Decimal("7.00"), Decimal("100.00")], pa.decimal128(10, 2))
+    no = pa.table({"customer_id": ids, "consent_marketing": [False, False]})
+    pq.write_table(no, tmp_path / "b.parquet")
+    landed(settings, tmp_path)
+    assert [row[:3] for row in agreed(settings)] == [("100", True, False), ("7", True, False)]
 
 
 def test_what_suppresses_and_cannot_be_read_suppresses(settings, tmp_path):

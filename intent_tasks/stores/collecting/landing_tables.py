@@ -32,6 +32,23 @@ def require_ours(connection: sa.Connection, table: str) -> None:
         )
 
 
+def close(connection: sa.Connection, named: set[str]) -> int:
+    """Let customers agree to nothing, because what a file says of them cannot be read.
+
+    Args:
+        connection: an open transaction of the shop's owner.
+        named: ids; those that the table does not have are of nobody.
+
+    Returns:
+        How many customers there were.
+    """
+    customers = shop_metadata.tables[f"{SHOP}.customers"]
+    no = dict.fromkeys(CONSENTS, False) | {"suppressed": True}
+    ids = sa.bindparam("ids", sorted(named), postgresql.ARRAY(sa.Text))
+    changed = sa.update(customers).where(customers.c.customer_id == sa.any_(ids)).values(no)
+    return connection.execute(changed).rowcount
+
+
 @contextmanager
 def rows_of_a_file(connection: sa.Connection, table: str) -> Iterator["RowsOfAFile"]:
     """Gather the rows of a file in the caller's transaction."""
