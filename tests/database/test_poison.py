@@ -38,7 +38,7 @@ RULES = {
     "rating_of_99": "rating is above 5",
     "ten_megabytes_of_text": "review_text is longer than 100000 characters",
     "long_id": "product_id is longer than 1000 characters",
-    "duplicate_id": "event_id comes twice",
+    "duplicate_id": "event_id comes twice with other content",
 }
 """Kind of poison → the rule that it breaks."""
 
