@@ -50,24 +50,24 @@ def of_postgres(error: BaseException, setting: str = "the address of the databas
     """
     cause = getattr(error, "orig", None) or error
     state = getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None) or ""
-    said = _primary(cause)
-    if state[:2] in LOG_IN_CLASSES or (not state and _has(said, _LOG_IN_WORDS)):
-        return Refused(f"Postgres refuses the log-in: {said}. Correct {setting}.")
-    if not state and _has(said, _ADDRESS_WORDS):
-        return BadInput(f"{setting} is no address that Postgres understands: {said}.")
+    message = _primary(cause)
+    if state[:2] in LOG_IN_CLASSES or (not state and _has(message, _LOG_IN_WORDS)):
+        return Refused(f"Postgres refuses the log-in: {message}. Correct {setting}.")
+    if not state and _has(message, _ADDRESS_WORDS):
+        return BadInput(f"{setting} is no address that Postgres understands: {message}.")
     if state.startswith(TEMPORARY_CLASSES) or not (state or _is_of_the_query(cause)):
         return TemporaryFailure(
-            f"Postgres did not finish the work: {said}. "
+            f"Postgres did not finish the work: {message}. "
             "Nothing was changed. Check that the server runs; the step can simply be run again."
         )
     verb = "write" if state[:2] == "23" else "read"
     named = f" (SQLSTATE {state})" if state else ""
     advice = _ADVICE.get(state[:2], "Correct the view or the query.")
-    return Refused(f"Postgres refuses to {verb}: {said}{named}. {advice}")
+    return Refused(f"Postgres refuses to {verb}: {message}{named}. {advice}")
 
 
-def _has(said: str, words: tuple[str, ...]) -> bool:
-    return any(word in said for word in words)
+def _has(message: str, words: tuple[str, ...]) -> bool:
+    return any(word in message for word in words)
 
 
 def _is_of_the_query(cause: BaseException) -> bool:
@@ -124,8 +124,10 @@ def _of_file(error: Any) -> IntentError:  # noqa: ANN401 - an OSError of any lib
         )
     if error.errno in _MENDS:
         return Refused(f"The file{place} cannot be used: {_MENDS[error.errno]}. Correct the path.")
-    said = error.strerror or type(error).__name__
-    return TemporaryFailure(f"The system failed{place and f' at{place}'}: {said}. Run this again.")
+    message = error.strerror or type(error).__name__
+    return TemporaryFailure(
+        f"The system failed{place and f' at{place}'}: {message}. Run this again."
+    )
 
 
 def _of_connection(error: Any) -> IntentError:  # noqa: ANN401
@@ -170,8 +172,8 @@ def _of_values(error: Any) -> IntentError:  # noqa: ANN401 - of pydantic: places
 
 def _of_arrow(error: BaseException) -> IntentError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    said = re.sub(r"'[^']*'|\"[^\"]*\"", "…", lines[0])
-    return Refused(f"Arrow cannot use the data: {said}. Compare it with docs/tables.md.")
+    message = re.sub(r"'[^']*'|\"[^\"]*\"", "…", lines[0])
+    return Refused(f"Arrow cannot use the data: {message}. Compare it with docs/tables.md.")
 
 
 def _of_address(error: BaseException) -> IntentError:

@@ -56,19 +56,19 @@ def _check_coverage(report: Report, settings: Settings, found: "Coverage") -> No
     if not found.customers:
         return
     bound = contract.in_force(settings)[consent.SUITE].rules[consent.COVERAGE]
-    said = (
+    counted = (
         f"Of {found.customers:,} customers with events {found.with_row:,} have a row in "
         f"{customers.fullname}"
     )
     if not bound.allows(found.with_row / found.customers):
         report.problem(
-            f"{said}: nobody else may be predicted, and the contract refuses each day. "
+            f"{counted}: nobody else may be predicted, and the contract refuses each day. "
             f"{_why(found)}"
         )
     elif found.with_row < found.customers:
-        report.costs(f"{said}: the others are not predicted. {_why(found)}".rstrip())
+        report.costs(f"{counted}: the others are not predicted. {_why(found)}".rstrip())
     else:
-        report.fine(f"{said}.")
+        report.fine(f"{counted}.")
     if found.several:
         report.costs(
             f"{found.several:,} customers have several rows in {customers.fullname}: any no of "

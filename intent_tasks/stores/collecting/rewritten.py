@@ -54,23 +54,25 @@ def merge(connection: sa.Connection, file_ids: Sequence[str]) -> Merged:
         Refused: the shop's own table has a rule that an event breaks, or may not be written.
     """
     names = ", ".join(_names(connection))
-    said = ", ".join(f"t.{name}" for name in _names(connection) if name != "event_id")
+    content = ", ".join(f"t.{name}" for name in _names(connection) if name != "event_id")
     # The text of a row is what it says; its digest is small enough for millions of them.
     statement = sa.text(f"""
         WITH before AS (
-            SELECT md5(ROW({said})::text) AS said, count(*) AS times
+            SELECT md5(ROW({content})::text) AS content, count(*) AS times
             FROM {events.fullname} AS t WHERE t.event_id LIKE ANY (:ids) GROUP BY 1
         ), now AS (
-            SELECT t.*, md5(ROW({said})::text) AS said,
-                row_number() OVER (PARTITION BY md5(ROW({said})::text) ORDER BY t.event_id) AS place
+            SELECT t.*, md5(ROW({content})::text) AS content,
+                row_number() OVER (
+                    PARTITION BY md5(ROW({content})::text) ORDER BY t.event_id
+                ) AS place
             FROM rewritten AS t
         ), added AS (
             INSERT INTO {events.fullname} ({names})
-            SELECT {names} FROM now LEFT JOIN before USING (said)
+            SELECT {names} FROM now LEFT JOIN before USING (content)
             WHERE place > coalesce(times, 0) ON CONFLICT (event_id) DO NOTHING RETURNING 1
         )
         SELECT (SELECT count(*) FROM added), (SELECT coalesce(sum(times), 0) FROM before),
-            (SELECT count(*) FROM now JOIN before USING (said) WHERE place <= times)
+            (SELECT count(*) FROM now JOIN before USING (content) WHERE place <= times)
     """)  # noqa: S608 - names of columns are those of the contract
     with written():
         added, before, found = connection.execute(

@@ -120,9 +120,9 @@ def says_yes(purpose: str, columns: set[str]) -> sa.ColumnElement[bool]:
 def by_customer(connection: sa.Connection, columns: set[str]) -> sa.CTE:
     """Return one row per customer of `shop.customers`: any no of several rows counts."""
     name = customer_id(connection, customers)
-    said = [sa.func.bool_and(says_yes(p, columns)).label(p) for p in _purposes(columns)]
+    answers = [sa.func.bool_and(says_yes(p, columns)).label(p) for p in _purposes(columns)]
     return (
-        sa.select(name, sa.func.count().label("row_count"), *said)
+        sa.select(name, sa.func.count().label("row_count"), *answers)
         .where(customers.c.customer_id.is_not(None))
         .group_by(name)
         .cte("record")
@@ -137,8 +137,8 @@ def _purposes(columns: set[str]) -> list[str]:
 def counted(connection: sa.Connection, columns: set[str]) -> dict[str, int]:
     """Return how many customers have a row (`rows`), and how many say yes, by purpose."""
     record = by_customer(connection, columns)
-    said = [sa.func.count().filter(record.c[p]).label(p) for p in _purposes(columns)]
-    query = sa.select(sa.func.count().label("rows"), *said).select_from(record)
+    answers = [sa.func.count().filter(record.c[p]).label(p) for p in _purposes(columns)]
+    query = sa.select(sa.func.count().label("rows"), *answers).select_from(record)
     return dict(connection.execute(query).mappings().one())
 
 
