@@ -23,7 +23,7 @@ from intent_tasks.local.postgres import Server
 from intent_tasks.settings import Settings
 from intent_tasks.steps import validate
 from intent_tasks.stores import postgres
-from intent_tasks.stores.contracts import contract, fitting, measured
+from intent_tasks.stores.contracts import contract, profile, threshold_fitting
 
 T = TypeVar("T")
 
@@ -84,17 +84,17 @@ def main() -> None:
             connection.execute(sa.text(CUSTOMERS))
         with made.admin.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.execute(sa.text("VACUUM ANALYZE shop.events"))
-        rules = measured.events.RULES
+        rules = profile.events.RULES
         with postgres.reading(settings.shop_url) as connection:
-            columns = {c.name: c.type for c in measured.events.TABLE.columns}
-            rows = measured.rows_of_events(connection, settings.definition, columns, DAY, DAY)
-            limits = fitting.Thresholds(
-                reference=fitting.reference(connection, rows, measured.events)
+            columns = {c.name: c.type for c in profile.events.TABLE.columns}
+            rows = profile.rows_of_events(connection, settings.definition, columns, DAY, DAY)
+            limits = threshold_fitting.Thresholds(
+                reference=threshold_fitting.reference(connection, rows, profile.events)
             )
             count = sa.select(sa.func.count()).select_from(rows)
             _, floor, _ = clock.timed(lambda: connection.execute(count))
             numbers, every_rule, _ = clock.timed(
-                lambda: measured.measure(connection, rows, rules, limits)
+                lambda: profile.measure(connection, rows, rules, limits)
             )
         validate.run(settings, DAY)  # Great Expectations is imported once a process
         _, shipped, _ = clock.timed(lambda: validate.run(settings, DAY))

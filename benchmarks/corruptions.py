@@ -26,8 +26,8 @@ from intent_tasks import simulator
 from intent_tasks.local import databases
 from intent_tasks.local.postgres import Server
 from intent_tasks.settings import Settings
-from intent_tasks.stores import shop
-from intent_tasks.stores.contracts import fitting, measured, predicted
+from intent_tasks.stores import simulated_shop
+from intent_tasks.stores.contracts import prediction_profile, profile, threshold_fitting
 from intent_tasks.stores.contracts.contract import Measured
 
 FIT_DAYS = CLEAN_DAYS = 60
@@ -68,11 +68,11 @@ class Bench:
         """Fit the thresholds."""
         with self.admin.connect() as connection:
             definition, shipped = self.settings.definition, self.limits
-            self.limits["events"] = fitting.of_events(
+            self.limits["events"] = threshold_fitting.of_events(
                 connection, definition, self.fit_days, shipped["events"], _say
             )
-            for name, module in measured.TABLES.items():
-                fitted = fitting.of_table(connection, module, shipped[name])
+            for name, module in profile.TABLES.items():
+                fitted = threshold_fitting.of_table(connection, module, shipped[name])
                 self.limits[name] = fitted or shipped[name]
             arrived = sa.text(
                 "SELECT ingested_at::date, count(*) FROM shop.events WHERE ingested_at IS NOT NULL "
@@ -86,30 +86,32 @@ class Bench:
         self.pinned = planted_predictions.publish(self.settings, self.config, events, days)
         with self.admin.connect() as connection:
             shipped = self.limits["predictions"]
-            fitted = fitting.of_predictions(connection, self.fit_days, shipped, _say)
+            fitted = threshold_fitting.of_predictions(connection, self.fit_days, shipped, _say)
             self.limits["predictions"] = fitted or shipped
 
     def check(self, day: date, what: str, place: str = "shop") -> Seen:
         """Measure and judge one day as the step `validate` does."""
-        usual = measured.usual_of(
+        usual = profile.usual_of(
             [self.counts.get(day - timedelta(weeks=n), 0) for n in (4, 3, 2, 1)]
         )
         with self._reading({"shop": place}) as connection:
             found = [
-                measured.day_of_events(
+                profile.day_of_events(
                     connection, self.settings.definition, self.limits["events"], day, usual
                 ),
-                *(measured.table(connection, n, self.limits[n]) for n in measured.TABLES),
+                *(profile.table(connection, n, self.limits[n]) for n in profile.TABLES),
             ]
         return _seen(what, [m for m in found if m])
 
     def check_predictions(self, day: date, what: str, place: str = "intent") -> Seen:
         """Measure and judge the predictions of a day as the step `publish` does."""
         with self._reading({"intent": place}) as connection:
-            count = sa.select(sa.func.count()).select_from(predicted.TABLE)
-            scored = connection.scalar(count.where(predicted.TABLE.c.as_of_date == day))
+            count = sa.select(sa.func.count()).select_from(prediction_profile.TABLE)
+            scored = connection.scalar(count.where(prediction_profile.TABLE.c.as_of_date == day))
             limits = self.limits["predictions"]
-            found = predicted.day_of_predictions(connection, limits, day, self.pinned, scored)
+            found = prediction_profile.day_of_predictions(
+                connection, limits, day, self.pinned, scored
+            )
         return _seen(what, [found])
 
     @contextmanager
@@ -157,7 +159,7 @@ def bench(customers: int, seed: int = 7) -> Iterator[Bench]:
     days = WARM_UP_DAYS + FIT_DAYS + CLEAN_DAYS
     config = simulator.Config(seed=seed, customers=customers, days=days)
     with installation("contract", bucket_count=2) as (server, settings):
-        rows = shop.load(
+        rows = simulated_shop.load(
             settings, "simulated shop", "digest", simulator.simulate(config, 10),
             simulator.catalogue(config), simulator.customers(config),
         )  # fmt: skip

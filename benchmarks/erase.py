@@ -27,8 +27,8 @@ from intent_tasks.core.identity import buckets_of
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.settings import Settings
 from intent_tasks.steps import extract
-from intent_tasks.stores import migrate, postgres, score_files, shop
-from intent_tasks.stores.privacy import erasure, identity
+from intent_tasks.stores import identity_keys, migrate, postgres, score_files, simulated_shop
+from intent_tasks.stores.privacy import erasure
 
 LAST_DAY, DAYS, PREDICTED_DAYS, LONE, TOGETHER = date(2026, 6, 30), 120, 14, 7, 100
 
@@ -60,7 +60,9 @@ def live_in(settings: Settings, customers: int) -> None:
     config = simulator.Config(customers=customers, days=DAYS, last_day=LAST_DAY)
     made = simulator.PlantedShop(config, {}, for_postgres=True)
     known = simulator.customers(config)
-    rows = shop.load(settings, "shop", "d", made.events(), simulator.catalogue(config), known)
+    rows = simulated_shop.load(
+        settings, "shop", "d", made.events(), simulator.catalogue(config), known
+    )
     print(f"{rows:,} events loaded after {time.perf_counter() - start:.0f} s", flush=True)
     extract.run(settings, LAST_DAY)
     print(f"copied to snapshots after {time.perf_counter() - start:.0f} s", flush=True)
@@ -147,7 +149,7 @@ def measure(settings: Settings) -> bool:
 
 def search(settings: Settings, ids: list[str]) -> dict[str, int]:
     """Return how many rows of tables and how many bytes of files hold an id or a key."""
-    needles = {*ids, *identity.keys(settings, ids).to_pylist()}
+    needles = {*ids, *identity_keys.keys(settings, ids).to_pylist()}
     return {"rows": rows_with(settings, needles), "bytes": bytes_with(settings.home, needles)}
 
 

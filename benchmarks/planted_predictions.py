@@ -19,7 +19,7 @@ from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.observed import observe
 from intent_tasks.steps.score import bands
 from intent_tasks.stores import postgres
-from intent_tasks.stores.contracts.predicted import Pinned
+from intent_tasks.stores.contracts.prediction_profile import Pinned
 
 VERSION = 3
 CHANNELS = ("direct", "organic", "ads", "e-mail", "social")

@@ -14,7 +14,7 @@ from benchmarks.reasons import SEED, asked_for, sliced, trained
 from intent_tasks.core.dataset import Rows
 from intent_tasks.core.metrics import resample_weights
 from intent_tasks.definition import STAGES
-from intent_tasks.models import stage
+from intent_tasks.models import stage_model
 
 
 def losses(said: np.ndarray, rows: Rows) -> np.ndarray:
@@ -34,11 +34,11 @@ def main() -> None:
     built = trained(found)
     (train,), (test,) = (tuple(found.source(part)(0, 0)) for part in ("train", "test"))
     frequency = np.bincount(train.stage, minlength=len(STAGES)) / len(train.stage)
-    slopes, shifts = stage.multinomial_regression(train.encoded.features, train.stage)
+    slopes, shifts = stage_model.multinomial_regression(train.encoded.features, train.stage)
     said = {
         "frequencies": np.tile(frequency, (len(test.first_purchase), 1)),
         "logistic regression": softmax(test.encoded.features @ slopes + shifts),
-        "network": stage.probabilities(built, test.encoded),
+        "network": stage_model.probabilities(built, test.encoded),
     }
     each = {name: losses(one, test) for name, one in said.items()}
     _, customers = np.unique(test.encoded.customers, return_inverse=True)

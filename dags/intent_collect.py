@@ -29,8 +29,8 @@ INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS. More: docs
 """
 
 from airflow.sdk import DAG
+from intent_dag_defaults import frame
 from intent_days import ShopTimes
-from intent_frame import frame
 from intent_step import Step
 
 from intent_tasks.settings import Schedule

@@ -28,8 +28,8 @@ once), INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
 """
 
 from airflow.sdk import DAG, chain
+from intent_dag_defaults import frame
 from intent_days import PREDICTIONS, ShopDays
-from intent_frame import frame
 from intent_step import Step
 
 from intent_tasks.settings import Schedule

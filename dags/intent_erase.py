@@ -27,8 +27,8 @@ INTENT_STEP_TIMEOUT_SECONDS. How it works: docs/privacy.md.
 """
 
 from airflow.sdk import DAG
+from intent_dag_defaults import frame
 from intent_days import ShopTimes
-from intent_frame import frame
 from intent_step import Step
 
 from intent_tasks.settings import Schedule

@@ -26,8 +26,8 @@ only), INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
 """
 
 from airflow.sdk import DAG, chain
+from intent_dag_defaults import frame
 from intent_days import ShopTimes
-from intent_frame import frame
 from intent_step import Step
 
 from intent_tasks.settings import Schedule

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.dialects import postgresql
 
-import intent_tasks.locks  # noqa: F401 - two of the tables
+import intent_tasks.lock_tables  # noqa: F401 - two of the tables
 from intent_tasks.settings import Settings
 from intent_tasks.tables import intent_metadata, shop_metadata
 

@@ -5,8 +5,8 @@ from functools import partial
 import sqlalchemy as sa
 
 from expectations.measures import Day, Number, share
+from expectations.rule_factories import rule
 from expectations.rules import Rule, Severity
-from expectations.tables import rule
 from intent_tasks.tables import customers
 
 SUITE = "customers"

@@ -8,8 +8,7 @@ import sqlalchemy as sa
 
 from expectations import schema
 from expectations.measures import Day, Number, share, shift
-from expectations.rules import Rule, Scale, Severity
-from expectations.tables import (
+from expectations.rule_factories import (
     garbled_rule,
     largest_rule,
     length_rule,
@@ -18,6 +17,7 @@ from expectations.tables import (
     value_rules,
     variety_rule,
 )
+from expectations.rules import Rule, Scale, Severity
 from intent_tasks.core.rules import RANGES
 from intent_tasks.definition import EVENT_TYPES
 from intent_tasks.tables import events, products

@@ -7,8 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from expectations.measures import Day, Number, missing, share, shift
+from expectations.rule_factories import rule, value_rules
 from expectations.rules import Rule, Scale, Severity
-from expectations.tables import rule, value_rules
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.tables import predictions
 

@@ -12,8 +12,8 @@ from expectations.measures import (
     mean_length,
     share,
 )
+from expectations.rule_factories import missing_rules, rule, value_rules
 from expectations.rules import Rule, Scale, Severity
-from expectations.tables import missing_rules, rule, value_rules
 from intent_tasks.tables import products
 
 TABLE = products

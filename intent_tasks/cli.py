@@ -135,11 +135,11 @@ def simulate(
 
 def _simulated_shop(config: "simulator.Config", plants: dict[str, float]) -> int:
     from intent_tasks import simulator
-    from intent_tasks.stores import shop
+    from intent_tasks.stores import simulated_shop
 
     settings = load_settings()
     made = simulator.PlantedShop(config, plants, for_postgres=True)
-    rows = shop.load(
+    rows = simulated_shop.load(
         settings,
         "simulated shop",
         simulator.digest(config, plants),

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 from airflow.timetables.trigger import CronTriggerTimetable
-from intent_clock import Clock
+from intent_cron import Clock
 from pendulum import DateTime
 
 from intent_tasks.definition import Definition

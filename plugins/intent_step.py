@@ -18,8 +18,8 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
-from intent_child import Child
 from intent_links import DataDocs, ModelRun, Rows
+from intent_process import Child
 
 from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
 from intent_tasks.settings import Schedule

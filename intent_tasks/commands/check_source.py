@@ -272,10 +272,10 @@ def _by_rule(days: "Sequence[source_facts.Refusable]") -> str:
 
 def _check_ids(report: Report, connection: sa.Connection, settings: Settings, rows: int) -> None:
     """Say which ids stand for several events, and which for no customer or product."""
-    from intent_tasks.stores.extracting import intake, source_ids
+    from intent_tasks.stores.extracting import day_builder, source_ids
 
     if count := source_ids.collisions_of(connection):
-        add = report.problem if count > intake.most_set_aside(settings, rows) else report.costs
+        add = report.problem if count > day_builder.most_set_aside(settings, rows) else report.costs
         verb = "ids stand" if count > 1 else "id stands"
         add(
             f"{count:,} {verb} for two different events: another customer, type or product with "

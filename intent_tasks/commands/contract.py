@@ -19,8 +19,8 @@ PROPOSAL = "contract.proposed.toml"
 HEADER = """Thresholds of this shop, fitted on the shop days {first} to {last}.
 
 A bound is the 5 or 95 % quantile of the value on those days and a margin of 1.5 times the distance
-between both (expectations/fitting.py). Read it, change what you know better, and put it in force
-with `intent contract accept`.
+between both (expectations/threshold_fitting.py). Read it, change what you know better, and put it
+in force with `intent contract accept`.
 
 severity: stop (nothing is predicted from the day, yesterday's predictions stay), quarantine (rows
 that break it are set aside; above the bound, a share of rows, the day stops) or warn."""
@@ -81,23 +81,27 @@ def accept() -> None:
 def _fitted(settings: Settings, first: date, last: date) -> str:
     from expectations import thresholds
     from intent_tasks.stores import postgres
-    from intent_tasks.stores.contracts import contract, fitting, measured
+    from intent_tasks.stores.contracts import contract, profile, threshold_fitting
 
     limits = thresholds.parse(thresholds.SHIPPED)
-    days = fitting.days_between(first, last)
+    days = threshold_fitting.days_between(first, last)
     with postgres.reading(settings.shop_url) as connection:
-        limits["events"] = fitting.of_events(
+        limits["events"] = threshold_fitting.of_events(
             connection, settings.definition, days, limits["events"], _progress
         )
-        for name, module in measured.TABLES.items():
+        for name, module in profile.TABLES.items():
             _progress(name)
-            limits[name] = fitting.of_table(connection, module, limits[name]) or limits[name]
+            limits[name] = (
+                threshold_fitting.of_table(connection, module, limits[name]) or limits[name]
+            )
     with postgres.reading(settings.pipeline_url) as connection:
         of_ours = {
-            "predictions": fitting.of_predictions(
+            "predictions": threshold_fitting.of_predictions(
                 connection, days, limits["predictions"], _progress
             ),
-            "training_set": fitting.of_trainings(connection, days, limits["training_set"]),
+            "training_set": threshold_fitting.of_trainings(
+                connection, days, limits["training_set"]
+            ),
         }
     for name, fitted in of_ours.items():
         if fitted is None:

@@ -14,7 +14,7 @@ from intent_tasks.commands.arguments import day as day_of
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings, load_settings
 from intent_tasks.stores import postgres
-from intent_tasks.stores.collecting import collected
+from intent_tasks.stores.collecting import file_ledger
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.quarantine import Found
 
@@ -43,7 +43,7 @@ def list_() -> None:
     Beside them the values of files that are null because they cannot be read.
     """
     with postgres.reading(load_settings().pipeline_url) as connection:
-        counted, lost = quarantine.count(connection), collected.unreadable(connection)
+        counted, lost = quarantine.count(connection), file_ledger.unreadable(connection)
     table = Table("from", "rule", "state", "rows")
     for source, rule, state, count in counted:
         table.add_row(Text(source), Text(rule), state, str(count))

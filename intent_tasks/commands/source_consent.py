@@ -27,10 +27,10 @@ class Report(Protocol):
 def check(report: Report, connection: sa.Connection, settings: Settings) -> None:
     """Say whether the shop records consent, and how many customers with events have a row."""
     from expectations import schema
-    from intent_tasks.stores import shop
+    from intent_tasks.stores import simulated_shop
     from intent_tasks.stores.privacy import consent_coverage, consent_record
 
-    if shop.is_unused(connection, customers):
+    if simulated_shop.is_unused(connection, customers):
         report.costs(
             f"{customers.fullname} was made here and never filled: the shop records no consent. "
             "Everybody with events is predicted, nobody can be on a list."

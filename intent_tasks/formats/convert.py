@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intent_tasks.core.rules import CHANGED, OK, REQUIRED, BadRow, broken_rules
-from intent_tasks.formats import blocks, raw_text, repeats, values
+from intent_tasks.formats import blocks, duplicates, raw_text, values
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.column_value import Value
 from intent_tasks.formats.columns import PRODUCTS, SCHEMA
@@ -115,7 +115,7 @@ def convert(
     rules = _first_rule(rules, broken)
     good = pc.equal(rules, OK)
     usable = pc.and_(good, pc.invert(ignored))
-    again = repeats.among(events, sources, parts, usable, compare=shape.own_ids)
+    again = duplicates.among(events, sources, parts, usable, compare=shape.own_ids)
     rules = pc.if_else(again.changed, CHANGED, rules)
     good = pc.equal(rules, OK)
     bad = _bad(rows, numbers, rules, pc.invert(pc.or_(good, ignored)), events)
@@ -297,7 +297,7 @@ def _sources(
         ids = events[POSITION].combine_chunks()
     else:
         ids = pc.binary_join_element_wise(file_id, numbers.cast(pa.string()), "-")
-    return ids if parts is None else ids.take(repeats.first_rows(parts))
+    return ids if parts is None else ids.take(duplicates.first_rows(parts))
 
 
 def _ids(sources: pa.Array, parts: pa.Array | None) -> pa.Array:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from intent_tasks.errors import BadInput, IntentError
-from intent_tasks.formats import blocks, delimited, jsonlines, lines, plain
+from intent_tasks.formats import arrow_types, blocks, delimited, jsonlines, lines
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.mapping import Format, Shape
 
@@ -130,7 +130,7 @@ def _parquet(
     # Through a buffer: or a whole group of rows, which may be the whole file, is read at once. And
     # not ahead: what was read ahead is held until the end of the file.
     table = pq.ParquetFile(unpacked(file, compression), buffer_size=READ_BYTES, pre_buffer=False)
-    schema = plain.table(table.schema_arrow.empty_table()).schema
+    schema = arrow_types.table(table.schema_arrow.empty_table()).schema
     names = tuple(schema.names)
     problems = []
     for shape in layout.shapes:
@@ -147,7 +147,7 @@ def _parquet(
         ):
             numbers = pa.array(range(number, number + batch.num_rows), pa.int64())
             number += batch.num_rows
-            found = plain.table(batch)
+            found = arrow_types.table(batch)
             found = found.rename_columns([named[n] for n in found.column_names])
             yield shape, Rows(found, numbers, [])
         return

@@ -26,7 +26,7 @@ from intent_tasks.local.supervisor import (
     last_lines,
 )
 from intent_tasks.settings import Schedule
-from intent_tasks.stores.whole_files import nobody_else
+from intent_tasks.stores.atomic_files import nobody_else
 
 STILL_SECONDS = 180
 """Longest time in which a server that does not answer yet neither works nor says anything."""

@@ -23,7 +23,7 @@ from intent_tasks.models import (
     ensemble,
     hazards,
     network,
-    stage,
+    stage_model,
     training,
 )
 from intent_tasks.models.baselines import LabeledFeatures, LogisticModel, Trees
@@ -223,7 +223,7 @@ def fit_network(
     predicted = _shrink_event_logits(built, known, validation)
     customers = len(np.unique(predicted.customers))
     calibration.fit(built, predicted.logits, predicted.first_purchase, customers)
-    stage.fit(built, train)
+    stage_model.fit(built, train)
     predicted = predicted._replace(logits=np.asarray(built.calibration(predicted.logits)))
     alone = hazards.probabilities(predicted.logits)[:, MAIN_INDEX]
     bought = predicted.first_purchase <= MAIN_INDEX

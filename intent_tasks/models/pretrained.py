@@ -15,7 +15,7 @@ from intent_tasks.core.vocabulary import Vocabulary
 from intent_tasks.errors import BadInput
 from intent_tasks.models import arrays
 from intent_tasks.models.config import CONFIG, VOCABULARY, read_architecture, read_vocabulary
-from intent_tasks.models.files import WEIGHTS
+from intent_tasks.models.model_io import WEIGHTS
 from intent_tasks.models.network import Architecture, Network
 from intent_tasks.models.pretraining import Learned
 

@@ -17,15 +17,14 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput, IntentError, NothingToDo, Refused
-from intent_tasks.formats import files, mapping, suspects
+from intent_tasks.formats import files, mapping, sentinels
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres, shop
-from intent_tasks.stores.collecting import batches, collected, folders, landing, rewritten
+from intent_tasks.stores import identity_keys, postgres, simulated_shop
+from intent_tasks.stores.collecting import batches, changed_files, discovery, file_ledger, landing
 from intent_tasks.stores.collecting.totals import COUNTED, MOST_NAMED, Totals
 from intent_tasks.stores.extracting import quarantine
-from intent_tasks.stores.extracting.intake import LEAST_LIMIT
-from intent_tasks.stores.privacy import identity
+from intent_tasks.stores.extracting.day_builder import LEAST_LIMIT
 from intent_tasks.stores.read_ahead import read_ahead
 
 SAY_EVERY_SECONDS = 10
@@ -83,8 +82,8 @@ def collect(
         TemporaryFailure: the database gave up; the same call goes on where it was.
     """
     layout = mapping.load(format_name).of_table("events")
-    owner = shop.owner_url(settings)
-    found, others, hidden = folders.find(url, settings.collect_options.get_secret_value())
+    owner = simulated_shop.owner_url(settings)
+    found, others, hidden = discovery.find(url, settings.collect_options.get_secret_value())
     with postgres.changing(owner, "collect") as connection:
         if alone:
             _require_alone(connection, found[0].url)
@@ -94,7 +93,7 @@ def collect(
         more = ", …" if len(others) > MOST_NAMED else ""
         say(
             f"Passed over: {', '.join(others[:MOST_NAMED])}{more} ({len(others)} in all). "
-            f"{folders.KINDS_SAID}"
+            f"{discovery.KINDS_SAID}"
         )
     for place, file in enumerate(found, 1):
         work = _Work(settings, file, url, layout, format_name, say, f"{place}/{len(found)}")
@@ -126,7 +125,7 @@ def _fault(url: str, error: Exception) -> str:
 
 
 def _require_alone(connection: sa.Connection, url: str) -> None:
-    if others := collected.others(connection, url):
+    if others := file_ledger.others(connection, url):
         raise Refused(
             f"Another shop is loaded here ({', '.join(others)}). Remove it with `make clean`, or "
             "set INTENT_HOME to another folder for another shop. To add files to it, use "
@@ -139,7 +138,7 @@ class _Work:
     """One file on its way into the shop."""
 
     settings: Settings
-    file: folders.File
+    file: discovery.File
     source: str
     layout: mapping.Format
     format_name: str
@@ -153,28 +152,28 @@ class _Work:
     def load(self, totals: Totals) -> str:
         """Load what is not loaded yet, and return what became of the file."""
         with self._changing() as connection:
-            known = collected.progress_of(connection, self.file.url)
-        if known and known.state != collected.LOADING and known.is_of(self.file):
+            known = file_ledger.progress_of(connection, self.file.url)
+        if known and known.state != file_ledger.LOADING and known.is_of(self.file):
             return self._known(known, totals)
         digest = self.file.digest()
         progress = self._claim(digest)
         if progress is None:
             return self._known(known, totals)
-        if progress.state == collected.COPY:
+        if progress.state == file_ledger.COPY:
             return "copied"
         load = self._load_at_once if self._is_known_by_content(progress) else self._load
         load(progress, totals)
         return "loaded"
 
-    def _known(self, known: collected.Progress | None, totals: Totals) -> str:
+    def _known(self, known: file_ledger.Progress | None, totals: Totals) -> str:
         if known and known.format != self.format_name:
             totals.files["in another format"] += 1
         return "known"
 
     def _changing(self) -> AbstractContextManager[sa.Connection]:
-        return postgres.changing(shop.owner_url(self.settings), "collect")
+        return postgres.changing(simulated_shop.owner_url(self.settings), "collect")
 
-    def _is_known_by_content(self, progress: collected.Progress) -> bool:
+    def _is_known_by_content(self, progress: file_ledger.Progress) -> bool:
         """Tell whether it was another file before and its rows have no ids to know them by."""
         if not progress.earlier_digests:
             return False
@@ -182,30 +181,30 @@ class _Work:
             first = next(self._batches(opened, progress), None)
         return first is not None and not first.has_ids
 
-    def _claim(self, digest: str) -> collected.Progress | None:
+    def _claim(self, digest: str) -> file_ledger.Progress | None:
         """Write into the ledger that the file is being loaded; None: there is nothing to load."""
         with self._changing() as connection:
-            known = collected.progress_of(connection, self.file.url)
-            begun = known and (known.state != collected.LOADING or known.blocks_done > 0)
+            known = file_ledger.progress_of(connection, self.file.url)
+            begun = known and (known.state != file_ledger.LOADING or known.blocks_done > 0)
             if known and begun and known.digest == digest:
-                collected.touch(connection, self.file)
-                return known if known.state == collected.LOADING else None
-            if known and known.state == collected.LOADING:  # as if it had never been begun
+                file_ledger.touch(connection, self.file)
+                return known if known.state == file_ledger.LOADING else None
+            if known and known.state == file_ledger.LOADING:  # as if it had never been begun
                 landing.forget(connection, known.file_id)
-            original = collected.original_of(connection, self.file.url, digest)
-            state = collected.COPY if original else collected.LOADING
+            original = file_ledger.original_of(connection, self.file.url, digest)
+            state = file_ledger.COPY if original else file_ledger.LOADING
             if original:
                 self.say(f"{self.label} has the content of {original}; it is not loaded again.")
-            return collected.begin(
+            return file_ledger.begin(
                 connection, self.file, self.source, self.format_name, digest, state, known
             )
 
-    def _load(self, progress: collected.Progress, totals: Totals) -> None:
+    def _load(self, progress: file_ledger.Progress, totals: Totals) -> None:
         begun = said = time.monotonic()
         suspected: Counter[str] = Counter()
         with self.file.opened() as opened:
             for batch in read_ahead(self._batches(opened, progress)):
-                suspected.update(suspects.among(batch.events))
+                suspected.update(sentinels.among(batch.events))
                 self._look_at(batch, progress, totals)
                 before, progress = progress, self._load_block(progress, batch)
                 totals.add(before, progress)
@@ -214,39 +213,39 @@ class _Work:
                     said = time.monotonic()
                     self.say(f"{self.label} {progress.rows_loaded:,} events so far")
         with self._changing() as connection:
-            done = progress._replace(state=collected.LOADED)
-            collected.advance(connection, self.file.url, progress, done)
-        for text in suspects.warnings(suspected):
+            done = progress._replace(state=file_ledger.LOADED)
+            file_ledger.advance(connection, self.file.url, progress, done)
+        for text in sentinels.warnings(suspected):
             self.say(f"{self.label} {text}")
         self._say_done(done, totals, time.monotonic() - begun)
 
-    def _load_at_once(self, progress: collected.Progress, totals: Totals) -> None:
+    def _load_at_once(self, progress: file_ledger.Progress, totals: Totals) -> None:
         """Load a file that was another one before and whose rows are known by what they say."""
         begun, first, found = time.monotonic(), progress, Totals()
         with self._changing() as connection, self.file.opened() as opened:
-            identity.hold_off_tombstones(connection)
-            rewritten.begin(connection)
+            identity_keys.hold_off_tombstones(connection)
+            changed_files.begin(connection)
             for batch in read_ahead(self._batches(opened, progress)):
                 self._look_at(batch, progress, totals)
                 kept = batches.without_erased(self.settings, batch)
-                rewritten.add(connection, kept.events)
+                changed_files.add(connection, kept.events)
                 landing.add_products(connection, kept.products)
                 quarantine.add(connection, self.file.url, kept.bad)
                 progress = batches.counted(progress, kept, kept.events.num_rows)
                 found.lose(self.file.url, batch.unreadable)
-            merged = rewritten.merge(connection, progress.earlier_ids)
+            merged = changed_files.merge(connection, progress.earlier_ids)
             done = progress._replace(
-                state=collected.LOADED,
+                state=file_ledger.LOADED,
                 rows_loaded=merged.added,
                 rows_repeated=progress.events - merged.added,
                 rows_gone=merged.gone,
             )
-            collected.advance(connection, self.file.url, first, done)
+            file_ledger.advance(connection, self.file.url, first, done)
         totals.add(first, done)
         totals.unreadable |= found.unreadable
         self._say_done(done, totals, time.monotonic() - begun)
 
-    def _batches(self, opened: BinaryIO, progress: collected.Progress) -> Iterator[files.Batch]:
+    def _batches(self, opened: BinaryIO, progress: file_ledger.Progress) -> Iterator[files.Batch]:
         return files.batches(
             opened,
             self.file.path,
@@ -256,11 +255,11 @@ class _Work:
             datetime.now(UTC),
         )
 
-    def _look_at(self, batch: files.Batch, progress: collected.Progress, totals: Totals) -> None:
+    def _look_at(self, batch: files.Batch, progress: file_ledger.Progress, totals: Totals) -> None:
         self._require_usable(progress, batch)
         self._say_absent(progress, batch, totals.absent)
 
-    def _say_done(self, done: collected.Progress, totals: Totals, seconds: float) -> None:
+    def _say_done(self, done: file_ledger.Progress, totals: Totals, seconds: float) -> None:
         aside = f", {done.rows_quarantined:,} set aside" if done.rows_quarantined else ""
         self.say(
             f"{self.label} {done.rows_loaded:,} events{aside} in {seconds:.1f} s; "
@@ -278,9 +277,9 @@ class _Work:
                 "longer in it, and stay."
             )
 
-    def _load_block(self, before: collected.Progress, batch: files.Batch) -> collected.Progress:
+    def _load_block(self, before: file_ledger.Progress, batch: files.Batch) -> file_ledger.Progress:
         with self._changing() as connection:
-            identity.hold_off_tombstones(connection)
+            identity_keys.hold_off_tombstones(connection)
             kept = batches.without_erased(self.settings, batch)
             appended = landing.append(
                 connection,
@@ -299,16 +298,18 @@ class _Work:
                 rows_quarantined=after.rows_quarantined + len(changed),
                 rows_gone=max(0, before.rows_gone - known),
             )
-            collected.advance(connection, self.file.url, before, after)
+            file_ledger.advance(connection, self.file.url, before, after)
         return after
 
-    def _say_absent(self, progress: collected.Progress, batch: files.Batch, said: set[str]) -> None:
+    def _say_absent(
+        self, progress: file_ledger.Progress, batch: files.Batch, said: set[str]
+    ) -> None:
         """Name the columns that stay empty, each once: a field may be called otherwise."""
         if progress.blocks_done == 0 and (new := [n for n in batch.absent if n not in said]):
             said.update(new)
             self.say(f"{self.label} no row of its first block has {', '.join(new)}: left empty.")
 
-    def _require_usable(self, progress: collected.Progress, batch: files.Batch) -> None:
+    def _require_usable(self, progress: file_ledger.Progress, batch: files.Batch) -> None:
         """Refuse a file of whose first block too little can be used: it is in another format."""
         if progress.blocks_done:
             return

@@ -20,12 +20,11 @@ from intent_tasks.formats.columns import KEYS
 from intent_tasks.formats.table_files import TableBatch
 from intent_tasks.settings import Settings
 from intent_tasks.steps.collect import Say
-from intent_tasks.stores import postgres, shop
-from intent_tasks.stores.collecting import batches, collected, folders, landing, landing_tables
+from intent_tasks.stores import identity_keys, postgres, simulated_shop
+from intent_tasks.stores.collecting import batches, discovery, file_ledger, landing, landing_tables
 from intent_tasks.stores.collecting.totals import MOST_NAMED
 from intent_tasks.stores.extracting import quarantine
-from intent_tasks.stores.extracting.intake import LEAST_LIMIT
-from intent_tasks.stores.privacy import identity
+from intent_tasks.stores.extracting.day_builder import LEAST_LIMIT
 
 _BETWEEN_CELLS = re.compile(r"[,;|\t\"\0]")
 """A line that cannot be read is kept whole: its cells are what stands between these."""
@@ -66,8 +65,8 @@ def collect_tables(settings: Settings, url: str, format_name: str, table: str, s
         Refused: the shop keeps the table itself.
     """
     format_name, layout = table_files.layout_of(format_name, table)
-    owner = shop.owner_url(settings)
-    found = folders.find(url, settings.collect_options.get_secret_value()).files
+    owner = simulated_shop.owner_url(settings)
+    found = discovery.find(url, settings.collect_options.get_secret_value()).files
     with postgres.changing(owner, "collect") as connection:
         landing.prepare(connection)
         landing_tables.require_ours(connection, table)
@@ -92,7 +91,7 @@ class _Work:
     """One file on its way into its table."""
 
     settings: Settings
-    file: folders.File
+    file: discovery.File
     source: str
     layout: mapping.Format
     format_name: str
@@ -102,14 +101,14 @@ class _Work:
     def load(self, connection: sa.Connection, totals: Counter[str]) -> str:
         """Load the file, and return what became of it; in the caller's transaction."""
         digest = self.file.digest()
-        known = collected.progress_of(connection, self.file.url)
+        known = file_ledger.progress_of(connection, self.file.url)
         same = (digest, self.format_name, self.table)
         if known and (known.digest, known.format, known.table_name) == same:
             return "known"
-        identity.hold_off_tombstones(connection)
-        begun = collected.begin(
+        identity_keys.hold_off_tombstones(connection)
+        begun = file_ledger.begin(
             connection, self.file, self.source, self.format_name, digest,
-            collected.LOADING, table=self.table,
+            file_ledger.LOADING, table=self.table,
         )  # fmt: skip
         seen, unclear = _Seen(), set[str]()
         with landing_tables.rows_of_a_file(connection, self.table) as rows:
@@ -126,14 +125,14 @@ class _Work:
                 "until a row of them can be read."
             )
         done = begun._replace(
-            state=collected.LOADED,
+            state=file_ledger.LOADED,
             blocks_done=1,
             rows_loaded=loaded,
             rows_repeated=seen.rows["usable"] - loaded,
             rows_ignored=seen.rows["ignored"],
             rows_quarantined=seen.rows["quarantined"],
         )
-        collected.advance(connection, self.file.url, begun, done)
+        file_ledger.advance(connection, self.file.url, begun, done)
         for name in ("loaded", "repeated", "ignored", "quarantined"):
             totals[name] += getattr(done, f"rows_{name}")
         self._say_lost(seen)
@@ -153,7 +152,7 @@ class _Work:
             return batch, 0
         named = [batches.named(row) for row in batch.bad]
         ids = batch.rows[KEYS[self.table]].combine_chunks()
-        gone = identity.erased_among(
+        gone = identity_keys.erased_among(
             self.settings, {*ids.to_pylist(), *(name for names in named for name in names)}
         )
         theirs = pc.is_in(ids, value_set=pa.array(sorted(gone), pa.string()))

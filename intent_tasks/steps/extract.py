@@ -19,10 +19,9 @@ import sqlalchemy as sa
 from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.extracting import all_time, finishing, intake, source
+from intent_tasks.stores import identity_keys, postgres, snapshots
+from intent_tasks.stores.extracting import all_time, day_builder, snapshot_rows, source
 from intent_tasks.stores.extracting.source import Arrived, Warehouse
-from intent_tasks.stores.privacy import identity
 from intent_tasks.stores.read_ahead import read_ahead
 from intent_tasks.tables import runs
 
@@ -77,7 +76,7 @@ def complete_snapshots(
             cut by another time zone; nothing is written.
     """
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    identity.check_key(settings)
+    identity_keys.check_key(settings)
     known = _known(settings, first, last)
     recent = {day for day in known if (last - day).days <= settings.recount_days}
     missing = {day for day in days if day not in known}
@@ -183,8 +182,8 @@ def _copy(
     """Copy a run of days; return those that are done, and why the others are not."""
     done: list[date] = []
     refused: list[Refused] = []
-    products = finishing.hidden_in_products(warehouse.products())
-    with intake.Intake(settings, {day: found[day].rows for day in days}) as taken:
+    products = snapshot_rows.hidden_in_products(warehouse.products())
+    with day_builder.Intake(settings, {day: found[day].rows for day in days}) as taken:
         for block in read_ahead(warehouse.stream(days)):
             taken.add(block)
         for day in days:
@@ -200,7 +199,7 @@ def _write(
     settings: Settings,
     day: date,
     found: Arrived,
-    taken: intake.Intake,
+    taken: day_builder.Intake,
     products: pa.Table,
 ) -> None:
     """Write one day: files, rows set aside and ledger."""

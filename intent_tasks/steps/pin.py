@@ -10,7 +10,7 @@ from intent_tasks.models import config
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import manifest, postgres, registry
-from intent_tasks.stores.scratch import remove_abandoned, scratch_folder
+from intent_tasks.stores.temporary_folders import remove_abandoned, scratch_folder
 from intent_tasks.tables import model_versions
 
 

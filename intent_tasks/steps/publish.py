@@ -11,10 +11,10 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres, score_files
-from intent_tasks.stores.contracts import contract, predicted
+from intent_tasks.stores import identity_keys, postgres, score_files
+from intent_tasks.stores.contracts import contract, prediction_profile
 from intent_tasks.stores.extracting import conservation
-from intent_tasks.stores.privacy import consent, consent_record, identity
+from intent_tasks.stores.privacy import consent, consent_record
 from intent_tasks.tables import customer_keys, erasures, predictions, promotions
 
 _scores = sa.table(
@@ -40,7 +40,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         Refused: a row or a customer of the day is not accounted for, consent is not known, or the
             predictions break the contract; those published before stay.
     """
-    identity.check_key(settings)
+    identity_keys.check_key(settings)
     pin, scores = _finished(settings, as_of_date)
     with postgres.writing(settings, "publish", as_of_date) as connection:
         withdrawn = _withdrawn(settings, as_of_date, scores)
@@ -72,8 +72,8 @@ def _check(
         Refused: a rule is broken; the rows are rolled back, and those published before stay.
     """
     limits = contract.in_force(settings)["predictions"]
-    pinned = predicted.Pinned.of(pin)
-    found = predicted.day_of_predictions(connection, limits, as_of_date, pinned, scored)
+    pinned = prediction_profile.Pinned.of(pin)
+    found = prediction_profile.day_of_predictions(connection, limits, as_of_date, pinned, scored)
     result = contract.judge(settings, as_of_date, found)
     contract.refuse(settings, f"The predictions of {as_of_date} break the contract", [result])
     return result.page
@@ -132,7 +132,7 @@ def _are_in(scores: pa.Table, keys: pa.Array) -> pa.ChunkedArray:
 
 def _erased_keys(connection: sa.Connection) -> list[str]:
     """Return the keys of all tombstones; in scores only those of the present key can occur."""
-    found = identity.tombstones(connection)
+    found = identity_keys.tombstones(connection)
     return sorted(key for keys in found.values() for key in keys.to_pylist())
 
 

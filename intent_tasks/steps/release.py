@@ -18,12 +18,12 @@ import pyarrow as pa
 from intent_tasks.core.rules import AGAIN, CHANGED, OK, broken_rules
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.formats import files, mapping
-from intent_tasks.formats.again import read_again
 from intent_tasks.formats.convert import last_told
+from intent_tasks.formats.replay import read_again
 from intent_tasks.settings import Settings
 from intent_tasks.steps import extract
-from intent_tasks.stores import postgres, shop, snapshots
-from intent_tasks.stores.collecting import collected, landing
+from intent_tasks.stores import postgres, simulated_shop, snapshots
+from intent_tasks.stores.collecting import file_ledger, landing
 from intent_tasks.stores.extracting import conservation, corrections, quarantine, source
 from intent_tasks.stores.extracting.quarantine import DROPPED, RELEASED, Correction, Found
 
@@ -128,11 +128,11 @@ def _read_again(settings: Settings, rows: Sequence[Found], decision: Decision) -
         if row.replayable and isinstance(row.payload, dict) and not quarantine.day_of(row.source)
     ]
     with postgres.reading(settings.pipeline_url) as connection:
-        known = collected.formats_of(connection, (row.source for row in lines))
-        others = collected.of_tables(connection, (row.source for row in lines))
+        known = file_ledger.formats_of(connection, (row.source for row in lines))
+        others = file_ledger.of_tables(connection, (row.source for row in lines))
     load, found = cache(mapping.load), {}
     for row in (row for row in lines if row.source not in others):
-        name, file_id = known.get(row.source, ("native", row.digest[: collected.ID_CHARACTERS]))
+        name, file_id = known.get(row.source, ("native", row.digest[: file_ledger.ID_CHARACTERS]))
         layout = load(decision.layout or name)
         values = corrections.typed(decision.correction)
         found[_place(row)] = read_again(row.payload, row.row_number, layout, file_id, values)
@@ -234,7 +234,7 @@ def _send(settings: Settings, rows: Sequence[Found], lines: Lines, decision: Dec
     found = [lines[_place(row)] for row in rows]
     events = pa.concat_tables([line.events for line in found])
     products = last_told(pa.concat_tables([line.products for line in found]))
-    with postgres.changing(shop.owner_url(settings), "collect") as connection:
+    with postgres.changing(simulated_shop.owner_url(settings), "collect") as connection:
         landing.append(connection, events, expect_known=True)
         landing.add_products(connection, products)
     with postgres.changing(settings.pipeline_url, "quarantine") as connection:

@@ -18,8 +18,8 @@ from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS, STA
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import manifest, postgres, score_files, snapshots
-from intent_tasks.stores.privacy import consent, identity
+from intent_tasks.stores import identity_keys, manifest, postgres, score_files, snapshots
+from intent_tasks.stores.privacy import consent
 
 MOST_REASONS = 3
 LEAST_EFFECT = 0.02
@@ -39,7 +39,7 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
         raise BadInput(f"Run `intent step pin --as-of-date {as_of_date}` first.")
     if bucket not in pin["buckets"]:
         raise BadInput(f"There is no bucket {bucket}; buckets: {pin['buckets']}.")
-    identity.check_key(settings)
+    identity_keys.check_key(settings)
     subject = manifest.Subject(settings.model_name, pin["model_version"], pin["run_id"])
     key = settings.manifest_key.get_secret_value().encode()
     model = manifest.verify(
@@ -76,7 +76,7 @@ def _of(events: pa.Table, are: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> 
 
 def _without_erased(connection: sa.Connection, scores: pa.Table) -> pa.Table:
     """Leave out who was erased while the scores were computed."""
-    for keys in identity.tombstones(connection).values():
+    for keys in identity_keys.tombstones(connection).values():
         scores = scores.filter(pc.invert(pc.is_in(scores["customer_key"], value_set=keys)))
     return scores
 
@@ -97,10 +97,10 @@ def _scores(
     contents: Mapping[str, bytes],
 ) -> pa.Table:
     """Score everybody who has an event, by the model whose verified files these are."""
-    from intent_tasks.models import files, network, reasons
+    from intent_tasks.models import model_io, network, reasons
 
     network.deterministic(settings.seed)
-    model = files.parse(contents)
+    model = model_io.parse(contents)
     everything = event_arrays(events, model.vocabulary, settings.time_zone)
     encoded = encode(everything, settings.definition, as_of_date)
     found = reasons.explain(model.network, encoded)

@@ -23,12 +23,12 @@ from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.contracts import contract, measured
+from intent_tasks.stores.contracts import contract, profile
 from intent_tasks.stores.privacy import consent, erasure
 
 if TYPE_CHECKING:
-    from intent_tasks.models.files import Model
     from intent_tasks.models.fit_models import Baselines, Samples
+    from intent_tasks.models.model_io import Model
     from intent_tasks.models.pretrained import Pretrained
 
 SLICE = "slice_"
@@ -113,7 +113,7 @@ def _looked_at(slices: Dataset, samples: "Samples") -> tuple[DatasetSummary, Dat
 def _check(settings: Settings, as_of_date: date, found: DatasetProfile) -> contract.Result:
     """Check the training data before training; see `expectations/dataset_profile.py`."""
     limits = contract.in_force(settings)["training_set"]
-    result = contract.judge(settings, as_of_date, measured.of_training(found, limits))
+    result = contract.judge(settings, as_of_date, profile.of_training(found, limits))
     contract.refuse(
         settings,
         f"The training set of {as_of_date} breaks the contract",
@@ -196,7 +196,7 @@ def _train(
     folder: Path,
     pretrained: "Pretrained | None",
 ) -> list[dict[str, float]]:
-    from intent_tasks.models import files, fit_models, training
+    from intent_tasks.models import fit_models, model_io, training
     from intent_tasks.models.network import Architecture, Network
     from intent_tasks.models.sizes import size_of
 
@@ -220,7 +220,7 @@ def _train(
     mix, validation = fitted.blend if settings.blend else None, fitted.validation
     said = validation.probabilities(mix)
     purchased = [validation.first_purchase <= n for n in range(len(HORIZONS_DAYS))]
-    model = files.Model(
+    model = model_io.Model(
         architecture,
         slices.vocabulary,
         fitted.network,
@@ -228,7 +228,7 @@ def _train(
         {str(h): best_threshold(said[:, n], purchased[n]) for n, h in enumerate(HORIZONS_DAYS)},
         mix,
     )
-    files.save(folder / MODEL, model)
+    model_io.save(folder / MODEL, model)
     tested = [_tested(rows, model, known) for rows in slices.source("test")(0, 0)]
     pq.write_table(pa.concat_tables(tested), folder / TEST)
     (folder / LOSSES).write_text(json.dumps(fitted.curve))

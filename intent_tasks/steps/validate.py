@@ -5,7 +5,7 @@ from datetime import date
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import postgres
-from intent_tasks.stores.contracts import consented, contract, measured
+from intent_tasks.stores.contracts import consent_profile, contract, profile
 from intent_tasks.stores.privacy import consent_record
 
 
@@ -35,17 +35,19 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
 def _measured(
     settings: Settings, as_of_date: date
-) -> tuple[list[contract.Measured], consented.Consented | None]:
+) -> tuple[list[contract.Measured], consent_profile.Consented | None]:
     limits = contract.in_force(settings)
-    usual = measured.usual_rows(settings, as_of_date)
+    usual = profile.usual_rows(settings, as_of_date)
     with postgres.reading(settings.shop_url) as connection:
         found = [
-            measured.day_of_events(
+            profile.day_of_events(
                 connection, settings.definition, limits["events"], as_of_date, usual
             ),
-            *(measured.table(connection, suite, limits[suite]) for suite in measured.TABLES),
+            *(profile.table(connection, suite, limits[suite]) for suite in profile.TABLES),
         ]
-        consent = consented.day_of_consent(connection, settings, limits["customers"], as_of_date)
+        consent = consent_profile.day_of_consent(
+            connection, settings, limits["customers"], as_of_date
+        )
     there = [one for one in found if one is not None]
     if consent is not None:
         there[-1] = consent.beside(there[-1])

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from intent_tasks.errors import BadInput, TemporaryFailure
 from intent_tasks.settings import Settings
-from intent_tasks.stores import locking
+from intent_tasks.stores import locks
 from intent_tasks.stores.addresses import address_of, engine, failure
 from intent_tasks.tables import runs
 
@@ -71,7 +71,7 @@ def writing(
     try:
         with engine(settings.pipeline_url).connect() as connection:
             connection.info[_RECORDED] = recorded
-            locking.end_overdue_readers(connection)
+            locks.end_overdue_readers(connection)
             lock(connection, step, as_of_date, bucket)
             yield connection
             connection.commit()
@@ -92,7 +92,7 @@ def changing(url: SecretStr, what: str | None) -> Iterator[sa.Connection]:
     try:
         with engine(url).begin() as connection:
             if what is not None:
-                locking.take(connection, f"intent/{what}")
+                locks.take(connection, f"intent/{what}")
             yield connection
     except _TEMPORARY as error:
         raise failure(error, url) from error
@@ -108,7 +108,7 @@ def lock(connection: sa.Connection, step: str, as_of_date: date, bucket: int = A
 
     Who takes several takes them in the order of the days.
     """
-    locking.take(connection, f"intent/{step}/{as_of_date}/{bucket}")
+    locks.take(connection, f"intent/{step}/{as_of_date}/{bucket}")
 
 
 def _committed(

@@ -322,7 +322,7 @@ def write_signature(folder: Path, as_of_date: date) -> None:
     signature = ModelSignature(Schema(inputs), Schema(outputs))
     # Neither clock nor chance: registering again writes the same bytes.
     model = Model(signature=signature, utc_time_created=str(as_of_date), model_uuid=None)
-    model.add_flavor("intent", code="intent_tasks.models.files.load")
+    model.add_flavor("intent", code="intent_tasks.models.model_io.load")
     model.save(str(folder / "MLmodel"))
 
 

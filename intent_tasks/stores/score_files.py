@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
-from intent_tasks.stores.whole_files import parquet, private_folder, replace
+from intent_tasks.stores.atomic_files import parquet, private_folder, replace
 
 SCHEMA = pa.schema(
     [

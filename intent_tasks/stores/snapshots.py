@@ -20,7 +20,7 @@ from intent_tasks.core.identity import buckets_of
 from intent_tasks.core.rules import IDENTITY
 from intent_tasks.definition import Definition
 from intent_tasks.errors import BadInput
-from intent_tasks.stores.whole_files import ParquetFile, private_folder, replace
+from intent_tasks.stores.atomic_files import ParquetFile, private_folder, replace
 
 Manifest = dict[str, Any]
 

@@ -16,8 +16,8 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
     AirflowTaskTimeout,
 )
-from intent_child import environment
 from intent_links import DataDocs, Rows
+from intent_process import environment
 from intent_step import Step
 
 DAY = "2026-06-30"
@@ -177,7 +177,7 @@ SLEEPS_WITH_A_CHILD = """
 
 @pytest.mark.parametrize("stubborn", [False, True])
 def test_a_killed_task_ends_the_step_and_its_children(interpreter, monkeypatch, stubborn):
-    monkeypatch.setattr("intent_child.STOP_SECONDS", 0.3)
+    monkeypatch.setattr("intent_process.STOP_SECONDS", 0.3)
     interpreter(SLEEPS_WITH_A_CHILD.format(stubborn=stubborn))
     operator, caught = step(), []
 

@@ -10,7 +10,7 @@ from intent_tasks.core.identity import buckets_of, customer_keys
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.formats import files
 from intent_tasks.steps import extract
-from intent_tasks.stores import postgres, score_files, shop
+from intent_tasks.stores import postgres, score_files, simulated_shop
 
 DAY = date(2026, 6, 10)
 """First day that is predicted."""
@@ -93,7 +93,7 @@ def make_small_shop(settings):
     ]
     consent = {"customer_id": CUSTOMERS, "consent_personalisation": [True] * len(CUSTOMERS)}
     batches = [pa.Table.from_pylist(rows, files.SCHEMA)]
-    shop.load(settings, "a shop", "digest", batches, customers_known=pa.table(consent))
+    simulated_shop.load(settings, "a shop", "digest", batches, customers_known=pa.table(consent))
     return settings
 
 

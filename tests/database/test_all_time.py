@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.formats import files
 from intent_tasks.steps import extract, recut
-from intent_tasks.stores import postgres, shop, snapshots
+from intent_tasks.stores import postgres, simulated_shop, snapshots
 from intent_tasks.stores.extracting import conservation
 
 pytestmark = pytest.mark.database
@@ -25,7 +25,7 @@ def settings(settings):
     """A shop in Berlin with an event an hour, of which a week is read."""
     settings = settings.model_copy(update={"history_days": 7, "time_zone": "Europe/Berlin"})
     rows = [event(f"{n}", FIRST + timedelta(hours=n, minutes=30)) for n in range(HOURS)]
-    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
+    simulated_shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
     return settings
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from intent_tasks.errors import Refused
 from intent_tasks.formats import files
-from intent_tasks.stores import postgres, shop
+from intent_tasks.stores import postgres, simulated_shop
 from intent_tasks.stores.extracting import source
 from intent_tasks.tables import events
 
@@ -42,7 +42,7 @@ def _add(settings, rows):
 @pytest.fixture
 def settings(settings):
     """Settings whose shop has tables and no events."""
-    shop.load(settings, "a shop", "no events", [files.SCHEMA.empty_table()])
+    simulated_shop.load(settings, "a shop", "no events", [files.SCHEMA.empty_table()])
     return settings
 
 

@@ -12,7 +12,7 @@ from intent_tasks.commands import check_source
 from intent_tasks.definition import LEAST_BUYERS
 from intent_tasks.formats import files
 from intent_tasks.steps.window import needed_days, split_of
-from intent_tasks.stores import postgres, shop
+from intent_tasks.stores import postgres, simulated_shop
 from intent_tasks.stores.extracting import source_facts
 
 pytestmark = pytest.mark.database
@@ -44,7 +44,7 @@ def _days(settings, days, buyers_a_day):
             rows.append(row | {"event_id": f"v{n}/{c}", "event_type": "view"})
             row = {"customer_id": f"c{n}/{c}", "occurred_at": noon}
             rows.append(row | {"event_id": f"p{n}/{c}", "event_type": "purchase"})
-    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
+    simulated_shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
 
 
 def _said(settings):
@@ -100,7 +100,7 @@ def test_of_a_shop_of_three_days_only_the_days_are_told(settings):
         | {"occurred_at": datetime(2026, 6, 28 + n, 12, tzinfo=UTC)}
         for n in range(3)
     ]
-    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
+    simulated_shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
     assert "(1 buyers in the 3 days up to 2026-06-30); about 10 more weeks" in _said(settings)[0]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from intent_tasks.errors import BadInput, NothingToDo, Refused
 from intent_tasks.steps import collect, extract, run_step
-from intent_tasks.stores import postgres, shop
+from intent_tasks.stores import postgres, simulated_shop
 from tests.database.collecting import HEADER, ask, collected, events, line, lines, quarantined
 
 pytestmark = pytest.mark.database
@@ -224,7 +224,7 @@ def test_what_the_rows_tell_about_products_is_kept_and_read_by_the_extract(setti
 def test_a_simulated_shop_and_a_view_are_not_mixed_with_collected_events(settings, tmp_path):
     path = tmp_path / "events.csv"
     path.write_text(HEADER + lines(0, 3))
-    shop.load(settings, "simulated shop", "digest", [])
+    simulated_shop.load(settings, "simulated shop", "digest", [])
     with pytest.raises(Refused, match="Another shop is loaded here"):
         collected(settings, path)
     with postgres.changing(settings.shop_owner_url, "shop") as connection:

@@ -12,8 +12,8 @@ from intent_tasks.commands import check_source
 from intent_tasks.errors import IntentError, Refused
 from intent_tasks.formats import files
 from intent_tasks.steps import extract, publish, validate
-from intent_tasks.stores import postgres, shop
-from intent_tasks.stores.contracts import consented
+from intent_tasks.stores import postgres, simulated_shop
+from intent_tasks.stores.contracts import consent_profile
 from intent_tasks.stores.privacy import consent, consent_record, exporting
 from tests.conftest import copy_of, settings_for
 from tests.database.conftest import CUSTOMERS, DAY, add, event, make_small_shop, pin, score
@@ -281,7 +281,7 @@ def test_without_the_protection_who_said_no_is_published(going, monkeypatch):
     """The control: the same day with the three protections off."""
     say_all(going, "false")
     change(going, LOST["emptied"])
-    monkeypatch.setattr(consented, "day_of_consent", lambda *_: None)
+    monkeypatch.setattr(consent_profile, "day_of_consent", lambda *_: None)
     monkeypatch.setattr(consent_record, "require_rows", lambda *_: None)
     monkeypatch.setattr(consent_record, "require_kept", lambda *_: None)
     monkeypatch.setattr(consent, "_are_in", lambda values, _: pc.is_valid(values))
@@ -336,7 +336,7 @@ def test_check_source_says_that_a_table_records_no_consent(small_shop):
 
 def test_a_table_that_collecting_made_counts_once_it_was_filled(settings):
     rows = [event(n, customer, DAY) for n, customer in enumerate(CUSTOMERS)]
-    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
+    simulated_shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
     settings = settings.model_copy(update={"history_days": 1})
     assert validate.run(settings, DAY)["consent"] is None
     assert "shop.customers was made here and never filled" in said_by_check_source(settings)

@@ -14,8 +14,8 @@ from intent_tasks import simulator
 from intent_tasks.commands import contract as commands
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import validate
-from intent_tasks.stores import postgres, shop
-from intent_tasks.stores.contracts import contract, fitting, predicted
+from intent_tasks.stores import postgres, simulated_shop
+from intent_tasks.stores.contracts import contract, prediction_profile, threshold_fitting
 from tests.conftest import copy_of, settings_for
 
 pytestmark = pytest.mark.database
@@ -30,7 +30,7 @@ def fitted_once(postgres_server, migrated_database, tmp_path_factory):
     """A simulated shop with thresholds proposed and accepted for it, from all days but the last."""
     with copy_of(postgres_server, migrated_database) as name:
         settings = settings_for(postgres_server, name, tmp_path_factory.mktemp("fitted"))
-        shop.load(
+        simulated_shop.load(
             settings, "a shop", "digest", simulator.simulate(CONFIG), simulator.catalogue(CONFIG),
             simulator.customers(CONFIG),
         )  # fmt: skip
@@ -114,8 +114,8 @@ def _predictions_broken(settings, day):
             sa.text("SELECT avg(probability_7d), count(*) FROM intent.predictions "
                     "WHERE as_of_date = :day"), {"day": day},
         ).one()  # fmt: skip
-        pinned = predicted.Pinned(planted_predictions.VERSION, base_rate)
-        of = predicted.day_of_predictions(connection, limits, day, pinned, scored)
+        pinned = prediction_profile.Pinned(planted_predictions.VERSION, base_rate)
+        of = prediction_profile.day_of_predictions(connection, limits, day, pinned, scored)
     return {name for name, bound in of.bounds.items() if not bound.allows(of.numbers[name])}
 
 
@@ -161,5 +161,8 @@ def test_a_training_set_is_judged_by_those_that_passed(fitted_shop):
 def test_with_too_few_days_of_predictions_what_is_shipped_stays(settings):
     shipped = thresholds.parse(thresholds.SHIPPED)
     with postgres.reading(settings.pipeline_url) as connection:
-        assert fitting.of_predictions(connection, DAYS, shipped["predictions"], print) is None
-        assert fitting.of_trainings(connection, DAYS, shipped["training_set"]) is None
+        assert (
+            threshold_fitting.of_predictions(connection, DAYS, shipped["predictions"], print)
+            is None
+        )
+        assert threshold_fitting.of_trainings(connection, DAYS, shipped["training_set"]) is None

@@ -7,7 +7,7 @@ import pytest
 
 from intent_tasks.formats import files
 from intent_tasks.local.plan import Plan
-from intent_tasks.stores import shop
+from intent_tasks.stores import simulated_shop
 
 pytestmark = pytest.mark.database
 
@@ -28,7 +28,7 @@ def test_the_demo_works_on_days_on_which_the_shop_was_open(settings):
         for day in days
         if day not in closed
     ]
-    shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
+    simulated_shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
     plan = Plan.of(settings, LAST_DAY)
     assert plan.closed.issuperset(closed)
     assert (plan.today, len(plan.recent_days)) == (LAST_DAY, 7)

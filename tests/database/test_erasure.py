@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from intent_tasks.errors import BadInput, NothingToDo, Refused, TemporaryFailure
 from intent_tasks.steps import erase, extract, mature, publish
-from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.privacy import erasure, identity, places
+from intent_tasks.stores import identity_keys, postgres, snapshots
+from intent_tasks.stores.privacy import erasure, personal_data
 from tests.database.conftest import CUSTOMERS, DAY, add, event, pin, score
 
 pytestmark = pytest.mark.database
@@ -40,7 +40,7 @@ def lived_in(small_shop):
     mature.run(small_shop, NEXT)
     with postgres.changing(small_shop.shop_owner_url, "test") as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM shop.customers")) == len(CUSTOMERS)
-    keys = identity.keys(small_shop, CUSTOMERS).to_pylist()
+    keys = identity_keys.keys(small_shop, CUSTOMERS).to_pylist()
     folder = small_shop.home / "training" / "2026-06-01"
     folder.mkdir(parents=True)
     pq.write_table(pa.table({"customer_key": keys}), folder / "test.parquet")
@@ -53,7 +53,7 @@ def lived_in(small_shop):
 
 def hits(settings, customer=GONE):
     """Return where the id or the key of a customer still is, tombstones left out."""
-    needles = [customer, identity.keys(settings, [customer])[0].as_py()]
+    needles = [customer, identity_keys.keys(settings, [customer])[0].as_py()]
     found = []
     with postgres.engine(settings.migrator_url).connect() as connection:
         tables = sa.text(
@@ -62,7 +62,7 @@ def hits(settings, customer=GONE):
         )
         for table in connection.scalars(tables).all():
             rows = connection.scalars(sa.text(f"SELECT t::text FROM {table} t")).all()
-            kept = table in {place.table.fullname for place in places.TOMBSTONES}
+            kept = table in {place.table.fullname for place in personal_data.TOMBSTONES}
             if not kept and any(needle in row for needle in needles for row in rows):
                 found.append(table)
     with postgres.reading(settings.shop_owner_url) as connection:
@@ -84,8 +84,8 @@ def content_of(path):
 
 
 def test_the_search_of_this_test_finds_the_customer_in_every_place_of_the_register(lived_in):
-    expected = {place.table.fullname for place in places.TABLES} - {"intent.predictions"}
-    expected |= {folder.name for folder in places.FOLDERS}
+    expected = {place.table.fullname for place in personal_data.TABLES} - {"intent.predictions"}
+    expected |= {folder.name for folder in personal_data.FOLDERS}
     expected |= {"intent.predictions_202606", "shop.events", "shop.customers"}
     assert set(hits(lived_in)) == expected
 
@@ -244,7 +244,7 @@ def test_a_failed_erasure_says_what_is_cleared_and_what_is_not_and_is_finished_l
 
 
 def test_a_log_of_a_server_that_wrote_an_id_is_cleared_in_place(lived_in):
-    key = identity.keys(lived_in, [GONE])[0].as_py()
+    key = identity_keys.keys(lived_in, [GONE])[0].as_py()
     said = f"DETAIL: Failing row contains ({GONE}, 1).\nkey {key}: {GONE}x and {CUSTOMERS[4]}\n"
     logs = [lived_in.home / "logs" / "postgres.log.1", lived_in.home / "airflow/logs/dag/1.log"]
     for log in logs:

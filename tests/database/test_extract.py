@@ -9,8 +9,7 @@ import sqlalchemy as sa
 from intent_tasks.errors import BadInput, NothingToDo, Refused
 from intent_tasks.formats import files
 from intent_tasks.steps import extract
-from intent_tasks.stores import postgres, shop, snapshots
-from intent_tasks.stores.privacy import identity
+from intent_tasks.stores import identity_keys, postgres, simulated_shop, snapshots
 
 pytestmark = pytest.mark.database
 
@@ -37,7 +36,7 @@ def _event(number, **changes):
 
 def _load(settings, rows, **more):
     table = pa.Table.from_pylist(rows, schema=files.SCHEMA)
-    return shop.load(settings, "a shop", f"digest of {len(rows)}", [table], **more)
+    return simulated_shop.load(settings, "a shop", f"digest of {len(rows)}", [table], **more)
 
 
 def _add(settings, rows):
@@ -191,7 +190,7 @@ def test_optional_columns_may_be_absent_and_a_price_may_be_numeric(settings):
 
 
 def _erase(settings, customer):
-    key = identity.keys(settings, [customer])[0].as_py()
+    key = identity_keys.keys(settings, [customer])[0].as_py()
     erase = sa.text("INSERT INTO intent.erasures VALUES (:key, now(), 'k1')")
     with postgres.changing(settings.pipeline_url, "test") as connection:
         connection.execute(erase, {"key": key})
@@ -207,8 +206,10 @@ def test_erased_customers_are_left_out_and_counted(settings):
 def test_a_customer_is_keyed_once_also_where_somebody_was_erased(settings, monkeypatch):
     _load(settings, [_event(n) for n in range(5)])
     _erase(settings, "gone")
-    made, keys_of = [], identity.keys_of
-    monkeypatch.setattr(identity, "keys_of", lambda ids, key: made.append(ids) or keys_of(ids, key))
+    made, keys_of = [], identity_keys.keys_of
+    monkeypatch.setattr(
+        identity_keys, "keys_of", lambda ids, key: made.append(ids) or keys_of(ids, key)
+    )
     extract.run(settings, DAY)
     # One id alone is that by which the key itself is checked.
     ids = [name for names in made if len(names) > 1 for name in names]
@@ -236,7 +237,7 @@ def test_a_load_that_fails_leaves_nothing(settings):
         raise BadInput("The second half of the file is broken.")
 
     with pytest.raises(BadInput):
-        shop.load(settings, "a shop", "digest", batches())
+        simulated_shop.load(settings, "a shop", "digest", batches())
     with postgres.reading(settings.shop_owner_url) as connection:
         assert sa.inspect(connection).get_table_names("shop") == []
 

@@ -8,8 +8,8 @@ from pydantic import SecretStr
 
 from intent_tasks.errors import Refused
 from intent_tasks.steps import extract, publish
-from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.privacy import identity, rotation
+from intent_tasks.stores import identity_keys, postgres, snapshots
+from intent_tasks.stores.privacy import rotation
 from tests.database.conftest import CUSTOMERS, DAY, add, event, score
 
 pytestmark = pytest.mark.database
@@ -29,7 +29,7 @@ def with_key(settings, name, secret="another key", **previous):
 def bury(settings, customer, key_id="k1"):
     """Leave a tombstone."""
     insert = sa.text("INSERT INTO intent.erasures VALUES (:key, now(), :key_id)")
-    key = identity.keys(settings, [customer], key_id)[0].as_py()
+    key = identity_keys.keys(settings, [customer], key_id)[0].as_py()
     with postgres.changing(settings.pipeline_url, "test") as connection:
         connection.execute(insert, {"key": key, "key_id": key_id})
 
@@ -75,13 +75,15 @@ def test_a_rotation_changes_every_key_and_no_step_sees_a_difference(scored_shop)
     bury(scored_shop, "somebody erased")
     folder = scored_shop.home / "training" / "2026-06-01"
     folder.mkdir(parents=True)
-    old = identity.keys(scored_shop, CUSTOMERS)
+    old = identity_keys.keys(scored_shop, CUSTOMERS)
     pq.write_table(pa.table({"customer_key": old}), folder / "test.parquet")
     before = known(scored_shop)
     changed = with_key(scored_shop, "k2", k1=OLD)
     done = rotation.rotate(changed)
     assert done == {"customers": 24, "days": scored_shop.history_days, "files": 1}
-    new = dict(zip(old.to_pylist(), identity.keys(changed, CUSTOMERS).to_pylist(), strict=True))
+    new = dict(
+        zip(old.to_pylist(), identity_keys.keys(changed, CUSTOMERS).to_pylist(), strict=True)
+    )
     assert known(changed) == {event: new[key] for event, key in before.items()}
     assert set(pq.read_table(folder / "test.parquet")["customer_key"].to_pylist()) == set(
         new.values()

@@ -16,9 +16,8 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.formats import files as formats
 from intent_tasks.steps import extract, publish, score, validate
-from intent_tasks.stores import manifest, postgres, shop, snapshots
-from intent_tasks.stores.extracting import finishing, intake
-from intent_tasks.stores.privacy import identity
+from intent_tasks.stores import identity_keys, manifest, postgres, simulated_shop, snapshots
+from intent_tasks.stores.extracting import day_builder, snapshot_rows
 from tests.database.conftest import DAY, event
 from tests.database.test_consent import say
 
@@ -37,7 +36,7 @@ def shop_of_addresses(settings):
     rows += [event(f"s{n}", "view", DAY, kind=who) for n, who in enumerate(IDS[:10])]
     known = pa.table({"customer_id": IDS, "consent_personalisation": [True] * len(IDS)})
     batches = [pa.Table.from_pylist(rows, formats.SCHEMA)]
-    shop.load(settings, "a shop", "digest", batches, customers_known=known)
+    simulated_shop.load(settings, "a shop", "digest", batches, customers_known=known)
     return settings.model_copy(update={"history_days": 2})
 
 
@@ -62,7 +61,7 @@ def receipts(settings):
 
 def pin_untrained(settings):
     """Pin a network that learned nothing, signed like any other."""
-    from intent_tasks.models import files, network, sizes
+    from intent_tasks.models import model_io, network, sizes
 
     network.deterministic(1)
     events = snapshots.read(settings.home, settings.definition, DAY, range(2))
@@ -73,7 +72,7 @@ def pin_untrained(settings):
     folder = settings.home / "models" / "1"
     folder.mkdir(parents=True)
     built = network.build(architecture)
-    files.save(folder, files.Model(architecture, vocabulary, built, rates, rates))
+    model_io.save(folder, model_io.Model(architecture, vocabulary, built, rates, rates))
     key = settings.manifest_key.get_secret_value().encode()
     subject = manifest.Subject(settings.model_name, 1, "run")
     digest = manifest.sign(folder, subject, {"gate": "passed"}, key)
@@ -109,9 +108,11 @@ def test_no_id_leaves_postgres_from_extract_to_publication(shop_of_addresses, ca
 def test_the_control_without_the_protections_the_same_search_finds_ids(
     shop_of_addresses, monkeypatch
 ):
-    monkeypatch.setattr(identity, "keys", lambda settings, ids, key_id=None: pa.array(list(ids)))
-    monkeypatch.setattr(intake, "buckets_of", lambda keys, n: np.zeros(len(keys), int))
-    monkeypatch.setattr(finishing, "without_addresses", lambda texts: texts)
+    monkeypatch.setattr(
+        identity_keys, "keys", lambda settings, ids, key_id=None: pa.array(list(ids))
+    )
+    monkeypatch.setattr(day_builder, "buckets_of", lambda keys, n: np.zeros(len(keys), int))
+    monkeypatch.setattr(snapshot_rows, "without_addresses", lambda texts: texts)
     extract.run(shop_of_addresses, DAY)
     assert hits(shop_of_addresses) == 3 * len(IDS), "each as a key twice, and once in a search"
 
@@ -129,7 +130,7 @@ def addresses_everywhere(settings):
     products = [{"product_id": who, "brand": who, "title": f"made by {who}", "category_path": "a.b"}
                 for who in IDS]  # fmt: skip
     told = pa.Table.from_pylist(rows, pa.schema([*formats.SCHEMA, *MORE]))
-    shop.load(settings, "a shop", "digest", [told], pa.Table.from_pylist(products))
+    simulated_shop.load(settings, "a shop", "digest", [told], pa.Table.from_pylist(products))
     return settings.model_copy(update={"history_days": 2})
 
 
@@ -144,8 +145,8 @@ def test_no_address_leaves_postgres_in_whatever_column_it_is(addresses_everywher
 
 
 def test_the_control_without_the_masks_every_column_shows_it(addresses_everywhere, monkeypatch):
-    monkeypatch.setattr(finishing, "without_addresses", lambda texts: texts)
-    monkeypatch.setattr(finishing, "ids_without_addresses", lambda ids, keys_of: ids)
+    monkeypatch.setattr(snapshot_rows, "without_addresses", lambda texts: texts)
+    monkeypatch.setattr(snapshot_rows, "ids_without_addresses", lambda ids, keys_of: ids)
     extract.run(addresses_everywhere, DAY)
     assert hits(addresses_everywhere) == len(IDS) * (
         len(COLUMNS) + len(("event", "brand", "title"))

@@ -11,9 +11,8 @@ from intent_tasks.errors import Refused
 from intent_tasks.formats.columns import SCHEMA
 from intent_tasks.simulator import poison
 from intent_tasks.steps import extract
-from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.extracting import intake, quarantine, spool
-from intent_tasks.stores.privacy import identity
+from intent_tasks.stores import identity_keys, postgres, snapshots
+from intent_tasks.stores.extracting import day_builder, quarantine, spool
 
 pytestmark = pytest.mark.database
 
@@ -96,11 +95,11 @@ def odd_row(kind):
 
 @pytest.fixture
 def poisoned(settings):
-    from intent_tasks.stores import shop
+    from intent_tasks.stores import simulated_shop
 
     kinds = [*RULES, *UNREADABLE, *HARMLESS]
     odd = pa.Table.from_pylist([odd_row(kind) for kind in kinds], SCHEMA)
-    shop.load(settings, "a shop", "poison", [good_rows(), odd])
+    simulated_shop.load(settings, "a shop", "poison", [good_rows(), odd])
     with postgres.changing(settings.shop_owner_url, "test") as connection:
         for kind, at in (("infinite_time", "infinity"), ("infinite_past", "-infinity")):
             query = sa.text("UPDATE shop.events SET occurred_at = CAST(:at AS timestamptz) "
@@ -125,7 +124,7 @@ def test_exactly_the_poison_is_set_aside_and_all_else_untouched(poisoned, monkey
     by_kind["ten_megabytes_of_text"] = cut[0].rule
     assert by_kind == RULES
     assert len(cut[0].payload["begins"]) == quarantine.MOST_CHARACTERS
-    key = identity.keys(settings, ["c7"])[0].as_py()
+    key = identity_keys.keys(settings, ["c7"])[0].as_py()
     with postgres.reading(settings.pipeline_url) as connection:
         owners = connection.execute(
             sa.text("SELECT customer_key, count(*) FROM intent.quarantine GROUP BY 1 ORDER BY 2")
@@ -150,9 +149,9 @@ def test_exactly_the_poison_is_set_aside_and_all_else_untouched(poisoned, monkey
     # The same rows in other blocks and other parts give the same bytes.
     digest = receipt["digest"]
     monkeypatch.setattr(spool, "BYTES_AT_ONCE", 700_000)
-    add = intake.Intake.add
+    add = day_builder.Intake.add
     monkeypatch.setattr(
-        intake.Intake,
+        day_builder.Intake,
         "add",
         lambda self, block: [
             add(self, block.slice(n, 30_011)) for n in reversed(range(0, len(block), 30_011))
@@ -167,7 +166,7 @@ def test_exactly_the_poison_is_set_aside_and_all_else_untouched(poisoned, monkey
 
 
 def test_above_the_share_nothing_is_written(poisoned, monkeypatch):
-    monkeypatch.setattr(intake, "LEAST_LIMIT", 0)
+    monkeypatch.setattr(day_builder, "LEAST_LIMIT", 0)
     strict = poisoned.model_copy(update={"quarantine_share": (len(RULES) - 1) / 100_100})
     with pytest.raises(Refused, match=f"{len(RULES)} of .* event_type is unknown: 2"):
         extract.complete_snapshots(strict, DAY, DAY)

@@ -5,8 +5,7 @@ from typer.testing import CliRunner
 
 from intent_tasks.commands import privacy
 from intent_tasks.errors import BadInput
-from intent_tasks.stores import postgres
-from intent_tasks.stores.privacy import identity
+from intent_tasks.stores import identity_keys, postgres
 from intent_tasks.tables import erasures
 from tests.database.conftest import CUSTOMERS
 
@@ -60,7 +59,7 @@ def test_a_file_with_repetitions_and_a_customer_nobody_knows(intent, scored_shop
     assert f"{CUSTOMERS[0]}: removed 1 of intent.customer_keys, 1 of scores" in said
     assert "nobody: removed nothing; nobody here by that id, a tombstone is left" in said
     assert buried(scored_shop) == set(
-        identity.keys(scored_shop, [CUSTOMERS[0], "nobody"]).to_pylist()
+        identity_keys.keys(scored_shop, [CUSTOMERS[0], "nobody"]).to_pylist()
     )
     again = intent("erase", CUSTOMERS[0])
     assert "removed nothing; erased before, on" in again

@@ -12,7 +12,7 @@ from intent_tasks.commands import quarantine as commands
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import extract, publish
 from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.extracting import conservation, intake, quarantine
+from intent_tasks.stores.extracting import conservation, day_builder, quarantine
 from intent_tasks.stores.privacy import erasure
 from tests.database.conftest import CUSTOMERS, DAY, add, event, pin, score
 
@@ -217,7 +217,7 @@ def test_a_payload_that_is_too_long_is_cut_and_says_so(shop_of_four_days, tell):
 
 
 def test_too_many_bad_rows_stop_the_day_and_leave_the_one_before(shop_of_four_days, monkeypatch):
-    monkeypatch.setattr(intake, "LEAST_LIMIT", 2)
+    monkeypatch.setattr(day_builder, "LEAST_LIMIT", 2)
     settings = shop_of_four_days
     extract.run(settings, DAY)
     before = digests(settings)

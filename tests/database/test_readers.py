@@ -10,7 +10,7 @@ from psycopg2.errors import InsufficientPrivilege, LockNotAvailable
 
 from intent_tasks.errors import TemporaryFailure
 from intent_tasks.steps import publish, retain
-from intent_tasks.stores import locking, migrate, postgres, roles
+from intent_tasks.stores import locks, migrate, postgres, roles
 from tests.database.conftest import DAY, score
 from tests.database.test_retention import MONTHS_LATER, state, two_seasons
 
@@ -148,7 +148,7 @@ def test_a_reader_who_takes_too_long_is_ended_by_the_next_step_and_others_are_no
             connection.exec_driver_sql("SELECT 1")
         with postgres.writing(settings, "publish", DAY):
             late.exec_driver_sql("SELECT 1")  # its time is not over
-        monkeypatch.setattr(locking, "READER_MINUTES", 0.0)
+        monkeypatch.setattr(locks, "READER_MINUTES", 0.0)
         with postgres.writing(settings, "publish", DAY):
             pass
         with pytest.raises(sa.exc.OperationalError):

@@ -33,7 +33,7 @@ def publish_without_transaction(settings: Settings, day: date) -> None:
     create = str(publish._CREATE_SCORES).replace("ON COMMIT DROP", "")
     publish._CREATE_SCORES = sa.text(create)
     publish.postgres.ensure_partition = lambda *_: None  # it is there; LOCK needs a transaction
-    publish.identity.hold_off_tombstones = lambda *_: None
+    publish.identity_keys.hold_off_tombstones = lambda *_: None
     publish.postgres.writing = writing
     publish.run(settings, day)
 

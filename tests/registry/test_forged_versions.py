@@ -7,7 +7,7 @@ import pytest
 
 from intent_tasks.errors import Refused
 from intent_tasks.steps import pin
-from intent_tasks.stores import manifest, postgres, registry, scratch
+from intent_tasks.stores import manifest, postgres, registry, temporary_folders
 from tests.registry.conftest import DAY
 
 pytestmark = pytest.mark.database
@@ -172,7 +172,7 @@ def test_a_version_that_an_erasure_could_not_name_is_refused(installed, served):
 
 
 def test_a_killed_pin_leaves_no_copies_and_the_folder_is_closed_to_others(installed, served):
-    left = installed.home / "models" / f"{scratch.PREFIX}abc"
+    left = installed.home / "models" / f"{temporary_folders.PREFIX}abc"
     left.mkdir(parents=True)
     path = installed.home / pin.run(installed, DAY)["model_path"]
     assert [each.name for each in path.parent.iterdir()] == [path.name]

@@ -10,7 +10,7 @@ import pytest
 
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import HORIZONS_DAYS
-from intent_tasks.models import calibration, files, network, training
+from intent_tasks.models import calibration, model_io, network, training
 from tests.training.shop import (
     CUSTOMERS,
     SEED,
@@ -44,7 +44,7 @@ def trained():
     raw = training.predict_logits(built, later.encoded)
     calibration.fit(built, raw, later.first_purchase, len(later.first_purchase))
     rates = {str(h): float((later.first_purchase <= n).mean()) for n, h in enumerate(HORIZONS_DAYS)}
-    model = files.Model(architecture, vocabulary, built, rates, rates)
+    model = model_io.Model(architecture, vocabulary, built, rates, rates)
     return SimpleNamespace(
         model=model, train=train, later=later, events=events, curve=curve, vocabulary=vocabulary
     )

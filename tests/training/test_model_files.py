@@ -12,7 +12,7 @@ from intent_tasks.models import (
     baselines,
     blend,
     checkpoint,
-    files,
+    model_io,
     network,
     training,
 )
@@ -25,12 +25,12 @@ from tests.training.shop import (
 
 
 def test_a_kept_model_scores_the_same(trained, tmp_path):
-    files.save(tmp_path, trained.model)
+    model_io.save(tmp_path, trained.model)
     expected = scores(trained.model, trained.train)
-    loaded = [scores(files.load(tmp_path), trained.train) for _ in range(2)]
+    loaded = [scores(model_io.load(tmp_path), trained.train) for _ in range(2)]
     assert np.abs(loaded[0] - expected).max() <= 1e-6
     assert loaded[0].tobytes() == loaded[1].tobytes()
-    kept = files.load(tmp_path)
+    kept = model_io.load(tmp_path)
     assert kept.vocabulary == trained.model.vocabulary
     assert kept.base_rates == trained.model.base_rates
 
@@ -42,46 +42,46 @@ def test_a_blend_is_kept_and_says_the_same_when_loaded(trained, tmp_path):
     )
     trees = baselines.boosted_trees(labelled, labelled, SEED)
     mixed = replace(trained.model, blend=blend.Blend(0.4, trees))
-    files.save(tmp_path, mixed)
+    model_io.save(tmp_path, mixed)
     logits = training.predict_logits(trained.model.network, rows.encoded)
-    said = files.load(tmp_path).probabilities(logits, rows.encoded)
+    said = model_io.load(tmp_path).probabilities(logits, rows.encoded)
     np.testing.assert_array_equal(said, mixed.probabilities(logits, rows.encoded))
     assert np.abs(said - trained.model.probabilities(logits, rows.encoded)).max() > 0.01
     few = labelled._replace(features=labelled.features[:, :5])
     foreign = baselines.boosted_trees(few, few, SEED).boosters[0]
-    foreign.save_model(tmp_path / files.BOOSTER.format(1))
+    foreign.save_model(tmp_path / model_io.BOOSTER.format(1))
     with pytest.raises(BadInput, match="read other features"):
-        files.load(tmp_path)
+        model_io.load(tmp_path)
 
 
 def test_files_that_do_not_belong_together_are_refused(trained, tmp_path):
-    files.save(tmp_path, trained.model)
-    vocabulary = tmp_path / files.VOCABULARY
+    model_io.save(tmp_path, trained.model)
+    vocabulary = tmp_path / model_io.VOCABULARY
     kept = vocabulary.read_text()
     vocabulary.write_text(kept.replace('"p7":', '"p7x": 99, "p7":'))
     with pytest.raises(BadInput, match="is of another data set"):
-        files.load(tmp_path)
+        model_io.load(tmp_path)
     vocabulary.write_text(kept)
-    config = tmp_path / files.CONFIG
+    config = tmp_path / model_io.CONFIG
     config.write_text(config.read_text().replace('"width": 16', '"width": 24'))
     with pytest.raises(BadInput, match="another architecture"):
-        files.load(tmp_path)
+        model_io.load(tmp_path)
     config.write_text(config.read_text().replace('"encoder"', '"decoder"'))
     with pytest.raises(BadInput, match="another release"):
-        files.load(tmp_path)
+        model_io.load(tmp_path)
 
 
 def test_a_version_of_a_release_that_read_no_pictures_is_refused(trained, tmp_path):
-    files.save(tmp_path, trained.model)
-    for name in (files.CONFIG, files.VOCABULARY):
+    model_io.save(tmp_path, trained.model)
+    for name in (model_io.CONFIG, model_io.VOCABULARY):
         content = json.loads((tmp_path / name).read_text())
         holder = (
-            content if name == files.VOCABULARY else content["architecture"]["vocabulary_sizes"]
+            content if name == model_io.VOCABULARY else content["architecture"]["vocabulary_sizes"]
         )
         del holder["picture"]
         (tmp_path / name).write_text(json.dumps(content))
     with pytest.raises(BadInput, match=r"another release: .*without picture"):
-        files.load(tmp_path)
+        model_io.load(tmp_path)
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(trained, tmp_path):

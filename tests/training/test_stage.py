@@ -8,7 +8,7 @@ from intent_tasks.core.dataset import Rows
 from intent_tasks.core.features import FEATURES
 from intent_tasks.core.stages import stages
 from intent_tasks.definition import HORIZONS_DAYS, STAGES
-from intent_tasks.models import files, network, reasons, stage, training
+from intent_tasks.models import model_io, network, reasons, stage_model, training
 from intent_tasks.models.ensemble import MEMBERS
 from tests.training import shop
 
@@ -25,14 +25,14 @@ def asked():
     built = network.build(architecture)
     before = training.predict_logits(built, rows.encoded)
     rows = Rows(rows.encoded, rows.first_purchase, found)
-    stage.fit(built, shop.source(rows))
-    model = files.Model(architecture, vocabulary, built, {}, {})
+    stage_model.fit(built, shop.source(rows))
+    model = model_io.Model(architecture, vocabulary, built, {}, {})
     return built, rows, before, model
 
 
 def test_stages_are_told_better_than_by_how_frequent_they_are(asked):
     built, rows, _, _ = asked
-    said = stage.probabilities(built, rows.encoded)
+    said = stage_model.probabilities(built, rows.encoded)
     np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)
     frequency = np.bincount(rows.stage, minlength=len(STAGES)) / len(rows.stage)
     np.testing.assert_allclose(said.mean(axis=0), frequency, atol=0.02)
@@ -49,11 +49,13 @@ def test_the_probability_of_a_purchase_stays_as_it_was(asked):
 
 def test_the_stage_that_is_published_is_the_likeliest_and_is_kept(asked, tmp_path):
     built, rows, _, model = asked
-    likeliest = stage.probabilities(built, rows.encoded).argmax(axis=1)
+    likeliest = stage_model.probabilities(built, rows.encoded).argmax(axis=1)
     assert (reasons.explain(built, rows.encoded).stage == likeliest).mean() > 0.999
-    files.save(tmp_path, model)
-    kept = files.load(tmp_path).network
-    assert (stage.probabilities(kept, rows.encoded).argmax(axis=1) == likeliest).mean() > 0.999
+    model_io.save(tmp_path, model)
+    kept = model_io.load(tmp_path).network
+    assert (
+        stage_model.probabilities(kept, rows.encoded).argmax(axis=1) == likeliest
+    ).mean() > 0.999
 
 
 def test_it_is_told_of_features_as_they_are_and_of_what_the_ensemble_says(asked):
@@ -79,7 +81,7 @@ def test_stages_that_nobody_was_in_are_as_unlikely_as_can_be(there):
     rng = np.random.default_rng(1)
     found = rng.choice(there, 300).astype(np.int32)
     told = (found[:, None] == np.arange(len(STAGES))) + rng.normal(size=(300, len(STAGES)))
-    slopes, shifts = stage.multinomial_regression(told.astype(np.float32), found)
+    slopes, shifts = stage_model.multinomial_regression(told.astype(np.float32), found)
     said = np.exp(told @ slopes + shifts)
     said /= said.sum(axis=1, keepdims=True)
     never = sorted(set(range(len(STAGES))) - set(there))
@@ -92,5 +94,5 @@ def test_stages_that_nobody_was_in_are_as_unlikely_as_can_be(there):
 def test_rows_without_stages_leave_the_head_as_it_is(asked):
     _, rows, _, model = asked
     fresh = network.build(model.architecture)
-    stage.fit(fresh, shop.source(Rows(rows.encoded, rows.first_purchase)))
+    stage_model.fit(fresh, shop.source(Rows(rows.encoded, rows.first_purchase)))
     assert not fresh.stage_head.get_layer("stage").get_weights()[0].any()

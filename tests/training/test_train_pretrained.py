@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from intent_tasks.core.dataset import SPLITS
-from intent_tasks.models import files, pretrained, pretraining, training
+from intent_tasks.models import model_io, pretrained, pretraining, training
 from intent_tasks.simulator import Config
 from intent_tasks.steps import train
 from intent_tasks.stores import postgres
@@ -51,7 +51,7 @@ def test_training_pretrains_where_nothing_is_kept_and_begins_with_it(windowed, m
     assert receipt["pretrained"] == ledger["digest"] == kept.digest
     for left, right in zip(begun[0], kept.read, strict=True):
         np.testing.assert_array_equal(left, right)
-    model = files.load(windowed.home / receipt["path"] / train.MODEL)
+    model = model_io.load(windowed.home / receipt["path"] / train.MODEL)
     assert model.vocabulary == kept.vocabulary
     assert postgres.receipt_of(windowed, "train", DAY) == receipt
 

@@ -12,7 +12,7 @@ from intent_tasks.core.dataset import SPLITS
 from intent_tasks.core.evidence import NAMES
 from intent_tasks.core.metrics import resample_weights
 from intent_tasks.definition import HORIZONS_DAYS
-from intent_tasks.models import files, fit_models, hazards, training
+from intent_tasks.models import fit_models, hazards, model_io, training
 from intent_tasks.simulator import Config
 from intent_tasks.steps import evaluate, train
 from tests.training.test_pretrain_step import EVERYBODY, fill, settings_of
@@ -44,7 +44,7 @@ def kept(request, tmp_path_factory):
 
 def test_the_test_days_hold_what_the_files_of_the_model_say_of_them(kept):
     settings, slices, known, _ = kept
-    model = files.load(settings.home / train.MODEL)
+    model = model_io.load(settings.home / train.MODEL)
     table = pq.read_table(settings.home / train.TEST)
     parts = list(slices.source("test")(0, 0))
     logits = [training.predict_logits(model.network, rows.encoded) for rows in parts]
@@ -65,7 +65,7 @@ def test_the_test_days_hold_what_the_files_of_the_model_say_of_them(kept):
 def test_what_is_served_is_judged_and_every_model_is_measured(kept):
     settings, _, _, curve = kept
     test = pq.read_table(settings.home / train.TEST)
-    config = json.loads((settings.home / train.MODEL / files.CONFIG).read_text())
+    config = json.loads((settings.home / train.MODEL / model_io.CONFIG).read_text())
     who = np.unique(test["customer_key"].to_numpy(), return_inverse=True)[1]
     weights = resample_weights(int(who.max()) + 1, 1, 50)
     table = dict(evaluate._measured(test, config, weights, who))

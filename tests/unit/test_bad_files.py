@@ -12,14 +12,14 @@ import pytest
 
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.formats import blocks, files, mapping
-from intent_tasks.stores.collecting import folders
+from intent_tasks.stores.collecting import discovery
 
 HEADER = "event_id,customer_id,event_type,occurred_at,query_text\n"
 GOOD = HEADER + "".join(f"e{n},c1,view,2026-06-30T12:00:00Z,\n" for n in range(2000))
 
 
 def _found(path):
-    [file], *_ = folders.find(str(path))
+    [file], *_ = discovery.find(str(path))
     return file
 
 
@@ -65,16 +65,16 @@ def test_a_file_in_another_format_is_told_what_it_lacks(tmp_path):
 
 def test_an_empty_folder_and_one_without_events_are_told_apart(tmp_path):
     with pytest.raises(BadInput, match="There is no file at"):
-        folders.find(str(tmp_path))
+        discovery.find(str(tmp_path))
     with pytest.raises(BadInput, match="There is no file at"):
-        folders.find(str(tmp_path / "nowhere"))
+        discovery.find(str(tmp_path / "nowhere"))
     (tmp_path / "notes.md").touch()
     (tmp_path / "_SUCCESS").touch()
     with pytest.raises(BadInput, match=r"no file of events at .*only 2 others.*end in \.csv"):
-        folders.find(str(tmp_path))
+        discovery.find(str(tmp_path))
     (tmp_path / "_SUCCESS").unlink()
     with pytest.raises(BadInput, match=r"only one other\."):
-        folders.find(str(tmp_path))
+        discovery.find(str(tmp_path))
 
 
 def test_a_file_that_vanishes_is_named(tmp_path):
@@ -113,7 +113,7 @@ class Forbidden(fsspec.AbstractFileSystem):
 def test_a_place_that_may_not_be_read_asks_for_credentials(url, message):
     fsspec.register_implementation("forbidden", Forbidden, clobber=True)
     with pytest.raises(Refused, match=message):
-        folders.find(url)
+        discovery.find(url)
 
 
 def test_a_file_that_may_not_be_read_asks_for_the_right():
@@ -125,7 +125,7 @@ def test_a_file_that_may_not_be_read_asks_for_the_right():
 @pytest.mark.parametrize("options", ["[1]", "{", '"key"'])
 def test_options_that_are_no_object_are_named(options):
     with pytest.raises(BadInput, match="INTENT_COLLECT_OPTIONS is no JSON object"):
-        folders.find("memory://x", options)
+        discovery.find("memory://x", options)
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_data(tmp_path):

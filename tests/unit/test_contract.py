@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from expectations import events, thresholds
-from expectations.fitting import bound, bounds
+from expectations.rule_factories import rule
 from expectations.rules import Scale, Severity
-from expectations.tables import rule
+from expectations.threshold_fitting import bound, bounds
 from expectations.thresholds import Bound
 from intent_tasks.errors import BadInput
 from intent_tasks.stores.contracts import contract

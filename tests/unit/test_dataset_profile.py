@@ -16,7 +16,7 @@ from intent_tasks.core.dataset import Dataset, Rows
 from intent_tasks.core.dataset_profile import DatasetProfile
 from intent_tasks.definition import LEAST_BUYERS, Definition
 from intent_tasks.simulator import Config
-from intent_tasks.stores.contracts import contract, measured
+from intent_tasks.stores.contracts import contract, profile
 
 SHOP = Config(customers=400, days=84, products=300)
 FIRST, LAST = SHOP.first_day + timedelta(days=14), SHOP.last_day - timedelta(days=15)
@@ -45,7 +45,7 @@ def _looked_at(events):
 
 
 def _broken(found):
-    of = measured.of_training(found, LIMITS)
+    of = profile.of_training(found, LIMITS)
     return {name for name, bound in of.bounds.items() if not bound.allows(of.numbers[name])}
 
 
@@ -57,7 +57,7 @@ def _set(events, name, values, where):
 def test_a_clean_window_keeps_all_rules_and_all_have_bounds(events):
     found = _looked_at(events)
     assert _broken(found) == set()
-    assert set(measured.of_training(found, LIMITS).numbers) == set(LIMITS.rules)
+    assert set(profile.of_training(found, LIMITS).numbers) == set(LIMITS.rules)
     assert {rule.name for rule in RULES} == set(LIMITS.rules)
 
 
@@ -119,7 +119,7 @@ def test_what_can_be_learned_from_is_said_in_one_way():
 
 
 def test_a_broken_rule_says_what_to_do(events):
-    of = measured.of_training(_looked_at(_purchases_lost(events)), LIMITS)
+    of = profile.of_training(_looked_at(_purchases_lost(events)), LIMITS)
     said = contract.Result(of, [], "").said(["test_buyers"])
     assert said.startswith("training_set.test_buyers (of these, who purchase within 14 days) is 0")
     assert said.endswith("allowed at least 30: train later, or raise INTENT_TRAINING_DAYS")

@@ -10,7 +10,7 @@ import pytest
 from intent_tasks.core.rules import CHANGED
 from intent_tasks.errors import BadInput
 from intent_tasks.formats import blocks, files, mapping
-from intent_tasks.formats.again import read_again
+from intent_tasks.formats.replay import read_again
 from tests.unit.own_format import layout, lines
 
 ORDERS = {

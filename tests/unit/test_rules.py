@@ -9,8 +9,8 @@ import pytest
 from intent_tasks.core.rules import OK, broken_rules
 from intent_tasks.formats.columns import SCHEMA
 from intent_tasks.simulator import poison
-from intent_tasks.stores.extracting import repeats
-from intent_tasks.stores.whole_files import ROWS_OF_A_GROUP, ParquetFile
+from intent_tasks.stores.atomic_files import ROWS_OF_A_GROUP, ParquetFile
+from intent_tasks.stores.extracting import duplicates
 
 NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
 GOOD = {"event_id": "e1", "customer_id": "c1", "event_type": "view", "occurred_at": NOON,
@@ -67,13 +67,13 @@ def test_a_person_may_accept_what_is_odd_but_not_what_nothing_can_be_made_of(poi
 
 @pytest.mark.parametrize("at_once", [1, 2, 100])
 def test_repeats_are_found_across_parts_and_shares(monkeypatch, tmp_path, at_once):
-    monkeypatch.setattr(repeats, "AT_ONCE", at_once)
-    monkeypatch.setattr(repeats, "_READ", 2)
-    ids = repeats.Repeats(tmp_path)
+    monkeypatch.setattr(duplicates, "AT_ONCE", at_once)
+    monkeypatch.setattr(duplicates, "_READ", 2)
+    ids = duplicates.Repeats(tmp_path)
     assert len(ids.found()) == 0
     for part in (["a", "b"], ["c", "a", "a"], ["d", "e", "c"]):
-        ids.add(repeats.hashes(pa.array(part)))
-    assert set(ids.found()) == set(repeats.hashes(pa.array(["a", "c"])))
+        ids.add(duplicates.hashes(pa.array(part)))
+    assert set(ids.found()) == set(duplicates.hashes(pa.array(["a", "c"])))
     assert len(ids.found()) == 2
     ids.close()
     assert list(tmp_path.iterdir()) == []

@@ -11,8 +11,9 @@ from intent_tasks.core.rules import CHANGED, BadRow
 from intent_tasks.formats.blocks import payload
 from intent_tasks.formats.convert import Batch
 from intent_tasks.settings import Settings
-from intent_tasks.stores.collecting.collected import Progress
-from intent_tasks.stores.privacy import erased_rows, identity
+from intent_tasks.stores import identity_keys
+from intent_tasks.stores.collecting.file_ledger import Progress
+from intent_tasks.stores.privacy import erased_rows
 
 
 def counted(before: Progress, batch: Batch, added: int, changed: int = 0) -> Progress:
@@ -51,7 +52,9 @@ def without_erased(settings: Settings, batch: Batch) -> Batch:
     """Leave out the rows of erased customers: what is collected is ours to keep them out of."""
     names_of = [named(row) for row in batch.bad]
     ids = batch.events["customer_id"].unique().to_pylist()
-    gone = identity.erased_among(settings, {*ids, *(name for names in names_of for name in names)})
+    gone = identity_keys.erased_among(
+        settings, {*ids, *(name for names in names_of for name in names)}
+    )
     if not gone:
         return batch
     theirs = pc.is_in(batch.events["customer_id"], value_set=pa.array(sorted(gone), pa.string()))

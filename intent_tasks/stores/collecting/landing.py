@@ -17,10 +17,10 @@ from sqlalchemy.dialects import postgresql
 
 from intent_tasks.core.rules import REQUIRED
 from intent_tasks.errors import Refused
-from intent_tasks.formats.repeats import CONTENT, SAME_TIME_SECONDS
+from intent_tasks.formats.duplicates import CONTENT, SAME_TIME_SECONDS
 from intent_tasks.stores import postgres
 from intent_tasks.stores.extracting import source
-from intent_tasks.stores.shop import COLLECTED
+from intent_tasks.stores.simulated_shop import COLLECTED
 from intent_tasks.tables import SHOP, events, products, shop_metadata
 
 EVENT_ID_INDEX = "events_event_id"

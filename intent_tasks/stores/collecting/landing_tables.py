@@ -11,7 +11,7 @@ from intent_tasks.errors import Refused
 from intent_tasks.formats.columns import KEYS
 from intent_tasks.formats.table_files import CONSENTS
 from intent_tasks.stores import postgres
-from intent_tasks.stores.shop import COLLECTED
+from intent_tasks.stores.simulated_shop import COLLECTED
 from intent_tasks.tables import SHOP, shop_metadata
 
 _ROWS = "file_rows"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from intent_tasks.errors import BadInput, IntentError
 from intent_tasks.formats.convert import Unreadable
-from intent_tasks.stores.collecting.collected import Progress
+from intent_tasks.stores.collecting.file_ledger import Progress
 
 MOST_NAMED = 5
 """Files that cannot be used, or are passed over, and are named."""

@@ -30,7 +30,7 @@ from great_expectations.data_context.types.resource_identifiers import (
 from great_expectations.exceptions import GreatExpectationsError
 
 from intent_tasks.errors import Refused
-from intent_tasks.stores.whole_files import nobody_else, private_folder
+from intent_tasks.stores.atomic_files import nobody_else, private_folder
 
 COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 """How much of a result is kept: a sample of the offending values would be personal data."""

@@ -20,8 +20,8 @@ from intent_tasks.core.rules import (
 from intent_tasks.definition import EVENT_TYPES, HORIZONS_DAYS
 from intent_tasks.settings import Settings
 from intent_tasks.stores.extracting import source
-from intent_tasks.stores.extracting.intake import most_set_aside
-from intent_tasks.stores.extracting.repeats import hashes
+from intent_tasks.stores.extracting.day_builder import most_set_aside
+from intent_tasks.stores.extracting.duplicates import hashes
 
 
 def problems(table: sa.Table, types: schema.Types) -> list[str]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.stores.whole_files import private_folder
+from intent_tasks.stores.atomic_files import private_folder
 
 BYTES_AT_ONCE = 96 * 2**20
 """Of a bucket, how much is read back at a time."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from expectations import schema
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, shop
+from intent_tasks.stores import postgres, simulated_shop
 from intent_tasks.tables import customers, runs
 
 PURPOSES = ("personalisation", "marketing")
@@ -65,7 +65,7 @@ def types(connection: sa.Connection) -> schema.Types:
 
     Collecting makes one, which is as good as none until somebody fills it.
     """
-    if shop.is_unused(connection, customers):
+    if simulated_shop.is_unused(connection, customers):
         return {}
     return schema.types(connection, customers) or {}
 

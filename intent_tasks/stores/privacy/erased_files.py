@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, score_files, snapshot_customers, snapshots, whole_files
+from intent_tasks.stores import atomic_files, postgres, score_files, snapshot_customers, snapshots
 from intent_tasks.stores.privacy import exporting
 from intent_tasks.stores.privacy.erased_rows import ARRIVALS, People, Removed, restate
 from intent_tasks.tables import exports
@@ -123,7 +123,7 @@ def _clear_parquet(path: Path, people: People) -> Counter[str]:
     theirs = _are(rows, column, keys)
     gone = rows[column].filter(theirs).to_pylist()
     if gone:
-        whole_files.replace(path, whole_files.parquet(rows.filter(pc.invert(theirs))))
+        atomic_files.replace(path, atomic_files.parquet(rows.filter(pc.invert(theirs))))
     return Counter(keys[name] for name in gone)
 
 
@@ -138,7 +138,7 @@ def _clear_csv(path: Path, people: People) -> Counter[str]:
         writer = csv.writer(kept)
         writer.writerows(_others(csv.reader(file), keys, gone))
     if gone:
-        whole_files.replace(path, kept.getvalue().encode())
+        atomic_files.replace(path, kept.getvalue().encode())
     return gone
 
 

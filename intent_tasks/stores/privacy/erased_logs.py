@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from intent_tasks.settings import Settings
-from intent_tasks.stores.privacy import places
+from intent_tasks.stores.privacy import personal_data
 from intent_tasks.stores.privacy.erased_rows import People, Removed
 
 LEAST_DIGITS = 6
@@ -26,7 +26,7 @@ def clear_logs(settings: Settings, people: People) -> Removed:
 
 
 def _logs(home: Path) -> list[Path]:
-    found = (path for folder in places.LOGS for path in (home / folder).rglob("*"))
+    found = (path for folder in personal_data.LOGS for path in (home / folder).rglob("*"))
     return sorted(path for path in found if path.is_file() and not path.is_symlink())
 
 

@@ -12,7 +12,7 @@ from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres, snapshots
 from intent_tasks.stores.extracting import source
 from intent_tasks.stores.extracting.quarantine import RELEASED
-from intent_tasks.stores.privacy import places
+from intent_tasks.stores.privacy import personal_data
 from intent_tasks.tables import events, predictions, quarantine
 
 People = dict[str, str]
@@ -33,7 +33,7 @@ def clear_intent(settings: Settings, people: People) -> Removed:
     """Clear the tables of schema `intent`, the pair of id and key last, in one transaction."""
     removed: Removed = Counter()
     with postgres.changing(settings.pipeline_url, "erase") as connection:
-        for place in places.TABLES:
+        for place in personal_data.TABLES:
             clear = _clear_quarantine if place.table is quarantine else _clear_table
             gone = clear(connection, place.table, people)
             removed += Counter({(place.table.fullname, key): n for key, n in gone.items()})
@@ -101,7 +101,7 @@ def clear_shop(settings: Settings, people: People) -> Removed:
     keys = {customer_id: key for key, customer_id in people.items()}
     arrived: Counter[date] = Counter()
     with postgres.changing(settings.shop_owner_url, "shop") as connection:
-        for table in places.OWNED_SHOP_TABLES:
+        for table in personal_data.OWNED_SHOP_TABLES:
             if not sa.inspect(connection).has_table(table.name, table.schema):
                 continue
             with_time = table is events

@@ -18,8 +18,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from intent_tasks.errors import IntentError, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, snapshot_customers, snapshots
-from intent_tasks.stores.privacy import erased_files, erased_logs, erased_rows, identity
+from intent_tasks.stores import identity_keys, postgres, snapshot_customers, snapshots
+from intent_tasks.stores.privacy import erased_files, erased_logs, erased_rows
 from intent_tasks.stores.privacy.erased_rows import People, Removed, are
 from intent_tasks.tables import customer_keys, erasure_requests, erasures, model_versions, runs
 
@@ -48,7 +48,7 @@ def known(settings: Settings, ids: Iterable[str]) -> set[str]:
     named = pa.chunked_array([pa.array(list(ids), pa.string())])
     query = sa.select(customer_keys.c.customer_id)
     with postgres.reading(settings.pipeline_url) as connection:
-        gone = identity.are_erased(connection, settings, named)
+        gone = identity_keys.are_erased(connection, settings, named)
         here = connection.scalars(query.where(customer_keys.c.customer_id.in_(named.to_pylist())))
         return {*here, *named.filter(gone).to_pylist()}
 
@@ -70,7 +70,7 @@ def erase(
         Refused: the identity key is not that of the data.
         BadInput: a file that may hold the customers is damaged; what to do with it.
     """
-    identity.check_key(settings)
+    identity_keys.check_key(settings)
     people = _people(settings, ids)
     if not people:
         return []
@@ -128,13 +128,13 @@ def _clear(
 
 def _people(settings: Settings, ids: Iterable[str]) -> People:
     named = list(ids)
-    return dict(zip(identity.keys(settings, named).to_pylist(), named, strict=True))
+    return dict(zip(identity_keys.keys(settings, named).to_pylist(), named, strict=True))
 
 
 def _bury(settings: Settings, people: People) -> dict[str, datetime]:
     """Leave the tombstones; return when those were left that were there."""
     with postgres.changing(settings.pipeline_url, "erase") as connection:
-        identity.before_new_tombstones(connection)
+        identity_keys.before_new_tombstones(connection)
         query = sa.select(erasures.c.customer_key, erasures.c.erased_at)
         before = dict(connection.execute(query.where(are(erasures, people))).all())
         now = datetime.now(UTC)

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from intent_tasks.definition import BANDS, HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, whole_files
-from intent_tasks.stores.privacy import consent, consent_record, identity
+from intent_tasks.stores import atomic_files, identity_keys, postgres
+from intent_tasks.stores.privacy import consent, consent_record
 from intent_tasks.tables import customers, exports, predictions
 
 KINDS = (".csv", ".parquet")
@@ -86,7 +86,7 @@ def export(settings: Settings, wanted: List) -> Made:
         Refused: the shop does not record the consent, or most of those who were predicted have no
             row any more, so nobody may be on a list.
     """
-    identity.check_key(settings)
+    identity_keys.check_key(settings)
     path = _path(settings, wanted)
     _said(settings, wanted)  # before the ledger remembers a file that is never made
     export_id = _announce(settings, wanted, path)
@@ -131,7 +131,7 @@ def _path(settings: Settings, wanted: List) -> Path:
     if path.exists():
         raise BadInput(f"{path} is there already; name a new file.")
     if not wanted.to.is_absolute():
-        whole_files.private_folder(path.parent)
+        atomic_files.private_folder(path.parent)
     if not path.parent.is_dir():
         raise BadInput(f"There is no folder {path.parent}; make it, or name a file without one.")
     return path
@@ -172,7 +172,7 @@ def _rows(connection: sa.Connection, settings: Settings, wanted: List) -> pa.Tab
     query = query.order_by(predictions.c.probability_7d.desc(), predictions.c.customer_id)
     with postgres.arrow(settings.pipeline_url, query) as reader:
         rows = reader.read_all()
-    gone = identity.are_erased(connection, settings, rows["customer_id"])
+    gone = identity_keys.are_erased(connection, settings, rows["customer_id"])
     return rows.filter(pc.invert(gone))
 
 
@@ -198,4 +198,4 @@ def _write(path: Path, rows: pa.Table) -> None:
         pa.csv.write_csv(rows, sink)
     else:
         pa.parquet.write_table(rows, sink)
-    whole_files.replace(path, bytes(sink.getvalue()))
+    atomic_files.replace(path, bytes(sink.getvalue()))

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, snapshot_customers, snapshots
-from intent_tasks.stores.privacy import identity, places
+from intent_tasks.stores import identity_keys, postgres, snapshot_customers, snapshots
+from intent_tasks.stores.privacy import personal_data
 from intent_tasks.tables import customer_keys, exports, outcomes, predictions
 
 Counts = dict[str, int]
@@ -23,7 +23,7 @@ def old(settings: Settings, as_of_date: date) -> Counts:
     Raises:
         BadInput: a limit in INTENT_RETENTION_DAYS cannot be.
     """
-    places.check_limits(settings)
+    personal_data.check_limits(settings)
     counts: Counts = {}
     with postgres.reading(settings.pipeline_url) as connection:
         for place, is_old in _old_rows(settings, as_of_date):
@@ -33,7 +33,7 @@ def old(settings: Settings, as_of_date: date) -> Counts:
             sa.select(exports.c.path).where(_old_exports(settings, as_of_date))
         )
         counts["exports"] = sum(Path(path).exists() for path in paths)
-    for folder in places.FOLDERS:
+    for folder in personal_data.FOLDERS:
         if folder.name != "exports":
             counts[folder.name] = len(list(_old_days(settings, folder, as_of_date)))
     return counts
@@ -46,7 +46,7 @@ def delete_old(settings: Settings, as_of_date: date) -> Counts:
         BadInput: a limit in INTENT_RETENTION_DAYS cannot be.
     """
     counts = old(settings, as_of_date)
-    for folder in places.FOLDERS:
+    for folder in personal_data.FOLDERS:
         if folder.name != "exports":
             for day, path in list(_old_days(settings, folder, as_of_date)):
                 _delete_day(settings, folder, day, path)
@@ -62,9 +62,11 @@ def delete_old(settings: Settings, as_of_date: date) -> Counts:
     return counts
 
 
-def _limit(settings: Settings, place: places.Table | places.Folder, as_of_date: date) -> date:
+def _limit(
+    settings: Settings, place: personal_data.Table | personal_data.Folder, as_of_date: date
+) -> date:
     """Return the first day that a place keeps."""
-    return as_of_date - timedelta(days=places.keep_days(settings, place) or 0)
+    return as_of_date - timedelta(days=personal_data.keep_days(settings, place) or 0)
 
 
 # ── Tables ────────────────────────────────────────────────────────────────────────────────────────
@@ -72,8 +74,8 @@ def _limit(settings: Settings, place: places.Table | places.Folder, as_of_date: 
 
 def _old_rows(
     settings: Settings, as_of_date: date
-) -> Iterator[tuple[places.Table, sa.ColumnElement[bool]]]:
-    for place in (*places.TABLES, *places.TOMBSTONES):
+) -> Iterator[tuple[personal_data.Table, sa.ColumnElement[bool]]]:
+    for place in (*personal_data.TABLES, *personal_data.TOMBSTONES):
         if place.dated_by is not None:
             column: sa.Column[Any] = place.table.c[place.dated_by]
             first = _limit(settings, place, as_of_date)
@@ -86,14 +88,16 @@ def _drop_partitions(connection: sa.Connection, settings: Settings, as_of_date: 
 
     While somebody reads the predictions a month is not dropped: its rows are deleted after all.
     """
-    (place,) = (place for place in places.TABLES if place.table is predictions)
+    (place,) = (place for place in personal_data.TABLES if place.table is predictions)
     first = _limit(settings, place, as_of_date)
     connection.execute(sa.text("SELECT intent.drop_predictions_before(:day)"), {"day": first})
 
 
 def _delete_keys(connection: sa.Connection, settings: Settings) -> int:
     """Delete the pairs of customers who are in no snapshot, prediction or outcome any more."""
-    identity.before_new_tombstones(connection)  # extracts wait: they may be adding such a customer
+    identity_keys.before_new_tombstones(
+        connection
+    )  # extracts wait: they may be adding such a customer
     connection.exec_driver_sql("CREATE TEMPORARY TABLE present (customer_key text) ON COMMIT DROP")
     for day in snapshots.days(settings.home):
         postgres.copy_in(connection, "present", snapshot_customers.customers(settings.home, day))
@@ -112,7 +116,7 @@ def _delete_keys(connection: sa.Connection, settings: Settings) -> int:
 
 
 def _old_days(
-    settings: Settings, folder: places.Folder, as_of_date: date
+    settings: Settings, folder: personal_data.Folder, as_of_date: date
 ) -> Iterator[tuple[date, Path]]:
     """Yield the sub-folders of days before the limit; other names are not ours to delete."""
     first = _limit(settings, folder, as_of_date)
@@ -125,7 +129,7 @@ def _old_days(
             yield day, path
 
 
-def _delete_day(settings: Settings, folder: places.Folder, day: date, path: Path) -> None:
+def _delete_day(settings: Settings, folder: personal_data.Folder, day: date, path: Path) -> None:
     step = {"snapshots": snapshots.STEP, "scores": "publish", "training": "train"}[folder.name]
     with postgres.writing(settings, step, day):
         # Without its manifest a day is missing, not damaged, whenever this is interrupted.
@@ -134,7 +138,7 @@ def _delete_day(settings: Settings, folder: places.Folder, day: date, path: Path
 
 
 def _old_exports(settings: Settings, as_of_date: date) -> sa.ColumnElement[bool]:
-    (folder,) = (folder for folder in places.FOLDERS if folder.name == "exports")
+    (folder,) = (folder for folder in personal_data.FOLDERS if folder.name == "exports")
     first = _limit(settings, folder, as_of_date)
     made_before = exports.c.exported_at < settings.definition.day_start(first)
     return sa.and_(made_before, exports.c.removed_at.is_(None))

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, score_files, snapshots, whole_files
-from intent_tasks.stores.privacy import identity, places
+from intent_tasks.stores import atomic_files, identity_keys, postgres, score_files, snapshots
+from intent_tasks.stores.privacy import personal_data
 from intent_tasks.stores.privacy.erased_rows import ARRIVALS, restate
 from intent_tasks.tables import customer_keys
 
@@ -64,10 +64,11 @@ def _pairs(settings: Settings) -> pa.Table:
             "INTENT_PREVIOUS_IDENTITY_KEYS. Nothing was changed. Add it there, as JSON."
         )
     ids = [row.customer_id for row in rows]
-    new = identity.keys(settings, ids)
+    new = identity_keys.keys(settings, ids)
     made = (
         pa.concat_tables(
-            pa.table({"old": identity.keys(settings, ids, name), "new": new}) for name in earlier
+            pa.table({"old": identity_keys.keys(settings, ids, name), "new": new})
+            for name in earlier
         )
         if earlier
         else pa.table({"old": new, "new": new})
@@ -121,17 +122,17 @@ def _rewrite(path: Path, pairs: pa.Table) -> bool:
     rows = pq.read_table(path)
     if "customer_key" not in rows.column_names:
         return False
-    whole_files.replace(path, whole_files.parquet(_with_new_keys(rows, pairs)))
+    atomic_files.replace(path, atomic_files.parquet(_with_new_keys(rows, pairs)))
     return True
 
 
 def _rewrite_tables(settings: Settings, pairs: pa.Table) -> int:
     """Change the keys of all tables of the register in one transaction; return how many pairs."""
-    tables = [place.table for place in places.TABLES if "customer_key" in place.table.c]
+    tables = [place.table for place in personal_data.TABLES if "customer_key" in place.table.c]
     pair = sa.table("new_keys", sa.column("old", sa.Text), sa.column("new", sa.Text))
     changed = 0
     with postgres.changing(settings.pipeline_url, "rotate") as connection:
-        identity.before_new_tombstones(connection)  # extracts wait, and then see the new key
+        identity_keys.before_new_tombstones(connection)  # extracts wait, and then see the new key
         connection.exec_driver_sql("CREATE TEMPORARY TABLE new_keys (old text, new text)")
         postgres.copy_in(connection, "new_keys", pairs)
         connection.exec_driver_sql("ANALYZE new_keys")

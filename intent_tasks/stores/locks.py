@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from intent_tasks.locks import locks
+from intent_tasks.lock_tables import locks
 from intent_tasks.stores.roles import READER_MINUTES
 
 

@@ -9,7 +9,7 @@ from expectations import predictions
 from expectations.measures import share
 from expectations.thresholds import Thresholds
 from intent_tasks.definition import MAIN_HORIZON_DAYS
-from intent_tasks.stores.contracts import measured
+from intent_tasks.stores.contracts import profile
 from intent_tasks.stores.contracts.contract import ADDED, Measured
 
 Receipt = dict[str, Any]
@@ -53,7 +53,7 @@ def day_of_predictions(
             consent since must not keep the others' rows, or their own of before, in place.
     """
     rows = predictions.relation(day, day)
-    found = measured.of_rows(connection, "predictions", predictions.RULES, rows, {}, limits)
+    found = profile.of_rows(connection, "predictions", predictions.RULES, rows, {}, limits)
     if "rows" in found.bounds:
         found.numbers["rows"] = float(scored)
     for name, number in beside(connection, day, pinned, scored).items():

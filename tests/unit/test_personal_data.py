@@ -8,11 +8,11 @@ from pydantic import SecretStr
 
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
-from intent_tasks.stores.privacy import places
+from intent_tasks.stores.privacy import personal_data
 from intent_tasks.tables import intent_metadata, shop_metadata
 
 CODE = Path(__file__).parents[2] / "intent_tasks"
-REGISTERED = {place.table for place in (*places.TABLES, *places.TOMBSTONES)}
+REGISTERED = {place.table for place in (*personal_data.TABLES, *personal_data.TOMBSTONES)}
 OF_CUSTOMERS = re.compile(r"customer_(id|key)s?|payload")
 
 
@@ -24,7 +24,7 @@ def tables_of_customers(metadata):
 
 def test_every_table_with_a_column_of_customers_is_in_the_register():
     assert tables_of_customers(intent_metadata) == REGISTERED
-    assert tables_of_customers(shop_metadata) == set(places.OWNED_SHOP_TABLES)
+    assert tables_of_customers(shop_metadata) == set(personal_data.OWNED_SHOP_TABLES)
 
 
 def test_every_folder_that_the_code_writes_is_in_the_register_or_declared_empty_of_customers():
@@ -34,7 +34,9 @@ def test_every_folder_that_the_code_writes_is_in_the_register_or_declared_empty_
         for path in CODE.rglob("*.py")
         for name in written.findall(path.read_text(encoding="utf-8"))
     }
-    known = {folder.name for folder in places.FOLDERS} | places.WITHOUT_CUSTOMERS.keys()
+    known = {
+        folder.name for folder in personal_data.FOLDERS
+    } | personal_data.WITHOUT_CUSTOMERS.keys()
     assert found, "the pattern finds something"
     assert found - known == set()
 
@@ -48,9 +50,11 @@ def _settings(**changes):
 
 def test_a_limit_can_be_changed_by_the_name_of_its_place():
     settings = _settings(retention_days={"exports": 7})
-    by_name = {place.name: places.keep_days(settings, place) for place in places.FOLDERS}
+    by_name = {
+        place.name: personal_data.keep_days(settings, place) for place in personal_data.FOLDERS
+    }
     assert by_name == {"snapshots": 400, "scores": 30, "training": 400, "exports": 7}
-    places.check_limits(settings)
+    personal_data.check_limits(settings)
 
 
 @pytest.mark.parametrize(
@@ -64,4 +68,4 @@ def test_a_limit_can_be_changed_by_the_name_of_its_place():
 )
 def test_a_limit_that_cannot_be_is_named(limits, said):
     with pytest.raises(BadInput, match=said):
-        places.check_limits(_settings(retention_days=limits))
+        personal_data.check_limits(_settings(retention_days=limits))

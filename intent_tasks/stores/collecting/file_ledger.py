@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from intent_tasks.errors import TemporaryFailure
-from intent_tasks.stores.collecting.folders import File
+from intent_tasks.stores.collecting.discovery import File
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.tables import collected_files
 

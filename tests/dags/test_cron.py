@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from intent_clock import Clock
+from intent_cron import Clock
 
 from intent_tasks.definition import Definition
 

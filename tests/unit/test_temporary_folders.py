@@ -3,12 +3,12 @@ import signal
 import subprocess
 import sys
 
-from intent_tasks.stores.scratch import remove_abandoned, scratch_folder
+from intent_tasks.stores.temporary_folders import remove_abandoned, scratch_folder
 
 HOLD = """
 import sys
 from pathlib import Path
-from intent_tasks.stores.scratch import scratch_folder
+from intent_tasks.stores.temporary_folders import scratch_folder
 with scratch_folder(Path(sys.argv[1])) as folder:
     (folder / "weights").write_text("half of them")
     print(folder.name, flush=True)

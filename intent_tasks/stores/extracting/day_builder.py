@@ -26,12 +26,11 @@ from intent_tasks.core.identity import buckets_of
 from intent_tasks.core.rules import OK, BadRow, broken_rules
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import identity_keys, postgres, snapshots
 from intent_tasks.stores.extracting import corrections, quarantine
-from intent_tasks.stores.extracting.finishing import ROW, Finishing
-from intent_tasks.stores.extracting.repeats import Repeats, hashes, later_copies
+from intent_tasks.stores.extracting.duplicates import Repeats, hashes, later_copies
+from intent_tasks.stores.extracting.snapshot_rows import ROW, Finishing
 from intent_tasks.stores.extracting.spool import Spool
-from intent_tasks.stores.privacy import identity
 from intent_tasks.tables import customer_keys
 
 _PAIR = pa.schema([("customer_id", pa.string()), ("customer_key", pa.string())])
@@ -106,7 +105,7 @@ class Intake:
         starts = [settings.definition.day_start(day).timestamp() for day in counted]
         self._starts = (np.array(starts) * 1e6).astype(np.int64)
         self._rows = 0
-        self._keys = identity.Keys(settings)
+        self._keys = identity_keys.Keys(settings)
         self._written: set[str] = set()
         self._spool = Spool(folder)
 
@@ -124,7 +123,9 @@ class Intake:
         numbers = self._arrived_on(block)
         with postgres.changing(self._settings.pipeline_url, "customer_keys") as connection:
             block, numbers = self._without_erased(connection, block, numbers)
-            identity.check_key(self._settings, connection)  # it may have been rotated meanwhile
+            identity_keys.check_key(
+                self._settings, connection
+            )  # it may have been rotated meanwhile
             rules = broken_rules(block, repeats=False)
             usable = pc.equal(rules, OK)
             good, of_good = block.filter(usable), numbers[_mask(usable)]
@@ -152,7 +153,9 @@ class Intake:
     def _without_erased(
         self, connection: sa.Connection, rows: pa.Table, numbers: npt.NDArray[np.int64]
     ) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-        erased = identity.are_erased(connection, self._settings, rows["customer_id"], self._keys)
+        erased = identity_keys.are_erased(
+            connection, self._settings, rows["customer_id"], self._keys
+        )
         theirs = erased.to_numpy()
         if not theirs.any():
             return rows, numbers
@@ -204,7 +207,7 @@ class Intake:
         ]
 
     def _key_of(self, customer_id: str | None) -> str | None:
-        return identity.keys(self._settings, [customer_id])[0].as_py() if customer_id else None
+        return identity_keys.keys(self._settings, [customer_id])[0].as_py() if customer_id else None
 
     def _keep(
         self, connection: sa.Connection, rows: pa.Table, numbers: npt.NDArray[np.int64]
@@ -230,7 +233,7 @@ class Intake:
         pairs = pa.table([ids, keys], schema=_PAIR)
         new = pa.array([name not in self._written for name in ids], pa.bool_())
         _write_keys(connection, self._settings, pairs.filter(new))
-        if len(self._written) > identity.MOST_KEYS:
+        if len(self._written) > identity_keys.MOST_KEYS:
             self._written = set()
         self._written.update(ids)
         return keys
@@ -251,8 +254,8 @@ class Intake:
         day = self._days[on]
         settings = self._settings
         none = pa.array([], pa.string())
-        gone = identity.tombstones(connection).get(settings.identity_key_id, none)
-        identity.check_key(settings, connection)
+        gone = identity_keys.tombstones(connection).get(settings.identity_key_id, none)
+        identity_keys.check_key(settings, connection)
         later, rules = self._repeats(on, gone)
         day.broken.update(rules)
         if day.broken.total() > day.limit:

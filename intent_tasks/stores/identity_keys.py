@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from intent_tasks.core.identity import customer_keys as keys_of
 from intent_tasks.errors import Refused
-from intent_tasks.locks import tombstone_lock
+from intent_tasks.lock_tables import tombstone_lock
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres
 from intent_tasks.tables import customer_keys, erasures

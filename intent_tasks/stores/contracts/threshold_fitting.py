@@ -11,13 +11,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from expectations import dataset_profile, events, predictions, schema
-from expectations.fitting import bounds
 from expectations.measures import Reference
 from expectations.rules import ROW_COUNT, Rule, Scale, Severity
+from expectations.threshold_fitting import bounds
 from expectations.thresholds import Bound, Thresholds
 from intent_tasks.definition import Definition
 from intent_tasks.errors import BadInput, Refused
-from intent_tasks.stores.contracts import measured, predicted
+from intent_tasks.stores.contracts import prediction_profile, profile
 from intent_tasks.stores.contracts.contract import ADDED
 from intent_tasks.tables import contract_results, runs
 
@@ -65,14 +65,14 @@ def of_events(
     if found is None:
         raise Refused("There is no table or view shop.events; see docs/tables.md.")
     usable = _usable(events, found)
-    span = measured.rows_of_events(connection, definition, usable, days[0], days[-1])
+    span = profile.rows_of_events(connection, definition, usable, days[0], days[-1])
     usual = reference(connection, span, events)
     limits = Thresholds(reference=usual)
     seen = []
     for number, day in enumerate(days, 1):
         progress(f"events: day {number} of {len(days)}, {day}")
-        rows = measured.rows_of_events(connection, definition, usable, day, day)
-        seen.append(measured.measure(connection, rows, _possible(events, rows), limits))
+        rows = profile.rows_of_events(connection, definition, usable, day, day)
+        seen.append(profile.measure(connection, rows, _possible(events, rows), limits))
     counts = [int(numbers[ROW_COUNT] or 0) for numbers in seen]
     full = [numbers for numbers in seen if numbers[ROW_COUNT]]
     if len(full) < LEAST_DAYS:
@@ -95,7 +95,7 @@ def of_table(
     rows = module.relation(usable)
     usual = reference(connection, rows, module)
     possible = _possible(module, rows)
-    numbers = measured.measure(connection, rows, possible, Thresholds(reference=usual))
+    numbers = profile.measure(connection, rows, possible, Thresholds(reference=usual))
     if not numbers[ROW_COUNT]:
         return None
     # A list of products or customers grows, and does not shrink by half over night.
@@ -129,10 +129,10 @@ def of_predictions(
     for number, day in enumerate(sorted(published), 1):
         progress(f"predictions: day {number} of {len(published)}, {day}")
         rows = predictions.relation(day, day)
-        alone = measured.measure(connection, rows, predictions.RULES, Thresholds(reference=usual))
+        alone = profile.measure(connection, rows, predictions.RULES, Thresholds(reference=usual))
         if day in pins:
-            pinned = predicted.Pinned.of(pins[day])
-            alone |= predicted.beside(connection, day, pinned, published[day])
+            pinned = prediction_profile.Pinned.of(pins[day])
+            alone |= prediction_profile.beside(connection, day, pinned, published[day])
         seen.append(alone)
     fitted = bounds([*predictions.RULES, *predictions.BESIDE], seen)
     return Thresholds(shipped.rules | fitted, {}, usual)
@@ -178,7 +178,7 @@ def _possible(module: ModuleType, rows: sa.CTE) -> list[Rule]:
 
 
 def _usable(module: ModuleType, found: schema.Types) -> dict[str, schema.Type]:
-    return measured.usable_types(found, schema.findings(module.TABLE, found, {}))
+    return profile.usable_types(found, schema.findings(module.TABLE, found, {}))
 
 
 def _kinds(module: ModuleType, found: schema.Types, usable: Iterable[str]) -> dict[str, str]:
@@ -221,8 +221,7 @@ def _weekday(counts: Sequence[int]) -> dict[str, Bound]:
     days = [
         {WEEKDAY.name: count / usual}
         for number, count in enumerate(counts)
-        if count
-        and (usual := measured.usual_of(counts[number % 7 : number : 7][-measured.WEEKS :]))
+        if count and (usual := profile.usual_of(counts[number % 7 : number : 7][-profile.WEEKS :]))
     ]
     return bounds([WEEKDAY], days)
 

@@ -15,7 +15,7 @@ from expectations.thresholds import Thresholds
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres
-from intent_tasks.stores.contracts import measured
+from intent_tasks.stores.contracts import profile
 from intent_tasks.stores.contracts.contract import Measured
 from intent_tasks.stores.extracting import source
 from intent_tasks.stores.privacy import consent_record
@@ -122,7 +122,7 @@ def _of_days(
     rows = consent.relation(active, consent_record.by_customer(connection, columns))
     names = {rule.name for rule in consent.RULES}
     bounds = {name: bound for name, bound in limits.rules.items() if name in names}
-    return measured.of_rows(connection, consent.SUITE, consent.RULES, rows, {}, Thresholds(bounds))
+    return profile.of_rows(connection, consent.SUITE, consent.RULES, rows, {}, Thresholds(bounds))
 
 
 def _count(result: Measured) -> None:
