@@ -31,7 +31,8 @@ clean:
 	@rm -rf .venv .intent
 
 test: .venv/.tools
-	@.venv/bin/python -m pytest $(TESTS)
+	@.venv/bin/python -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder \
+	  $(TESTS)
 
 lint: .venv/.tools
 	@.venv/bin/ruff check .

@@ -1,5 +1,6 @@
 """Servers the tests share: one embedded PostgreSQL, a migrated database of its own per test."""
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.pool import NullPool
+from xdist.scheduler import LoadScopeScheduling
 
 from intent_tasks.local import databases, ports, postgres
 from intent_tasks.settings import Settings
@@ -27,6 +29,44 @@ FAST = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a person try each fault as often as a published figure needs."""
     parser.addoption("--trials", type=int, default=10, help="how often tests/faults try a fault")
+
+
+SHARED_SERVERS = {
+    "test_loop.py": "stack",
+    "test_servers.py": "stack",
+    "test_airflow_pages.py": "airflow",
+    "test_scheduler.py": "airflow",
+}
+"""Files whose tests use the same servers, which one worker starts: by the servers' fixture."""
+
+LONGEST_FIRST = (
+    "stack", "training", "faults", "database", "airflow", "end_to_end", "registry", "dags", "unit",
+)  # fmt: skip
+"""Servers and folders by how long their tests take, so that no worker ends with a long one."""
+
+
+class ByServers(LoadScopeScheduling):
+    """Gives each worker whole files, and all files that share servers to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return SHARED_SERVERS.get(Path(file).name, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByServers:
+    """Share the tests among workers by the servers and fixtures that they need."""
+    return ByServers(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest where several workers share the tests."""
+
+    def rank(item: pytest.Item) -> int:
+        servers = SHARED_SERVERS.get(item.path.name, item.path.parent.name)
+        return LONGEST_FIRST.index(servers)
+
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")
