@@ -63,6 +63,12 @@ class Schedule(BaseSettings):
     """Last day of a shop that is a recording: nothing is scheduled after it."""
     python: str = sys.executable
     """Interpreter that runs the steps; it may be of another environment than Airflow's."""
+    step_start: Literal["fork", "spawn"] = "fork"
+    """How a step starts: `fork` from a server that has imported the libraries, if one runs on the
+    machine; `spawn` a new interpreter. Both compute the same."""
+    fork_server_socket: str = ""
+    """Unix socket of that server; empty: `fork_server.sock` in the state folder. Machines that
+    share a state folder need a path of their own."""
     max_active_runs: int = 2
     """Days that may run at once; each costs the memory of one TensorFlow process a bucket."""
     pool: str = "default_pool"

@@ -1,12 +1,21 @@
-"""One step as a child process: started in its own process group, relayed line by line, stopped."""
+"""One step as a process of its own: started, relayed line by line, stopped with all it started."""
 
 import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from typing import Self
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Protocol, Self
+
+from intent_tasks import fork_server
+
+ANSWER_SECONDS = 10.0
+"""Longest time that the fork server takes to start a step."""
 
 STOP_SECONDS = 3.0
 """Grace between SIGTERM and SIGKILL; Airflow's supervisor kills the task itself after 5 s."""
@@ -26,27 +35,97 @@ def environment(source: Mapping[str, str]) -> dict[str, str]:
     return passed | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
 
 
+class Process(Protocol):
+    """What this module needs of a process."""
+
+    pid: int
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code, negative for a signal; subprocess.TimeoutExpired if it runs on."""
+
+
+class ForkRefused(Exception):
+    """No server forks this step; the message says why."""
+
+
+class Forked:
+    """A process that the fork server has started.
+
+    Args:
+        connection: to the server, which has answered with `pid`.
+        pid: of the process, which leads its own session.
+    """
+
+    def __init__(self, connection: socket.socket, pid: int) -> None:
+        self._answers = connection.makefile("rb")
+        self._connection = connection
+        self._exit_code: int | None = None
+        self.pid = pid
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code; SIGKILL's when the server died and nobody can know it."""
+        if self._exit_code is None:
+            self._connection.settimeout(timeout)
+            try:
+                line = self._answers.readline()
+            except TimeoutError:
+                raise subprocess.TimeoutExpired("step", timeout or 0) from None
+            except OSError:
+                line = b""
+            self._exit_code = json.loads(line)["exit_code"] if line else -signal.SIGKILL
+            self._answers.close()
+            self._connection.close()
+        return self._exit_code
+
+
+def fork(path: Path, arguments: list[str], descriptors: list[int]) -> Forked:
+    """Let the server at a socket start `intent` with these arguments and standard streams.
+
+    Raises:
+        ForkRefused: none answers, or it would not give what a new interpreter gives.
+    """
+    request = fork_server.Request(
+        arguments, environment(os.environ), str(Path.cwd()), fork_server.fingerprint()
+    )
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(ANSWER_SECONDS)
+    try:
+        connection.connect(str(path))
+        line = request.line()
+        rest = line[socket.send_fds(connection, [line], descriptors) :]
+        if rest:
+            connection.sendall(rest)
+        answer = json.loads(connection.makefile("rb", buffering=0).readline())
+        return Forked(connection, answer["pid"])
+    except (OSError, ValueError, KeyError) as error:
+        connection.close()
+        reason = answer["refused"] if isinstance(error, KeyError) else error
+        raise ForkRefused(str(reason)) from None
+
+
 class Child:
     """A running step, as a context that ends it when it is left.
 
     Its stdin is a pipe that is never written to: when this process dies without a word, the pipe
     closes, and the step ends itself (option `--until-stdin-closes`).
+
+    Args:
+        interpreter: Python that runs the step.
+        arguments: of the command `intent`.
+        log: is called with each line that the step writes.
+        fork_from: socket of a fork server; None, or one that does not answer: a new interpreter.
     """
 
-    def __init__(self, command: list[str], log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        interpreter: str,
+        arguments: list[str],
+        log: Callable[[str], None],
+        fork_from: Path | None = None,
+    ) -> None:
         self._log = log
         self._last = {"stdout": "", "stderr": ""}
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env=environment(os.environ),
-            start_new_session=True,
-        )
+        self._process, self._stdin, self._streams = _start(interpreter, arguments, fork_from, log)
         self._errors = threading.Thread(target=self._relay, args=("stderr",), daemon=True)
         self._errors.start()
 
@@ -56,7 +135,7 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.stop()
         self._errors.join(STOP_SECONDS)
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+        for stream in (self._stdin, *self._streams.values()):
             stream.close()
 
     @property
@@ -87,8 +166,49 @@ class Child:
             os.killpg(self._process.pid, number)
 
     def _relay(self, name: str) -> None:
-        lines: Iterable[str] = getattr(self._process, name)
-        for line in lines:
+        for line in self._streams[name]:
             if line.strip():
                 self._last[name] = line.strip()
                 self._log(line.rstrip())
+
+
+def _start(
+    interpreter: str, arguments: list[str], fork_from: Path | None, log: Callable[[str], None]
+) -> tuple[Process, IO[bytes], dict[str, IO[str]]]:
+    """Start a step; return it, the writing end of its stdin, and its output streams by name."""
+    (stdin, writer), (output, stdout), (errors, stderr) = os.pipe(), os.pipe(), os.pipe()
+    theirs = [stdin, stdout, stderr]
+    try:
+        process = _forked(interpreter, arguments, theirs, fork_from, log) or subprocess.Popen(
+            [interpreter, "-m", "intent_tasks.cli", *arguments],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=environment(os.environ),
+            start_new_session=True,
+        )
+    finally:
+        for descriptor in theirs:
+            os.close(descriptor)
+    streams = {
+        name: os.fdopen(descriptor, encoding="utf-8", errors="replace")
+        for name, descriptor in (("stdout", output), ("stderr", errors))
+    }
+    return process, os.fdopen(writer, "wb"), streams
+
+
+def _forked(
+    interpreter: str,
+    arguments: list[str],
+    descriptors: list[int],
+    path: Path | None,
+    log: Callable[[str], None],
+) -> Forked | None:
+    """Return the step as a fork, or None where a new interpreter has to be started."""
+    if path is None or not path.exists() or interpreter != sys.executable:
+        return None
+    try:
+        return fork(path, arguments, descriptors)
+    except ForkRefused as refused:
+        log(f"No fork server for this step ({refused}); a new interpreter is started.")
+        return None

@@ -1,4 +1,4 @@
-"""The operator that runs one step of the pipeline in its own Python interpreter.
+"""The operator that runs one step of the pipeline as a process of its own.
 
 A step is `intent step NAME --as-of-date D`. Its exit code says what Airflow does next:
 
@@ -21,8 +21,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from intent_links import DataDocs, ModelRun, Rows
 from intent_process import Child
 
+from intent_tasks import fork_server
 from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
-from intent_tasks.settings import Schedule
+from intent_tasks.settings import Schedule, state_folder
 
 Receipt = dict[str, Any]
 
@@ -61,15 +62,15 @@ class Step(BaseOperator):
         self.refusal: Receipt = {}
 
     @property
-    def command(self) -> list[str]:
-        """The command line of the step."""
-        command = [Schedule().python, "-m", "intent_tasks.cli", "step", self.task_id]
-        command += ["--as-of-date", str(self.as_of_date), "--until-stdin-closes"]
-        return command if self.bucket is None else [*command, "--bucket", str(self.bucket)]
+    def arguments(self) -> list[str]:
+        """The arguments of the command `intent`."""
+        arguments = ["step", self.task_id]
+        arguments += ["--as-of-date", str(self.as_of_date), "--until-stdin-closes"]
+        return arguments if self.bucket is None else [*arguments, "--bucket", str(self.bucket)]
 
     def execute(self, context: Context) -> Receipt | list[int]:
         """Run the step to its end; return its receipt, or the list `over` of it."""
-        with Child(self.command, lambda line: self.log.info("%s", line)) as self.child:
+        with self._start() as self.child:
             exit_code = self.child.wait()
         if exit_code == Refused.exit_code:
             self.refusal = _object(self.child.last_output) or {}
@@ -81,6 +82,14 @@ class Step(BaseOperator):
             return receipt
         context["ti"].xcom_push(RECEIPT_KEY, receipt)
         return receipt[self.over]
+
+    def _start(self) -> Child:
+        schedule, server = Schedule(), None
+        if schedule.step_start == "fork":
+            server = fork_server.socket_path(schedule.fork_server_socket, state_folder())
+        return Child(
+            schedule.python, self.arguments, lambda line: self.log.info("%s", line), server
+        )
 
     def on_kill(self) -> None:
         """Stop the step: the task was killed or ran out of time."""

@@ -19,7 +19,7 @@ from intent_tasks.local import configuration, patience, postgres
 from intent_tasks.local.installation import Installation, write_private
 
 AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
-PROGRAMS = ("postgres", "mlflow", *AIRFLOW)
+PROGRAMS = ("postgres", "mlflow", "fork-server", *AIRFLOW)
 """Every server, in the order they are started; stopped the other way round."""
 
 PID_FILE = "supervisord.pid"
@@ -62,6 +62,7 @@ def programs(installation: Installation) -> dict[str, Program]:
     return {
         "postgres": Program(installation.postgres.command(), options=database),
         "mlflow": Program([*mlflow, *where], configuration.mlflow_environment(installation)),
+        "fork-server": Program([sys.executable, "-m", "intent_tasks.fork_server"]),
         "airflow-api": Program([*airflow, "api-server"]),
         "airflow-scheduler": Program([*airflow, "scheduler", "--skip-serve-logs"]),
         "airflow-dag-processor": Program([*airflow, "dag-processor"]),

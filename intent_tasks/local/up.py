@@ -226,6 +226,7 @@ def _start_mlflow(
     installation: Installation, supervisor: Supervisor, say: Callable[[str], None]
 ) -> None:
     supervisor.start("mlflow")
+    supervisor.start("fork-server")  # nobody waits for it: until it answers, steps are spawned
     address = installation.address("mlflow") + "/health"
     _wait(supervisor, "mlflow", lambda: is_ok(address), say)
 
