@@ -14,16 +14,14 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
-import sqlalchemy as sa
 
 from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import identity_keys, postgres, snapshots
+from intent_tasks.stores import identity_keys, ledger, postgres, snapshots
 from intent_tasks.stores.extracting import all_time, day_builder, snapshot_rows, source
 from intent_tasks.stores.extracting.source import Arrived, Warehouse
 from intent_tasks.stores.read_ahead import read_ahead
-from intent_tasks.tables import runs
 
 ROWS_AT_ONCE = 5_000_000
 """Days are read together up to so many rows: then they are safe, whatever happens to the next."""
@@ -43,14 +41,14 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     """
     first = settings.definition.first_history_day(as_of_date)
     written, repaired = complete_snapshots(settings, first, as_of_date, all_rows=True)
-    with postgres.writing(settings, "extract", as_of_date) as connection:
-        day = postgres.recorded_receipt(connection, snapshots.STEP, as_of_date)
+    with ledger.transaction(settings, "extract", as_of_date) as connection:
+        day = ledger.read_receipt(connection, snapshots.STEP, as_of_date)
         if day is None:
             raise TemporaryFailure(f"The snapshot of {as_of_date} vanished; run the day again.")
         if day["rows_in_warehouse"] == 0:
             raise _empty(settings, as_of_date)
         receipt = day | {"days_written": len(written), "days_repaired": len(repaired)}
-        postgres.record(connection, "extract", as_of_date, receipt)
+        ledger.record(connection, "extract", as_of_date, receipt)
     return receipt
 
 
@@ -127,15 +125,12 @@ def _count(
 
 def _known(settings: Settings, first: date, last: date) -> dict[date, Receipt]:
     """Return the ledger's receipts of days whose snapshot is whole and of the present buckets."""
-    query = sa.select(runs.c.as_of_date, runs.c.receipt).where(
-        runs.c.step == snapshots.STEP, runs.c.as_of_date.between(first, last)
-    )
     with postgres.reading(settings.pipeline_url) as connection:
-        ledger: dict[date, Receipt] = dict(connection.execute(query).all())
-    found = {day: snapshots.manifest(settings.home, day) for day in sorted(ledger)}
-    true = {day: m for day, m in found.items() if m and m["digest"] == ledger[day]["digest"]}
+        receipts = ledger.read_receipts(connection, snapshots.STEP, first, last)
+    found = {day: snapshots.manifest(settings.home, day) for day in sorted(receipts)}
+    true = {day: m for day, m in found.items() if m and m["digest"] == receipts[day]["digest"]}
     snapshots.require_zone(settings.definition, true.values())
-    return {day: ledger[day] for day, m in true.items() if _is_of_now(settings, m)}
+    return {day: receipts[day] for day, m in true.items() if _is_of_now(settings, m)}
 
 
 def _is_of_now(settings: Settings, found: snapshots.Manifest) -> bool:
@@ -203,7 +198,7 @@ def _write(
     products: pa.Table,
 ) -> None:
     """Write one day: files, rows set aside and ledger."""
-    with postgres.writing(settings, snapshots.STEP, day) as connection:
+    with ledger.transaction(settings, snapshots.STEP, day) as connection:
         counts = taken.finish(connection, day, products)
         if found.rows != counts.in_snapshot + counts.set_aside + counts.erased:
             raise TemporaryFailure(
@@ -223,7 +218,7 @@ def _write(
         }
         if found.unreadable:
             receipt["values_unreadable"] = dict(found.unreadable)
-        postgres.record(connection, snapshots.STEP, day, receipt)
+        ledger.record(connection, snapshots.STEP, day, receipt)
 
 
 def _empty(settings: Settings, day: date) -> Refused | NothingToDo:

@@ -16,8 +16,8 @@ from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.errors import NothingToDo
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres, snapshots
-from intent_tasks.tables import customer_keys, outcomes, predictions, runs
+from intent_tasks.stores import ledger, postgres, snapshots
+from intent_tasks.tables import customer_keys, outcomes, predictions
 
 RESTATED_DAYS = 30
 """Purchases that arrive later than this after the longest horizon change no outcome any more."""
@@ -67,9 +67,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "rows": sum(rows.values()),
         "horizons": sorted({h for horizons in matured.values() for h in horizons}),
     }
-    with postgres.writing(settings, "mature", as_of_date) as connection:
-        postgres.record(connection, "mature", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "mature", as_of_date, receipt)
 
 
 def matured_horizons(definition: Definition, day: date, known_until: date) -> list[int]:
@@ -80,11 +78,9 @@ def matured_horizons(definition: Definition, day: date, known_until: date) -> li
 def _published(settings: Settings, as_of_date: date) -> dict[date, str]:
     """Return the digest of each published day whose outcomes may still change."""
     earliest = as_of_date - timedelta(days=max(HORIZONS_DAYS) + RESTATED_DAYS)
-    query = sa.select(runs.c.as_of_date, runs.c.receipt["digest"].astext).where(
-        runs.c.step == "publish", runs.c.as_of_date.between(earliest, as_of_date)
-    )
     with postgres.reading(settings.pipeline_url) as connection:
-        return dict(connection.execute(query).all())
+        receipts = ledger.read_receipts(connection, "publish", earliest, as_of_date)
+    return {day: receipt["digest"] for day, receipt in receipts.items()}
 
 
 def _purchases(settings: Settings, first_anchor: date, as_of_date: date) -> pa.Table:
@@ -133,8 +129,8 @@ def _write_day(
         )
     )
     inputs = _digest(published, horizons, window)
-    with postgres.writing(settings, OUTCOMES, day) as connection:
-        known = postgres.recorded_receipt(connection, OUTCOMES, day)
+    with ledger.transaction(settings, OUTCOMES, day) as connection:
+        known = ledger.read_receipt(connection, OUTCOMES, day)
         if known and (known["inputs"] == inputs or known["known_until"] > str(known_until)):
             return 0
         connection.execute(_CREATE_PURCHASES)
@@ -144,7 +140,7 @@ def _write_day(
             connection.execute(_insert(day, h, settings.definition)).rowcount for h in horizons
         )
         receipt = {"inputs": inputs, "known_until": str(known_until), "horizons": horizons}
-        postgres.record(connection, OUTCOMES, day, receipt | {"rows": rows})
+        ledger.record(connection, OUTCOMES, day, receipt | {"rows": rows})
     return rows
 
 

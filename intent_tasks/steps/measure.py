@@ -22,8 +22,8 @@ from intent_tasks.errors import NothingToDo
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.steps.mature import OUTCOMES, RESTATED_DAYS
-from intent_tasks.stores import postgres
-from intent_tasks.tables import feedback_metrics, outcomes, predictions, runs
+from intent_tasks.stores import ledger, postgres
+from intent_tasks.tables import feedback_metrics, outcomes, predictions
 
 METRICS = "metrics"
 """Ledger rows of this name say, for each day, which outcomes its metrics were computed from."""
@@ -59,27 +59,22 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "rows": sum(rows for rows, _ in written),
         "restated": sum(restated for _, restated in written),
     }
-    with postgres.writing(settings, "measure", as_of_date) as connection:
-        postgres.record(connection, "measure", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "measure", as_of_date, receipt)
 
 
 def _matured_days(settings: Settings, as_of_date: date) -> dict[date, Receipt]:
     earliest = as_of_date - timedelta(days=max(HORIZONS_DAYS) + RESTATED_DAYS)
-    query = sa.select(runs.c.as_of_date, runs.c.receipt).where(
-        runs.c.step == OUTCOMES, runs.c.as_of_date.between(earliest, as_of_date)
-    )
     with postgres.reading(settings.pipeline_url) as connection:
-        return dict(connection.execute(query).all())
+        return ledger.read_receipts(connection, OUTCOMES, earliest, as_of_date)
 
 
 def _measure_day(settings: Settings, day: date, matured: Receipt) -> tuple[int, int]:
     """Write the metrics of one day that changed; return how many, and how many of old ones."""
-    with postgres.writing(settings, METRICS, day) as connection:
-        known = postgres.recorded_receipt(connection, METRICS, day)
+    with ledger.transaction(settings, METRICS, day) as connection:
+        known = ledger.read_receipt(connection, METRICS, day)
         if known and known["inputs"] == matured["inputs"]:
             return 0, 0
-        pin = postgres.recorded_receipt(connection, "pin", day) or {}
+        pin = ledger.read_receipt(connection, "pin", day) or {}
         measured = [
             row
             for group in _groups(settings, day, matured["horizons"])
@@ -90,7 +85,7 @@ def _measure_day(settings: Settings, day: date, matured: Receipt) -> tuple[int, 
             connection.execute(sa.insert(feedback_metrics), changed)
         restated = sum(row["restatement"] > 0 for row in changed)
         receipt = {"inputs": matured["inputs"], "rows": len(changed), "restated": restated}
-        postgres.record(connection, METRICS, day, receipt)
+        ledger.record(connection, METRICS, day, receipt)
     return len(changed), restated
 
 

@@ -11,7 +11,7 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import identity_keys, postgres, score_files
+from intent_tasks.stores import identity_keys, ledger, postgres, score_files
 from intent_tasks.stores.contracts import contract, prediction_profile
 from intent_tasks.stores.extracting import conservation
 from intent_tasks.stores.privacy import consent, consent_record
@@ -42,10 +42,10 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     """
     identity_keys.check_key(settings)
     pin, scores = _finished(settings, as_of_date)
-    with postgres.writing(settings, "publish", as_of_date) as connection:
+    with ledger.transaction(settings, "publish", as_of_date) as connection:
         withdrawn = _withdrawn(settings, as_of_date, scores)
         digest = _digest(pin, scores, [*_erased_keys(connection), *withdrawn])
-        published = postgres.recorded_receipt(connection, "publish", as_of_date)
+        published = ledger.read_receipt(connection, "publish", as_of_date)
         if published and published["digest"] == digest:
             return published
         counts = _replace(connection, settings, as_of_date, pin, scores, withdrawn)
@@ -58,7 +58,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
             "data_docs": page,
             **counts,
         }
-        postgres.record(connection, "publish", as_of_date, receipt)
+        ledger.record(connection, "publish", as_of_date, receipt)
         conservation.check(connection, as_of_date)
     return receipt
 
@@ -82,14 +82,14 @@ def _check(
 def _finished(settings: Settings, as_of_date: date) -> tuple[Receipt, dict[int, Receipt]]:
     """Return the pin of the day and the receipt of each bucket's scores."""
     with postgres.reading(settings.pipeline_url) as connection:
-        pin = postgres.recorded_receipt(connection, "pin", as_of_date)
+        pin = ledger.read_receipt(connection, "pin", as_of_date)
         if pin is None:
             raise BadInput(
                 f"No model version is pinned for {as_of_date}. "
                 f"Run `intent step pin --as-of-date {as_of_date}` first."
             )
         found = {
-            bucket: postgres.recorded_receipt(connection, "score", as_of_date, bucket)
+            bucket: ledger.read_receipt(connection, "score", as_of_date, bucket)
             for bucket in pin["buckets"]
         }
     scores = {

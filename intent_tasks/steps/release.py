@@ -22,7 +22,7 @@ from intent_tasks.formats.convert import last_told
 from intent_tasks.formats.replay import read_again
 from intent_tasks.settings import Settings
 from intent_tasks.steps import extract
-from intent_tasks.stores import postgres, simulated_shop, snapshots
+from intent_tasks.stores import ledger, postgres, simulated_shop, snapshots
 from intent_tasks.stores.collecting import file_ledger, landing
 from intent_tasks.stores.extracting import conservation, corrections, quarantine, source
 from intent_tasks.stores.extracting.quarantine import DROPPED, RELEASED, Correction, Found
@@ -202,14 +202,14 @@ def _decide(
     settings: Settings, day: date, rows: Collection[Found], state: str, decision: Decision
 ) -> None:
     """Write the decision down and, where it changes the day, that its snapshot is not true."""
-    with postgres.writing(settings, snapshots.STEP, day) as connection:
+    with ledger.transaction(settings, snapshots.STEP, day) as connection:
         quarantine.decide(
             connection, rows, state, decision.by, decision.reason, decision.correction
         )
-        receipt = postgres.recorded_receipt(connection, snapshots.STEP, day)
+        receipt = ledger.read_receipt(connection, snapshots.STEP, day)
         changes = state == RELEASED or any(row.state == RELEASED for row in rows)
         if receipt and rows and changes:
-            postgres.amend(connection, snapshots.STEP, day, receipt | {"digest": ""})
+            ledger.amend(connection, snapshots.STEP, day, receipt | {"digest": ""})
 
 
 def _require_rows_of(settings: Settings, days: Collection[date]) -> None:
@@ -219,7 +219,7 @@ def _require_rows_of(settings: Settings, days: Collection[date]) -> None:
     with source.warehouse(settings) as warehouse:
         found = warehouse.arrived(days)
     for day in sorted(days):
-        receipt = postgres.receipt_of(settings, snapshots.STEP, day) or {}
+        receipt = ledger.receipt_of(settings, snapshots.STEP, day) or {}
         if found[day].rows < receipt.get("rows_in_warehouse", 0):
             raise Refused(
                 f"The warehouse holds {found[day].rows} rows that arrived on {day}, and held "

@@ -18,7 +18,7 @@ from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS, STA
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import identity_keys, manifest, postgres, score_files, snapshots
+from intent_tasks.stores import identity_keys, ledger, manifest, score_files, snapshots
 from intent_tasks.stores.privacy import consent
 
 MOST_REASONS = 3
@@ -34,7 +34,7 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
         Refused: the files of the model are not those that were signed, some predictions are no
             probabilities, or consent is not known.
     """
-    pin = postgres.receipt_of(settings, "pin", as_of_date)
+    pin = ledger.receipt_of(settings, "pin", as_of_date)
     if pin is None:
         raise BadInput(f"Run `intent step pin --as-of-date {as_of_date}` first.")
     if bucket not in pin["buckets"]:
@@ -53,7 +53,7 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
     population = _population(settings, as_of_date, everybody)
     skipped = population - _population(settings, as_of_date, events)
     with_row = _population(settings, as_of_date, _of(everybody, known.have_row))
-    with postgres.writing(settings, "score", as_of_date, bucket) as connection:
+    with ledger.transaction(settings, "score", as_of_date, bucket) as connection:
         left = _without_erased(connection, scores)
         erased = len(scores["customer_key"].unique()) - len(left["customer_key"].unique())
         receipt = {
@@ -65,7 +65,7 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
             "digest": score_files.write(settings.home, as_of_date, bucket, left),
             "model_version": pin["model_version"],
         }
-        postgres.record(connection, "score", as_of_date, receipt, bucket)
+        ledger.record(connection, "score", as_of_date, receipt, bucket)
     return receipt
 
 

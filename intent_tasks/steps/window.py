@@ -12,7 +12,7 @@ from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.steps.extract import complete_snapshots
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import ledger, postgres, snapshots
 from intent_tasks.stores.extracting import source, source_ids
 
 
@@ -74,9 +74,7 @@ def _record(settings: Settings, as_of_date: date, first_day: date, split: Split)
         "split": {name: _texts(anchors) for name, anchors in asdict(split).items()},
         "snapshot_digest": snapshots.digest(settings.home, days),
     }
-    with postgres.writing(settings, "window", as_of_date) as connection:
-        postgres.record(connection, "window", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "window", as_of_date, receipt)
 
 
 def _texts(days: Iterable[date]) -> list[str]:

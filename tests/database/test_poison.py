@@ -11,7 +11,7 @@ from intent_tasks.errors import Refused
 from intent_tasks.formats.columns import SCHEMA
 from intent_tasks.simulator import poison
 from intent_tasks.steps import extract
-from intent_tasks.stores import identity_keys, postgres, snapshots
+from intent_tasks.stores import identity_keys, ledger, postgres, snapshots
 from intent_tasks.stores.extracting import day_builder, quarantine, spool
 
 pytestmark = pytest.mark.database
@@ -130,7 +130,7 @@ def test_exactly_the_poison_is_set_aside_and_all_else_untouched(poisoned, monkey
             sa.text("SELECT customer_key, count(*) FROM intent.quarantine GROUP BY 1 ORDER BY 2")
         ).all()
     assert owners == [(None, 1), (key, len(RULES) - 1)]
-    receipt = postgres.receipt_of(settings, snapshots.STEP, DAY)
+    receipt = ledger.receipt_of(settings, snapshots.STEP, DAY)
     assert receipt["rows_in_warehouse"] == ROWS + len(RULES) + len(UNREADABLE) + len(HARMLESS)
     assert receipt["rows_in_snapshot"] == ROWS + len(UNREADABLE) + len(HARMLESS)
     assert receipt["values_unreadable"] == {"price cannot be read": len(UNREADABLE)}
@@ -159,7 +159,7 @@ def test_exactly_the_poison_is_set_aside_and_all_else_untouched(poisoned, monkey
     )
     (snapshots.day_folder(settings.home, DAY) / "manifest.json").unlink()
     extract.complete_snapshots(settings, DAY, DAY)
-    assert postgres.receipt_of(settings, snapshots.STEP, DAY)["digest"] == digest
+    assert ledger.receipt_of(settings, snapshots.STEP, DAY)["digest"] == digest
     assert [r._replace(found_at=None) for r in found(settings)] == [
         r._replace(found_at=None) for r in rows
     ]
@@ -172,4 +172,4 @@ def test_above_the_share_nothing_is_written(poisoned, monkeypatch):
         extract.complete_snapshots(strict, DAY, DAY)
     assert found(strict) == []
     assert snapshots.days(strict.home) == []
-    assert postgres.receipt_of(strict, snapshots.STEP, DAY) is None
+    assert ledger.receipt_of(strict, snapshots.STEP, DAY) is None
