@@ -17,6 +17,9 @@ from intent_tasks.tables import runs
 Receipt = dict[str, Any]
 """What a step did: ids, counts, paths and digests."""
 
+OUTCOMES, METRICS = "outcomes", "metrics"
+"""Rows of each predicted day: what its outcomes, and its metrics, were computed from."""
+
 ALL_BUCKETS = -1
 """Bucket of a ledger row that is about all customers."""
 

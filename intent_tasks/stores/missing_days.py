@@ -21,7 +21,9 @@ def missing_days(settings: Settings, until: date) -> list[date]:
     if not published:
         return []
     if settings.empty_day == "skip":
-        published |= {day for day, receipt in copied.items() if receipt.get("rows_in_warehouse") == 0}
+        published |= {
+            day for day, receipt in copied.items() if receipt.get("rows_in_warehouse") == 0
+        }
     first = min(published)
     between = (first + timedelta(days=n) for n in range((until - first).days + 1))
     return [day for day in between if day not in published and settings.definition.is_day(day)]

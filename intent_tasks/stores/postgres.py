@@ -70,6 +70,22 @@ def ensure_partition(connection: sa.Connection, as_of_date: date) -> None:
     connection.execute(sa.text("SELECT intent.ensure_partition(:day)"), {"day": as_of_date})
 
 
+_SQL_TYPES: dict[pa.DataType, sa.types.TypeEngine[Any]] = {
+    pa.string(): sa.Text(),
+    pa.float64(): sa.Double(),
+    pa.int64(): sa.BigInteger(),
+    pa.date32(): sa.Date(),
+}
+
+
+def temporary_table(name: str, schema: pa.Schema) -> sa.Table:
+    """Return a table with the columns of an Arrow schema that lives as long as its transaction."""
+    columns = (sa.Column(field.name, _SQL_TYPES[field.type]) for field in schema)
+    return sa.Table(
+        name, sa.MetaData(), *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DROP"
+    )
+
+
 def copy_in(connection: sa.Connection, table: sa.Table | str, rows: pa.Table) -> int:
     """Append rows through COPY and return how many.
 

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.formats import files
-from intent_tasks.steps import extract, recut
+from intent_tasks.steps import extract
 from intent_tasks.stores import ledger, postgres, simulated_shop, snapshots
-from intent_tasks.stores.extracting import conservation
+from intent_tasks.stores.extracting import conservation, recut
 
 pytestmark = pytest.mark.database
 

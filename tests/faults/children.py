@@ -4,8 +4,6 @@ import multiprocessing
 from contextlib import contextmanager
 from datetime import date
 
-import sqlalchemy as sa
-
 from intent_tasks.settings import Settings
 from intent_tasks.steps import publish
 from intent_tasks.stores import ledger, postgres
@@ -30,8 +28,7 @@ def publish_without_transaction(settings: Settings, day: date) -> None:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield connection
 
-    create = str(publish._CREATE_SCORES).replace("ON COMMIT DROP", "")
-    publish._CREATE_SCORES = sa.text(create)
+    publish._scores.dialect_options["postgresql"]["on_commit"] = None
     publish.postgres.ensure_partition = lambda *_: None  # it is there; LOCK needs a transaction
     publish.identity_keys.hold_off_tombstones = lambda *_: None
     publish.ledger.transaction = writing

@@ -21,10 +21,9 @@ from intent_tasks.formats import files, mapping
 from intent_tasks.formats.convert import last_told
 from intent_tasks.formats.replay import read_again
 from intent_tasks.settings import Settings
-from intent_tasks.steps import extract
 from intent_tasks.stores import ledger, postgres, simulated_shop, snapshots
 from intent_tasks.stores.collecting import file_ledger, landing
-from intent_tasks.stores.extracting import conservation, corrections, quarantine, source
+from intent_tasks.stores.extracting import conservation, copy_days, corrections, quarantine, source
 from intent_tasks.stores.extracting.quarantine import DROPPED, RELEASED, Correction, Found
 
 
@@ -164,7 +163,7 @@ def release(settings: Settings, rows: Sequence[Found], decision: Decision) -> Re
         of_day = [row for row in rows if row.source == quarantine.arrivals_of(day)]
         _decide(settings, day, of_day, RELEASED, decision)
         if snapshots.manifest(settings.home, day) is not None:
-            extract.complete_snapshots(settings, day, day)
+            copy_days.complete_snapshots(settings, day, day)
     _rename(settings, stay, lines)
     return Released(len(rows), Counter(why for why in whys if why), stale(settings))
 
@@ -194,7 +193,7 @@ def drop(settings: Settings, rows: Sequence[Found], decision: Decision) -> list[
             continue
         _decide(settings, day, of_source, DROPPED, decision)
         if name in was_released:
-            extract.complete_snapshots(settings, day, day)
+            copy_days.complete_snapshots(settings, day, day)
     return stale(settings)
 
 

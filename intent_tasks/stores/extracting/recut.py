@@ -8,9 +8,8 @@ import sqlalchemy as sa
 from intent_tasks.definition import Definition
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
-from intent_tasks.steps import extract
 from intent_tasks.stores import ledger, snapshots
-from intent_tasks.stores.extracting import source
+from intent_tasks.stores.extracting import copy_days, source
 from intent_tasks.stores.extracting.conservation import spans
 from intent_tasks.tables import events
 
@@ -39,7 +38,7 @@ def recut(settings: Settings, say: Callable[[str], object] = len) -> list[date]:
     begin, end = _days(settings, other[0], other[-1])
     for m in other:
         _forget(settings, date.fromisoformat(m["day"]), remove=date.fromisoformat(m["day"]) > end)
-    written, repaired = extract.complete_snapshots(settings, begin, end)
+    written, repaired = copy_days.complete_snapshots(settings, begin, end)
     return sorted([*written, *repaired])
 
 
