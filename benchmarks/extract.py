@@ -28,9 +28,8 @@ import sqlalchemy as sa
 from benchmarks import servers
 from intent_tasks.local.postgres import Server
 from intent_tasks.settings import Settings
-from intent_tasks.steps import extract
 from intent_tasks.stores import postgres
-from intent_tasks.stores.extracting import source
+from intent_tasks.stores.extracting import copy_days, source
 from intent_tasks.tables import shop_metadata
 
 SMALL, LARGE = date(2026, 6, 29), date(2026, 6, 30)
@@ -140,7 +139,7 @@ def read_sql(settings: Settings, query: str) -> None:
 def whole(settings: Settings, day: date) -> tuple[float, float]:
     """Copy one day; return seconds, and the most memory of this process, MB."""
     begun = time.perf_counter()
-    extract.complete_snapshots(settings, day, day)
+    copy_days.complete_snapshots(settings, day, day)
     # Not ru_maxrss, which begins with what the parent had.
     status = Path("/proc/self/status").read_text()
     peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))

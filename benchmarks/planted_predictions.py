@@ -18,7 +18,7 @@ from intent_tasks.settings import Settings
 from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.observed import observe
 from intent_tasks.steps.score import bands
-from intent_tasks.stores import postgres
+from intent_tasks.stores import ledger, postgres
 from intent_tasks.stores.contracts.prediction_profile import Pinned
 
 VERSION = 3
@@ -45,7 +45,7 @@ def publish(
             postgres.copy_in(connection, "intent.predictions", rows)
             rates = {str(MAIN_HORIZON_DAYS): base_rate}
             receipt = {"model_version": VERSION, "base_rates": rates}
-            postgres.record(connection, "pin", day, receipt)
+            ledger.record(connection, "pin", day, receipt)
     return Pinned(VERSION, base_rate or 0.0)
 
 

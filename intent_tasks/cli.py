@@ -1,6 +1,7 @@
 """`intent …`: every step and everything around it, without Airflow."""
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -232,6 +233,7 @@ def demo(
 def main() -> None:
     """Run the command line; a failure is a message and an exit code, no traceback."""
     os.umask(0o077)  # whatever is written, nobody else may read it
+    _show_progress()
     try:
         _check_arguments(sys.argv[1:])
         app()
@@ -241,6 +243,14 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:
         _end(failures.of(error) or bug_report.written(error, state_folder()))
+
+
+def _show_progress() -> None:
+    """Write what our own modules log to stderr; stdout is for results."""
+    ours = logging.getLogger("intent_tasks")
+    ours.handlers = [logging.StreamHandler()]
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
 
 
 def _check_arguments(arguments: list[str]) -> None:

@@ -27,6 +27,9 @@ BANDS = {"hot": 4.0, "warm": 1.5, "cool": 0.5, "cold": 0.0}
 STAGES = ("browsing", "comparing", "ready", "leaving")
 """Where a customer stands, by what they do within the main horizon; see `core/stages.py`."""
 
+RESTATED_DAYS = 30
+"""A purchase that arrives later than this after the longest horizon changes no outcome."""
+
 LEAST_GROUP = 10
 """Customers below which a group is not shown: it would say something about single ones.
 

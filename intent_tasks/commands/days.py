@@ -20,7 +20,7 @@ def check_days() -> None:
 @app.command()
 def recut() -> None:
     """Copy days whose snapshots end at midnight of another time zone than INTENT_TIME_ZONE."""
-    from intent_tasks.steps.recut import recut
+    from intent_tasks.stores.extracting.recut import recut
 
     days = recut(load_settings(), lambda text: typer.echo(text, err=True))
     typer.echo(f"{len(days)} days were copied again." if days else "No day has to be copied again.")

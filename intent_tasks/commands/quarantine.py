@@ -81,8 +81,8 @@ def release(
     yes: Yes = False,
 ) -> None:
     """Let rows in, corrected or accepted as they are, and copy their days again."""
-    from intent_tasks.steps import release as deciding
     from intent_tasks.stores.extracting import corrections
+    from intent_tasks.stores.extracting import release as deciding
 
     settings = load_settings()
     correction = corrections.parse(change or [])
@@ -112,7 +112,7 @@ def drop(
     yes: Yes = False,
 ) -> None:
     """Leave rows out for good; what they said is kept."""
-    from intent_tasks.steps import release as deciding
+    from intent_tasks.stores.extracting import release as deciding
 
     settings = load_settings()
     rows = _undecided(settings, day, source, rule, row)

@@ -20,7 +20,7 @@ from intent_tasks.local.supervisor import last_lines
 from intent_tasks.local.up import only_one, up
 from intent_tasks.settings import Settings, load_settings
 from intent_tasks.steps.window import most_training_days
-from intent_tasks.stores import postgres, registry
+from intent_tasks.stores import ledger, registry
 
 TIMES_FILE = "demo_times.json"
 
@@ -94,11 +94,11 @@ def _promote(settings: Settings, plan: Plan, shop: Shop) -> int:
     champion: int | None = registry.champion(settings)
     if champion is not None:
         return champion
-    receipt = postgres.receipt_of(settings, "register", plan.trained_on)
+    receipt = ledger.receipt_of(settings, "register", plan.trained_on)
     if receipt is None:
         raise Refused(f"{TRAIN} registered no version for {plan.trained_on}; see the Airflow UI.")
     if receipt["gate"] != "passed":
-        evaluated = postgres.receipt_of(settings, "evaluate", plan.trained_on) or {}
+        evaluated = ledger.receipt_of(settings, "evaluate", plan.trained_on) or {}
         raise Refused(
             f"Version {receipt['model_version']} did not pass the gate and is not promoted; "
             f"failed: {'; '.join(evaluated.get('failed_checks', []))}. Its evidence.html, at "

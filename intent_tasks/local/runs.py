@@ -13,7 +13,7 @@ from intent_tasks.errors import IntentError
 from intent_tasks.local import patience
 from intent_tasks.local.airflow_api import FINISHED, AirflowApi
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres
+from intent_tasks.stores import ledger
 
 DAILY, TRAIN, FEEDBACK = "intent_daily", "intent_train", "intent_feedback"
 POLL_SECONDS = 1.0
@@ -117,14 +117,14 @@ class Runs:
             self._raise_for_failures(FEEDBACK, found, since=begun)
             busy = [run for run in found if run["state"] not in FINISHED]
             show(self._at_work(FEEDBACK, busy[0]["dag_run_id"]) if busy else "")
-            measured = postgres.receipt_of(self.settings, "measure", known_until)
+            measured = ledger.receipt_of(self.settings, "measure", known_until)
             return not busy and measured is not None
 
         self._wait(done, FEEDBACK, lambda: _names(FEEDBACK, busy))
 
     def unpublished(self, days: list[date]) -> list[date]:
         """Return those of the days that the ledger does not know as published."""
-        return [d for d in days if postgres.receipt_of(self.settings, "publish", d) is None]
+        return [d for d in days if ledger.receipt_of(self.settings, "publish", d) is None]
 
     def _wait(
         self, done: Callable[[], bool], what: str, of: Callable[[], list[tuple[str, str]]]

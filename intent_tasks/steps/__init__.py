@@ -8,6 +8,8 @@ same bytes. Modules are imported by name when they run, because some of them cos
 import importlib
 import inspect
 import json
+import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
@@ -15,6 +17,8 @@ from typing import Any
 from intent_tasks.definition import KNOWN_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
+
+log = logging.getLogger(__name__)
 
 Receipt = dict[str, Any]
 """What a step did: ids, counts, paths and digests, as JSON of at most 4 kB."""
@@ -59,7 +63,10 @@ def run_step(settings: Settings, name: str, as_of_date: date, options: dict[str,
     except TypeError as error:
         allowed = ", ".join(list(signature.parameters)[2:]) or "none"
         raise BadInput(f"Step {name}: {error}. Options it takes: {allowed}.") from None
-    return run(settings, as_of_date, **options)
+    begun = time.monotonic()
+    receipt = run(settings, as_of_date, **options)
+    log.info("%s of %s ended after %.1f s", name, as_of_date, time.monotonic() - begun)
+    return receipt
 
 
 def last_day_over(settings: Settings, now: datetime | None = None) -> date:

@@ -20,7 +20,7 @@ from intent_tasks.errors import BadInput, IntentError, NothingToDo, Refused
 from intent_tasks.formats import files, mapping, sentinels
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import identity_keys, postgres, simulated_shop
+from intent_tasks.stores import identity_keys, ledger, postgres, simulated_shop
 from intent_tasks.stores.collecting import batches, changed_files, discovery, file_ledger, landing
 from intent_tasks.stores.collecting.totals import COUNTED, MOST_NAMED, Totals
 from intent_tasks.stores.extracting import quarantine
@@ -53,9 +53,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         **{f"rows_{name}": totals.rows[name] for name in (*COUNTED, "gone")},
         "values_unreadable": {name: lost.rows for name, lost in totals.unreadable.items()},
     }
-    with postgres.writing(settings, "collect", as_of_date) as connection:
-        postgres.record(connection, "collect", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "collect", as_of_date, receipt)
 
 
 def _to_log(text: str) -> None:

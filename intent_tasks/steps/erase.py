@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from intent_tasks.errors import NothingToDo
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres
+from intent_tasks.stores import ledger, postgres
 from intent_tasks.stores.privacy import erasure
 from intent_tasks.tables import erasure_requests
 
@@ -37,9 +37,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "rows_removed": sum(sum(one.removed.values()) for one in erased),
         "model_versions": sorted({v for one in erased for v in one.model_versions}),
     }
-    with postgres.writing(settings, "erase", as_of_date) as connection:
-        postgres.record(connection, "erase", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "erase", as_of_date, receipt)
 
 
 def _open_requests(settings: Settings) -> list[str]:

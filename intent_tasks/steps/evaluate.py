@@ -19,7 +19,7 @@ from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.steps.train import MODEL, SLICE, TEST, folder_of
-from intent_tasks.stores import postgres
+from intent_tasks.stores import ledger
 
 Weights = npt.NDArray[np.floating]
 Customers = npt.NDArray[np.integer]
@@ -34,7 +34,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         BadInput: nothing was trained for that day.
         Refused: there are too few customers to show anything about.
     """
-    trained = postgres.receipt_of(settings, "train", as_of_date)
+    trained = ledger.receipt_of(settings, "train", as_of_date)
     folder = folder_of(settings, as_of_date)
     if trained is None or not (folder / TEST).exists():
         raise BadInput(f"Run `intent step train --as-of-date {as_of_date}` first.")
@@ -63,9 +63,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
             for name in (f"{kind}_{MAIN_HORIZON_DAYS}d" for kind in NAMES)
         },
     }
-    with postgres.writing(settings, "evaluate", as_of_date) as connection:
-        postgres.record(connection, "evaluate", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "evaluate", as_of_date, receipt)
 
 
 def _measured(

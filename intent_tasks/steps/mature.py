@@ -12,31 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.definition import HORIZONS_DAYS, Definition
+from intent_tasks.core import purchases
+from intent_tasks.definition import HORIZONS_DAYS, RESTATED_DAYS, Definition
 from intent_tasks.errors import NothingToDo
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres, snapshots
-from intent_tasks.tables import customer_keys, outcomes, predictions, runs
+from intent_tasks.stores import ledger, postgres, snapshots
+from intent_tasks.tables import customer_keys, outcomes, predictions
 
-RESTATED_DAYS = 30
-"""Purchases that arrive later than this after the longest horizon change no outcome any more."""
-
-OUTCOMES = "outcomes"
-"""Ledger rows of this name say, for each published day, what its outcomes were made from."""
-
-_PURCHASES = sa.table(
-    "purchases",
-    sa.column("customer_key", sa.Text),
-    sa.column("occurred_on", sa.Date),
-    sa.column("ingested_on", sa.Date),
-    sa.column("purchase_count", sa.Integer),
-)
-
-_CREATE_PURCHASES = sa.text(
-    "CREATE TEMPORARY TABLE purchases (customer_key text, occurred_on date, ingested_on date, "
-    "purchase_count integer) ON COMMIT DROP"
-)
+_PURCHASES = postgres.temporary_table("purchases", purchases.SCHEMA)
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -54,9 +38,9 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
             f"No outcome is known by the end of {as_of_date}: the shortest horizon and "
             f"{definition.maturity_lag_days} days must have passed since a published day."
         )
-    purchases = _purchases(settings, min(matured), as_of_date)
+    counted = _purchases(settings, min(matured), as_of_date)
     rows = {
-        day: _write_day(settings, as_of_date, day, horizons, published[day], purchases)
+        day: _write_day(settings, as_of_date, day, horizons, published[day], counted)
         for day, horizons in sorted(matured.items())
     }
     receipt = {
@@ -67,9 +51,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "rows": sum(rows.values()),
         "horizons": sorted({h for horizons in matured.values() for h in horizons}),
     }
-    with postgres.writing(settings, "mature", as_of_date) as connection:
-        postgres.record(connection, "mature", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "mature", as_of_date, receipt)
 
 
 def matured_horizons(definition: Definition, day: date, known_until: date) -> list[int]:
@@ -80,18 +62,16 @@ def matured_horizons(definition: Definition, day: date, known_until: date) -> li
 def _published(settings: Settings, as_of_date: date) -> dict[date, str]:
     """Return the digest of each published day whose outcomes may still change."""
     earliest = as_of_date - timedelta(days=max(HORIZONS_DAYS) + RESTATED_DAYS)
-    query = sa.select(runs.c.as_of_date, runs.c.receipt["digest"].astext).where(
-        runs.c.step == "publish", runs.c.as_of_date.between(earliest, as_of_date)
-    )
     with postgres.reading(settings.pipeline_url) as connection:
-        return dict(connection.execute(query).all())
+        receipts = ledger.read_receipts(connection, "publish", earliest, as_of_date)
+    return {day: receipt["digest"] for day, receipt in receipts.items()}
 
 
 def _purchases(settings: Settings, first_anchor: date, as_of_date: date) -> pa.Table:
     """Return the purchases after an anchor that were known at the end of a day, counted by day."""
     first_day = first_anchor + timedelta(days=1)
     counted = [
-        _by_day(
+        purchases.count_purchases(
             snapshots.read(settings.home, settings.definition, as_of_date, [bucket], first_day),
             settings.time_zone,
         )
@@ -100,51 +80,35 @@ def _purchases(settings: Settings, first_anchor: date, as_of_date: date) -> pa.T
     return pa.concat_tables(counted)
 
 
-def _by_day(events: pa.Table, time_zone: str) -> pa.Table:
-    bought = events.filter(pc.equal(events["event_type"], "purchase"))
-    days = {
-        "customer_key": bought["customer_key"],
-        "occurred_on": _shop_day(bought["occurred_at"], time_zone),
-        "ingested_on": _shop_day(bought["ingested_at"], time_zone),
-    }
-    counted = pa.table(days).group_by(list(days)).aggregate([([], "count_all")])
-    counted = counted.sort_by([(name, "ascending") for name in days])
-    return counted.rename_columns([*days, "purchase_count"])
-
-
-def _shop_day(instants: pa.ChunkedArray, time_zone: str) -> pa.ChunkedArray:
-    local = pc.local_timestamp(instants.cast(pa.timestamp("us", tz=time_zone)))
-    return local.cast(pa.date32())
-
-
 def _write_day(
     settings: Settings,
     known_until: date,
     day: date,
     horizons: list[int],
     published: str,
-    purchases: pa.Table,
+    counted: pa.Table,
 ) -> int:
     """Replace the outcomes of one published day if they change; return how many were written."""
-    window = purchases.filter(
+    last_day = pa.scalar(day + timedelta(days=max(horizons)))
+    window = counted.filter(
         pc.and_(
-            pc.greater(purchases["occurred_on"], pa.scalar(day)),
-            pc.less_equal(purchases["occurred_on"], pa.scalar(day + timedelta(days=max(horizons)))),
+            pc.greater(counted["occurred_on"], pa.scalar(day)),
+            pc.less_equal(counted["occurred_on"], last_day),
         )
     )
     inputs = _digest(published, horizons, window)
-    with postgres.writing(settings, OUTCOMES, day) as connection:
-        known = postgres.recorded_receipt(connection, OUTCOMES, day)
+    with ledger.transaction(settings, ledger.OUTCOMES, day) as connection:
+        known = ledger.read_receipt(connection, ledger.OUTCOMES, day)
         if known and (known["inputs"] == inputs or known["known_until"] > str(known_until)):
             return 0
-        connection.execute(_CREATE_PURCHASES)
-        postgres.copy_in(connection, "purchases", window)
+        _PURCHASES.create(connection)
+        postgres.copy_in(connection, _PURCHASES, window)
         connection.execute(sa.delete(outcomes).where(outcomes.c.as_of_date == day))
         rows = sum(
             connection.execute(_insert(day, h, settings.definition)).rowcount for h in horizons
         )
         receipt = {"inputs": inputs, "known_until": str(known_until), "horizons": horizons}
-        postgres.record(connection, OUTCOMES, day, receipt | {"rows": rows})
+        ledger.record(connection, ledger.OUTCOMES, day, receipt | {"rows": rows})
     return rows
 
 

@@ -5,6 +5,7 @@ of predicting the base rate for everybody. A metric that late purchases change g
 the next restatement; the old row stays.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -16,20 +17,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.core.metrics import Estimate, constant_metrics, metrics, resample_weights
-from intent_tasks.definition import HORIZONS_DAYS, LEAST_GROUP
+from intent_tasks.core.metrics import (
+    METRICS,
+    Estimate,
+    constant_metrics,
+    metrics,
+    resample_weights,
+)
+from intent_tasks.core.small_groups import shown_values
+from intent_tasks.definition import HORIZONS_DAYS, LEAST_GROUP, RESTATED_DAYS
 from intent_tasks.errors import NothingToDo
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.steps.mature import OUTCOMES, RESTATED_DAYS
-from intent_tasks.stores import postgres
-from intent_tasks.tables import feedback_metrics, outcomes, predictions, runs
-
-METRICS = "metrics"
-"""Ledger rows of this name say, for each day, which outcomes its metrics were computed from."""
+from intent_tasks.stores import ledger, postgres
+from intent_tasks.tables import feedback_metrics, outcomes, predictions
 
 SLICED_BY = ("band", "fallback_level", "channel")
 """Columns of the predictions whose values make slices."""
+
+
+METRICS_VERSION = 1
+"""To be raised when a metric is computed in another way: all days are measured again then.
+
+A metric or slice that is added reaches the days of the past without it.
+"""
 
 
 class _Group(NamedTuple):
@@ -59,27 +70,23 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "rows": sum(rows for rows, _ in written),
         "restated": sum(restated for _, restated in written),
     }
-    with postgres.writing(settings, "measure", as_of_date) as connection:
-        postgres.record(connection, "measure", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "measure", as_of_date, receipt)
 
 
 def _matured_days(settings: Settings, as_of_date: date) -> dict[date, Receipt]:
     earliest = as_of_date - timedelta(days=max(HORIZONS_DAYS) + RESTATED_DAYS)
-    query = sa.select(runs.c.as_of_date, runs.c.receipt).where(
-        runs.c.step == OUTCOMES, runs.c.as_of_date.between(earliest, as_of_date)
-    )
     with postgres.reading(settings.pipeline_url) as connection:
-        return dict(connection.execute(query).all())
+        return ledger.read_receipts(connection, ledger.OUTCOMES, earliest, as_of_date)
 
 
 def _measure_day(settings: Settings, day: date, matured: Receipt) -> tuple[int, int]:
     """Write the metrics of one day that changed; return how many, and how many of old ones."""
-    with postgres.writing(settings, METRICS, day) as connection:
-        known = postgres.recorded_receipt(connection, METRICS, day)
-        if known and known["inputs"] == matured["inputs"]:
+    with ledger.transaction(settings, ledger.METRICS, day) as connection:
+        inputs = _inputs(matured)
+        known = ledger.read_receipt(connection, ledger.METRICS, day)
+        if known and known["inputs"] == inputs:
             return 0, 0
-        pin = postgres.recorded_receipt(connection, "pin", day) or {}
+        pin = ledger.read_receipt(connection, "pin", day) or {}
         measured = [
             row
             for group in _groups(settings, day, matured["horizons"])
@@ -89,9 +96,15 @@ def _measure_day(settings: Settings, day: date, matured: Receipt) -> tuple[int, 
         if changed:
             connection.execute(sa.insert(feedback_metrics), changed)
         restated = sum(row["restatement"] > 0 for row in changed)
-        receipt = {"inputs": matured["inputs"], "rows": len(changed), "restated": restated}
-        postgres.record(connection, METRICS, day, receipt)
+        receipt = {"inputs": inputs, "rows": len(changed), "restated": restated}
+        ledger.record(connection, ledger.METRICS, day, receipt)
     return len(changed), restated
+
+
+def _inputs(matured: Receipt) -> str:
+    """Return a digest of the outcomes of a day and of what is measured: metrics and slices."""
+    parts = [matured["inputs"], *METRICS, str(METRICS_VERSION), *SLICED_BY]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _groups(settings: Settings, day: date, horizons: list[int]) -> Iterator[_Group]:
@@ -154,23 +167,11 @@ def _slices(rows: pa.Table) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
         yield "all", np.ones(rows.num_rows, bool)
     for column in SLICED_BY:
         values = np.asarray(rows[column].to_pylist(), object)
-        for value in _shown(Counter(v for v in values if v is not None), rows.num_rows):
+        sizes = Counter(value for value in values if value is not None)
+        if column == "fallback_level" and len(sizes) == 1:
+            continue  # its metrics would be those of everybody
+        for value in shown_values(sizes, rows.num_rows):
             yield f"{column}={value}", values == value
-
-
-def _shown(sizes: Counter[str], everybody: int) -> list[str]:
-    """Return the values whose customers are many enough to be shown.
-
-    Who is in no shown slice can be told by subtracting those from all: they are nobody, or they
-    are many enough as well. Else the smallest slice is hidden with them.
-    """
-    shown = sorted(value for value, size in sizes.items() if size >= LEAST_GROUP)
-    hidden = everybody - sum(sizes[value] for value in shown)
-    while shown and 0 < hidden < LEAST_GROUP:
-        smallest = min(shown, key=lambda value: sizes[value])
-        shown.remove(smallest)
-        hidden += sizes[smallest]
-    return shown
 
 
 def _values(estimate: Estimate) -> dict[str, float | None]:

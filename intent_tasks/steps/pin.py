@@ -9,7 +9,7 @@ from intent_tasks.errors import Refused
 from intent_tasks.models import config
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import manifest, postgres, registry
+from intent_tasks.stores import ledger, manifest, postgres, registry
 from intent_tasks.stores.temporary_folders import remove_abandoned, scratch_folder
 from intent_tasks.tables import model_versions
 
@@ -42,9 +42,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "approved_by": version.tags.get(registry.APPROVED_BY),
         "promotion_reason": version.tags.get(registry.REASON),
     }
-    with postgres.writing(settings, "pin", as_of_date) as connection:
-        postgres.record(connection, "pin", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "pin", as_of_date, receipt)
 
 
 def _no_champion(settings: Settings) -> Refused:

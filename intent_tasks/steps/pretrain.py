@@ -9,7 +9,7 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.steps.train import pretrained_folder, window_of
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import ledger, snapshots
 from intent_tasks.stores.privacy import consent, erasure
 
 
@@ -44,9 +44,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "customers_without_consent": allowed.left_out,
         **learned,
     }
-    with postgres.writing(settings, "pretrain", as_of_date) as connection:
-        postgres.record(connection, "pretrain", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "pretrain", as_of_date, receipt)
 
 
 def _learn(

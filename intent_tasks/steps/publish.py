@@ -7,29 +7,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import identity_keys, postgres, score_files
+from intent_tasks.stores import identity_keys, ledger, postgres, score_files
 from intent_tasks.stores.contracts import contract, prediction_profile
 from intent_tasks.stores.extracting import conservation
 from intent_tasks.stores.privacy import consent, consent_record
 from intent_tasks.tables import customer_keys, erasures, predictions, promotions
 
-_scores = sa.table(
-    "new_scores",
-    *(sa.column(name) for name in score_files.SCHEMA.names),
-)
-
-_PROBABILITIES = [f"probability_{h}d" for h in HORIZONS_DAYS]
-
-_CREATE_SCORES = sa.text(
-    "CREATE TEMPORARY TABLE new_scores (customer_key text, role text, "
-    + "".join(f"{name} double precision, " for name in _PROBABILITIES)
-    + "band text, stage text, reasons text, reason text, fallback_level text, channel text) "
-    + "ON COMMIT DROP"
-)
+_scores = postgres.temporary_table("new_scores", score_files.SCHEMA)
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -42,10 +29,10 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     """
     identity_keys.check_key(settings)
     pin, scores = _finished(settings, as_of_date)
-    with postgres.writing(settings, "publish", as_of_date) as connection:
+    with ledger.transaction(settings, "publish", as_of_date) as connection:
         withdrawn = _withdrawn(settings, as_of_date, scores)
         digest = _digest(pin, scores, [*_erased_keys(connection), *withdrawn])
-        published = postgres.recorded_receipt(connection, "publish", as_of_date)
+        published = ledger.read_receipt(connection, "publish", as_of_date)
         if published and published["digest"] == digest:
             return published
         counts = _replace(connection, settings, as_of_date, pin, scores, withdrawn)
@@ -58,7 +45,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
             "data_docs": page,
             **counts,
         }
-        postgres.record(connection, "publish", as_of_date, receipt)
+        ledger.record(connection, "publish", as_of_date, receipt)
         conservation.check(connection, as_of_date)
     return receipt
 
@@ -82,14 +69,14 @@ def _check(
 def _finished(settings: Settings, as_of_date: date) -> tuple[Receipt, dict[int, Receipt]]:
     """Return the pin of the day and the receipt of each bucket's scores."""
     with postgres.reading(settings.pipeline_url) as connection:
-        pin = postgres.recorded_receipt(connection, "pin", as_of_date)
+        pin = ledger.read_receipt(connection, "pin", as_of_date)
         if pin is None:
             raise BadInput(
                 f"No model version is pinned for {as_of_date}. "
                 f"Run `intent step pin --as-of-date {as_of_date}` first."
             )
         found = {
-            bucket: postgres.recorded_receipt(connection, "score", as_of_date, bucket)
+            bucket: ledger.read_receipt(connection, "score", as_of_date, bucket)
             for bucket in pin["buckets"]
         }
     scores = {
@@ -152,7 +139,7 @@ def _replace(
     withdrawn: list[str],
 ) -> dict[str, int]:
     """Replace the day's rows; return how many were scored, left out and written."""
-    connection.execute(_CREATE_SCORES)
+    _scores.create(connection)
     scored = kept = 0
     refused = pa.array(withdrawn, pa.string())
     for bucket, receipt in scores.items():
@@ -160,7 +147,7 @@ def _replace(
         score_files.require_probabilities(rows, f"predictions of {as_of_date}")
         scored += rows.num_rows
         allowed = rows.filter(pc.invert(_are_in(rows, refused)))
-        kept += postgres.copy_in(connection, "new_scores", allowed)
+        kept += postgres.copy_in(connection, _scores, allowed)
     postgres.ensure_partition(connection, as_of_date)
     connection.execute(sa.delete(predictions).where(predictions.c.as_of_date == as_of_date))
     written = connection.execute(_insert(as_of_date, pin)).rowcount
@@ -180,11 +167,10 @@ def _replace(
 
 
 def _insert(as_of_date: date, pin: Receipt) -> sa.Insert:
-    carried = ["role", *_PROBABILITIES, "band", "stage", "reason", "fallback_level", "channel"]
     selected = {
         "as_of_date": sa.literal(as_of_date, sa.Date),
         "customer_id": customer_keys.c.customer_id,
-        **{name: _scores.c[name] for name in carried},
+        **{column.name: column for column in _scores.c if column.name != "customer_key"},
         "reasons": sa.cast(_scores.c.reasons, predictions.c.reasons.type),
         "model_version": sa.literal(pin["model_version"]),
         "run_id": sa.literal(pin["run_id"]),

@@ -14,7 +14,7 @@ from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.steps.evaluate import EVIDENCE, MEASURED
 from intent_tasks.steps.train import LOSSES, MODEL, TEST, digest_of_files, folder_of
-from intent_tasks.stores import manifest, postgres, registry
+from intent_tasks.stores import ledger, manifest, registry
 from intent_tasks.stores.privacy import erasure
 from intent_tasks.tables import model_versions
 
@@ -28,7 +28,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
             registered before was deleted in MLflow.
         TemporaryFailure: MLflow does not answer.
     """
-    evaluated = postgres.receipt_of(settings, "evaluate", as_of_date)
+    evaluated = ledger.receipt_of(settings, "evaluate", as_of_date)
     if evaluated is None:
         raise _not_evaluated(as_of_date)
     erasure.require_none_since_window(settings, as_of_date)
@@ -43,9 +43,9 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "gate": evaluated["gate"],
     }
     erasure.require_none_since_window(settings, as_of_date)
-    with postgres.writing(settings, "register", as_of_date) as connection:
+    with ledger.transaction(settings, "register", as_of_date) as connection:
         _note_days(connection, as_of_date, version)
-        postgres.record(connection, "register", as_of_date, receipt)
+        ledger.record(connection, "register", as_of_date, receipt)
     return receipt
 
 
@@ -74,7 +74,7 @@ def _copied(folder: Path, as_of_date: date, trained: str) -> Path:
 
 def _note_days(connection: sa.Connection, as_of_date: date, version: registry.Version) -> None:
     """Write down which days the version learned from, so that an erasure can name the version."""
-    window = postgres.recorded_receipt(connection, "window", as_of_date) or {}
+    window = ledger.read_receipt(connection, "window", as_of_date) or {}
     days = {
         "model_version": version.number,
         "as_of_date": as_of_date,
@@ -89,7 +89,7 @@ def _note_days(connection: sa.Connection, as_of_date: date, version: registry.Ve
 def _register(
     settings: Settings, as_of_date: date, signed: Path, evaluated: Receipt
 ) -> registry.Version:
-    window = postgres.receipt_of(settings, "window", as_of_date) or {}
+    window = ledger.receipt_of(settings, "window", as_of_date) or {}
     facts = {
         "as_of_date": str(as_of_date),
         "snapshot_digest": window.get("snapshot_digest"),

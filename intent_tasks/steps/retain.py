@@ -4,7 +4,7 @@ from datetime import date
 
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres
+from intent_tasks.stores import ledger
 from intent_tasks.stores.privacy import retention
 
 
@@ -19,6 +19,4 @@ def run(settings: Settings, as_of_date: date, dry_run: bool = False) -> Receipt:
         return {"as_of_date": str(as_of_date), "dry_run": True, "removed": counts}
     counts = retention.delete_old(settings, as_of_date)
     receipt = {"as_of_date": str(as_of_date), "dry_run": False, "removed": counts}
-    with postgres.writing(settings, "retain", as_of_date) as connection:
-        postgres.record(connection, "retain", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "retain", as_of_date, receipt)

@@ -1,9 +1,8 @@
 """Predict one bucket of customers with the pinned version."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,19 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from intent_tasks.core.bands import bands
 from intent_tasks.core.encoding import Encoded, encode
 from intent_tasks.core.event_arrays import EventArrays, event_arrays
+from intent_tasks.core.reasons import Reason, choose, sentence
 from intent_tasks.core.stages import has_stage_events
-from intent_tasks.definition import BANDS, HORIZONS_DAYS, MAIN_HORIZON_DAYS, STAGES
+from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, STAGES
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import identity_keys, manifest, postgres, score_files, snapshots
+from intent_tasks.stores import identity_keys, ledger, manifest, score_files, snapshots
 from intent_tasks.stores.privacy import consent
-
-MOST_REASONS = 3
-LEAST_EFFECT = 0.02
-"""Change of the log-odds below which an event is no reason."""
 
 
 def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
@@ -34,7 +31,7 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
         Refused: the files of the model are not those that were signed, some predictions are no
             probabilities, or consent is not known.
     """
-    pin = postgres.receipt_of(settings, "pin", as_of_date)
+    pin = ledger.receipt_of(settings, "pin", as_of_date)
     if pin is None:
         raise BadInput(f"Run `intent step pin --as-of-date {as_of_date}` first.")
     if bucket not in pin["buckets"]:
@@ -53,7 +50,7 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
     population = _population(settings, as_of_date, everybody)
     skipped = population - _population(settings, as_of_date, events)
     with_row = _population(settings, as_of_date, _of(everybody, known.have_row))
-    with postgres.writing(settings, "score", as_of_date, bucket) as connection:
+    with ledger.transaction(settings, "score", as_of_date, bucket) as connection:
         left = _without_erased(connection, scores)
         erased = len(scores["customer_key"].unique()) - len(left["customer_key"].unique())
         receipt = {
@@ -65,7 +62,7 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
             "digest": score_files.write(settings.home, as_of_date, bucket, left),
             "model_version": pin["model_version"],
         }
-        postgres.record(connection, "score", as_of_date, receipt, bucket)
+        ledger.record(connection, "score", as_of_date, receipt, bucket)
     return receipt
 
 
@@ -124,50 +121,34 @@ def _scores(
     )
 
 
-def _stages(places: npt.NDArray[np.integer], everything: EventArrays) -> pa.Array:
-    """Return the stage of each customer; null where the shop has no events to tell it by."""
-    told = has_stage_events(everything)
-    return pa.array([STAGES[n] if told else None for n in places], pa.string())
-
-
-def bands(probabilities: npt.NDArray[np.floating], base_rate: float) -> list[str]:
-    """Return the band of each customer: by how often likelier than the base rate they are."""
-    names, least = list(BANDS), np.array(list(BANDS.values()))
-    lift = np.asarray(probabilities) / max(base_rate, 1e-9)
-    return [names[n] for n in (lift[:, None] < least[None, :]).sum(axis=1)]
+def _stages(codes: npt.NDArray[np.integer], arrays: EventArrays) -> pa.Array:
+    """Return the stage of each customer; null where the shop records only purchases."""
+    known = has_stage_events(arrays)
+    return pa.array([STAGES[code] if known else None for code in codes], pa.string())
 
 
 def _reasons(
     rows: npt.NDArray[np.int64],
-    moved: npt.NDArray[np.float32],
+    effects: npt.NDArray[np.float32],
     events: pa.Table,
     settings: Settings,
-) -> list[list[dict[str, Any]]]:
-    """Return, per customer, the events that moved the score most, strongest first."""
+) -> list[list[Reason]]:
+    """Return, per customer, the events that changed the prediction most, strongest first."""
     named = _named_events(events, rows, settings)
     return [
-        _distinct(
-            named[int(row)] | {"effect": round(float(effect), 3)}
-            for row, effect in zip(customer_rows, customer_moved, strict=True)
-            if row >= 0 and abs(effect) >= LEAST_EFFECT
+        choose(
+            named[int(row)] | {"effect": float(effect)}
+            for row, effect in zip(customer_rows, customer_effects, strict=True)
+            if row >= 0
         )
-        for customer_rows, customer_moved in zip(rows, moved, strict=True)
+        for customer_rows, customer_effects in zip(rows, effects, strict=True)
     ]
-
-
-def _distinct(reasons: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the first reasons, each thing once: a second view of a product tells nothing new."""
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for reason in reasons:
-        found.setdefault(
-            (reason["event_type"], reason["product_id"], reason["occurred_on"]), reason
-        )
-    return list(found.values())[:MOST_REASONS]
 
 
 def _named_events(
     events: pa.Table, rows: npt.NDArray[np.int64], settings: Settings
-) -> dict[int, dict[str, Any]]:
+) -> dict[int, Reason]:
+    """Return row → the event of that row, with no effect yet."""
     wanted = np.unique(rows[rows >= 0])
     zone = pa.timestamp("us", tz=settings.time_zone)
     chosen = events.take(pa.array(wanted, pa.int64()))
@@ -180,20 +161,9 @@ def _named_events(
         strict=True,
     )
     return {
-        row: {"event_type": kind, "product_id": product, "occurred_on": day}
+        row: Reason(event_type=kind, product_id=product, occurred_on=day, effect=0.0)
         for row, kind, product, day in parts
     }
-
-
-def sentence(reasons: list[dict[str, Any]]) -> str | None:
-    """Return reasons as a person would say them, or None when there are none."""
-    parts = [
-        f"{r['event_type']}{' of ' + r['product_id'] if r['product_id'] else ''} on "
-        f"{r['occurred_on']} {'raised' if r['effect'] > 0 else 'lowered'} it"
-        for r in reasons
-    ]
-    said = "; ".join(parts)
-    return said[0].upper() + said[1:] + "." if said else None  # ids keep their capitals
 
 
 def _last_channels(encoded: Encoded, events: pa.Table) -> pa.Array:

@@ -22,7 +22,7 @@ from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import ledger, snapshots
 from intent_tasks.stores.contracts import contract, profile
 from intent_tasks.stores.privacy import consent, erasure
 
@@ -94,9 +94,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "seconds": round(time.monotonic() - begun, 1),
     }
     erasure.require_none_since_window(settings, as_of_date)
-    with postgres.writing(settings, "train", as_of_date) as connection:
-        postgres.record(connection, "train", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "train", as_of_date, receipt)
 
 
 def _looked_at(slices: Dataset, samples: "Samples") -> tuple[DatasetSummary, DatasetProfile]:
@@ -129,7 +127,7 @@ def window_of(settings: Settings, as_of_date: date) -> Receipt:
     Raises:
         BadInput: there is none.
     """
-    window = postgres.receipt_of(settings, "window", as_of_date)
+    window = ledger.receipt_of(settings, "window", as_of_date)
     if window is None:
         raise BadInput(f"Run `intent step window --as-of-date {as_of_date}` first.")
     return window
@@ -152,7 +150,7 @@ def _pretrained(settings: Settings, window: Receipt) -> "Pretrained | None":
         pretrained_folder(settings, window),
         date.fromisoformat(window["as_of_date"]),
     )
-    noted = postgres.receipt_of(settings, "pretrain", as_of_date)
+    noted = ledger.receipt_of(settings, "pretrain", as_of_date)
     path = str(folder.relative_to(settings.home))
     if noted is None or noted["path"] != path or not folder.exists():
         noted = pretrain.run(settings, as_of_date)

@@ -4,7 +4,7 @@ from datetime import date
 
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres
+from intent_tasks.stores import ledger, postgres
 from intent_tasks.stores.contracts import consent_profile, contract, profile
 from intent_tasks.stores.privacy import consent_record
 
@@ -28,9 +28,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "data_docs": results[0].page,
         consent_record.KEPT: consent and consent.kept,
     }
-    with postgres.writing(settings, "validate", as_of_date) as connection:
-        postgres.record(connection, "validate", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "validate", as_of_date, receipt)
 
 
 def _measured(

@@ -5,7 +5,7 @@ from datetime import date
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import postgres
+from intent_tasks.stores import ledger
 from intent_tasks.stores.missing_days import described, missing_days
 
 
@@ -19,6 +19,4 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     if missing:
         raise Refused(described(settings, missing))
     receipt = {"as_of_date": str(as_of_date), "missing_days": 0}
-    with postgres.writing(settings, "watch", as_of_date) as connection:
-        postgres.record(connection, "watch", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "watch", as_of_date, receipt)

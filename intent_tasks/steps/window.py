@@ -11,9 +11,8 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.steps.extract import complete_snapshots
-from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.extracting import source, source_ids
+from intent_tasks.stores import ledger, postgres, snapshots
+from intent_tasks.stores.extracting import copy_days, source, source_ids
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -34,7 +33,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
             "for them. Train later, or load more history."
         )
     first_day = definition.first_history_day(split.train[0])
-    complete_snapshots(settings, first_day, as_of_date)
+    copy_days.complete_snapshots(settings, first_day, as_of_date)
     return _record(settings, as_of_date, first_day, split)
 
 
@@ -74,9 +73,7 @@ def _record(settings: Settings, as_of_date: date, first_day: date, split: Split)
         "split": {name: _texts(anchors) for name, anchors in asdict(split).items()},
         "snapshot_digest": snapshots.digest(settings.home, days),
     }
-    with postgres.writing(settings, "window", as_of_date) as connection:
-        postgres.record(connection, "window", as_of_date, receipt)
-    return receipt
+    return ledger.finish_step(settings, "window", as_of_date, receipt)
 
 
 def _texts(days: Iterable[date]) -> list[str]:

@@ -2,12 +2,9 @@
 
 from datetime import date, timedelta
 
-import sqlalchemy as sa
-
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import ledger, postgres, snapshots
 from intent_tasks.stores.extracting.conservation import spans
-from intent_tasks.tables import runs
 
 _MOST_RUNS = 5
 """Spans of days for which a command is shown."""
@@ -19,14 +16,14 @@ def missing_days(settings: Settings, until: date) -> list[date]:
     Not those that the zone leaves out, nor, with INTENT_EMPTY_DAY=skip, those without events.
     """
     with postgres.reading(settings.pipeline_url) as connection:
-        days = sa.select(runs.c.as_of_date)
-        published = set(connection.scalars(days.where(runs.c.step == "publish")))
-        empty = runs.c.receipt["rows_in_warehouse"].as_integer() == 0
-        without_events = set(connection.scalars(days.where(runs.c.step == snapshots.STEP, empty)))
+        published = set(ledger.read_receipts(connection, "publish"))
+        copied = ledger.read_receipts(connection, snapshots.STEP)
     if not published:
         return []
     if settings.empty_day == "skip":
-        published |= without_events
+        published |= {
+            day for day, receipt in copied.items() if receipt.get("rows_in_warehouse") == 0
+        }
     first = min(published)
     between = (first + timedelta(days=n) for n in range((until - first).days + 1))
     return [day for day in between if day not in published and settings.definition.is_day(day)]

@@ -1,10 +1,10 @@
-"""Postgres: transactions, the ledger, and bulk reads and writes through COPY."""
+"""Postgres: transactions, and bulk reads and writes through COPY."""
 
 import csv
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import psycopg2
@@ -17,24 +17,16 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from intent_tasks.errors import BadInput, TemporaryFailure
-from intent_tasks.settings import Settings
 from intent_tasks.stores import locks
 from intent_tasks.stores.addresses import address_of, engine, failure
-from intent_tasks.tables import runs
 
-Receipt = dict[str, Any]
-
-ALL_BUCKETS = -1
-"""Bucket of a ledger row that is about all customers."""
-
-_RECORDED = "intent_recorded"
-# COPY goes past SQLAlchemy: there the driver's own errors come.
-_TEMPORARY = (
+TEMPORARY = (
     OperationalError,
     InterfaceError,
     psycopg2.OperationalError,
     psycopg2.InterfaceError,
 )
+"""Errors that may pass. COPY bypasses SQLAlchemy, so the driver raises its own errors."""
 _BYTES_AT_ONCE = 1 << 18
 """Are handed to COPY at once."""
 
@@ -56,31 +48,6 @@ def reading(url: SecretStr) -> Iterator[sa.Connection]:
 
 
 @contextmanager
-def writing(
-    settings: Settings, step: str, as_of_date: date, bucket: int = ALL_BUCKETS
-) -> Iterator[sa.Connection]:
-    """Open one transaction of the pipeline that no other run of the same work can overlap.
-
-    It commits when the block ends. When the connection is lost in the commit, the ledger says
-    whether the transaction took place; it is not guessed.
-
-    Raises:
-        TemporaryFailure: nothing was written.
-    """
-    recorded: dict[tuple[str, date, int], datetime] = {}
-    try:
-        with engine(settings.pipeline_url).connect() as connection:
-            connection.info[_RECORDED] = recorded
-            locks.end_overdue_readers(connection)
-            lock(connection, step, as_of_date, bucket)
-            yield connection
-            connection.commit()
-    except _TEMPORARY as error:
-        if not recorded or not _committed(settings, step, as_of_date, bucket, recorded):
-            raise failure(error, settings.pipeline_url) from error
-
-
-@contextmanager
 def changing(url: SecretStr, what: str | None) -> Iterator[sa.Connection]:
     """Open one transaction outside the pipeline's days, alone among those with the same name.
 
@@ -94,7 +61,7 @@ def changing(url: SecretStr, what: str | None) -> Iterator[sa.Connection]:
             if what is not None:
                 locks.take(connection, f"intent/{what}")
             yield connection
-    except _TEMPORARY as error:
+    except TEMPORARY as error:
         raise failure(error, url) from error
 
 
@@ -103,84 +70,20 @@ def ensure_partition(connection: sa.Connection, as_of_date: date) -> None:
     connection.execute(sa.text("SELECT intent.ensure_partition(:day)"), {"day": as_of_date})
 
 
-def lock(connection: sa.Connection, step: str, as_of_date: date, bucket: int = ALL_BUCKETS) -> None:
-    """Hold off every other run of the same work until the transaction ends.
-
-    Who takes several takes them in the order of the days.
-    """
-    locks.take(connection, f"intent/{step}/{as_of_date}/{bucket}")
-
-
-def _committed(
-    settings: Settings,
-    step: str,
-    as_of_date: date,
-    bucket: int,
-    recorded: Mapping[tuple[str, date, int], datetime],
-) -> bool:
-    """Look in the ledger for rows of a transaction whose commit was not confirmed."""
-    try:
-        with engine(settings.pipeline_url).connect() as connection:
-            # Whoever still holds the lock may be our own transaction, about to commit.
-            lock(connection, step, as_of_date, bucket)
-            key, finished_at = next(iter(recorded.items()))
-            query = sa.select(runs.c.finished_at).where(_is_run(*key))
-            return connection.execute(query).scalar() == finished_at
-    except _TEMPORARY:
-        return False
+_SQL_TYPES: dict[pa.DataType, sa.types.TypeEngine[Any]] = {
+    pa.string(): sa.Text(),
+    pa.float64(): sa.Double(),
+    pa.int64(): sa.BigInteger(),
+    pa.date32(): sa.Date(),
+}
 
 
-def _is_run(step: str, as_of_date: date, bucket: int) -> sa.ColumnElement[bool]:
-    return sa.and_(runs.c.step == step, runs.c.as_of_date == as_of_date, runs.c.bucket == bucket)
-
-
-def record(
-    connection: sa.Connection,
-    step: str,
-    as_of_date: date,
-    receipt: Receipt,
-    bucket: int = ALL_BUCKETS,
-) -> None:
-    """Write the ledger row of a step in the transaction that did its work."""
-    finished_at = datetime.now(UTC)
-    row = {"step": step, "as_of_date": as_of_date, "bucket": bucket}
-    values = {"receipt": receipt, "finished_at": finished_at}
-    statement = postgresql.insert(runs).values(**row, **values)
-    connection.execute(statement.on_conflict_do_update(index_elements=list(row), set_=values))
-    connection.info.setdefault(_RECORDED, {})[step, as_of_date, bucket] = finished_at
-
-
-def amend(
-    connection: sa.Connection,
-    step: str,
-    as_of_date: date,
-    receipt: Receipt,
-    bucket: int = ALL_BUCKETS,
-) -> None:
-    """Replace the receipt of a step that is done, in the transaction that changed what it counts.
-
-    When it was finished stays as it is: the step did not run again.
-    """
-    connection.execute(
-        sa.update(runs).where(_is_run(step, as_of_date, bucket)).values(receipt=receipt)
+def temporary_table(name: str, schema: pa.Schema) -> sa.Table:
+    """Return a table with the columns of an Arrow schema that lives as long as its transaction."""
+    columns = (sa.Column(field.name, _SQL_TYPES[field.type]) for field in schema)
+    return sa.Table(
+        name, sa.MetaData(), *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DROP"
     )
-
-
-def recorded_receipt(
-    connection: sa.Connection, step: str, as_of_date: date, bucket: int = ALL_BUCKETS
-) -> Receipt | None:
-    """Return the receipt in the ledger as this transaction sees it, or None."""
-    query = sa.select(runs.c.receipt).where(_is_run(step, as_of_date, bucket))
-    receipt: Receipt | None = connection.execute(query).scalar()
-    return receipt
-
-
-def receipt_of(
-    settings: Settings, step: str, as_of_date: date, bucket: int = ALL_BUCKETS
-) -> Receipt | None:
-    """Return what a step did for a day, or None when it has not finished."""
-    with reading(settings.pipeline_url) as connection:
-        return recorded_receipt(connection, step, as_of_date, bucket)
 
 
 def copy_in(connection: sa.Connection, table: sa.Table | str, rows: pa.Table) -> int:

@@ -10,7 +10,7 @@ from intent_tasks.core.identity import buckets_of, customer_keys
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.formats import files
 from intent_tasks.steps import extract
-from intent_tasks.stores import postgres, score_files, simulated_shop
+from intent_tasks.stores import ledger, postgres, score_files, simulated_shop
 
 DAY = date(2026, 6, 10)
 """First day that is predicted."""
@@ -42,8 +42,7 @@ def pin(settings, day, version=1):
         "base_rates": {str(h): 0.25 for h in HORIZONS_DAYS},
         "thresholds": {str(h): 0.5 for h in HORIZONS_DAYS},
     }
-    with postgres.writing(settings, "pin", day) as connection:
-        postgres.record(connection, "pin", day, receipt)
+    ledger.finish_step(settings, "pin", day, receipt)
 
 
 def score(settings, day, probability_of=lambda customer: 0.25, version=1):
@@ -61,8 +60,8 @@ def score(settings, day, probability_of=lambda customer: 0.25, version=1):
         digest = score_files.write(settings.home, day, bucket, scores)
         counts = {"population": len(rows), "scored": len(rows), "skipped_without_consent": 0}
         receipt = {"digest": digest, "model_version": version, **counts}
-        with postgres.writing(settings, "score", day, bucket) as connection:
-            postgres.record(connection, "score", day, receipt, bucket)
+        with ledger.transaction(settings, "score", day, bucket) as connection:
+            ledger.record(connection, "score", day, receipt, bucket)
 
 
 def _score(key, probability):

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.formats import files
-from intent_tasks.steps import extract, recut
-from intent_tasks.stores import postgres, simulated_shop, snapshots
-from intent_tasks.stores.extracting import conservation
+from intent_tasks.steps import extract
+from intent_tasks.stores import ledger, postgres, simulated_shop, snapshots
+from intent_tasks.stores.extracting import conservation, recut
 
 pytestmark = pytest.mark.database
 
@@ -75,7 +75,7 @@ def all_of(settings, time_zone, first, last):
 def test_snapshots_carry_the_zone_they_were_cut_by(settings):
     extract.run(settings, DAY)
     assert snapshots.manifest(settings.home, DAY)["time_zone"] == "Europe/Berlin"
-    receipt = postgres.receipt_of(settings, snapshots.STEP, DAY)
+    receipt = ledger.receipt_of(settings, snapshots.STEP, DAY)
     assert receipt["time_zone"] == "Europe/Berlin"
 
 
@@ -160,7 +160,7 @@ def test_a_row_without_a_time_and_rows_of_the_future_are_named_and_stop_no_day(s
 
 def test_all_rows_are_counted(settings):
     extract.run(settings, DAY)
-    receipt = postgres.receipt_of(settings, "all_time", DAY)
+    receipt = ledger.receipt_of(settings, "all_time", DAY)
     parts = ("of_days", "before", "later", "future", "without_time")
     assert receipt["rows"] == HOURS == sum(receipt[f"rows_{part}"] for part in parts)
     assert receipt["rows_of_days"] == 7 * 24

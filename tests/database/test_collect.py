@@ -11,7 +11,7 @@ import pytest
 
 from intent_tasks.errors import BadInput, NothingToDo, Refused
 from intent_tasks.steps import collect, extract, run_step
-from intent_tasks.stores import postgres, simulated_shop
+from intent_tasks.stores import ledger, postgres, simulated_shop
 from tests.database.collecting import HEADER, ask, collected, events, line, lines, quarantined
 
 pytestmark = pytest.mark.database
@@ -290,7 +290,7 @@ def test_the_step_collects_what_the_settings_name(settings, tmp_path):
     named = placed.model_copy(update={"collect_format": "native"})
     receipt = run_step(named, "collect", day, {})
     assert (receipt["files_loaded"], receipt["rows_loaded"]) == (1, 3)
-    assert postgres.receipt_of(settings, "collect", day) == receipt
+    assert ledger.receipt_of(settings, "collect", day) == receipt
 
 
 def test_an_erased_customer_is_not_collected_again(settings, tmp_path):

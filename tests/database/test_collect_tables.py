@@ -12,11 +12,10 @@ from typer.testing import CliRunner
 from intent_tasks import cli
 from intent_tasks.commands import collect as commands
 from intent_tasks.errors import BadInput, Refused
-from intent_tasks.steps import release
 from intent_tasks.steps.collect import collect
 from intent_tasks.steps.collect_tables import collect_tables
 from intent_tasks.stores import postgres
-from intent_tasks.stores.extracting import quarantine
+from intent_tasks.stores.extracting import quarantine, release
 from intent_tasks.stores.privacy import consent, erasure
 from tests.database.collecting import HEADER, ask, collected, events, lines, quarantined
 

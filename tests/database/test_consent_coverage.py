@@ -12,7 +12,7 @@ from intent_tasks.commands import check_source
 from intent_tasks.errors import IntentError, Refused
 from intent_tasks.formats import files
 from intent_tasks.steps import extract, publish, validate
-from intent_tasks.stores import postgres, simulated_shop
+from intent_tasks.stores import ledger, postgres, simulated_shop
 from intent_tasks.stores.contracts import consent_profile
 from intent_tasks.stores.privacy import consent, consent_record, exporting
 from tests.conftest import copy_of, settings_for
@@ -97,7 +97,7 @@ def test_a_record_that_is_lost_stops_the_day_and_the_day_before_stays(going, nam
     ):
         validate.run(going, NEXT)
     assert published(going) == set(CUSTOMERS)
-    assert postgres.receipt_of(going, "validate", NEXT) is None
+    assert ledger.receipt_of(going, "validate", NEXT) is None
 
 
 @pytest.mark.parametrize("name", ON_THE_FIRST_DAY)
@@ -113,7 +113,7 @@ def test_the_days_that_passed_are_what_a_day_is_compared_with(going):
     for n in range(1, 4):
         validate.run(going, DAY + timedelta(days=n))
     day = DAY + timedelta(days=4)
-    kept = postgres.receipt_of(going, "validate", DAY + timedelta(days=3))["consent"]
+    kept = ledger.receipt_of(going, "validate", DAY + timedelta(days=3))["consent"]
     assert (kept["customers"], kept["rows"], kept["personalisation"]) == (24, 24, 12)
     say_all(going, "true")
     said = r"customers\.consent_personalisation_refused_of_usual .*people who said no have lost it"

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from intent_tasks.errors import BadInput, NothingToDo, Refused, TemporaryFailure
 from intent_tasks.steps import erase, extract, mature, publish
-from intent_tasks.stores import identity_keys, postgres, snapshots
+from intent_tasks.stores import identity_keys, ledger, postgres, snapshots
 from intent_tasks.stores.privacy import erasure, personal_data
 from tests.database.conftest import CUSTOMERS, DAY, add, event, pin, score
 
@@ -273,8 +273,7 @@ def test_what_is_trained_while_somebody_is_erased_is_refused(lived_in):
         "last_day": str(day),
         "snapshot_digest": snapshots.digest(lived_in.home, [DAY, day]),
     }
-    with postgres.writing(lived_in, "window", day) as connection:
-        postgres.record(connection, "window", day, receipt)
+    ledger.finish_step(lived_in, "window", day, receipt)
     erasure.erase(lived_in, ["somebody who did nothing"])
     erasure.require_none_since_window(lived_in, day)
     erasure.erase(lived_in, [GONE])

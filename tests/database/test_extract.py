@@ -10,6 +10,7 @@ from intent_tasks.errors import BadInput, NothingToDo, Refused
 from intent_tasks.formats import files
 from intent_tasks.steps import extract
 from intent_tasks.stores import identity_keys, postgres, simulated_shop, snapshots
+from intent_tasks.stores.extracting import copy_days
 
 pytestmark = pytest.mark.database
 
@@ -70,7 +71,7 @@ def test_an_event_belongs_to_the_day_it_arrived_on(settings):
     _load(settings, [_event(0), late])
     extract.run(settings, DAY)
     before = DAY - timedelta(days=1)
-    extract.complete_snapshots(settings, settings.definition.first_history_day(before), before)
+    copy_days.complete_snapshots(settings, settings.definition.first_history_day(before), before)
     assert _known(settings, before).num_rows == 0, "it was not known then"
     assert _known(settings)["event_id"].to_pylist().count("e3") == 1
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from intent_tasks.core import metrics
 from intent_tasks.errors import BadInput, NothingToDo
 from intent_tasks.steps import extract, mature, measure, publish
 from intent_tasks.stores import postgres
@@ -13,6 +14,11 @@ from tests.database.conftest import CUSTOMERS, DAY, add, event, score
 pytestmark = pytest.mark.database
 
 BUYERS = CUSTOMERS[:6]
+
+ALL_METRICS = (
+    "SELECT horizon_days, slice, metric, value, restatement FROM intent.feedback_metrics "
+    "ORDER BY 1, 2, 3, 5"
+)
 
 
 def _after(days):
@@ -90,6 +96,41 @@ def test_the_same_day_again_writes_nothing(published):
     before = _ask(published, "SELECT * FROM intent.feedback_metrics ORDER BY 1, 2, 3, 4, 5")
     assert _feed_back(published, 2)["rows"] == 0
     assert before == _ask(published, "SELECT * FROM intent.feedback_metrics ORDER BY 1, 2, 3, 4, 5")
+
+
+def test_a_metric_that_is_added_reaches_the_days_of_the_past(published, monkeypatch):
+    names = [name for name in metrics.METRICS if name != "brier"]
+    with monkeypatch.context() as before:
+        before.setattr(metrics, "METRICS", names)
+        before.setattr(measure, "METRICS", names)
+        _feed_back(published, 2)
+        assert _metric(published, "brier") == []
+        older = _ask(published, ALL_METRICS)
+    added = measure.run(published, _after(2))
+    assert [restatement for *_, restatement in _metric(published, "brier")] == [0]
+    assert added["rows"] > 0
+    assert added["restated"] == 0
+    assert [row for row in _ask(published, ALL_METRICS) if row[2] != "brier"] == older
+    assert measure.run(published, _after(2))["rows"] == 0
+
+
+def test_a_metric_that_is_computed_in_another_way_restates_the_days_of_the_past(
+    published, monkeypatch
+):
+    _feed_back(published, 2)
+    computed = measure.metrics
+
+    def doubled(*arguments):
+        found = computed(*arguments)
+        return found | {"brier": found["brier"]._replace(value=2 * found["brier"].value)}
+
+    monkeypatch.setattr(measure, "metrics", doubled)
+    assert measure.run(published, _after(2))["rows"] == 0, "nothing says that it has changed"
+    monkeypatch.setattr(measure, "METRICS_VERSION", measure.METRICS_VERSION + 1)
+    restated = measure.run(published, _after(2))
+    first, second = _metric(published, "brier")
+    assert (second[0], second[2]) == (2 * first[0], 1)
+    assert restated["rows"] == restated["restated"] > 0
 
 
 def test_a_purchase_that_arrives_late_restates_the_metrics_and_keeps_the_old(published):

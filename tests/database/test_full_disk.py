@@ -16,7 +16,7 @@ from intent_tasks.errors import TemporaryFailure
 from intent_tasks.formats import blocks
 from intent_tasks.local import postgres as server_of
 from intent_tasks.steps import collect, extract, score
-from intent_tasks.stores import postgres, score_files, snapshots
+from intent_tasks.stores import ledger, postgres, score_files, snapshots
 from intent_tasks.stores.collecting import landing
 from tests.database.conftest import CUSTOMERS, DAY, pin
 
@@ -69,8 +69,8 @@ def test_an_extract_on_a_full_disk_can_be_run_again(small_shop, disk, monkeypatc
     assert "The disk is full at" in said
     done = snapshots.days(place)
     for on in done:
-        assert postgres.receipt_of(settings, snapshots.STEP, on) is not None
-    assert postgres.receipt_of(settings, "extract", day) is None
+        assert ledger.receipt_of(settings, snapshots.STEP, on) is not None
+    assert ledger.receipt_of(settings, "extract", day) is None
     assert not [name for name in files_in(place) if name.startswith(".")], "no rubbish is left"
     make_room()
     assert extract.run(settings, day)["days_written"] == 20 - len(done)
@@ -90,17 +90,17 @@ def test_scores_on_a_full_disk_leave_those_that_were_there(
     monkeypatch.setattr(score.manifest, "verify", lambda *_: score.manifest.Verified({}, {}))
     monkeypatch.setattr(score, "_scores", lambda *_: rows(2000))
     pin(settings, DAY)
-    with postgres.writing(settings, "pin", DAY) as connection:
+    with ledger.transaction(settings, "pin", DAY) as connection:
         more = {"model_path": "m", "manifest_digest": "d"}
-        receipt = postgres.recorded_receipt(connection, "pin", DAY) | more
-        postgres.record(connection, "pin", DAY, receipt)
-    before = postgres.receipt_of(settings, "score", DAY, 0)
+        receipt = ledger.read_receipt(connection, "pin", DAY) | more
+        ledger.record(connection, "pin", DAY, receipt)
+    before = ledger.receipt_of(settings, "score", DAY, 0)
     there = rows(3)
     digest = score_files.write(place, DAY, 0, there)
     said, code = ended(monkeypatch, capsys, lambda: score.run(settings, DAY, 0))
     assert code == 75
     assert "The disk is full at" in said
-    assert postgres.receipt_of(settings, "score", DAY, 0) == before
+    assert ledger.receipt_of(settings, "score", DAY, 0) == before
     assert score_files.read(place, DAY, 0, digest).num_rows == 3
     assert files_in(place / "scores") == ["bucket=000.parquet"]
     make_room()

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from intent_tasks.stores import migrate, postgres
+from intent_tasks.stores import ledger, migrate, postgres
 from intent_tasks.tables import INTENT, intent_metadata
 
 pytestmark = pytest.mark.database
@@ -41,7 +41,7 @@ def test_every_table_and_column_is_explained(settings):
 
 
 def test_days_of_one_month_share_a_partition_and_any_day_finds_one(settings):
-    with postgres.writing(settings, "publish", date(2026, 6, 30)) as connection:
+    with ledger.transaction(settings, "publish", date(2026, 6, 30)) as connection:
         for day in (date(2026, 6, 1), date(2026, 6, 30), date(2026, 7, 1), date(2015, 9, 18)):
             postgres.ensure_partition(connection, day)
     names = sa.text(

@@ -7,7 +7,7 @@ import pytest
 from intent_tasks.errors import Refused
 from intent_tasks.local import status
 from intent_tasks.steps import run_step
-from intent_tasks.stores import postgres
+from intent_tasks.stores import ledger
 from intent_tasks.stores.missing_days import missing_days
 
 pytestmark = pytest.mark.database
@@ -17,8 +17,7 @@ ALL = [FIRST + timedelta(days=n) for n in range(11)]
 
 
 def done(settings, step, day, **receipt):
-    with postgres.writing(settings, step, day) as connection:
-        postgres.record(connection, step, day, receipt)
+    ledger.finish_step(settings, step, day, receipt)
 
 
 def publish(settings, days):

@@ -16,7 +16,7 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.formats import files as formats
 from intent_tasks.steps import extract, publish, score, validate
-from intent_tasks.stores import identity_keys, manifest, postgres, simulated_shop, snapshots
+from intent_tasks.stores import identity_keys, ledger, manifest, postgres, simulated_shop, snapshots
 from intent_tasks.stores.extracting import day_builder, snapshot_rows
 from tests.database.conftest import DAY, event
 from tests.database.test_consent import say
@@ -78,8 +78,7 @@ def pin_untrained(settings):
     digest = manifest.sign(folder, subject, {"gate": "passed"}, key)
     receipt = {"model_version": 1, "run_id": "run", "buckets": [0, 1], "base_rates": rates}
     receipt |= {"thresholds": rates, "model_path": "models/1", "manifest_digest": digest}
-    with postgres.writing(settings, "pin", DAY) as connection:
-        postgres.record(connection, "pin", DAY, receipt)
+    ledger.finish_step(settings, "pin", DAY, receipt)
 
 
 def test_no_id_leaves_postgres_from_extract_to_publication(shop_of_addresses, caplog, capfd):

@@ -10,9 +10,8 @@ import sqlalchemy as sa
 from intent_tasks.errors import Refused
 from intent_tasks.formats.columns import SCHEMA
 from intent_tasks.simulator import poison
-from intent_tasks.steps import extract
-from intent_tasks.stores import identity_keys, postgres, snapshots
-from intent_tasks.stores.extracting import day_builder, quarantine, spool
+from intent_tasks.stores import identity_keys, ledger, postgres, snapshots
+from intent_tasks.stores.extracting import copy_days, day_builder, quarantine, spool
 
 pytestmark = pytest.mark.database
 
@@ -115,7 +114,7 @@ def found(settings):
 
 def test_exactly_the_poison_is_set_aside_and_all_else_untouched(poisoned, monkeypatch):
     settings = poisoned
-    extract.complete_snapshots(settings, DAY, DAY)
+    copy_days.complete_snapshots(settings, DAY, DAY)
     rows = found(settings)
     by_kind = {r.payload["channel"]: r.rule for r in rows if r.replayable}
     assert len(rows) == len(RULES)
@@ -130,7 +129,7 @@ def test_exactly_the_poison_is_set_aside_and_all_else_untouched(poisoned, monkey
             sa.text("SELECT customer_key, count(*) FROM intent.quarantine GROUP BY 1 ORDER BY 2")
         ).all()
     assert owners == [(None, 1), (key, len(RULES) - 1)]
-    receipt = postgres.receipt_of(settings, snapshots.STEP, DAY)
+    receipt = ledger.receipt_of(settings, snapshots.STEP, DAY)
     assert receipt["rows_in_warehouse"] == ROWS + len(RULES) + len(UNREADABLE) + len(HARMLESS)
     assert receipt["rows_in_snapshot"] == ROWS + len(UNREADABLE) + len(HARMLESS)
     assert receipt["values_unreadable"] == {"price cannot be read": len(UNREADABLE)}
@@ -158,8 +157,8 @@ def test_exactly_the_poison_is_set_aside_and_all_else_untouched(poisoned, monkey
         ],
     )
     (snapshots.day_folder(settings.home, DAY) / "manifest.json").unlink()
-    extract.complete_snapshots(settings, DAY, DAY)
-    assert postgres.receipt_of(settings, snapshots.STEP, DAY)["digest"] == digest
+    copy_days.complete_snapshots(settings, DAY, DAY)
+    assert ledger.receipt_of(settings, snapshots.STEP, DAY)["digest"] == digest
     assert [r._replace(found_at=None) for r in found(settings)] == [
         r._replace(found_at=None) for r in rows
     ]
@@ -169,7 +168,7 @@ def test_above_the_share_nothing_is_written(poisoned, monkeypatch):
     monkeypatch.setattr(day_builder, "LEAST_LIMIT", 0)
     strict = poisoned.model_copy(update={"quarantine_share": (len(RULES) - 1) / 100_100})
     with pytest.raises(Refused, match=f"{len(RULES)} of .* event_type is unknown: 2"):
-        extract.complete_snapshots(strict, DAY, DAY)
+        copy_days.complete_snapshots(strict, DAY, DAY)
     assert found(strict) == []
     assert snapshots.days(strict.home) == []
-    assert postgres.receipt_of(strict, snapshots.STEP, DAY) is None
+    assert ledger.receipt_of(strict, snapshots.STEP, DAY) is None

@@ -12,7 +12,7 @@ from intent_tasks.commands import quarantine as commands
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import extract, publish
 from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.extracting import conservation, day_builder, quarantine
+from intent_tasks.stores.extracting import conservation, copy_days, day_builder, quarantine
 from intent_tasks.stores.privacy import erasure
 from tests.database.conftest import CUSTOMERS, DAY, add, event, pin, score
 
@@ -76,7 +76,7 @@ def clean_world(settings):
     """Return what a world has whose rows were right from the start; the shop is left as it was."""
     accepted = settings.model_copy(update={"home": settings.home / "clean"})
     add(settings, rows_of("good"))
-    extract.complete_snapshots(accepted, DAY - timedelta(days=3), DAY)
+    copy_days.complete_snapshots(accepted, DAY - timedelta(days=3), DAY)
     found = digests(accepted)
     with postgres.changing(settings.pipeline_url, "test") as connection:
         connection.execute(sa.text("DELETE FROM intent.runs"))
@@ -100,7 +100,7 @@ def test_released_rows_give_the_bytes_of_a_world_that_was_always_clean(shop_of_f
     assert digests(settings) == clean
     again = set_aside(settings, rule="event_id comes twice with other content")
     assert [r.state for r in again] == ["held"], "the twin is set aside as in a clean world"
-    extract.complete_snapshots(settings, DAY, DAY)
+    copy_days.complete_snapshots(settings, DAY, DAY)
     snapshots_lost = snapshots.day_folder(settings.home, DAY) / "manifest.json"
     snapshots_lost.unlink()
     extract.run(settings, DAY)

@@ -10,7 +10,7 @@ from psycopg2.errors import InsufficientPrivilege, LockNotAvailable
 
 from intent_tasks.errors import TemporaryFailure
 from intent_tasks.steps import publish, retain
-from intent_tasks.stores import locks, migrate, postgres, roles
+from intent_tasks.stores import ledger, locks, migrate, postgres, roles
 from tests.database.conftest import DAY, score
 from tests.database.test_retention import MONTHS_LATER, state, two_seasons
 
@@ -71,7 +71,7 @@ def test_an_attached_partition_is_like_one_that_was_made_in_one_statement(settin
         "SELECT string_agg(pg_get_constraintdef(oid), '|' ORDER BY contype, conname) "
         "FROM pg_constraint WHERE conrelid = 'intent.predictions{}'::regclass"
     )
-    with postgres.writing(settings, "publish", NEW_MONTH) as connection:
+    with ledger.transaction(settings, "publish", NEW_MONTH) as connection:
         postgres.ensure_partition(connection, NEW_MONTH)
         postgres.ensure_partition(connection, NEW_MONTH + timedelta(days=30))
     whole, part = (column(settings, describe.format(end)) for end in ("", "_203105"))
@@ -109,13 +109,13 @@ def test_no_lock_of_the_pipeline_can_be_taken_by_a_reader(settings):
 
 
 def test_the_same_work_waits_and_other_work_does_not(settings):
-    with postgres.writing(settings, "publish", DAY), impatient(settings.pipeline_url) as other:
-        postgres.lock(other, "publish", DAY, 3)
-        postgres.lock(other, "publish", NEW_MONTH)
+    with ledger.transaction(settings, "publish", DAY), impatient(settings.pipeline_url) as other:
+        ledger.lock(other, "publish", DAY, 3)
+        ledger.lock(other, "publish", NEW_MONTH)
         with pytest.raises(sa.exc.OperationalError):
-            postgres.lock(other, "publish", DAY)
+            ledger.lock(other, "publish", DAY)
     with impatient(settings.pipeline_url) as other:
-        postgres.lock(other, "publish", DAY)
+        ledger.lock(other, "publish", DAY)
 
 
 def test_an_analyst_gets_so_many_connections_and_leaves_room_for_the_pipeline(settings):
@@ -146,10 +146,10 @@ def test_a_reader_who_takes_too_long_is_ended_by_the_next_step_and_others_are_no
     with analyst(settings) as late, postgres.engine(settings.shop_url).connect() as extract:
         for connection in (late, extract):
             connection.exec_driver_sql("SELECT 1")
-        with postgres.writing(settings, "publish", DAY):
+        with ledger.transaction(settings, "publish", DAY):
             late.exec_driver_sql("SELECT 1")  # its time is not over
         monkeypatch.setattr(locks, "READER_MINUTES", 0.0)
-        with postgres.writing(settings, "publish", DAY):
+        with ledger.transaction(settings, "publish", DAY):
             pass
         with pytest.raises(sa.exc.OperationalError):
             late.exec_driver_sql("SELECT 1")
@@ -208,7 +208,7 @@ def test_a_lock_of_a_killed_process_is_free_again(settings):
         cursor.execute("INSERT INTO intent.locks VALUES (%s)", (f"intent/publish/{DAY}/-1",))
     killed.close()
     with impatient(settings.pipeline_url) as other:
-        postgres.lock(other, "publish", DAY)
+        ledger.lock(other, "publish", DAY)
 
 
 def test_a_day_that_is_published_again_while_it_is_read_is_replaced(scored_shop):

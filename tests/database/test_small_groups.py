@@ -35,8 +35,18 @@ def test_a_band_of_fewer_than_ten_is_not_shown_nor_what_it_could_be_told_from(
     mature.run(scored_shop, LATER)
     measure.run(scored_shop, LATER)
     found = shown(scored_shop)
-    assert found == {"all": 24, "fallback_level=model": 24} | bands
+    assert found == {"all": 24} | bands
     assert min(found.values()) >= LEAST_GROUP
+
+
+@pytest.mark.parametrize(
+    ("levels", "slices"),
+    [(["model"] * 20, []), (["model"] * 10 + ["recent"] * 10, ["model", "recent"])],
+)
+def test_the_fallback_level_makes_slices_where_there_are_several(levels, slices):
+    rows = pa.table({"band": levels, "fallback_level": levels, "channel": levels})
+    names = [name for name, _ in measure._slices(rows) if name.startswith("fallback_level=")]
+    assert names == [f"fallback_level={level}" for level in slices]
 
 
 @pytest.mark.database

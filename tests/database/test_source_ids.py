@@ -7,8 +7,9 @@ import pytest
 
 from intent_tasks.commands import check_source
 from intent_tasks.errors import Refused
-from intent_tasks.steps import extract, window
+from intent_tasks.steps import window
 from intent_tasks.stores import snapshots
+from intent_tasks.stores.extracting import copy_days
 from tests.database.test_check_source import LAST, NOW, _change, _days, _said
 
 pytestmark = pytest.mark.database
@@ -57,7 +58,7 @@ def test_ids_with_a_prefix_stand_for_one_event_each(settings):
 def test_no_purchase_is_lost_to_a_view_with_its_id(settings):
     _orders_and_views(settings, 300)
     settings = settings.model_copy(update={"history_days": 30})
-    extract.complete_snapshots(settings, LAST - timedelta(days=29), LAST)
+    copy_days.complete_snapshots(settings, LAST - timedelta(days=29), LAST)
     known = snapshots.read(settings.home, settings.definition, LAST, range(2))
     assert Counter(known["event_type"].to_pylist()) == {"view": 1000, "purchase": 300}
 

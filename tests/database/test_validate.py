@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import Refused, TemporaryFailure
 from intent_tasks.steps import extract, validate
-from intent_tasks.stores import postgres
+from intent_tasks.stores import ledger, postgres
 from intent_tasks.tables import contract_results
 from tests.database.conftest import CUSTOMERS, DAY, add, event
 
@@ -41,7 +41,7 @@ def test_a_clean_day_passes_has_a_page_and_its_results_are_for_the_analyst(small
     assert receipt["rules"] > 20
     assert receipt["failed"] == []
     assert (small_shop.home / receipt["data_docs"]).exists()
-    assert postgres.receipt_of(small_shop, "validate", DAY) == receipt
+    assert ledger.receipt_of(small_shop, "validate", DAY) == receipt
     (rows,) = _results(small_shop, as_of_date=DAY, suite="events", rule="rows")
     assert (rows["passed"], rows["observed"], rows["low"], rows["row_count"]) == (True, 24, 1, 24)
     assert rows["page"] == receipt["data_docs"]
@@ -55,7 +55,7 @@ def test_too_many_bad_rows_stop_the_day_by_name_with_observed_and_allowed_and_no
     page = (small_shop.home / refused.value.page).read_text()
     assert "event_type_unknown" in page
     assert "Failed" in page
-    assert postgres.receipt_of(small_shop, "validate", DAY) is None
+    assert ledger.receipt_of(small_shop, "validate", DAY) is None
     (unknown,) = _results(small_shop, as_of_date=DAY, rule="event_type_unknown")
     assert (unknown["passed"], unknown["failed_rows"], unknown["row_count"]) == (False, 6, 30)
     assert "event_type_unknown" in _kept(small_shop)

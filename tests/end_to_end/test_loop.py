@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.local.supervisor import Supervisor, wait_until
 from intent_tasks.local.up import is_ok
-from intent_tasks.stores import postgres
+from intent_tasks.stores import ledger, postgres
 from tests.end_to_end.conftest import LAST_DAY
 
 # The demo, which all of these wait for, has its own limit.
@@ -175,7 +175,7 @@ def test_the_demo_again_does_nothing_twice(stack, demo):
 
 
 def test_a_model_file_that_was_changed_is_refused_before_it_is_read(stack, demo):
-    pin = postgres.receipt_of(stack.settings, "pin", LAST_DAY)
+    pin = ledger.receipt_of(stack.settings, "pin", LAST_DAY)
     (weights,) = (stack.home / pin["model_path"]).rglob("weights.npz")
     good = weights.read_bytes()
     weights.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))

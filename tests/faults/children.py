@@ -4,11 +4,9 @@ import multiprocessing
 from contextlib import contextmanager
 from datetime import date
 
-import sqlalchemy as sa
-
 from intent_tasks.settings import Settings
 from intent_tasks.steps import publish
-from intent_tasks.stores import postgres
+from intent_tasks.stores import ledger, postgres
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
@@ -25,22 +23,21 @@ def publish_without_transaction(settings: Settings, day: date) -> None:
     """Publish a day with every statement a transaction of its own: what the tests must notice."""
 
     @contextmanager
-    def writing(settings, step, as_of_date, bucket=postgres.ALL_BUCKETS):
+    def writing(settings, step, as_of_date, bucket=ledger.ALL_BUCKETS):
         engine = postgres.engine(settings.pipeline_url)
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield connection
 
-    create = str(publish._CREATE_SCORES).replace("ON COMMIT DROP", "")
-    publish._CREATE_SCORES = sa.text(create)
+    publish._scores.dialect_options["postgresql"]["on_commit"] = None
     publish.postgres.ensure_partition = lambda *_: None  # it is there; LOCK needs a transaction
     publish.identity_keys.hold_off_tombstones = lambda *_: None
-    publish.postgres.writing = writing
+    publish.ledger.transaction = writing
     publish.run(settings, day)
 
 
 def publish_without_lock(settings: Settings, day: date, together) -> None:
     """Publish a day beside whoever else publishes it: what the tests must notice."""
-    postgres.lock = lambda *_: together.wait(60)
+    ledger.lock = lambda *_: together.wait(60)
     publish.run(settings, day)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from intent_tasks.errors import BadInput, NothingToDo
 from intent_tasks.steps import extract, mature, measure, publish
 from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores.extracting import copy_days
 from intent_tasks.stores.privacy import erasure
 from tests.conftest import copy_of, settings_for
 from tests.database.conftest import CUSTOMERS, DAY, add, event, make_small_shop, pin, score
@@ -193,8 +194,8 @@ def test_any_order_gives_the_same_end_state(
 def test_the_control_without_the_recount_late_rows_are_lost(
     postgres_server, migrated_database, expected, monkeypatch
 ):
-    complete = extract.complete_snapshots
-    monkeypatch.setattr(extract, "complete_snapshots", lambda *days, all_rows: complete(*days))
+    complete = copy_days.complete_snapshots
+    monkeypatch.setattr(copy_days, "complete_snapshots", lambda *days, all_rows: complete(*days))
     with _World(postgres_server, migrated_database) as world:
         world.settings = world.settings.model_copy(update={"recount_days": -1})
         for which in range(1, 5):

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from intent_tasks.stores import postgres
+from intent_tasks.stores import ledger, postgres
 from tests.database.conftest import CUSTOMERS, DAY
 from tests.faults import children
 from tests.faults.test_kills import prepare, state
@@ -26,7 +26,9 @@ def test_of_twenty_runs_at_once_one_writes_and_all_end_well(scored_shop, trials,
     rounds = max(1, trials // 10)
     for version in range(1, 1 + rounds):
         prepare(scored_shop, version)
-        with postgres.writing(scored_shop, "publish", DAY):  # so that all wait for the same moment
+        with ledger.transaction(
+            scored_shop, "publish", DAY
+        ):  # so that all wait for the same moment
             runs = [children.start(children.publish_day, scored_shop, DAY) for _ in range(TOGETHER)]
         for run in runs:
             run.join(120)

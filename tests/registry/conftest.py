@@ -23,7 +23,7 @@ from intent_tasks.local.up import is_ok
 from intent_tasks.steps import register
 from intent_tasks.steps.evaluate import EVIDENCE, MEASURED
 from intent_tasks.steps.train import LOSSES, MODEL, TEST, digest_of, folder_of
-from intent_tasks.stores import postgres, registry
+from intent_tasks.stores import ledger, registry
 
 DAY = date(2026, 6, 10)
 
@@ -92,8 +92,8 @@ def train(settings, day, weights=b"weights", gate="passed"):
     window = {"first_day": str(day), "last_day": str(day), "snapshot_digest": "digest"}
     evaluated = {"gate": gate, "trained": digest_of(folder)}
     for step, receipt in (("window", window), ("evaluate", evaluated)):
-        with postgres.writing(settings, step, day) as connection:
-            postgres.record(connection, step, day, receipt)
+        with ledger.transaction(settings, step, day) as connection:
+            ledger.record(connection, step, day, receipt)
 
 
 @pytest.fixture

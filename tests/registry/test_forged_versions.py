@@ -7,7 +7,7 @@ import pytest
 
 from intent_tasks.errors import Refused
 from intent_tasks.steps import pin
-from intent_tasks.stores import manifest, postgres, registry, temporary_folders
+from intent_tasks.stores import ledger, manifest, postgres, registry, temporary_folders
 from tests.registry.conftest import DAY
 
 pytestmark = pytest.mark.database
@@ -107,7 +107,7 @@ def test_it_is_refused_with_the_reason_and_the_last_good_version_stays(
     with pytest.raises(Refused, match=VARIANTS[variant]) as refused:
         pin.run(installed, NEXT)
     assert refused.value.exit_code == 78
-    assert postgres.receipt_of(installed, "pin", NEXT) is None
+    assert ledger.receipt_of(installed, "pin", NEXT) is None
     assert [each.name for each in path.parent.iterdir()] == ["elsewhere"]
     subject = manifest.Subject(installed.model_name, good["model_version"], good["run_id"])
     key = installed.manifest_key.get_secret_value().encode()

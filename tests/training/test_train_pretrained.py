@@ -9,7 +9,7 @@ from intent_tasks.core.dataset import SPLITS
 from intent_tasks.models import model_io, pretrained, pretraining, training
 from intent_tasks.simulator import Config
 from intent_tasks.steps import train
-from intent_tasks.stores import postgres
+from intent_tasks.stores import ledger
 from tests.training.test_pretrain_step import fill
 
 pytestmark = pytest.mark.database
@@ -27,9 +27,9 @@ def windowed(settings, monkeypatch):
         part: [str(SHOP.first_day + timedelta(days=n)) for n in ANCHORS[part]] for part in SPLITS
     }
     window = {"first_day": str(SHOP.first_day), "last_day": str(DAY), "as_of_date": str(DAY)}
-    with postgres.writing(settings, "window", DAY) as connection:
+    with ledger.transaction(settings, "window", DAY) as connection:
         receipt = window | {"split": split, "snapshot_digest": "of these snapshots"}
-        postgres.record(connection, "window", DAY, receipt)
+        ledger.record(connection, "window", DAY, receipt)
     monkeypatch.setattr(training, "EPOCHS", 1)
     monkeypatch.setattr(training, "MIN_STEPS", 2)
     monkeypatch.setattr(pretraining, "EPOCHS", 1)
@@ -46,14 +46,14 @@ def test_training_pretrains_where_nothing_is_kept_and_begins_with_it(windowed, m
 
     monkeypatch.setattr(pretrained.Pretrained, "give", seen)
     receipt = train.run(windowed, DAY)
-    ledger = postgres.receipt_of(windowed, "pretrain", DAY)
+    receipt = ledger.receipt_of(windowed, "pretrain", DAY)
     kept = pretrained.load(windowed.home / ledger["path"])
     assert receipt["pretrained"] == ledger["digest"] == kept.digest
     for left, right in zip(begun[0], kept.read, strict=True):
         np.testing.assert_array_equal(left, right)
     model = model_io.load(windowed.home / receipt["path"] / train.MODEL)
     assert model.vocabulary == kept.vocabulary
-    assert postgres.receipt_of(windowed, "train", DAY) == receipt
+    assert ledger.receipt_of(windowed, "train", DAY) == receipt
 
     monkeypatch.setattr(pretraining, "learn", lambda *_: pytest.fail("pretrained again"))
     assert train.run(windowed, DAY)["digest"] == receipt["digest"], "twice the same bytes"

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import ledger, postgres, snapshots
 from intent_tasks.stores.extracting import source
 from intent_tasks.stores.extracting.conservation import spans
 from intent_tasks.stores.extracting.source import Arrived
@@ -105,5 +105,4 @@ def record(
         "last_day_in_no_snapshot": str(max(missing)) if missing else None,
         "newest_at": counted.newest_at if counted.future else None,
     }
-    with postgres.writing(settings, STEP, as_of_date) as connection:
-        postgres.record(connection, STEP, as_of_date, receipt)
+    ledger.finish_step(settings, STEP, as_of_date, receipt)

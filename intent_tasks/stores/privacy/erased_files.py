@@ -15,7 +15,14 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
-from intent_tasks.stores import atomic_files, postgres, score_files, snapshot_customers, snapshots
+from intent_tasks.stores import (
+    atomic_files,
+    ledger,
+    postgres,
+    score_files,
+    snapshot_customers,
+    snapshots,
+)
 from intent_tasks.stores.privacy import exporting
 from intent_tasks.stores.privacy.erased_rows import ARRIVALS, People, Removed, restate
 from intent_tasks.tables import exports
@@ -31,7 +38,7 @@ def clear_snapshots(settings: Settings, people: People, found: Mapping[date, pa.
     """
     removed: Removed = Counter()
     for day, rows in found.items():
-        with postgres.writing(settings, snapshots.STEP, day) as connection:
+        with ledger.transaction(settings, snapshots.STEP, day) as connection:
             before = snapshots.manifest(settings.home, day) or {}
             after = snapshot_customers.without(settings.home, day, people)
             gone = before["rows"] - after["rows"]
@@ -59,7 +66,7 @@ def _are_there(path: Path, people: People) -> bool:
 
 
 def _clear_scores(settings: Settings, day: date, bucket: int, people: People) -> list[str]:
-    with postgres.writing(settings, "score", day, bucket) as connection:
+    with ledger.transaction(settings, "score", day, bucket) as connection:
         scores = score_files.read(settings.home, day, bucket)
         theirs = _are(scores, "customer_key", people)
         gone: list[str] = scores["customer_key"].filter(theirs).to_pylist()

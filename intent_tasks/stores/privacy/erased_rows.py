@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import ledger, postgres, snapshots
 from intent_tasks.stores.extracting import source
 from intent_tasks.stores.extracting.quarantine import RELEASED
 from intent_tasks.stores.privacy import personal_data
@@ -113,7 +113,7 @@ def clear_shop(settings: Settings, people: People) -> Removed:
                     arrived[at.astimezone(ZoneInfo(settings.time_zone)).date()] += 1
     with postgres.changing(settings.pipeline_url, "erase") as connection:
         for day, rows in sorted(arrived.items()):
-            postgres.lock(connection, snapshots.STEP, day)
+            ledger.lock(connection, snapshots.STEP, day)
             changes = {"rows_in_warehouse": -rows, "rows_erased": -rows}
             restate(connection, ARRIVALS, day, changes, forgotten=("content",))
     return removed
@@ -128,7 +128,7 @@ def restate(
     steps: tuple[str, ...],
     day: date,
     changes: Mapping[str, int],
-    bucket: int = postgres.ALL_BUCKETS,
+    bucket: int = ledger.ALL_BUCKETS,
     digests: tuple[str, str] | None = None,
     forgotten: tuple[str, ...] = (),
 ) -> None:
@@ -145,11 +145,11 @@ def restate(
         forgotten: what the receipts no longer say.
     """
     for step in steps:
-        receipt = postgres.recorded_receipt(connection, step, day, bucket)
+        receipt = ledger.read_receipt(connection, step, day, bucket)
         if receipt is None or (digests and receipt["digest"] != digests[0]):
             continue
         new = {name: receipt.get(name, 0) + change for name, change in changes.items()}
         if digests:
             new["digest"] = digests[1]
         new |= dict.fromkeys(forgotten)
-        postgres.amend(connection, step, day, receipt | new, bucket)
+        ledger.amend(connection, step, day, receipt | new, bucket)

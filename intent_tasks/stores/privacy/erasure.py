@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from intent_tasks.errors import IntentError, Refused, TemporaryFailure
 from intent_tasks.settings import Settings
-from intent_tasks.stores import identity_keys, postgres, snapshot_customers, snapshots
+from intent_tasks.stores import identity_keys, ledger, postgres, snapshot_customers, snapshots
 from intent_tasks.stores.privacy import erased_files, erased_logs, erased_rows
 from intent_tasks.stores.privacy.erased_rows import People, Removed, are
 from intent_tasks.tables import customer_keys, erasure_requests, erasures, model_versions, runs
@@ -230,7 +230,7 @@ def require_none_since_window(settings: Settings, as_of_date: date) -> None:
     since = sa.select(runs.c.finished_at).where(of_window).scalar_subquery()
     newer = sa.select(erasures.c.finished_at).where(erasures.c.erased_at > since)
     with postgres.reading(settings.pipeline_url) as connection:
-        window = postgres.recorded_receipt(connection, "window", as_of_date) or {}
+        window = ledger.read_receipt(connection, "window", as_of_date) or {}
         ends = connection.scalars(newer).all()
     if not ends:
         return

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from intent_tasks.settings import Settings
-from intent_tasks.stores import identity_keys, postgres, snapshot_customers, snapshots
+from intent_tasks.stores import identity_keys, ledger, postgres, snapshot_customers, snapshots
 from intent_tasks.stores.privacy import personal_data
 from intent_tasks.tables import customer_keys, exports, outcomes, predictions
 
@@ -131,7 +131,7 @@ def _old_days(
 
 def _delete_day(settings: Settings, folder: personal_data.Folder, day: date, path: Path) -> None:
     step = {"snapshots": snapshots.STEP, "scores": "publish", "training": "train"}[folder.name]
-    with postgres.writing(settings, step, day):
+    with ledger.transaction(settings, step, day):
         # Without its manifest a day is missing, not damaged, whenever this is interrupted.
         (path / "manifest.json").unlink(missing_ok=True)
         shutil.rmtree(path)

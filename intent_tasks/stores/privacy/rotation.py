@@ -16,7 +16,14 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import atomic_files, identity_keys, postgres, score_files, snapshots
+from intent_tasks.stores import (
+    atomic_files,
+    identity_keys,
+    ledger,
+    postgres,
+    score_files,
+    snapshots,
+)
 from intent_tasks.stores.privacy import personal_data
 from intent_tasks.stores.privacy.erased_rows import ARRIVALS, restate
 from intent_tasks.tables import customer_keys
@@ -41,7 +48,7 @@ def rotate(settings: Settings, say: Callable[[str], object] = len) -> dict[str, 
     with postgres.changing(settings.pipeline_url, "rotate"):
         files = sum(_rewrite(path, pairs) for path in settings.home.glob("training/**/*.parquet"))
         for day, bucket in score_files.written(settings.home):
-            with postgres.writing(settings, "score", day, bucket):
+            with ledger.transaction(settings, "score", day, bucket):
                 score_files.file_of(settings.home, day, bucket).unlink(missing_ok=True)
     say("changing the keys in Postgres")
     return {"customers": _rewrite_tables(settings, pairs), "days": days, "files": files}
@@ -84,7 +91,7 @@ def _pairs(settings: Settings) -> pa.Table:
 def _rewrite_day(
     settings: Settings, day: date, pairs: pa.Table, say: Callable[[str], object]
 ) -> bool:
-    with postgres.writing(settings, snapshots.STEP, day) as connection:
+    with ledger.transaction(settings, snapshots.STEP, day) as connection:
         before = snapshots.manifest(settings.home, day)
         if before is None or before["key_id"] == settings.identity_key_id:
             return False

@@ -21,10 +21,9 @@ from intent_tasks.formats import files, mapping
 from intent_tasks.formats.convert import last_told
 from intent_tasks.formats.replay import read_again
 from intent_tasks.settings import Settings
-from intent_tasks.steps import extract
-from intent_tasks.stores import postgres, simulated_shop, snapshots
+from intent_tasks.stores import ledger, postgres, simulated_shop, snapshots
 from intent_tasks.stores.collecting import file_ledger, landing
-from intent_tasks.stores.extracting import conservation, corrections, quarantine, source
+from intent_tasks.stores.extracting import conservation, copy_days, corrections, quarantine, source
 from intent_tasks.stores.extracting.quarantine import DROPPED, RELEASED, Correction, Found
 
 
@@ -164,7 +163,7 @@ def release(settings: Settings, rows: Sequence[Found], decision: Decision) -> Re
         of_day = [row for row in rows if row.source == quarantine.arrivals_of(day)]
         _decide(settings, day, of_day, RELEASED, decision)
         if snapshots.manifest(settings.home, day) is not None:
-            extract.complete_snapshots(settings, day, day)
+            copy_days.complete_snapshots(settings, day, day)
     _rename(settings, stay, lines)
     return Released(len(rows), Counter(why for why in whys if why), stale(settings))
 
@@ -194,7 +193,7 @@ def drop(settings: Settings, rows: Sequence[Found], decision: Decision) -> list[
             continue
         _decide(settings, day, of_source, DROPPED, decision)
         if name in was_released:
-            extract.complete_snapshots(settings, day, day)
+            copy_days.complete_snapshots(settings, day, day)
     return stale(settings)
 
 
@@ -202,14 +201,14 @@ def _decide(
     settings: Settings, day: date, rows: Collection[Found], state: str, decision: Decision
 ) -> None:
     """Write the decision down and, where it changes the day, that its snapshot is not true."""
-    with postgres.writing(settings, snapshots.STEP, day) as connection:
+    with ledger.transaction(settings, snapshots.STEP, day) as connection:
         quarantine.decide(
             connection, rows, state, decision.by, decision.reason, decision.correction
         )
-        receipt = postgres.recorded_receipt(connection, snapshots.STEP, day)
+        receipt = ledger.read_receipt(connection, snapshots.STEP, day)
         changes = state == RELEASED or any(row.state == RELEASED for row in rows)
         if receipt and rows and changes:
-            postgres.amend(connection, snapshots.STEP, day, receipt | {"digest": ""})
+            ledger.amend(connection, snapshots.STEP, day, receipt | {"digest": ""})
 
 
 def _require_rows_of(settings: Settings, days: Collection[date]) -> None:
@@ -219,7 +218,7 @@ def _require_rows_of(settings: Settings, days: Collection[date]) -> None:
     with source.warehouse(settings) as warehouse:
         found = warehouse.arrived(days)
     for day in sorted(days):
-        receipt = postgres.receipt_of(settings, snapshots.STEP, day) or {}
+        receipt = ledger.receipt_of(settings, snapshots.STEP, day) or {}
         if found[day].rows < receipt.get("rows_in_warehouse", 0):
             raise Refused(
                 f"The warehouse holds {found[day].rows} rows that arrived on {day}, and held "

@@ -8,9 +8,8 @@ import sqlalchemy as sa
 from intent_tasks.definition import Definition
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
-from intent_tasks.steps import extract
-from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.extracting import source
+from intent_tasks.stores import ledger, snapshots
+from intent_tasks.stores.extracting import copy_days, source
 from intent_tasks.stores.extracting.conservation import spans
 from intent_tasks.tables import events
 
@@ -39,7 +38,7 @@ def recut(settings: Settings, say: Callable[[str], object] = len) -> list[date]:
     begin, end = _days(settings, other[0], other[-1])
     for m in other:
         _forget(settings, date.fromisoformat(m["day"]), remove=date.fromisoformat(m["day"]) > end)
-    written, repaired = extract.complete_snapshots(settings, begin, end)
+    written, repaired = copy_days.complete_snapshots(settings, begin, end)
     return sorted([*written, *repaired])
 
 
@@ -67,7 +66,7 @@ def _require_rows(settings: Settings, found: list[snapshots.Manifest]) -> None:
             held[m["day"]] = warehouse.session.read(query).read_all()["rows"][0].as_py()
     for m in found:
         day = date.fromisoformat(m["day"])
-        receipt = postgres.receipt_of(settings, snapshots.STEP, day) or {}
+        receipt = ledger.receipt_of(settings, snapshots.STEP, day) or {}
         if held[m["day"]] < receipt.get("rows_in_warehouse", 0):
             lost.append(day)
     if lost:
@@ -80,8 +79,8 @@ def _require_rows(settings: Settings, found: list[snapshots.Manifest]) -> None:
 
 def _forget(settings: Settings, day: date, *, remove: bool) -> None:
     """Let the ledger no longer take the snapshot of a day for the true one."""
-    with postgres.writing(settings, snapshots.STEP, day) as connection:
-        receipt = postgres.recorded_receipt(connection, snapshots.STEP, day) or {}
-        postgres.amend(connection, snapshots.STEP, day, receipt | {"digest": ""})
+    with ledger.transaction(settings, snapshots.STEP, day) as connection:
+        receipt = ledger.read_receipt(connection, snapshots.STEP, day) or {}
+        ledger.amend(connection, snapshots.STEP, day, receipt | {"digest": ""})
         if remove:  # in the zone of now it is not over yet
             (snapshots.day_folder(settings.home, day) / "manifest.json").unlink()
