@@ -63,7 +63,7 @@ class Clock:
 
     def _moment_of(self, wall: datetime) -> datetime:
         moment = self._within_day(wall)
-        if self._lead is None:
+        if self._lead is None or self._follower is None:
             return moment
         follower = datetime.combine(wall.date(), time()) + self._follower
         return min(moment, self._within_day(follower) - self._lead)

@@ -123,7 +123,9 @@ class ShopDays(_ByTheClock, CronDataIntervalTimetable):
         )
         return None if info is None or self._is_over(info.data_interval) else info
 
-    def _is_over(self, interval: DataInterval) -> bool:
+    def _is_over(self, interval: DataInterval | None) -> bool:
+        if interval is None:
+            return False
         day = Definition(self._clock.time_zone).last_day_over(interval.end)
         return self._last_day is not None and day > self._last_day
 

@@ -5,10 +5,14 @@ operator kept of the step, not the metadata database. An empty link is not shown
 plugin are linked by path, so that a link holds behind a proxy and under every host name.
 """
 
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, urlsplit
 
 from airflow.sdk import BaseOperator, BaseOperatorLink, conf
-from airflow.sdk.types import TaskInstanceKey
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import TaskInstanceKey
+    from intent_step import Step
 
 PREFIX = "/intent"
 """Where the pages of the plugin are mounted in Airflow's API server."""
@@ -20,14 +24,19 @@ def page(path: str) -> str:
     return f"{root}{PREFIX}/{quote(path)}"
 
 
+def _step(operator: BaseOperator) -> "Step":
+    """Return an operator as what it is: only steps have these links."""
+    return cast("Step", operator)
+
+
 class ModelRun(BaseOperatorLink):
     """The MLflow run of the model version that the step used or registered."""
 
     name = "MLflow run"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+    def get_link(self, operator: BaseOperator, *, ti_key: "TaskInstanceKey") -> str:
         """Return the address in the receipt, or nothing."""
-        return str(operator.receipt.get("run_url") or "")
+        return str(_step(operator).receipt.get("run_url") or "")
 
 
 class DataDocs(BaseOperatorLink):
@@ -35,9 +44,10 @@ class DataDocs(BaseOperatorLink):
 
     name = "Data Docs"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+    def get_link(self, operator: BaseOperator, *, ti_key: "TaskInstanceKey") -> str:
         """Return the page of this very validation, kept or refused, or nothing."""
-        written = operator.receipt.get("data_docs") or operator.refusal.get("data_docs")
+        step = _step(operator)
+        written = step.receipt.get("data_docs") or step.refusal.get("data_docs")
         return page(str(written)) if written else ""
 
 
@@ -46,6 +56,7 @@ class Rows(BaseOperatorLink):
 
     name = "Rows written"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+    def get_link(self, operator: BaseOperator, *, ti_key: "TaskInstanceKey") -> str:
         """Return the page of this step and day; a step that did not end well wrote nothing."""
-        return page(f"rows/{operator.task_id}/{operator.as_of_date}") if operator.receipt else ""
+        step = _step(operator)
+        return page(f"rows/{step.task_id}/{step.as_of_date}") if step.receipt else ""

@@ -8,14 +8,14 @@
 from contextlib import suppress
 from datetime import date
 from html import escape
-from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import requires_access_dag
-from fastapi import Depends, FastAPI, HTTPException, Path, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from intent_links import page
 from sqlalchemy.dialects import postgresql
@@ -26,7 +26,6 @@ from intent_tasks.tables import feedback_metrics, outcomes, predictions, runs
 
 SHOWN_ROWS = 100
 
-StepName = Literal[tuple(STEPS)]  # type: ignore[valid-type]
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>body{{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
@@ -59,7 +58,7 @@ def data_docs(name: str) -> Response:
     return FileResponse(file)
 
 
-def _page_of(folder: FilePath, name: str) -> FilePath | None:
+def _page_of(folder: Path, name: str) -> Path | None:
     """Return a file below a folder, or None; a name that no file can have is of none."""
     with suppress(OSError, ValueError):  # longer than a name can be, or with a NUL
         file = (folder / name).resolve()
@@ -69,8 +68,10 @@ def _page_of(folder: FilePath, name: str) -> FilePath | None:
 
 
 @app.get("/rows/{step}/{as_of_date}")
-def rows(step: Annotated[StepName, Path()], as_of_date: date) -> HTMLResponse:
+def rows(step: str, as_of_date: date) -> HTMLResponse:
     """Show the SQL that lists the rows which a step wrote for a shop day."""
+    if step not in STEPS:
+        raise HTTPException(422, f"There is no such step. Steps: {', '.join(STEPS)}.")
     blocks = [
         f"<h2>{escape(title)}</h2><pre>{escape(_text(statement))}</pre>"
         for title, statement in statements(step, as_of_date).items()
@@ -103,6 +104,5 @@ def _all_of(table: sa.Table) -> sa.Select[Any]:
 
 
 def _text(statement: sa.Select[Any]) -> str:
-    return str(
-        statement.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
-    )
+    dialect: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))

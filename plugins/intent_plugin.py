@@ -3,7 +3,7 @@
 Every Airflow process loads this module, so it imports nothing that only the API server needs.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow.plugins_manager import AirflowPlugin
@@ -48,10 +48,10 @@ class IntentPlugin(AirflowPlugin):
     """Registers the parts with Airflow."""
 
     name = "intent"
-    timetables: ClassVar[list[Any]] = [ShopDays, ShopTimes]
-    fastapi_apps: ClassVar[list[Any]] = [{"app": pages, "url_prefix": PREFIX, "name": "Intent"}]
-    fastapi_root_middlewares: ClassVar[list[Any]] = middlewares()
-    external_views: ClassVar[list[Any]] = [
+    timetables: list[Any] = [ShopDays, ShopTimes]
+    fastapi_apps: list[Any] = [{"app": pages, "url_prefix": PREFIX, "name": "Intent"}]
+    fastapi_root_middlewares: list[Any] = middlewares()
+    external_views: list[Any] = [
         {
             "name": "Data Docs",
             "href": page("data_docs/index.html"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Protocol, Self
 
@@ -38,7 +39,9 @@ def environment(source: Mapping[str, str]) -> dict[str, str]:
 class Process(Protocol):
     """What this module needs of a process."""
 
-    pid: int
+    @property
+    def pid(self) -> int:
+        """Return the process id, which is that of its group too."""
 
     def wait(self, timeout: float | None = None) -> int:
         """Return the exit code, negative for a signal; subprocess.TimeoutExpired if it runs on."""
@@ -125,6 +128,7 @@ class Child:
     ) -> None:
         self._log = log
         self._last = {"stdout": "", "stderr": ""}
+        self._process: Process
         self._process, self._stdin, self._streams = _start(interpreter, arguments, fork_from, log)
         self._errors = threading.Thread(target=self._relay, args=("stderr",), daemon=True)
         self._errors.start()
@@ -135,7 +139,8 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.stop()
         self._errors.join(STOP_SECONDS)
-        for stream in (self._stdin, *self._streams.values()):
+        self._stdin.close()
+        for stream in self._streams.values():
             stream.close()
 
     @property
@@ -174,7 +179,7 @@ class Child:
 
 def _start(
     interpreter: str, arguments: list[str], fork_from: Path | None, log: Callable[[str], None]
-) -> tuple[Process, IO[bytes], dict[str, IO[str]]]:
+) -> tuple[Process, IO[bytes], dict[str, TextIOWrapper]]:
     """Start a step; return it, the writing end of its stdin, and its output streams by name."""
     (stdin, writer), (output, stdout), (errors, stderr) = os.pipe(), os.pipe(), os.pipe()
     theirs = [stdin, stdout, stderr]

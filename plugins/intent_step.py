@@ -35,7 +35,8 @@ class Step(BaseOperator):
     """Run the step that is named like the task.
 
     Args:
-        as_of_date: shop day, YYYY-MM-DD, or a function of the context that returns it.
+        as_of_date: shop day, YYYY-MM-DD, or a function of the context that returns it; the DAGs
+            give it in their `default_args`.
         bucket: bucket of customers, for a step that works by bucket.
         over: field of the receipt, a list, that a mapped task runs over; it becomes the return
             value, and the receipt goes under the key `receipt`.
@@ -48,12 +49,14 @@ class Step(BaseOperator):
     def __init__(
         self,
         *,
-        as_of_date: str | Callable[..., str],
+        as_of_date: str | Callable[..., str] = "",
         bucket: int | None = None,
         over: str | None = None,
-        **kwargs: object,
+        **kwargs: Any,  # noqa: ANN401 - what any operator takes
     ) -> None:
         super().__init__(**kwargs)
+        if not as_of_date:
+            raise ValueError(f"task {self.task_id}: as_of_date is missing, here and in the DAG")
         self.as_of_date = as_of_date
         self.bucket = bucket
         self.over = over
@@ -81,7 +84,8 @@ class Step(BaseOperator):
         if self.over is None:
             return receipt
         context["ti"].xcom_push(RECEIPT_KEY, receipt)
-        return receipt[self.over]
+        items: list[int] = receipt[self.over]
+        return items
 
     def _start(self) -> Child:
         schedule, server = Schedule(), None
