@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,19 @@ def _answers(path):
 
 
 @pytest.fixture
+def home():
+    """A state folder whose name leaves room for that of a socket."""
+    with tempfile.TemporaryDirectory(prefix="intent-") as folder:
+        yield Path(folder)
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_none(home):
+    assert fork_server.socket_path("", home) == home / "fork_server.sock"
+    assert fork_server.socket_path("/run/here.sock", home) == Path("/run/here.sock")
+    assert fork_server.socket_path("", home / ("x" * 100)) is None
+
+
+@pytest.fixture
 def lines():
     return []
 
@@ -65,7 +79,7 @@ def run(path, lines, *arguments):
 
 
 @pytest.fixture
-def silent_database(monkeypatch, tmp_path):
+def silent_database(monkeypatch, home):
     """Settings with which a step waits for ever: the port of its database never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"postgresql://someone:secret@127.0.0.1:{server.getsockname()[1]}/shop"
@@ -74,7 +88,7 @@ def silent_database(monkeypatch, tmp_path):
         monkeypatch.setenv("INTENT_MLFLOW_URL", "http://127.0.0.1:9")
         monkeypatch.setenv("INTENT_IDENTITY_KEY", "identity key of the tests")
         monkeypatch.setenv("INTENT_MANIFEST_KEY", "manifest key of the tests")
-        monkeypatch.setenv("INTENT_HOME", str(tmp_path))
+        monkeypatch.setenv("INTENT_HOME", str(home))
         yield
 
 
@@ -82,11 +96,11 @@ WAITING = ("step", "extract", "--as-of-date", "2026-06-01", "--until-stdin-close
 
 
 def test_a_forked_step_has_the_streams_the_exit_code_and_the_environment_of_a_new_one(
-    tmp_path, lines, monkeypatch
+    home, lines, monkeypatch
 ):
     monkeypatch.setenv("INTENT_TIME_ZONE", "Nowhere/Else")
     seen = {}
-    with running(tmp_path) as (server, path):
+    with running(home) as (server, path):
         for socket_of in (path, None):
             lines.clear()
             child, exit_code = run(socket_of, lines, "sql", "select 1")
@@ -98,19 +112,17 @@ def test_a_forked_step_has_the_streams_the_exit_code_and_the_environment_of_a_ne
     assert "INTENT_TIME_ZONE" in seen["Forked"][1]
 
 
-def test_a_variable_of_the_server_does_not_reach_a_step(tmp_path, lines, monkeypatch):
-    monkeypatch.setenv("INTENT_HOME", str(tmp_path))
+def test_a_variable_of_the_server_does_not_reach_a_step(home, lines, monkeypatch):
+    monkeypatch.setenv("INTENT_HOME", str(home))
     before = f"import os; os.environ['INTENT_TIME_ZONE'] = 'Nowhere/Else'; {LIGHT}"
-    with running(tmp_path, before) as (_, path):
+    with running(home, before) as (_, path):
         child, _ = run(path, lines, "sql", "select 1")
     assert type(child._process).__name__ == "Forked"
     assert "Nowhere" not in "".join(lines)
 
 
-def test_a_step_that_is_stopped_leaves_nothing_and_the_server_goes_on(
-    tmp_path, lines, silent_database
-):
-    with running(tmp_path) as (server, path):
+def test_a_step_that_is_stopped_leaves_nothing_and_the_server_goes_on(home, lines, silent_database):
+    with running(home) as (server, path):
         with Child(sys.executable, list(WAITING), lines.append, path) as child:
             pid = child._process.pid
             wait_for(lambda: psutil.Process(pid).num_threads() > 1)  # watches its stdin
@@ -120,9 +132,9 @@ def test_a_step_that_is_stopped_leaves_nothing_and_the_server_goes_on(
         assert psutil.Process(server.pid).children() == []
 
 
-def test_a_step_ends_when_the_caller_is_gone(tmp_path, lines, silent_database):
+def test_a_step_ends_when_the_caller_is_gone(home, lines, silent_database):
     with (
-        running(tmp_path) as (_, path),
+        running(home) as (_, path),
         Child(sys.executable, list(WAITING), lines.append, path) as child,
     ):
         wait_for(lambda: psutil.Process(child._process.pid).num_threads() > 1)
@@ -130,8 +142,8 @@ def test_a_step_ends_when_the_caller_is_gone(tmp_path, lines, silent_database):
         assert child.wait() == -signal.SIGTERM
 
 
-def test_a_server_that_is_killed_takes_its_steps_for_killed(tmp_path, lines, silent_database):
-    with running(tmp_path) as (server, path):
+def test_a_server_that_is_killed_takes_its_steps_for_killed(home, lines, silent_database):
+    with running(home) as (server, path):
         with Child(sys.executable, list(WAITING), lines.append, path) as child:
             pid = child._process.pid
             server.kill()
@@ -142,23 +154,23 @@ def test_a_server_that_is_killed_takes_its_steps_for_killed(tmp_path, lines, sil
     assert any("No fork server for this step" in line for line in lines)
 
 
-def test_a_server_from_before_an_upgrade_refuses_and_ends(tmp_path, monkeypatch):
-    with running(tmp_path) as (server, path):
+def test_a_server_from_before_an_upgrade_refuses_and_ends(home, monkeypatch):
+    with running(home) as (server, path):
         monkeypatch.setattr(fork_server, "fingerprint", lambda: "newer")
         with pytest.raises(ForkRefused, match="code or packages have changed"):
             fork(path, ["--help"], [0, 1, 2])
         assert server.wait(30) == 0
 
 
-def test_a_server_that_grows_refuses_and_ends(tmp_path):
-    with running(tmp_path, f"fork_server.MOST_GROWTH = 0.5; {LIGHT}") as (server, path):
+def test_a_server_that_grows_refuses_and_ends(home):
+    with running(home, f"fork_server.MOST_GROWTH = 0.5; {LIGHT}") as (server, path):
         with pytest.raises(ForkRefused, match="grown"):
             fork(path, ["--help"], [0, 1, 2])
         assert server.wait(30) == 0
 
 
-def test_other_values_of_what_libraries_read_are_refused_by_name(tmp_path, monkeypatch):
-    with running(tmp_path) as (server, path):
+def test_other_values_of_what_libraries_read_are_refused_by_name(home, monkeypatch):
+    with running(home) as (server, path):
         monkeypatch.setenv("TF_DETERMINISTIC_OPS", "1")
         with pytest.raises(ForkRefused, match="TF_DETERMINISTIC_OPS"):
             fork(path, ["--help"], [0, 1, 2])
@@ -166,8 +178,8 @@ def test_other_values_of_what_libraries_read_are_refused_by_name(tmp_path, monke
 
 
 @pytest.mark.parametrize("text", [b"", b"{}\n", b"no JSON\n", b'{"arguments": 1}\n', b"\xff\n"])
-def test_a_request_that_is_none_is_refused_and_the_server_goes_on(tmp_path, lines, text):
-    with running(tmp_path) as (_, path):
+def test_a_request_that_is_none_is_refused_and_the_server_goes_on(home, lines, text):
+    with running(home) as (_, path):
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
             client.sendall(text) if text else client.shutdown(socket.SHUT_WR)
@@ -176,14 +188,14 @@ def test_a_request_that_is_none_is_refused_and_the_server_goes_on(tmp_path, line
     assert (type(child._process).__name__, exit_code) == ("Forked", 0)
 
 
-def test_only_its_owner_may_open_the_socket(tmp_path):
-    with running(tmp_path) as (_, path):
+def test_only_its_owner_may_open_the_socket(home):
+    with running(home) as (_, path):
         assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_with_all_libraries_no_thread_but_its_own_is_left_in_the_server(tmp_path, lines):
+def test_with_all_libraries_no_thread_but_its_own_is_left_in_the_server(home, lines):
     """OpenBLAS ends its threads itself before a fork; TensorFlow, OpenMP and Arrow would not."""
-    with running(tmp_path, "") as (server, path):
+    with running(home, "") as (server, path):
         child, exit_code = run(path, lines, "--help")
         assert (type(child._process).__name__, exit_code) == ("Forked", 0)
         threads = Path(f"/proc/{server.pid}/task")
