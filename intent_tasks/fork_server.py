@@ -272,13 +272,13 @@ def listen(path: Path) -> socket.socket:
 
 def main() -> None:
     """Serve the state folder of the environment until the server has to be replaced."""
-    from intent_tasks.settings import Schedule, state_folder
+    from intent_tasks.settings import state_folder
 
     os.umask(0o077)
     log.addHandler(logging.StreamHandler())
     log.setLevel(logging.INFO)
     log.propagate = False
-    path = socket_path(Schedule().fork_server_socket, state_folder())
+    path = socket_path(os.environ.get("INTENT_FORK_SERVER_SOCKET", ""), state_folder())
     if path is None:
         log.warning("the path is too long for a socket: set INTENT_FORK_SERVER_SOCKET")
         return
