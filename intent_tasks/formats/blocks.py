@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,33 @@ BLOCK_BYTES = 16 << 20
 
 BLOCK_ROWS = 131_072
 """Parquet is read in blocks of at most so many rows, lists in parts of about so many elements."""
+
+
+MISFITS = "\0misfits"
+"""Name of a column that no source has: of each row, the fields whose values are of another kind
+than the format says, such as a list in place of a text; each as `misfit` writes it."""
+
+
+def misfit(name: str, message: str) -> str:
+    """Return a field and what is wrong with its value, as one entry of the column `MISFITS`."""
+    return f"{_ENTRY}{name}{_MESSAGE}{message}{_ENTRY}"
+
+
+def has_misfit(misfits: pa.Array, name: str) -> pa.Array:
+    """Return where a field is among the entries of rows, shape (n,), false where there are none."""
+    return pc.fill_null(pc.match_substring(misfits, f"{_ENTRY}{name}{_MESSAGE}"), False)
+
+
+def misfit_message(entries: str | None, names: Collection[str]) -> str | None:
+    """Return what is wrong with the first of some fields, or None."""
+    for entry in (entries or "").split(_ENTRY):
+        name, _, message = entry.partition(_MESSAGE)
+        if name in names:
+            return message
+    return None
+
+
+_ENTRY, _MESSAGE = "\x1f", "\x1e"
 
 
 @dataclass(frozen=True)

@@ -184,10 +184,26 @@ def _spread(
     none = empty.to_numpy(zero_copy_only=False)[parents]
     flat = np.cumsum(~none) - 1
     elements = pc.take(pc.list_flatten(lists), pa.array(flat, pa.int64(), mask=none))
+    if elements.null_count > none.sum():  # a null in a list is no line of it
+        is_line = _lines_of(elements, parents)
+        elements, parents = elements.filter(pa.array(is_line)), parents[is_line]
+        first = np.concatenate([[True], parents[1:] != parents[:-1]])
+        places = np.arange(len(parents)) - np.maximum.accumulate(
+            np.where(first, np.arange(len(parents)), 0)
+        )
     # Without the list itself: its copies, one for each of its elements, would grow as a square.
     rest = values.without(table, str(each)).append_column(_NUMBER, numbers).take(pa.array(parents))
     spread = rest.drop_columns([_NUMBER]).append_column(str(each), elements)
     return spread, rest[_NUMBER].combine_chunks(), pa.array(places)
+
+
+def _lines_of(elements: pa.Array, parents: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which elements are lines: those that are not null, and one where all of a list are."""
+    valid = elements.is_valid().to_numpy(zero_copy_only=False)
+    first = np.concatenate([[True], parents[1:] != parents[:-1]])
+    has_none = np.bincount(parents, weights=valid)[parents] == 0
+    lines: npt.NDArray[np.bool_] = valid | (has_none & first)
+    return lines
 
 
 _NUMBER = ""
@@ -230,7 +246,7 @@ def _events(
         if field.name not in REQUIRED:
             unreadable[field.name] = (lost, pc.is_valid(column.given))
             costly = pc.and_(lost, values.is_too_large(table, value, field.type))
-        rules = _first_rule(rules, pc.if_else(costly, f"{field.name} cannot be read", OK))
+        rules = _first_rule(rules, _rules_of_lost(table, value, field.name, costly))
     if (beside := signs.get("price")) is not None:
         _compare_currencies(columns, beside, unreadable)
     for name, value in (*shape.events.items(), *shape.of_products.items()):
@@ -239,6 +255,19 @@ def _events(
         if undecodable := _undecodable(table, value):
             rules = _first_rule(rules, pc.if_else(undecodable[0], f"{name} is no UTF-8", OK))
     return pa.table({n: columns[n] for n in SCHEMA.names}, schema=SCHEMA), rules, unreadable
+
+
+def _rules_of_lost(table: pa.Table, value: Value, name: str, lost: pa.Array) -> pa.Array:
+    """Return the rule that a value breaks which cannot be read, shape (n,)."""
+    rule = f"{name} cannot be read"
+    if blocks.MISFITS not in table.column_names:
+        return pc.if_else(lost, rule, OK)
+    entries = table[blocks.MISFITS].to_pylist()
+    rules = [
+        (blocks.misfit_message(entry, value.names) or rule) if is_lost else OK
+        for entry, is_lost in zip(entries, lost.to_pylist(), strict=True)
+    ]
+    return pa.array(rules, pa.string())
 
 
 def _compare_currencies(columns: dict[str, pa.Array], beside: pa.Array, lost: Lost) -> None:

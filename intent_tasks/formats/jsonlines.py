@@ -6,7 +6,7 @@ there, a line that is broken) the block is read line by line, and what cannot be
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -135,16 +135,20 @@ def _type(
 
 def _by_line(block: bytes, tree: Tree, first_number: int) -> Rows:
     found: list[Tree] = []
+    misfits: list[str | None] = []
     numbers: list[int] = []
     bad: list[BadRow] = []
     for number, line in enumerate(block.split(b"\n"), first_number):
         if not line.strip():
             continue
         try:
-            found.append(_pruned(_loaded(line), tree, ""))
+            row = _loaded(line)
+            if not isinstance(row, dict):
+                raise ValueError(NO_OBJECT)
+            entries: list[str] = []
+            found.append(_pruned(row, tree, "", entries))
+            misfits.append("".join(entries) or None)
             numbers.append(number)
-        except _MisfitError as misfit:
-            bad.append(BadRow(number, str(misfit), blocks.payload(_kept(line))))
         except ValueError:  # also bytes that are no UTF-8
             bad.append(BadRow(number, NO_OBJECT, blocks.payload(_kept(line))))
         except RecursionError:
@@ -152,11 +156,10 @@ def _by_line(block: bytes, tree: Tree, first_number: int) -> Rows:
     # As bytes: half a character is no text, and is told apart as in other files.
     schema = pa.schema(list(_type(tree, [], pa.binary())))
     lines = partial(_whole, block, first_number)
-    return Rows(pa.Table.from_pylist(found, schema), pa.array(numbers, pa.int64()), bad, lines)
-
-
-class _MisfitError(Exception):
-    """A value is of another kind than the format says; the message is the rule."""
+    table = pa.Table.from_pylist(found, schema)
+    if any(misfits):
+        table = table.append_column(blocks.MISFITS, pa.array(misfits, pa.string()))
+    return Rows(table, pa.array(numbers, pa.int64()), bad, lines)
 
 
 def _whole(block: bytes, first_number: int, numbers: Sequence[int]) -> list[Any]:
@@ -174,29 +177,54 @@ def _kept(line: bytes) -> Any:  # noqa: ANN401 - any JSON
     return row
 
 
-def _pruned(value: Any, tree: Any, name: str) -> Any:  # noqa: ANN401 - any JSON
+def _pruned(value: Any, tree: Any, name: str, misfits: list[str]) -> Any:  # noqa: ANN401
     """Return the part of a value that the tree names, all of it as text.
 
-    Raises:
-        _MisfitError: it has not the fields that the tree names.
+    What is of another kind than the tree says becomes null, and an entry of `misfits` for each
+    field that the tree names there.
     """
     if value is None or (name and value in ("", [])):  # PHP writes [] for an empty object
         return None
     if isinstance(value, str) and isinstance(tree, dict | list):
         value = _from_text(value, tree)
     if isinstance(tree, list):
-        elements = value if isinstance(value, list) else [value]
-        return [_pruned(element, tree[0], name) for element in elements]
-    if isinstance(value, list) and name:
-        raise _MisfitError(f"the field {name} is a list: name it as `each`, or join it")
-    if isinstance(tree, dict):
-        if not isinstance(value, dict):
-            raise _MisfitError(f"the field {name} is no object" if name else NO_OBJECT)
-        return {n: _pruned(value.get(n), tree[n], f"{name}.{n}".lstrip(".")) for n in tree}
-    if isinstance(value, dict):
-        raise _MisfitError(f"the field {name} is an object: name a field inside it")
+        return [_pruned(element, tree[0], name, misfits) for element in _elements(value)]
+    if isinstance(tree, dict) and isinstance(value, dict):
+        return {n: _pruned(value.get(n), tree[n], f"{name}.{n}".lstrip("."), misfits) for n in tree}
+    if message := _misfit_message(value, tree, name):
+        misfits += [blocks.misfit(field, message) for field in _leaves(tree, name)]
+        return None
     text = value if isinstance(value, str) else _text_of(value)
     return text.encode(errors="surrogatepass")
+
+
+def _elements(value: Any) -> list[Any]:  # noqa: ANN401 - any JSON
+    """Return the elements of a list, also where PHP wrote it as an object with numbers as names."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict) and value and set(value) == set(map(str, range(len(value)))):
+        return [value[str(place)] for place in range(len(value))]
+    return [value]
+
+
+def _misfit_message(value: Any, tree: Any, name: str) -> str | None:  # noqa: ANN401 - any JSON
+    if isinstance(value, list):
+        return f"the field {name} is a list: name it as `each`, or join it"
+    if isinstance(tree, dict):
+        return f"the field {name} is no object"
+    if isinstance(value, dict):
+        return f"the field {name} is an object: name a field inside it"
+    return None
+
+
+def _leaves(tree: Any, name: str) -> Iterator[str]:  # noqa: ANN401 - a Tree, a list or None
+    """Yield the names of all fields that a tree names below a name."""
+    inside = tree[0] if isinstance(tree, list) else tree
+    if not isinstance(inside, dict) or tree is PAIRS:
+        yield name
+        return
+    for part, inner in inside.items():
+        yield from _leaves(inner, f"{name}.{part}")
 
 
 def _text_of(value: Any) -> str:  # noqa: ANN401 - a number or a truth
@@ -211,6 +239,12 @@ def _from_text(text: str, tree: Any) -> Any:  # noqa: ANN401 - any JSON
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def misfits_of_text(tree: Tree, name: str) -> str:
+    """Return the entry of a field whose text holds no JSON, though fields inside it are named."""
+    message = f"the field {name} is no object"
+    return "".join(blocks.misfit(field, message) for field in _leaves(tree[name], name))
 
 
 def tree_of(shape: Shape) -> Tree:

@@ -3,19 +3,19 @@
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from intent_tasks.core.rules import BadRow
 from intent_tasks.formats import blocks, jsonlines, values
 from intent_tasks.formats.blocks import Rows
-from intent_tasks.formats.jsonlines import NO_OBJECT, Tree
+from intent_tasks.formats.jsonlines import Tree
 from intent_tasks.formats.mapping import Shape
 
 
 def parsed(rows: Rows, shape: Shape) -> Rows:
     """Return the rows with objects, and lists of them, in place of texts that hold JSON.
 
-    A row whose text holds none, though the format names a field inside it, is set aside.
+    Where a text holds none, though the format names a field inside it, that field cannot be read.
     """
     for name, inside in jsonlines.tree_of(shape).items():
         if _is_text_of_objects(rows.table, name, inside, shape):
@@ -44,19 +44,27 @@ def _with_objects(rows: Rows, name: str, inside: object) -> Rows:
     places = np.full(len(texts), -1)
     places[given[found.numbers.to_numpy() - 1]] = np.arange(len(found.numbers))
     column = found.table[name].take(pa.array(places, mask=places < 0))
-    broken = {int(given[row.number - 1]): row.rule for row in found.bad}
     table = rows.table.set_column(rows.table.column_names.index(name), name, column)
-    if not broken:
-        return replace(rows, table=table)
-    numbers = [rows.numbers[place].as_py() for place in broken]
-    bad = [
-        BadRow(number, rule.replace(NO_OBJECT, f"the field {name} is no object"), payload)
-        for number, rule, payload in zip(
-            numbers, broken.values(), map(blocks.payload, rows.whole(numbers)), strict=True
-        )
-    ]
-    keep = np.ones(len(texts), bool)
-    keep[list(broken)] = False
-    mask = pa.array(keep)
-    rest = replace(rows, table=table.filter(mask), numbers=rows.numbers.filter(mask))
-    return replace(rest, bad=sorted([*rows.bad, *bad]))
+    return replace(rows, table=_with_misfits(table, tree, name, found, given))
+
+
+def _with_misfits(
+    table: pa.Table, tree: Tree, name: str, found: Rows, given: npt.NDArray[np.int64]
+) -> pa.Table:
+    """Return the table with the entries of the rows whose text does not hold what is named."""
+    entries: dict[int, str] = {}
+    if blocks.MISFITS in found.table.column_names:
+        texts = found.table[blocks.MISFITS].to_pylist()
+        for number, text in zip(found.numbers.to_pylist(), texts, strict=True):
+            if text:
+                entries[int(given[number - 1])] = text
+    for row in found.bad:
+        entries[int(given[row.number - 1])] = jsonlines.misfits_of_text(tree, name)
+    if not entries:
+        return table
+    known = [None] * table.num_rows
+    if blocks.MISFITS in table.column_names:
+        known = table[blocks.MISFITS].to_pylist()
+        table = table.drop_columns([blocks.MISFITS])
+    merged = [(text or "") + entries.get(place, "") or None for place, text in enumerate(known)]
+    return table.append_column(blocks.MISFITS, pa.array(merged, pa.string()))

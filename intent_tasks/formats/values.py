@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.formats import numbers, raw_text, times
+from intent_tasks.formats import blocks, numbers, raw_text, times
 from intent_tasks.formats.column_value import Value, with_exchanged_day
 from intent_tasks.formats.columns import INSTANT
 
@@ -57,6 +57,10 @@ def _marked(text: pa.Array, rows: pa.Table, value: Value, kind: pa.DataType) -> 
             text = pc.coalesce(text, pc.if_else(array.is_valid(), "{}", None))
         elif not pa.types.is_string(kind):
             text = pc.coalesce(text, pc.if_else(raw_text.not_text(array), "{}", None))
+    if blocks.MISFITS in rows.column_names:
+        for name in value.names:
+            where = blocks.has_misfit(_whole(rows[blocks.MISFITS]), name)
+            text = pc.coalesce(text, pc.if_else(where, "{}", None))
     return text
 
 

@@ -158,9 +158,10 @@ def test_json_lines_of_mixed_types_and_broken_ones_are_read_one_by_one(tmp_path)
         "\n".join([*text, "", "{broken", "[1]"]).encode() + b'\n{"event_id": "\xff"}\n'
     )
     [batch] = _batches(path)
-    assert batch.events["customer_id"].to_pylist() == ["7", "c"]
+    assert batch.events["customer_id"].to_pylist() == ["7", "c", "7"]
+    assert batch.events["price"].to_pylist() == [None, None, None]
+    assert batch.unreadable == [("price", 1, 1, 3)]
     assert [(bad.number, bad.rule) for bad in batch.bad] == [
-        (3, "the field price is an object: name a field inside it"),
         (5, "the line is no JSON object"),
         (6, "the line is no JSON object"),
         (7, "the line is no JSON object"),
