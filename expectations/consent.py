@@ -24,15 +24,25 @@ REFUSED = {p: f"{PREFIX}{p}_refused" for p in ("personalisation", "marketing")}
 OF_USUAL = "_of_usual"
 """Ends the name of a rule that compares a share with the days before."""
 
+FIRST_DAY = f"{COVERAGE}_first_day"
+"""Bounds the coverage of a day that no other day can be compared with."""
+
 MEND = (
     "nobody without a row may be predicted. See that the table is loaded whole, that its rows are "
     "visible for the role of INTENT_SHOP_URL, and that ids are written as in shop.events; "
     "`intent check-source` shows how they differ"
 )
 
+MEND_FIRST_DAY = (
+    "the table may be half loaded, and there is no earlier day to compare with. If it is whole "
+    "and the other customers are guests, accept the share: write, with your share as low, "
+    f'`{FIRST_DAY} = {{ severity = "stop", low = 0.3 }}` under [customers.rules] in contract.toml '
+    "in INTENT_HOME (docs/contract.md)"
+)
+
 MEND_REFUSED = (
-    "people who said no have lost it, or the table has changed its meaning. Compare the table with "
-    "a backup"
+    "people who said no have lost it, or yes and no are exchanged, or the table has changed its "
+    "meaning. Compare the table with a backup"
 )
 
 
@@ -65,12 +75,14 @@ RULES: list[Rule] = [
 
 
 def _of_usual(name: str, advice: str) -> Rule:
-    meaning = f"{name} relative to the median of the days before, plus what chance allows"
+    meaning = f"{name} relative to the median of the days before, less what chance explains"
     return rule(f"{name}{OF_USUAL}", STOP, meaning, "", lambda _: sa.null(), advice=advice)
 
 
 BESIDE: list[Rule] = [
+    rule(FIRST_DAY, STOP, f"{COVERAGE} of a day without an earlier one to compare with", "",
+         lambda _: sa.null(), advice=MEND_FIRST_DAY),
     _of_usual(COVERAGE, MEND),
     *(_of_usual(name, MEND_REFUSED) for name in REFUSED.values()),
-]
+]  # fmt: skip
 """Rules whose number is not of the rows alone."""

@@ -19,13 +19,13 @@ from intent_tasks.errors import BadInput
 SHIPPED = Path(__file__).with_name("thresholds.toml")
 
 FILE = "contract.toml"
-"""Thresholds of an installation, in INTENT_HOME; without it those that are shipped hold."""
+"""Thresholds of an installation, in INTENT_HOME. The shipped ones hold without it, and for each
+suite of which it names no rule."""
 
 SUITES = ("events", "products", "customers", "training_set", "predictions")
 
-ALWAYS = "customers", "consent_"
-"""Suite, and how the names begin of its rules whose shipped bounds hold where the file of an
-installation names no other ones."""
+CONSENT = "consent_"
+"""Prefix of rules whose shipped bounds hold unless the file of an installation names them."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,15 @@ def read(home: Path) -> dict[str, Thresholds]:
     shipped = parse(SHIPPED)
     if not (home / FILE).exists():
         return shipped
-    found = parse(home / FILE)
-    suite, prefix = ALWAYS
-    always = {n: bound for n, bound in shipped[suite].rules.items() if n.startswith(prefix)}
-    return found | {suite: replace(found[suite], rules=always | found[suite].rules)}
+    own = parse(home / FILE)
+    return {suite: _completed(own[suite], shipped[suite]) for suite in SUITES}
+
+
+def _completed(own: Thresholds, shipped: Thresholds) -> Thresholds:
+    """Add the shipped bounds of consent; also all others where the file bounds nothing else."""
+    is_consent = [name.startswith(CONSENT) for name in own.rules]
+    kept = {n: b for n, b in shipped.rules.items() if all(is_consent) or n.startswith(CONSENT)}
+    return replace(own, rules=kept | own.rules)
 
 
 def parse(path: Path) -> dict[str, Thresholds]:

@@ -57,6 +57,19 @@ def test_bounds_on_a_rule_that_does_not_exist_are_refused(tmp_path):
         contract.applying("events", limits, events.RULES, [])
 
 
+def test_a_suite_of_which_a_file_names_no_rule_keeps_the_shipped_ones(tmp_path):
+    shipped = thresholds.read(tmp_path)
+    text = (
+        '[events.rules]\nrows = { severity = "stop", low = 7 }\n'
+        '[customers.rules]\nconsent_coverage = { severity = "stop", low = 0.01 }'
+    )
+    limits = thresholds.read(_file(tmp_path, text))
+    assert limits["events"].rules == {"rows": Bound(Severity.STOP, low=7)}
+    lower = {"consent_coverage": Bound(Severity.STOP, low=0.01)}
+    assert limits["customers"].rules == shipped["customers"].rules | lower
+    assert limits["products"] == shipped["products"]
+
+
 def test_what_is_written_is_read_back(tmp_path):
     limits = thresholds.read(tmp_path)
     text = thresholds.text("A header.\n\nMore.", limits, {s: contract.meanings(s) for s in limits})

@@ -30,6 +30,9 @@ MOST_EVENTS = 200_000
 CHANCE = 2.0
 """Standard deviations by which the share of few customers may differ from the usual one."""
 
+LEAST_USUAL = 0.05
+"""A few refusals may become twice as many without a cause that concerns the record."""
+
 USUAL_DAYS = 28
 """Days that passed, the nearest ones, whose median is usual."""
 
@@ -134,18 +137,30 @@ def _count(result: Measured) -> None:
 
 
 def _compare(result: Measured, limits: Thresholds, usual: Mapping[str, float]) -> None:
-    """Add each share relative to the usual one."""
-    for rule in consent.BESIDE:
+    """Add each share relative to the usual one; without a usual coverage, the coverage itself."""
+    rules = {rule.name: rule for rule in consent.BESIDE if rule.name in limits.rules}
+    coverage = result.numbers.get(consent.COVERAGE)
+    first_day = rules.pop(consent.FIRST_DAY, None)
+    if first_day and coverage is not None and consent.COVERAGE not in usual:
+        covered = result.meanings[consent.COVERAGE].rpartition(": ")[2]
+        _add(result, limits, first_day, coverage)
+        result.meanings[consent.FIRST_DAY] += f": {covered}"
+    for rule in rules.values():
         name = rule.name.removesuffix(consent.OF_USUAL)
         share, before = result.numbers.get(name), usual.get(name)
-        if share is not None and before and rule.name in limits.rules:
+        if share is not None and before:
             _add(result, limits, rule, _of_usual(share, before, result.row_count))
 
 
 def _of_usual(share: float, usual: float, count: int) -> float:
-    """Return the most that a share can be, by chance, relative to the usual one."""
+    """Return a share relative to the usual one, as near to 1 as chance allows.
+
+    A usual share below LEAST_USUAL counts as that much when a higher one is compared with it.
+    """
     chance = CHANCE * math.sqrt(usual * (1 - usual) / count)
-    return (share + chance) / usual
+    if share < usual:
+        return min(1.0, (share + chance) / usual)
+    return max(1.0, (share - chance) / max(usual, LEAST_USUAL))
 
 
 def _add(result: Measured, limits: Thresholds, rule: Rule, number: float) -> None:

@@ -222,6 +222,11 @@ def _last(settings: Settings) -> Seen | None:
     return Seen(*found) if found and found[1] else None
 
 
+def is_checked(settings: Settings) -> bool:
+    """Return whether a day with a record of consent has passed the contract."""
+    return bool(_columns_before(settings))
+
+
 def _columns_before(settings: Settings) -> set[str]:
     """Return the columns that any day was checked with."""
     names = sa.func.jsonb_array_elements_text(runs.c.receipt[KEPT]["columns"])
