@@ -68,6 +68,10 @@ def relation(
     said = [there[name].element for name in SAID if name in there]
     picked.append(sa.func.hash_record_extended(sa.func.row(*said), 0, type_=sa.BigInteger)
                   .label("content"))  # fmt: skip
+    # An event that is sent again arrives at another time.
+    whole = [value.element for name, value in there.items() if name != "ingested_at"]
+    picked.append(sa.func.hash_record_extended(sa.func.row(*whole), 0, type_=sa.BigInteger)
+                  .label("whole_row"))  # fmt: skip
     if "occurred_at" in columns:
         local = sa.func.timezone(time_zone, events.c.occurred_at)
         picked.append(sa.cast(sa.func.date_part("hour", local), sa.Integer).label("hour"))
@@ -205,9 +209,9 @@ def _whole_row_rules() -> list[Rule]:
     twice = rule(
         "event_id_repeated",
         QUARANTINE,
-        "share of rows that repeat an event_id",
+        "share of rows that repeat an event_id with other content",
         "event_id",
-        lambda t: t.repeated("event_id"),
+        lambda t: t.repeated_with_other("event_id", "whole_row"),
         **HIGH,
     )
     rated = rule(

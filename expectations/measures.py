@@ -75,6 +75,16 @@ class Day:
         """Return the share of rows that repeat a value of another row."""
         return 1 - self.variety(name)
 
+    def repeated_with_other(self, name: str, content: str) -> Number:
+        """Return the share of rows that repeat a value of another row with other content."""
+        # The content is hashed and sorted only on days that have repeated values at all.
+        pair = sa.func.hash_record_extended(sa.func.row(self.c[name], self.c[content]), 0)
+        has_value = self.c[name].is_not(None)
+        pairs = sa.func.count(sa.distinct(pair)).filter(has_value)
+        variety = self.variety(name)
+        all_pairs = sa.select(_part(pairs, sa.func.count(self.c[name]))).select_from(self.rows)
+        return sa.case((variety == 1.0, 0.0), else_=all_pairs.scalar_subquery() - variety)
+
     def groups(self, name: str) -> "Groups":
         """Return the rows of each value of a column that has far fewer values than rows."""
         if name not in self._groups:

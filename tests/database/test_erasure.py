@@ -142,6 +142,23 @@ def test_where_the_shop_is_not_ours_its_tables_stay_and_the_counts_still_add_up(
     assert hits(lived_in) == ["shop.customers", "shop.events"]
 
 
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_the_counts_add_up_when_the_customer_has_events_that_were_sent_twice(lived_in, is_ours):
+    copies = [event(f"twice/{n}", GONE, DAY) for n in range(3)]
+    add(lived_in, [*copies, *copies[:2], event("other", CUSTOMERS[5], DAY)])
+    assert extract.run(lived_in, DAY)["rows_repeated"] == 2
+    changes = {} if is_ours else {"shop_owner_url": None}
+    erasure.erase(lived_in.model_copy(update=changes), [GONE])
+    ((counts,),) = run_sql(
+        lived_in,
+        "SELECT receipt FROM intent.runs WHERE step = 'snapshot' AND as_of_date = '2026-06-10'",
+    )
+    assert min(counts[name] for name in counts if name.startswith("rows_")) >= 0
+    assert counts["rows_repeated"] == (0 if is_ours else 2)
+    assert run_sql(lived_in, "SELECT breach FROM intent.conservation WHERE NOT holds") == []
+    assert extract.run(lived_in, DAY)["days_repaired"] == 0
+
+
 def test_a_day_that_is_published_again_does_not_bring_the_customer_back(lived_in):
     erasure.erase(lived_in, [GONE])
     for day in (DAY, NEXT):

@@ -6,22 +6,19 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from expectations import schema
-from intent_tasks.core.rules import (
-    AGAIN,
-    MOST_EARLY_SECONDS,
-    OK,
-    REQUIRED,
-    broken_rules,
-)
+from intent_tasks.core.rules import MOST_EARLY_SECONDS, OK, REQUIRED, broken_rules
 from intent_tasks.definition import EVENT_TYPES, HORIZONS_DAYS
 from intent_tasks.settings import Settings
-from intent_tasks.stores.extracting import source
+from intent_tasks.stores.extracting import duplicates, source
 from intent_tasks.stores.extracting.day_builder import most_set_aside
 from intent_tasks.stores.extracting.duplicates import hashes
+from intent_tasks.stores.extracting.snapshot_rows import ROW
 
 
 def problems(table: sa.Table, types: schema.Types) -> list[str]:
@@ -175,17 +172,32 @@ def refusable(settings: Settings, days: Iterable[date], most_rows: int) -> list[
 
 
 def _judged(settings: Settings, warehouse: source.Warehouse, day: date) -> list[Refusable]:
-    rows, by_rule, ids = 0, Counter[str](), [np.zeros(0, np.int64)]
+    row_count, by_rule, ids = 0, Counter[str](), [np.zeros(0, np.int64)]
     for block in warehouse.stream([day]):
         rules = broken_rules(block, repeats=False)
         usable = pc.equal(rules, OK)
         by_rule.update(rules.filter(pc.invert(usable)).to_pylist())
         ids.append(hashes(block["event_id"].filter(usable)))
-        rows += block.num_rows
-    together = np.concatenate(ids)
-    by_rule[AGAIN] += len(together) - len(np.unique(together))
-    told = {rule: count for rule, count in by_rule.most_common() if count}
-    return [Refusable(day, rows, told, most_set_aside(settings, rows))] if rows else []
+        row_count += block.num_rows
+    unique, counts = np.unique(np.concatenate(ids), return_counts=True)
+    if (counts > 1).any():
+        by_rule.update(_copies(warehouse, day, unique[counts > 1]).rules)
+    ordered = {rule: count for rule, count in by_rule.most_common() if count}
+    most = most_set_aside(settings, row_count)
+    return [Refusable(day, row_count, ordered, most)] if row_count else []
+
+
+def _copies(
+    warehouse: source.Warehouse, day: date, repeated: npt.NDArray[np.int64]
+) -> duplicates.Copies:
+    """Read a day a second time, to compare the rows with a repeated event_id."""
+    blocks = []
+    for block in warehouse.stream([day]):
+        usable = block.filter(pc.equal(broken_rules(block, repeats=False), OK))
+        chosen = usable.filter(pa.array(np.isin(hashes(usable["event_id"]), repeated)))
+        blocks.append(chosen)
+    rows = pa.concat_tables(blocks)
+    return duplicates.find_copies(rows.append_column(ROW, pa.array(range(rows.num_rows))), ROW)
 
 
 def buyers(
