@@ -130,7 +130,7 @@ def test_events_that_are_sent_again_on_one_day_are_counted_apart_and_refuse_noth
 def test_copies_with_another_price_are_set_aside_and_refuse_a_day_of_many(settings):
     other = [_resent(n, price=2.0) for n in range(11)]
     _load(settings, [*(_resent(n) for n in range(200)), *other])
-    with pytest.raises(Refused, match="11 of 211 rows .* event_id comes twice: 11"):
+    with pytest.raises(Refused, match=r"11 of 211 rows .* event_id comes twice: 11"):
         extract.run(settings, DAY)
 
 

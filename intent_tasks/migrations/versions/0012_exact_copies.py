@@ -110,14 +110,14 @@ all_time AS (
 )
 SELECT * FROM intent.conservation_of_days
 UNION ALL
-SELECT null, rows_in_warehouse,{null} null, null, null, null, null, null, null, null, null, null, null,
-       null, breach, breach = ''
+SELECT null, rows_in_warehouse,{null} null, null, null, null, null, null, null, null, null,
+       null, null, null, breach, breach = ''
 FROM all_time;
 COMMENT ON VIEW intent.conservation IS
     'Per shop day: rows in the warehouse = in the snapshot + quarantined + erased{comment};'
-    ' population = scored + skipped; scored = published + erased + withdrawn. Without a day: all rows of'
-    ' shop.events, whenever they arrive, are in a snapshot or were never asked for. Whether all of'
-    ' it holds.';
+    ' population = scored + skipped; scored = published + erased + withdrawn. Without a day: all'
+    ' rows of shop.events, whenever they arrive, are in a snapshot or were never asked for. Whether'
+    ' all of it holds.';
 COMMENT ON VIEW intent.conservation_of_days IS
     'The rows of intent.conservation that are about a day.';
 GRANT SELECT ON intent.conservation, intent.conservation_of_days

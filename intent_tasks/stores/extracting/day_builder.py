@@ -326,8 +326,9 @@ def _replayable(row: dict[str, Any]) -> dict[str, Any]:
 def _refusal(on: date, day: _Day) -> Refused:
     rules = ", ".join(f"{rule}: {count}" for rule, count in day.broken.most_common() if count)
     return Refused(
-        f"{day.broken.total()} of {day.row_count} rows that arrived on {on} cannot be used; at most "
-        f"{day.limit:.0f} may be set aside. Nothing of that day was written. By rule: {rules}. "
+        f"{day.broken.total()} of {day.row_count} rows that arrived on {on} cannot be used; at "
+        f"most {day.limit:.0f} may be set aside. Nothing of that day was written. By rule: "
+        f"{rules}. "
         "Mend the load and run the day again; to set the rows aside as they are, run it once "
         "with INTENT_QUARANTINE_SHARE=1."
     )
