@@ -79,10 +79,10 @@ def _of_usual(name: str, advice: str) -> Rule:
     return rule(f"{name}{OF_USUAL}", STOP, meaning, "", lambda _: sa.null(), advice=advice)
 
 
-BESIDE: list[Rule] = [
+COMPARISONS: list[Rule] = [
     rule(FIRST_DAY, STOP, f"{COVERAGE} of a day without an earlier one to compare with", "",
          lambda _: sa.null(), advice=MEND_FIRST_DAY),
     _of_usual(COVERAGE, MEND),
     *(_of_usual(name, MEND_REFUSED) for name in REFUSED.values()),
 ]  # fmt: skip
-"""Rules whose number is not of the rows alone."""
+"""Rules that compare a day with the days before."""

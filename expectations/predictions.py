@@ -62,26 +62,27 @@ RULES: list[Rule] = [
 ]  # fmt: skip
 
 
-def _beside(name: str, severity: Severity, meaning: str, **more: Any) -> Rule:  # noqa: ANN401
+def _comparison(name: str, severity: Severity, meaning: str, **more: Any) -> Rule:  # noqa: ANN401
     return rule(name, severity, meaning, "", lambda _: sa.null(), **more)
 
 
-BESIDE: list[Rule] = [
-    _beside("rows_of_last_day", STOP,
+COMPARISONS: list[Rule] = [
+    _comparison("rows_of_last_day", STOP,
             "customers scored relative to the predictions of the last day before",
             scale=Scale.RATIO, slack=0.1),
-    _beside("hot_lost", STOP, "share of the customers in band hot of the last day who have no row",
+    _comparison("hot_lost", STOP,
+            "share of the customers in band hot of the last day who have no row",
             sides=("high",), slack=0.1),
-    _beside("mean_of_base_rate", STOP,
+    _comparison("mean_of_base_rate", STOP,
             "mean probability relative to the base rate the model was trained on",
             scale=Scale.RATIO, slack=0.5),
-    _beside("agreement_with_last_day", STOP,
+    _comparison("agreement_with_last_day", STOP,
             f"correlation of {MAIN} with that of the last day before, customer by customer",
             sides=("low",), slack=0.1),
-    _beside("same_as_last_day", STOP,
+    _comparison("same_as_last_day", STOP,
             f"share of customers whose {MAIN} is that of the last day before", sides=("high",),
             slack=0.1),
-    _beside("other_version", STOP, "share of rows of another model version than the pinned one",
+    _comparison("other_version", STOP, "share of rows of another model version than the pinned one",
             sides=("high",), slack=0.0),
 ]  # fmt: skip
-"""Rules whose number is not of the day's rows alone (stores/contracts/predicted.py)."""
+"""Rules that compare the day with its model and with the last day; `prediction_profile`."""

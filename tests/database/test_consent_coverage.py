@@ -326,7 +326,7 @@ def test_without_the_protection_who_said_no_is_published(going, monkeypatch):
     """The control: the same day with the three protections off."""
     say_all(going, "false")
     change(going, LOST["emptied"])
-    monkeypatch.setattr(consent_profile, "day_of_consent", lambda *_: None)
+    monkeypatch.setattr(consent_profile, "profile_consent", lambda *_: None)
     monkeypatch.setattr(consent_record, "require_rows", lambda *_: None)
     monkeypatch.setattr(consent_record, "require_kept", lambda *_: None)
     monkeypatch.setattr(consent, "_are_in", lambda values, _: pc.is_valid(values))
