@@ -1,4 +1,4 @@
-"""Who has no row in shop.customers said no yes; a record of consent that is lost stops the day."""
+"""A customer without a row has not said yes, and a lost record of consent stops the day."""
 
 import shutil
 from datetime import timedelta
@@ -45,7 +45,7 @@ LOST = {
     "ids padded": as_view("customer_id || ' ' AS customer_id"),
     "ids with zeros": as_view("replace(customer_id, ' ', ' 0') AS customer_id"),
 }
-"""What happens to a record of consent between two nights."""
+"""Ways in which a record of consent is lost between two nights."""
 
 ON_THE_FIRST_DAY = ("emptied", "hidden by row security", "ids in capitals")
 """Half a table looks like a shop with guests; see `WITHOUT_A_ROW`."""
@@ -62,7 +62,7 @@ consent_coverage_first_day = { severity = "stop", low = 0.4 }
 """
 
 BETWEEN_STEPS = ("emptied", "half loaded", "hidden by row security", "hidden by a view")
-"""What is noticed by how many rows there are; of ids written otherwise see below."""
+"""Losses that change the number of rows. Other ids are tested below."""
 
 
 EXCHANGE = "UPDATE shop.customers SET consent_personalisation = NOT consent_personalisation"
@@ -331,7 +331,9 @@ def test_without_the_protection_who_said_no_is_published(going, monkeypatch):
     monkeypatch.setattr(consent_record, "require_kept", lambda *_: None)
     monkeypatch.setattr(consent, "_are_in", lambda values, _: pc.is_valid(values))
     validate.run(going, NEXT)
-    monkeypatch.setattr(consent.Known, "are_refused", lambda _, keys: pc.invert(pc.is_valid(keys)))
+    monkeypatch.setattr(
+        consent.ConsentKeys, "are_refused", lambda _, keys: pc.invert(pc.is_valid(keys))
+    )
     assert publish.run(going, NEXT)["rows"] == len(CUSTOMERS)
 
 

@@ -239,7 +239,7 @@ def test_requests_of_the_shop_are_worked_off_once_and_forget_the_id(lived_in):
 
 def test_an_export_that_cannot_be_read_is_named(lived_in):
     (lived_in.home / "exports" / "c.parquet").write_text("no parquet")
-    with pytest.raises(BadInput, match=r"c\.parquet is no Parquet file"):
+    with pytest.raises(BadInput, match=r"c\.parquet cannot be read as a Parquet file"):
         erasure.erase(lived_in, [GONE])
 
 

@@ -1,4 +1,4 @@
-"""The erasure register names every place that can hold a customer, or says why another does not."""
+"""The register of personal data names every place that can hold a customer."""
 
 import re
 from pathlib import Path

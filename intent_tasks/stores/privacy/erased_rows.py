@@ -1,4 +1,4 @@
-"""Remove customers from tables: those of schema `intent`, and of a shop that we filled."""
+"""Delete customers from the tables of schema `intent`, and of a shop that this system filled."""
 
 import json
 from collections import Counter
@@ -23,14 +23,14 @@ Removed = Counter[tuple[str, str]]
 
 
 def are(table: sa.Table, people: People) -> sa.ColumnElement[bool]:
-    """Select the rows of customers: by customer_key where the table has it, else by id."""
+    """Return whether a row is of the customers, by customer_key if the table has it, else by id."""
     if "customer_key" in table.c:
         return table.c.customer_key.in_(list(people))
     return table.c.customer_id.in_(list(people.values()))
 
 
 def clear_intent(settings: Settings, people: People) -> Removed:
-    """Clear the tables of schema `intent`, the pair of id and key last, in one transaction."""
+    """Delete from the tables of schema `intent` in one transaction, the pair of id and key last."""
     removed: Removed = Counter()
     with postgres.changing(settings.pipeline_url, "erase") as connection:
         for place in personal_data.TABLES:
@@ -64,14 +64,14 @@ def _clear_table(connection: sa.Connection, table: sa.Table, people: People) -> 
 
 
 def _clear_quarantine(connection: sa.Connection, table: sa.Table, people: People) -> Counter[str]:
-    """Delete the rows set aside in which a customer is named, whatever their shape is."""
+    """Delete the rows of the quarantine that name a customer in any field."""
     gone: Counter[str] = Counter()
     keys = {customer_id: key for key, customer_id in people.items()}
     query = sa.select(table)
     for row in connection.execute(query).all():
-        said = [row.payload, row.correction or {}]
+        contents = [row.payload, row.correction or {}]
         named = {row.customer_key} & people.keys() or {
-            keys[name] for part in said for name in _named(part, keys)
+            keys[name] for part in contents for name in _named(part, keys)
         }
         if not named:
             continue
@@ -79,7 +79,7 @@ def _clear_quarantine(connection: sa.Connection, table: sa.Table, people: People
         same = (table.c.source == row.source) & (table.c.row_number == row.row_number)
         connection.execute(sa.delete(table).where(same))
         prefix = f"{events.fullname} "
-        # A released row is in the snapshot, and is counted where it is removed from that.
+        # A released row is in the snapshot, so `clear_snapshots` counts it.
         if row.source.startswith(prefix) and row.state != RELEASED:
             day = date.fromisoformat(row.source.removeprefix(prefix))
             restate(connection, ARRIVALS, day, {"rows_quarantined": -1, "rows_erased": 1})
@@ -87,7 +87,7 @@ def _clear_quarantine(connection: sa.Connection, table: sa.Table, people: People
 
 
 def _named(payload: object, ids: Collection[str]) -> set[str]:
-    """Return which ids are a value of a payload, or stand quoted in one that was cut."""
+    """Return the ids that are a value of a payload, or are quoted in one that was cut."""
     values = set(leaves(payload))
     cut = str(payload.get("begins", "")) if isinstance(payload, dict) else ""
     quoted = {name for name in ids if json.dumps(name) in cut} if cut else set()
@@ -95,7 +95,7 @@ def _named(payload: object, ids: Collection[str]) -> set[str]:
 
 
 def leaves(value: object) -> Iterator[str]:
-    """Yield every value of a row set aside, as text."""
+    """Yield every value of a payload, as text."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
@@ -106,7 +106,7 @@ def leaves(value: object) -> Iterator[str]:
 
 
 def clear_shop(settings: Settings, people: People) -> Removed:
-    """Clear the shop's tables where this installation filled them; else they are the shop's."""
+    """Delete from the tables of the shop, if this installation filled them."""
     removed: Removed = Counter()
     if settings.shop_owner_url is None:
         return removed
@@ -132,7 +132,7 @@ def clear_shop(settings: Settings, people: People) -> Removed:
 
 
 ARRIVALS = (snapshots.STEP, "extract")
-"""Steps whose receipts count what arrived on a day."""
+"""Steps whose receipts count the rows that arrived on a day."""
 
 
 def restate(
@@ -144,17 +144,17 @@ def restate(
     digests: tuple[str, str] | None = None,
     forgotten: tuple[str, ...] = (),
 ) -> None:
-    """Change counts in receipts of the ledger, so that nothing takes the day for a broken one.
+    """Change counts in receipts of the ledger, so that they still agree with the data.
 
     Args:
         connection: an open transaction, which holds the lock of the day.
-        steps: whose receipts are changed, as far as there are some.
+        steps: whose receipts are changed, where they exist.
         day: shop day of the receipts.
-        changes: count → by how much it changes.
+        changes: count → the number that is added to it.
         bucket: bucket of the receipts.
-        digests: of the file before and after; a receipt that knows another file is left alone,
-            because a killed run wrote it, and the next one repairs it.
-        forgotten: what the receipts no longer say.
+        digests: of the file before and after. A receipt with another digest stays unchanged: a
+            killed run wrote the file, and the next run repairs it.
+        forgotten: keys that are set to null.
     """
     for step in steps:
         receipt = postgres.recorded_receipt(connection, step, day, bucket)
