@@ -1,7 +1,7 @@
-"""What a training set must look like before time is spent on learning from it.
+"""The rules of a training set, checked before anything is fitted.
 
-Its numbers come from `core/dataset_profile.py`; the other suites measure theirs in SQL. A number is
-None where there is nothing to compare, such as the channels of a shop that records none.
+`core/dataset_profile.py` computes its numbers; the other suites measure theirs in SQL. A number is
+None where there is nothing to compare, such as channels of a shop that records none.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ STOP, WARN = Severity.STOP, Severity.WARN
 Number = float | None
 
 LATER_SPLITS = SPLITS[1:]
-"""Slices that are compared with the first, from which is learned."""
+"""Splits that are compared with the training split."""
 
 MORE_HISTORY = "train later, or raise INTENT_TRAINING_DAYS"
 LOOK_AT_DAYS = (
@@ -77,7 +77,7 @@ def _size_rules(part: str) -> list[Rule]:
 
 
 def _change_rules(part: str) -> list[Rule]:
-    """Return rules about what changes from the slice to train to a later one."""
+    """Return the rules that compare a later split with the training split."""
 
     def change(
         number: Callable[[SplitProfile, int], Number],
@@ -133,8 +133,8 @@ def _not_finite(found: DatasetProfile) -> Number:
 
 
 RULES: list[Rule] = [
-    *(made for part in SPLITS for made in _size_rules(part)),
-    *(made for part in LATER_SPLITS for made in _change_rules(part)),
+    *(each for part in SPLITS for each in _size_rules(part)),
+    *(each for part in LATER_SPLITS for each in _change_rules(part)),
     rule("features_not_finite", STOP, "share of values of features that are no number",
          _not_finite, REPORT, slack=0.0, sides=("high",)),
     rule("features_largest", STOP, "largest absolute value of a feature",

@@ -1,4 +1,4 @@
-"""What a day's predictions must look like before anybody sees them."""
+"""The rules of a day's predictions, checked before they are published."""
 
 from datetime import date
 from itertools import pairwise
@@ -31,9 +31,11 @@ def relation(first: date, last: date) -> sa.CTE:
 
 
 def _unordered(day: Day) -> Number:
-    """Return the share of rows in which a longer horizon is less likely than a shorter one."""
-    slips = [day.c[longer] < day.c[shorter] - 1e-6 for shorter, longer in pairwise(PROBABILITIES)]
-    return share(sa.or_(*slips))
+    """Return the share of rows with a lower probability for a longer horizon."""
+    violations = [
+        day.c[longer] < day.c[shorter] - 1e-6 for shorter, longer in pairwise(PROBABILITIES)
+    ]
+    return share(sa.or_(*violations))
 
 
 def _mean(day: Day) -> Number:
@@ -41,7 +43,7 @@ def _mean(day: Day) -> Number:
 
 
 RULES: list[Rule] = [
-    rule("customer_id_repeated", STOP, "share of rows of a customer who has another one",
+    rule("customer_id_repeated", STOP, "share of rows of a customer who has another row",
          "customer_id", lambda t: t.repeated("customer_id"), sides=("high",)),
     rule("probability_unordered", STOP, "share of rows in which a longer horizon is less likely",
          " ".join(PROBABILITIES), _unordered, sides=("high",)),

@@ -1,7 +1,7 @@
-"""The thresholds of the contract: one TOML file that a person has read.
+"""The thresholds of the contract: a TOML file that a person has accepted.
 
-`thresholds.toml` beside this module holds what is true of every shop. `intent contract fit`
-proposes one for a shop from its own clean days, with bounds on everything that it measured there.
+`thresholds.toml` in this folder holds for every shop. `intent contract fit` proposes a file for one
+shop from its clean days.
 """
 
 import json
@@ -30,21 +30,21 @@ CONSENT = "consent_"
 
 @dataclass(frozen=True)
 class Bound:
-    """What a rule allows, both ends included; None: no bound."""
+    """The allowed range of a rule, ends included; None: without a bound."""
 
     severity: Severity
     low: float | None = None
     high: float | None = None
 
     def allows(self, value: float | None) -> bool:
-        """Return whether a value keeps the bound; what could not be measured does not."""
+        """Return whether a value is allowed; None, not measured, is not."""
         if value is None:
             return False
         low = -math.inf if self.low is None else self.low
         return low <= value <= (math.inf if self.high is None else self.high)
 
     def __str__(self) -> str:
-        """Return the allowed values as a person says them."""
+        """Return the allowed range in words."""
         if self.low is None:
             return f"at most {self.high:.6g}"
         if self.high is None:
@@ -58,8 +58,8 @@ class Thresholds:
 
     Args:
         rules: bounds by name of the rule.
-        columns: kind of type of each column that was there when the thresholds were fitted.
-        reference: what rules of drift compare with.
+        columns: column → kind of its type when the thresholds were fitted.
+        reference: with which rules of drift compare.
     """
 
     rules: dict[str, Bound] = field(default_factory=dict)
@@ -71,7 +71,7 @@ def read(home: Path) -> dict[str, Thresholds]:
     """Return the thresholds in force, by suite.
 
     Raises:
-        BadInput: the file cannot be read, or says something that is not known; names the place.
+        BadInput: the file cannot be read, or has an unknown name or value; names the place.
     """
     shipped = parse(SHIPPED)
     if not (home / FILE).exists():
@@ -93,8 +93,8 @@ def parse(path: Path) -> dict[str, Thresholds]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(
-            f"The thresholds {path} cannot be read: {error}. Mend the file, or remove it: then "
-            "those that are shipped hold."
+            f"The thresholds {path} cannot be read: {error}. Mend the file, or remove it to use "
+            "the shipped ones."
         ) from None
     unknown = set(content) - {*SUITES, "fitted"}
     if unknown:

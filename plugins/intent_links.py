@@ -1,8 +1,8 @@
-"""Buttons on a task: the MLflow run, the Data Docs page, and the rows the step wrote.
+"""Links of a task: the MLflow run, the Data Docs page, and the rows that the step wrote.
 
-Airflow asks for the links in the task's own process when the task has ended, so they read what the
-operator kept of the step, not the metadata database. An empty link is not shown. Pages of the
-plugin are linked by path, so that a link holds behind a proxy and under every host name.
+Airflow calls them in the task's process after the task has ended, so they read the attributes of
+the operator, not the metadata database. An empty link is not shown. Pages of the plugin are linked
+by path, so that a link works behind a proxy and under every host name.
 """
 
 from urllib.parse import quote, urlsplit
@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink, conf
 from airflow.sdk.types import TaskInstanceKey
 
 PREFIX = "/intent"
-"""Where the pages of the plugin are mounted in Airflow's API server."""
+"""Path prefix of the plugin's pages in Airflow's API server."""
 
 
 def page(path: str) -> str:
@@ -26,7 +26,7 @@ class ModelRun(BaseOperatorLink):
     name = "MLflow run"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address in the receipt, or nothing."""
+        """Return the address in the receipt, or an empty text."""
         return str(operator.receipt.get("run_url") or "")
 
 
@@ -36,7 +36,7 @@ class DataDocs(BaseOperatorLink):
     name = "Data Docs"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the page of this very validation, kept or refused, or nothing."""
+        """Return the page of this validation, passed or refused, or an empty text."""
         written = operator.receipt.get("data_docs") or operator.refusal.get("data_docs")
         return page(str(written)) if written else ""
 
@@ -47,5 +47,5 @@ class Rows(BaseOperatorLink):
     name = "Rows written"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the page of this step and day; a step that did not end well wrote nothing."""
+        """Return the page of this step and day; a step without a receipt wrote no rows."""
         return page(f"rows/{operator.task_id}/{operator.as_of_date}") if operator.receipt else ""

@@ -105,9 +105,7 @@ def complete_snapshots(
     return written, repaired
 
 
-def _count(
-    settings: Settings, warehouse: Warehouse, found: dict[date, Arrived]
-) -> all_time.Counted:
+def _count(settings: Settings, warehouse: Warehouse, found: dict[date, Arrived]) -> all_time.Counts:
     """Count every row; where that is another number than was copied, look at each day as well.
 
     Args:
