@@ -27,13 +27,15 @@ LATER_SPLITS = SPLITS[1:]
 
 MORE_HISTORY = "train later, or raise INTENT_TRAINING_DAYS"
 LOOK_AT_DAYS = (
-    "compare the days of both slices in shop.events; a load may have lost or doubled rows"
+    "compare the days of both splits in shop.events; a load may have lost or doubled rows"
 )
 LOOK_AT_PURCHASES = (
-    "compare the purchases of the days after both slices in shop.events; where the shop has really "
-    "changed, wait until the window has passed it, or lower INTENT_TRAINING_DAYS"
+    "compare the purchases of the days after both splits in shop.events; if the shop has really "
+    "changed, wait until the window is past the change, or lower INTENT_TRAINING_DAYS"
 )
-LOOK_AT_IDS = "compare the values of the days of both slices: they may be written another way now"
+LOOK_AT_IDS = (
+    "compare the values of the days of both splits: the way they are written may have changed"
+)
 REPORT = (
     "the features are computed wrongly from these events: look for times or prices out of place"
 )
@@ -127,15 +129,15 @@ def _drift(part: str, feature: str, found: DatasetProfile) -> Number:
 
 
 def _not_finite(found: DatasetProfile) -> Number:
-    slices = found.splits.values()
-    values = sum(s.values for s in slices)
-    return sum(s.not_finite for s in slices) / values if values else None
+    splits = found.splits.values()
+    values = sum(s.values for s in splits)
+    return sum(s.not_finite for s in splits) / values if values else None
 
 
 RULES: list[Rule] = [
     *(each for part in SPLITS for each in _size_rules(part)),
     *(each for part in LATER_SPLITS for each in _change_rules(part)),
-    rule("features_not_finite", STOP, "share of values of features that are no number",
+    rule("features_not_finite", STOP, "share of values of features that are not finite",
          _not_finite, REPORT, slack=0.0, sides=("high",)),
     rule("features_largest", STOP, "largest absolute value of a feature",
          lambda found: max(s.largest for s in found.splits.values()), REPORT, Scale.RATIO, 0.5,

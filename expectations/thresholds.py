@@ -180,5 +180,5 @@ def _table(name: str, values: Mapping[str, str]) -> list[str]:
 
 def _inline(bound: Bound) -> str:
     limits = {"low": bound.low, "high": bound.high}
-    said = [f"{k} = {v:.4g}" for k, v in limits.items() if v is not None]
-    return "{ " + ", ".join([f'severity = "{bound.severity}"', *said]) + " }"
+    limits_text = [f"{k} = {v:.4g}" for k, v in limits.items() if v is not None]
+    return "{ " + ", ".join([f'severity = "{bound.severity}"', *limits_text]) + " }"

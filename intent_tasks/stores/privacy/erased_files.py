@@ -90,13 +90,13 @@ def clear_exports(settings: Settings, people: People) -> Removed:
         known = set(connection.scalars(sa.select(exports.c.path)))
         files = [p for p in settings.home.glob("exports/**/*") if p.is_file()]
         for path in sorted({*files, *(Path(name) for name in known)}):
-            gone = _clear_file(path, "exports", people)
-            if gone:
-                removed += gone
+            counts = _clear_file(path, "exports", people)
+            if counts:
+                removed += counts
                 connection.execute(
                     sa.update(exports)
                     .where(exports.c.path == str(path))
-                    .values(customer_count=exports.c.customer_count - gone.total())
+                    .values(customer_count=exports.c.customer_count - counts.total())
                 )
     return removed
 
@@ -104,8 +104,8 @@ def clear_exports(settings: Settings, people: People) -> Removed:
 def _clear_file(path: Path, place: str, people: People) -> Removed:
     if not path.is_file():
         return Counter()  # deleted since, by retention or by a person
-    gone = _clear_csv(path, people) if path.suffix == ".csv" else _clear_parquet(path, people)
-    return Counter({(place, key): n for key, n in gone.items()})
+    counts = _clear_csv(path, people) if path.suffix == ".csv" else _clear_parquet(path, people)
+    return Counter({(place, key): n for key, n in counts.items()})
 
 
 def _clear_parquet(path: Path, people: People) -> Counter[str]:
@@ -121,10 +121,10 @@ def _clear_parquet(path: Path, people: People) -> Counter[str]:
     if column is None:
         return Counter()
     is_theirs = _are(rows, column, keys)
-    gone = rows[column].filter(is_theirs).to_pylist()
-    if gone:
+    erased = rows[column].filter(is_theirs).to_pylist()
+    if erased:
         atomic_files.replace(path, atomic_files.parquet(rows.filter(pc.invert(is_theirs))))
-    return Counter(keys[name] for name in gone)
+    return Counter(keys[name] for name in erased)
 
 
 def _clear_csv(path: Path, people: People) -> Counter[str]:
@@ -132,25 +132,25 @@ def _clear_csv(path: Path, people: People) -> Counter[str]:
     # An export may have put an apostrophe before an id.
     written = exporting.without_formulas(pa.table({"customer_id": list(keys)}))
     keys |= dict(zip(written["customer_id"].to_pylist(), keys.values(), strict=True))
-    gone: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     with path.open(newline="", encoding="utf-8") as file:
         kept = io.StringIO(newline="")
         writer = csv.writer(kept)
-        writer.writerows(_others(csv.reader(file), keys, gone))
-    if gone:
+        writer.writerows(_others(csv.reader(file), keys, counts))
+    if counts:
         atomic_files.replace(path, kept.getvalue().encode())
-    return gone
+    return counts
 
 
 def _others(
-    rows: Iterator[list[str]], keys: Mapping[str, str], gone: Counter[str]
+    rows: Iterator[list[str]], keys: Mapping[str, str], counts: Counter[str]
 ) -> Iterator[list[str]]:
     header = next(rows, [])
     yield header
-    place = header.index("customer_id") if "customer_id" in header else None
+    column = header.index("customer_id") if "customer_id" in header else None
     for row in rows:
-        if place is not None and row and row[place] in keys:
-            gone[keys[row[place]]] += 1
+        if column is not None and row and row[column] in keys:
+            counts[keys[row[column]]] += 1
         else:
             yield row
 

@@ -35,8 +35,8 @@ def clear_intent(settings: Settings, people: People) -> Removed:
     with postgres.changing(settings.pipeline_url, "erase") as connection:
         for place in personal_data.TABLES:
             clear = _clear_quarantine if place.table is quarantine else _clear_table
-            gone = clear(connection, place.table, people)
-            removed += Counter({(place.table.fullname, key): n for key, n in gone.items()})
+            counts = clear(connection, place.table, people)
+            removed += Counter({(place.table.fullname, key): n for key, n in counts.items()})
         _settle_copies(connection)
     return removed
 
@@ -65,7 +65,7 @@ def _clear_table(connection: sa.Connection, table: sa.Table, people: People) -> 
 
 def _clear_quarantine(connection: sa.Connection, table: sa.Table, people: People) -> Counter[str]:
     """Delete the rows of the quarantine that name a customer in any field."""
-    gone: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     keys = {customer_id: key for key, customer_id in people.items()}
     query = sa.select(table)
     for row in connection.execute(query).all():
@@ -75,7 +75,7 @@ def _clear_quarantine(connection: sa.Connection, table: sa.Table, people: People
         }
         if not named:
             continue
-        gone[min(named)] += 1
+        counts[min(named)] += 1
         same = (table.c.source == row.source) & (table.c.row_number == row.row_number)
         connection.execute(sa.delete(table).where(same))
         prefix = f"{events.fullname} "
@@ -83,7 +83,7 @@ def _clear_quarantine(connection: sa.Connection, table: sa.Table, people: People
         if row.source.startswith(prefix) and row.state != RELEASED:
             day = date.fromisoformat(row.source.removeprefix(prefix))
             restate(connection, ARRIVALS, day, {"rows_quarantined": -1, "rows_erased": 1})
-    return gone
+    return counts
 
 
 def _named(payload: object, ids: Collection[str]) -> set[str]:

@@ -128,7 +128,7 @@ def _path(settings: Settings, wanted: List) -> Path:
     if path.suffix not in KINDS:
         raise BadInput(f"{wanted.to} is neither .csv nor .parquet.")
     if path.exists():
-        raise BadInput(f"{path} exists already; name a new file.")
+        raise BadInput(f"{path} is there already; name a new file.")
     if not wanted.to.is_absolute():
         atomic_files.private_folder(path.parent)
     if not path.parent.is_dir():

@@ -104,11 +104,11 @@ def _delete_keys(connection: sa.Connection, settings: Settings) -> int:
     elsewhere = sa.union(
         *(sa.select(table.c.customer_id) for table in (predictions, outcomes))
     ).subquery()
-    gone = sa.delete(customer_keys).where(
+    delete = sa.delete(customer_keys).where(
         customer_keys.c.customer_key.not_in(sa.select(present.c.customer_key)),
         customer_keys.c.customer_id.not_in(sa.select(elsewhere.c.customer_id)),
     )
-    return connection.execute(gone).rowcount
+    return connection.execute(delete).rowcount
 
 
 # ── Files ─────────────────────────────────────────────────────────────────────────────────────────
