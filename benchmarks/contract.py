@@ -17,13 +17,13 @@ import psutil
 import sqlalchemy as sa
 
 from benchmarks.corruptions import bench
-from expectations import thresholds
+from expectations import catalogue, thresholds
 from intent_tasks.errors import Refused
 from intent_tasks.local.postgres import Server
 from intent_tasks.settings import Settings
 from intent_tasks.steps import validate
 from intent_tasks.stores import postgres
-from intent_tasks.stores.contracts import contract, profile, threshold_fitting
+from intent_tasks.stores.contracts import profile, threshold_fitting
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ def main() -> None:
         validate.run(settings, DAY)  # Great Expectations is imported once a process
         _, shipped, _ = clock.timed(lambda: validate.run(settings, DAY))
         made.fit()
-        text = thresholds.text("", made.limits, {s: contract.meanings(s) for s in made.limits})
+        text = thresholds.text("", made.limits, {s: catalogue.meanings(s) for s in made.limits})
         (settings.home / thresholds.FILE).write_text(text, encoding="utf-8")
         _, fitted, seconds = clock.timed(lambda: _judged(settings))
     print(f"{numbers['row_count']:,.0f} events")

@@ -28,7 +28,7 @@ from intent_tasks.local.postgres import Server
 from intent_tasks.settings import Settings
 from intent_tasks.stores import simulated_shop
 from intent_tasks.stores.contracts import prediction_profile, profile, threshold_fitting
-from intent_tasks.stores.contracts.contract import Measured
+from intent_tasks.stores.contracts.profile import Profile
 
 FIT_DAYS = CLEAN_DAYS = 60
 WARM_UP_DAYS = 28
@@ -68,11 +68,11 @@ class Bench:
         """Fit the thresholds."""
         with self.admin.connect() as connection:
             definition, shipped = self.settings.definition, self.limits
-            self.limits["events"] = threshold_fitting.of_events(
+            self.limits["events"] = threshold_fitting.fit_events(
                 connection, definition, self.fit_days, shipped["events"], _say
             )
             for name, module in profile.TABLES.items():
-                fitted = threshold_fitting.of_table(connection, module, shipped[name])
+                fitted = threshold_fitting.fit_table(connection, module, shipped[name])
                 self.limits[name] = fitted or shipped[name]
             arrived = sa.text(
                 "SELECT ingested_at::date, count(*) FROM shop.events WHERE ingested_at IS NOT NULL "
@@ -86,7 +86,7 @@ class Bench:
         self.pinned = planted_predictions.publish(self.settings, self.config, events, days)
         with self.admin.connect() as connection:
             shipped = self.limits["predictions"]
-            fitted = threshold_fitting.of_predictions(connection, self.fit_days, shipped, _say)
+            fitted = threshold_fitting.fit_predictions(connection, self.fit_days, shipped, _say)
             self.limits["predictions"] = fitted or shipped
 
     def check(self, day: date, what: str, place: str = "shop") -> Seen:
@@ -96,10 +96,10 @@ class Bench:
         )
         with self._reading({"shop": place}) as connection:
             found = [
-                profile.day_of_events(
+                profile.profile_events(
                     connection, self.settings.definition, self.limits["events"], day, usual
                 ),
-                *(profile.table(connection, n, self.limits[n]) for n in profile.TABLES),
+                *(profile.profile_table(connection, n, self.limits[n]) for n in profile.TABLES),
             ]
         return _seen(what, [m for m in found if m])
 
@@ -109,7 +109,7 @@ class Bench:
             count = sa.select(sa.func.count()).select_from(prediction_profile.TABLE)
             scored = connection.scalar(count.where(prediction_profile.TABLE.c.as_of_date == day))
             limits = self.limits["predictions"]
-            found = prediction_profile.day_of_predictions(
+            found = prediction_profile.profile_predictions(
                 connection, limits, day, self.pinned, scored
             )
         return _seen(what, [found])
@@ -137,7 +137,7 @@ class Bench:
         return check(day, corruption.name, PLACE)
 
 
-def _seen(what: str, found: list[Measured]) -> Seen:
+def _seen(what: str, found: list[Profile]) -> Seen:
     broken = [
         (m, name)
         for m in found

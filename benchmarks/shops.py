@@ -7,7 +7,7 @@ import pyarrow as pa
 from intent_tasks.core.image_codes import compress_embeddings
 from intent_tasks.formats import files
 from intent_tasks.simulator import Config, catalogue, simulate
-from intent_tasks.stores.extracting.source import TOLD
+from intent_tasks.stores.extracting.source import PRODUCT_COLUMNS
 from intent_tasks.stores.snapshots import SCHEMA
 
 ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
@@ -20,7 +20,7 @@ def simulated(config: Config) -> pa.Table:
 
 def goods(config: Config) -> pa.Table:
     """Return what the events of a simulated shop tell of its products, as the extract does."""
-    return compress_embeddings(catalogue(config).select(list(TOLD)))
+    return compress_embeddings(catalogue(config).select(list(PRODUCT_COLUMNS)))
 
 
 def without_content(events: pa.Table) -> pa.Table:

@@ -1,1 +1,4 @@
-"""Great Expectations suites, one module a table."""
+"""What is checked: the rules of each suite, how SQL measures them, and the bounds they must keep.
+
+`stores/contracts` carries it out.
+"""

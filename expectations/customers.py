@@ -1,4 +1,4 @@
-"""What the shop's list of customers must look like, as it is today."""
+"""The rules of the shop's list of customers, as it is today."""
 
 import sqlalchemy as sa
 
@@ -18,8 +18,8 @@ MEASURED: tuple[str, ...] = ()
 
 def relation(columns: schema.Types) -> sa.CTE:
     """Return the customers, of the columns that can be read."""
-    there = [c for c in TABLE.columns if c.name in columns]
-    picked: list[sa.ColumnElement[object]] = [schema.read_as(c, columns[c.name]) for c in there]
+    existing = [c for c in TABLE.columns if c.name in columns]
+    picked: list[sa.ColumnElement[object]] = [schema.read_as(c, columns[c.name]) for c in existing]
     if "created_at" in columns:
         seconds = sa.extract("epoch", TABLE.c.created_at)
         picked.append(sa.cast(seconds, sa.Double).label("created_seconds"))
@@ -38,7 +38,7 @@ RULES: list[Rule] = [
          "created_seconds", lambda t: t.quantile("created_seconds", 0.5), scale=Scale.RATIO,
          slack=0.1),
     *value_rules("country", WARN, slack=0.1),
-    # Who may be predicted and written to must not change over night.
+    # Consent must not change over night.
     *value_rules("consent_personalisation", STOP, slack=0.1),
     *value_rules("consent_marketing", STOP, slack=0.1),
     *value_rules("suppressed", STOP, slack=0.1),

@@ -1,7 +1,7 @@
-"""What a training set must look like before time is spent on learning from it.
+"""The rules of a training set, checked before anything is fitted.
 
-Its numbers come from `core/dataset_profile.py`; the other suites measure theirs in SQL. A number is
-None where there is nothing to compare, such as the channels of a shop that records none.
+`core/dataset_profile.py` computes its numbers; the other suites measure theirs in SQL. A number is
+None where there is nothing to compare, such as channels of a shop that records none.
 """
 
 from collections.abc import Callable
@@ -23,17 +23,19 @@ STOP, WARN = Severity.STOP, Severity.WARN
 Number = float | None
 
 LATER_SPLITS = SPLITS[1:]
-"""Slices that are compared with the first, from which is learned."""
+"""Splits that are compared with the training split."""
 
 MORE_HISTORY = "train later, or raise INTENT_TRAINING_DAYS"
 LOOK_AT_DAYS = (
-    "compare the days of both slices in shop.events; a load may have lost or doubled rows"
+    "compare the days of both splits in shop.events; a load may have lost or doubled rows"
 )
 LOOK_AT_PURCHASES = (
-    "compare the purchases of the days after both slices in shop.events; where the shop has really "
-    "changed, wait until the window has passed it, or lower INTENT_TRAINING_DAYS"
+    "compare the purchases of the days after both splits in shop.events; if the shop has really "
+    "changed, wait until the window is past the change, or lower INTENT_TRAINING_DAYS"
 )
-LOOK_AT_IDS = "compare the values of the days of both slices: they may be written another way now"
+LOOK_AT_IDS = (
+    "compare the values of the days of both splits: the way they are written may have changed"
+)
 REPORT = (
     "the features are computed wrongly from these events: look for times or prices out of place"
 )
@@ -77,7 +79,7 @@ def _size_rules(part: str) -> list[Rule]:
 
 
 def _change_rules(part: str) -> list[Rule]:
-    """Return rules about what changes from the slice to train to a later one."""
+    """Return the rules that compare a later split with the training split."""
 
     def change(
         number: Callable[[SplitProfile, int], Number],
@@ -127,15 +129,15 @@ def _drift(part: str, feature: str, found: DatasetProfile) -> Number:
 
 
 def _not_finite(found: DatasetProfile) -> Number:
-    slices = found.splits.values()
-    values = sum(s.values for s in slices)
-    return sum(s.not_finite for s in slices) / values if values else None
+    splits = found.splits.values()
+    values = sum(s.values for s in splits)
+    return sum(s.not_finite for s in splits) / values if values else None
 
 
 RULES: list[Rule] = [
-    *(made for part in SPLITS for made in _size_rules(part)),
-    *(made for part in LATER_SPLITS for made in _change_rules(part)),
-    rule("features_not_finite", STOP, "share of values of features that are no number",
+    *(each for part in SPLITS for each in _size_rules(part)),
+    *(each for part in LATER_SPLITS for each in _change_rules(part)),
+    rule("features_not_finite", STOP, "share of values of features that are not finite",
          _not_finite, REPORT, slack=0.0, sides=("high",)),
     rule("features_largest", STOP, "largest absolute value of a feature",
          lambda found: max(s.largest for s in found.splits.values()), REPORT, Scale.RATIO, 0.5,

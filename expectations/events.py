@@ -1,4 +1,4 @@
-"""What the events that arrived on one shop day must look like."""
+"""The rules of the events that arrived on one shop day."""
 
 from datetime import datetime
 from functools import partial
@@ -25,19 +25,19 @@ from intent_tasks.tables import events, products
 STOP, QUARANTINE, WARN = Severity.STOP, Severity.QUARANTINE, Severity.WARN
 
 COMPARED = ("event_type", "currency", "channel", "device", "rating", "hour")
-"""Columns whose values are compared with those of the reference."""
+"""Columns with few values, whose shares are compared with the reference."""
 
 SEVERITY_OF = {"rating": WARN, "device": WARN}
-"""Of a change of the values of a column, where it is not `stop`."""
+"""Column → severity of a change of its values; `stop` for all others."""
 
 MEASURED = ("price",)
 """Columns whose distribution is compared with that of the reference."""
 
-SAID = ("customer_id", "event_type", "product_id", "query_text", "occurred_at")
-"""Columns in which two rows do not agree by chance."""
+CONTENT = ("customer_id", "event_type", "product_id", "query_text", "occurred_at")
+"""Columns in which two events do not agree by chance."""
 
 MAX_CLOCK_SKEW_SECONDS = 60
-"""Clocks differ: an event may happen up to this much after it arrived."""
+"""Clocks differ, so an event may happen so long after it arrived."""
 
 
 def relation(
@@ -49,47 +49,51 @@ def relation(
     time_zone: str,
     of_products: schema.Types,
 ) -> sa.CTE:
-    """Return the rows of a day of arrival, with what rules derive from them.
+    """Return the rows of a day of arrival, with columns that the rules derive.
 
     Args:
-        columns: that can be measured, with their types; the optional may be absent.
-        arrived: when a row arrived.
-        of_day: whether it arrived on the day.
+        columns: that can be read → their types; optional columns may be missing.
+        arrived: time of arrival of a row.
+        of_day: whether a row arrived on the day.
         start: first instant of the day.
         end: first instant after it.
         time_zone: of the shop, for the hour of the day.
-        of_products: columns of `shop.products` that can be read, with their types.
+        of_products: columns of `shop.products` that can be read → their types.
     """
-    there = {
+    existing = {
         c.name: schema.read_as(c, columns[c.name]) for c in events.columns if c.name in columns
     }
-    picked: list[Number] = list(there.values())
+    picked: list[Number] = list(existing.values())
     picked.append((sa.literal(end) - arrived).label("time_to_end"))
-    said = [there[name].element for name in SAID if name in there]
-    picked.append(sa.func.hash_record_extended(sa.func.row(*said), 0, type_=sa.BigInteger)
+    content = [existing[name].element for name in CONTENT if name in existing]
+    picked.append(sa.func.hash_record_extended(sa.func.row(*content), 0, type_=sa.BigInteger)
                   .label("content"))  # fmt: skip
+    # An event that is sent again arrives at another time.
+    whole = [value.element for name, value in existing.items() if name != "ingested_at"]
+    picked.append(sa.func.hash_record_extended(sa.func.row(*whole), 0, type_=sa.BigInteger)
+                  .label("whole_row"))  # fmt: skip
     if "occurred_at" in columns:
         local = sa.func.timezone(time_zone, events.c.occurred_at)
         picked.append(sa.cast(sa.func.date_part("hour", local), sa.Integer).label("hour"))
         picked.append((events.c.occurred_at < start).label("is_late"))
     if {"occurred_at", "ingested_at"} <= set(columns):
-        lag = _seconds(events.c.ingested_at - there["occurred_at"].element)
+        lag = _seconds(events.c.ingested_at - existing["occurred_at"].element)
         picked.append(lag.label("lag_seconds"))
     source: sa.FromClause = events
     priced = {"product_id", "price"}
     if priced <= set(of_products) and priced <= set(columns):
         listed = _listed(of_products)
         picked.append(listed.c.price.label("listed_price"))
-        ratio = there["price"].element / sa.func.nullif(listed.c.price, 0.0, type_=sa.Double)
+        ratio = existing["price"].element / sa.func.nullif(listed.c.price, 0.0, type_=sa.Double)
         picked.append(ratio.label("price_ratio"))
         picked.append(listed.c.product_id.is_not(None).label("is_listed"))
-        source = events.outerjoin(listed, listed.c.product_id == there["product_id"].element)
+        source = events.outerjoin(listed, listed.c.product_id == existing["product_id"].element)
     day = sa.select(*picked).select_from(source).where(of_day)
     return day.cte("day").prefix_with("NOT MATERIALIZED", dialect="postgresql")
 
 
 def _listed(types: schema.Types) -> sa.Subquery:
-    """Return price by product, once each even if a view lists one twice: a join adds no events."""
+    """Return price by product, each product once, so that the join adds no events."""
     product, price = (schema.read_as(products.c[n], types[n]) for n in ("product_id", "price"))
     return (
         sa.select(product, sa.func.min(price.element).label("price"))
@@ -99,7 +103,7 @@ def _listed(types: schema.Types) -> sa.Subquery:
 
 
 def _seconds(interval: Number) -> Number:
-    """Return the seconds of an interval; `extract` would compute them as exact decimals."""
+    """Return the seconds of an interval as a float; `extract` would return a slow decimal."""
     return sa.func.date_part("epoch", interval, type_=sa.Double)
 
 
@@ -108,7 +112,7 @@ RATIO: dict[str, Any] = {"scale": Scale.RATIO, "slack": 0.1}
 
 
 def _column_rules() -> list[Rule]:
-    """Return the rules that are the same for several columns."""
+    """Return the rules that several columns share."""
     ids, texts = ("customer_id", "session_id", "product_id"), ("query_text", "review_text")
     return [
         *missing_rules(events.columns),
@@ -176,7 +180,7 @@ def _price_rules() -> list[Rule]:
         "price_ratio", lambda t: t.quantile("price_ratio", 0.5), scale=Scale.RATIO, slack=0.05,
     )  # fmt: skip
     known = rule(
-        "product_id_listed", WARN, "share of product_id that shop.products knows",
+        "product_id_listed", WARN, "share of product_id that are in shop.products",
         "product_id listed_price", lambda t: share(t.c.is_listed, t.c.product_id.is_not(None)),
         sides=("low",),
     )  # fmt: skip
@@ -205,9 +209,9 @@ def _whole_row_rules() -> list[Rule]:
     twice = rule(
         "event_id_repeated",
         QUARANTINE,
-        "share of rows that repeat an event_id",
+        "share of rows that repeat an event_id with other content",
         "event_id",
-        lambda t: t.repeated("event_id"),
+        lambda t: t.repeated_with_other("event_id", "whole_row"),
         **HIGH,
     )
     rated = rule(
@@ -216,7 +220,7 @@ def _whole_row_rules() -> list[Rule]:
         slack=0.1,
     )  # fmt: skip
     return [unknown, twice, rated, rule(
-        "row_repeated", STOP, "share of rows that say the same as another, whatever their event_id",
+        "row_repeated", STOP, "share of rows with the content of another, whatever their event_id",
         "customer_id event_type occurred_at", lambda t: t.repeated("content"), **HIGH,
     )]  # fmt: skip
 
@@ -227,7 +231,7 @@ RULES: list[Rule] = [
     *_whole_row_rules(),
     *_column_rules(),
     *(_type_share(kind) for kind in EVENT_TYPES),
-    *(made for name in COMPARED for made in value_rules(name, SEVERITY_OF.get(name, STOP))),
+    *(each for name in COMPARED for each in value_rules(name, SEVERITY_OF.get(name, STOP))),
     *_time_rules(),
     *_price_rules(),
 ]

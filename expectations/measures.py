@@ -1,4 +1,4 @@
-"""The kinds of numbers that rules measure, as SQL over the rows of a day."""
+"""Measures: SQL expressions over the rows of a day, from which rules are made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ import sqlalchemy as sa
 Number = sa.ColumnElement[Any]
 
 RARE_SHARE = 0.02
-"""A value rarer than this varies too much from day to day to tell that it is being lost."""
+"""A value with a smaller share varies too much from day to day to be compared."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What clean days looked like, as far as rules compare with it: shares and edges, no rows.
+    """Shares and deciles of clean days, with which rules compare.
 
     Args:
-        shares: by column, the share of each value that was seen often enough.
-        deciles: by column of numbers.
+        shares: column → value → its share; without rare values.
+        deciles: column of numbers → its deciles.
     """
 
     shares: dict[str, dict[str, float]]
@@ -26,19 +26,19 @@ class Reference:
 
 
 QUANTILES = (0.1, 0.5, 0.9, 0.99)
-"""Those that are measured, by one sort of a column."""
+"""Quantiles that one sort of a column measures."""
 
 
 SORTED = "sorted_once"
-"""Name of the relation of all numbers for which rows are sorted."""
+"""Name of the relation with all numbers that need sorted rows."""
 
 
 class Day:
-    """The rows that are measured, and the reference beside them.
+    """The rows that are measured, and the reference of clean days.
 
-    Counts and sums are one pass over the rows, all that is sorted is another one, and what is
-    grouped a relation for each column. PostgreSQL reads the rows again for each, mostly with
-    several workers, which costs less than to keep 2 million of them for all.
+    One pass over the rows computes counts and sums, another one all sorted numbers, and one more a
+    column its groups. PostgreSQL reads the rows again for each pass, mostly with several workers,
+    which is cheaper than materialising 2 million rows.
 
     Args:
         rows: the relation, which must not be materialised.
@@ -55,7 +55,7 @@ class Day:
         self._cells: sa.CTE | None = None
 
     def values(self, name: str) -> "Values":
-        """Return the shares of a column's values beside those of the reference."""
+        """Return the shares of a column's values, joined with those of the reference."""
         if name not in self._values:
             usual = self.reference.shares.get(name, {})
             cells = self._all_cells() if usual else self._counted([name], f"{name}_cells")
@@ -63,8 +63,8 @@ class Day:
         return self._values[name]
 
     def variety(self, name: str) -> Number:
-        """Return how many different values there are, per row that has one."""
-        # Of nearly unique values a sort is faster than groups.
+        """Return the number of different values per row with a value."""
+        # For nearly unique values a sort is faster than groups.
         column = self.c[name]
         different = sa.func.count(sa.distinct(_as_number(column)))
         label = f"{name}_variety"
@@ -74,6 +74,16 @@ class Day:
     def repeated(self, name: str) -> Number:
         """Return the share of rows that repeat a value of another row."""
         return 1 - self.variety(name)
+
+    def repeated_with_other(self, name: str, content: str) -> Number:
+        """Return the share of rows that repeat a value of another row with other content."""
+        # The content is hashed and sorted only on days that have repeated values at all.
+        pair = sa.func.hash_record_extended(sa.func.row(self.c[name], self.c[content]), 0)
+        has_value = self.c[name].is_not(None)
+        pairs = sa.func.count(sa.distinct(pair)).filter(has_value)
+        variety = self.variety(name)
+        all_pairs = sa.select(_part(pairs, sa.func.count(self.c[name]))).select_from(self.rows)
+        return sa.case((variety == 1.0, 0.0), else_=all_pairs.scalar_subquery() - variety)
 
     def groups(self, name: str) -> "Groups":
         """Return the rows of each value of a column that has far fewer values than rows."""
@@ -90,7 +100,7 @@ class Day:
         return sa.select(parts_found[QUANTILES.index(part) + 1]).scalar_subquery()
 
     def sorted_once(self) -> list[sa.CTE]:
-        """Return the relation of all that is sorted, one row from one pass; none: nothing is."""
+        """Return the relation of all sorted numbers, one row; empty: no rule needs one."""
         asked = [number.label(label) for label, number in self._sorted.items()]
         return [sa.select(*asked).select_from(self.rows).cte(SORTED)] if asked else []
 
@@ -99,7 +109,7 @@ class Day:
         return self.reference.deciles.get(name, [])
 
     def _all_cells(self) -> sa.CTE:
-        """Return the rows counted by all compared columns at once, so that they are read once."""
+        """Count the rows by all compared columns at once, so that they are read once."""
         if self._cells is None:
             self._cells = self._counted([n for n in self.reference.shares if n in self.c], "cells")
         return self._cells
@@ -110,7 +120,7 @@ class Day:
 
 
 def share(condition: sa.ColumnElement[bool], of: sa.ColumnElement[bool] | None = None) -> Number:
-    """Return the share of rows for which a condition holds, among all or those of another one."""
+    """Return the share of rows that meet a condition, of all rows or of those that meet `of`."""
     met = sa.func.count().filter(condition if of is None else sa.and_(condition, of))
     return _part(met, sa.func.count() if of is None else sa.func.count().filter(of))
 
@@ -120,12 +130,12 @@ def _part(number: Number, of: Number) -> Number:
 
 
 def _as_number(column: Number) -> Number:
-    """Return what is told apart much faster than texts; two of the same hash do not matter here."""
+    """Return a hash of a text, which is compared faster; collisions do not matter here."""
     return sa.func.hashtextextended(column, 0) if isinstance(column.type, sa.Text) else column
 
 
 def missing(column: Number) -> sa.ColumnElement[bool]:
-    """Return whether a value is null, or a text empty."""
+    """Return whether a value is null or an empty text."""
     if isinstance(column.type, sa.Text):
         return sa.func.coalesce(column, "") == ""
     return column.is_(None)
@@ -138,9 +148,9 @@ def mean_length(column: Number) -> Number:
 
 def garbled(column: Number) -> Number:
     """Return the share of rows with a text that was read in a wrong encoding."""
-    # What is left of a character in UTF-8 that was read as Latin-1, or could not be read at all.
+    # Signs of UTF-8 that was read as Latin-1, and the sign for an unreadable character.
     found = column.op("~")("[ÃÂâ][\u0080-\u00bf]|â€|\ufffd")
-    # A text of ASCII alone cannot be, and a pattern costs much more than two lengths.
+    # ASCII texts have none, and comparing two lengths is much cheaper than a pattern.
     return share(sa.and_(sa.func.octet_length(column) > sa.func.length(column), found))
 
 
@@ -151,9 +161,9 @@ def shift(column: Number, deciles: Sequence[float]) -> Number:
         column: numbers.
         deciles: of the reference.
     """
-    there = column.is_not(None)
+    has_value = column.is_not(None)
     parts = [
-        sa.func.abs(share(column <= decile, there) - (n + 1) / (len(deciles) + 1))
+        sa.func.abs(share(column <= decile, has_value) - (n + 1) / (len(deciles) + 1))
         for n, decile in enumerate(deciles)
     ]
     return sa.func.greatest(*parts) if parts else sa.null()
@@ -165,7 +175,7 @@ def _sorted(label: str, kind: sa.types.TypeEngine[Any]) -> sa.ColumnClause[Any]:
 
 
 class Groups:
-    """The rows of each value of one column, as a relation of one row."""
+    """Numbers about the groups of equal values of a column, as a relation of one row."""
 
     def __init__(self, relation: sa.FromClause, name: str) -> None:
         column = relation.c[name]
@@ -176,22 +186,22 @@ class Groups:
             .subquery()
         )
         rows = of_value.c.row_count
-        self._found = sa.select(
+        self._groups = sa.select(
             sa.cast(sa.func.count(), sa.Double).label("value_count"),
             sa.cast(sa.func.max(rows), sa.Double).label("most_rows"),
             sa.cast(sa.func.sum(rows), sa.Double).label("all_rows"),
         ).cte(f"{name}_groups")
 
     def variety(self) -> Number:
-        """Return how many different values there are, per row that has one."""
-        return self._per_row(self._found.c.value_count)
+        """Return the number of different values per row with a value."""
+        return self._per_row(self._groups.c.value_count)
 
     def largest(self) -> Number:
         """Return the share of the rows that have the most frequent value."""
-        return self._per_row(self._found.c.most_rows)
+        return self._per_row(self._groups.c.most_rows)
 
     def _per_row(self, number: Number) -> Number:
-        return sa.select(_part(number, self._found.c.all_rows)).scalar_subquery()
+        return sa.select(_part(number, self._groups.c.all_rows)).scalar_subquery()
 
 
 class Values:

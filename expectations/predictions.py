@@ -1,4 +1,4 @@
-"""What a day's predictions must look like before anybody sees them."""
+"""The rules of a day's predictions, checked before they are published."""
 
 from datetime import date
 from itertools import pairwise
@@ -31,9 +31,11 @@ def relation(first: date, last: date) -> sa.CTE:
 
 
 def _unordered(day: Day) -> Number:
-    """Return the share of rows in which a longer horizon is less likely than a shorter one."""
-    slips = [day.c[longer] < day.c[shorter] - 1e-6 for shorter, longer in pairwise(PROBABILITIES)]
-    return share(sa.or_(*slips))
+    """Return the share of rows with a lower probability for a longer horizon."""
+    violations = [
+        day.c[longer] < day.c[shorter] - 1e-6 for shorter, longer in pairwise(PROBABILITIES)
+    ]
+    return share(sa.or_(*violations))
 
 
 def _mean(day: Day) -> Number:
@@ -41,7 +43,7 @@ def _mean(day: Day) -> Number:
 
 
 RULES: list[Rule] = [
-    rule("customer_id_repeated", STOP, "share of rows of a customer who has another one",
+    rule("customer_id_repeated", STOP, "share of rows of a customer who has another row",
          "customer_id", lambda t: t.repeated("customer_id"), sides=("high",)),
     rule("probability_unordered", STOP, "share of rows in which a longer horizon is less likely",
          " ".join(PROBABILITIES), _unordered, sides=("high",)),
@@ -62,26 +64,27 @@ RULES: list[Rule] = [
 ]  # fmt: skip
 
 
-def _beside(name: str, severity: Severity, meaning: str, **more: Any) -> Rule:  # noqa: ANN401
+def _comparison(name: str, severity: Severity, meaning: str, **more: Any) -> Rule:  # noqa: ANN401
     return rule(name, severity, meaning, "", lambda _: sa.null(), **more)
 
 
-BESIDE: list[Rule] = [
-    _beside("rows_of_last_day", STOP,
+COMPARISONS: list[Rule] = [
+    _comparison("rows_of_last_day", STOP,
             "customers scored relative to the predictions of the last day before",
             scale=Scale.RATIO, slack=0.1),
-    _beside("hot_lost", STOP, "share of the customers in band hot of the last day who have no row",
+    _comparison("hot_lost", STOP,
+            "share of the customers in band hot of the last day who have no row",
             sides=("high",), slack=0.1),
-    _beside("mean_of_base_rate", STOP,
+    _comparison("mean_of_base_rate", STOP,
             "mean probability relative to the base rate the model was trained on",
             scale=Scale.RATIO, slack=0.5),
-    _beside("agreement_with_last_day", STOP,
+    _comparison("agreement_with_last_day", STOP,
             f"correlation of {MAIN} with that of the last day before, customer by customer",
             sides=("low",), slack=0.1),
-    _beside("same_as_last_day", STOP,
+    _comparison("same_as_last_day", STOP,
             f"share of customers whose {MAIN} is that of the last day before", sides=("high",),
             slack=0.1),
-    _beside("other_version", STOP, "share of rows of another model version than the pinned one",
+    _comparison("other_version", STOP, "share of rows of another model version than the pinned one",
             sides=("high",), slack=0.0),
 ]  # fmt: skip
-"""Rules whose number is not of the day's rows alone (stores/contracts/predicted.py)."""
+"""Rules that compare the day with its model and with the last day; `prediction_profile`."""

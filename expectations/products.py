@@ -1,4 +1,4 @@
-"""What the shop's list of products must look like, as it is today."""
+"""The rules of the shop's list of products, as it is today."""
 
 from functools import partial
 

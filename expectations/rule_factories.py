@@ -1,4 +1,4 @@
-"""Rules that are the same for several columns and tables."""
+"""Functions that build the rules that several columns and tables share."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -10,7 +10,7 @@ from expectations.measures import Day, Number, garbled, mean_length, missing, sh
 from expectations.rules import Rule, Scale, Severity
 
 VALUES = {
-    "drift": "how far the shares of {0} are from the usual ones, 0 to 1",
+    "drift": "distance of the shares of {0} from the usual ones, 0 to 1",
     "new": "share of rows whose {0} was not seen before",
     "least": "share of the {0} that lost most, relative to its usual share",
 }
@@ -29,7 +29,7 @@ def rule(
 
 
 def missing_rules(columns: Iterable[sa.Column[Any]]) -> list[Rule]:
-    """Return a rule of each column: rows without a value; none may lack what is required."""
+    """Return a rule a column for its share of missing values; required columns are stricter."""
     return [
         rule(
             f"{column.name}_missing",
@@ -49,7 +49,7 @@ def _missing_share(name: str, day: Day) -> Number:
 
 
 def length_rule(name: str, severity: Severity) -> Rule:
-    """Return a rule of a text: how long it is."""
+    """Return the rule of the mean length of a text."""
     meaning = f"mean number of characters of {name}"
     return rule(
         f"{name}_length", severity, meaning, name, lambda t: mean_length(t.c[name]),
@@ -58,7 +58,7 @@ def length_rule(name: str, severity: Severity) -> Rule:
 
 
 def variety_rule(name: str, severity: Severity, few: bool = True) -> Rule:
-    """Return a rule of a text: how many different ones there are; `few` of them beside the rows."""
+    """Return the rule of the number of different values; `few`: far fewer than rows."""
     meaning = f"different values of {name} per row that has one"
     return rule(
         f"{name}_variety", severity, meaning, name,
@@ -68,7 +68,7 @@ def variety_rule(name: str, severity: Severity, few: bool = True) -> Rule:
 
 
 def largest_rule(name: str, severity: Severity) -> Rule:
-    """Return a rule of a text: whether one value has taken the place of others."""
+    """Return the rule of the share of the most frequent value, which may have replaced others."""
     meaning = f"share of the rows of the most frequent {name}"
     return rule(
         f"{name}_largest", severity, meaning, name, lambda t: t.groups(name).largest(),
@@ -77,7 +77,7 @@ def largest_rule(name: str, severity: Severity) -> Rule:
 
 
 def garbled_rule(name: str) -> Rule:
-    """Return a rule of a text: whether it was read in the encoding it was written in."""
+    """Return the rule of the share of texts that were read in a wrong encoding."""
     meaning = f"share of {name} that was read in a wrong encoding"
     return rule(
         f"{name}_garbled", Severity.WARN, meaning, name, lambda t: garbled(t.c[name]),
@@ -86,14 +86,14 @@ def garbled_rule(name: str) -> Rule:
 
 
 def value_rules(name: str, severity: Severity, slack: float = 0.02) -> list[Rule]:
-    """Return rules of a column with few values, whose shares are compared with the usual ones."""
+    """Return the rules that compare the shares of the values of a column with the usual ones."""
 
-    def about(kind: str, measure: Callable[[Day], Number], **more: Any) -> Rule:  # noqa: ANN401
+    def value_rule(kind: str, measure: Callable[[Day], Number], **more: Any) -> Rule:  # noqa: ANN401
         return rule(f"{name}_{kind}", severity, VALUES[kind].format(name), name, measure, **more)
 
     return [
-        about("drift", lambda t: t.values(name).drift(), sides=("high",), slack=slack),
-        about("new", lambda t: t.values(name).new(), sides=("high",), slack=slack / 10),
-        about("least", lambda t: t.values(name).least(), sides=("low",), scale=Scale.RATIO,
-              slack=slack * 10),
+        value_rule("drift", lambda t: t.values(name).drift(), sides=("high",), slack=slack),
+        value_rule("new", lambda t: t.values(name).new(), sides=("high",), slack=slack / 10),
+        value_rule("least", lambda t: t.values(name).least(), sides=("low",), scale=Scale.RATIO,
+                   slack=slack * 10),
     ]  # fmt: skip

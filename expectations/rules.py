@@ -1,8 +1,7 @@
-"""What a rule of the contract is: one number measured in SQL, and the bounds it has to keep.
+"""A rule of the contract: one number and the bounds that it must keep.
 
-A table's module lists its rules. What they measure is one `SELECT` of one row, so a day is read
-once whatever the number of rules; of a training set it is computed from arrays. Where the bounds
-come from: `thresholds.py`.
+The module of a table lists its rules. One `SELECT` of one row measures all of them, so a day is
+read once. The numbers of a training set are computed from arrays. `thresholds.py` has the bounds.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,39 +15,40 @@ from expectations.measures import Day
 
 
 class Severity(StrEnum):
-    """What follows when a rule is broken."""
+    """The consequence of a broken rule."""
 
     STOP = "stop"
     """Nothing is predicted from the day; yesterday's predictions stay."""
     QUARANTINE = "quarantine"
-    """Each row that breaks it is set aside; above the bound, a share of rows, the day stops."""
+    """Rows that break it are set aside. If their share exceeds the bound, the day stops."""
     WARN = "warn"
-    """It is said, and the day goes on."""
+    """The receipt names the rule, and the day goes on."""
 
 
 class Scale(StrEnum):
-    """How the distance from what was seen is counted when bounds are fitted."""
+    """The scale on which the distance between bounds and past numbers is fitted."""
 
     LINEAR = "linear"
-    """For shares that are usually near 0: a bound is so far away."""
+    """For shares near 0: the distance is a difference."""
     RATIO = "ratio"
-    """For amounts above 0: a bound is so many times as much, and never 0."""
+    """For amounts above 0: the distance is a factor, and the bound is never 0."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A number and what it may be.
+    """A number of a table, with its meaning and how its bounds are fitted.
 
     Args:
-        name: of the rule within its table; names the column first.
-        severity: unless the thresholds say otherwise.
+        name: unique in its table; begins with the column.
+        severity: unless the thresholds have another.
         meaning: what is measured, as a phrase.
-        needs: columns of the relation without which it is not measured.
-        measure: the SQL of the number, over the rows of the day; of a training set, the number.
-        scale: of the distance between bounds and what was seen.
-        slack: least such distance: a share on the linear scale, a relative change on the other.
-        sides: which bounds are fitted.
-        advice: what to do when it is broken, where that is more than to mend the load.
+        needs: columns of the relation that the measurement reads.
+        measure: returns the SQL of the number over the rows of the day, or, of a training set, the
+            number.
+        scale: of the distance between bounds and past numbers.
+        slack: least distance: a share on the linear scale, a relative change on the ratio scale.
+        sides: the bounds that are fitted.
+        advice: what to do when it is broken; empty: mend the load.
     """
 
     name: str

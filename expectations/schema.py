@@ -1,8 +1,8 @@
-"""Which types the shop's columns may have, and how each is read: the one judge of types.
+"""The types that the shop's columns may have, and how each is converted.
 
-A type that holds the values of the contract without loss is read: numbers and UUIDs as ids, domains
-over known types, enums, `citext`, `char(n)` without its padding, `money`. Everything else is a
-problem with its mend, in the same words for `intent check-source`, the extract and the contract.
+A type is accepted if it holds the values of the contract without loss: numbers and UUIDs as ids,
+domains over known types, enums, `citext`, `char(n)` without padding, `money`. For any other type
+`intent check-source`, the extract and the contract give the same message.
 """
 
 import sys
@@ -29,14 +29,14 @@ KINDS: dict[type[Type], str] = {
     sa.String: "text",
     sa.Uuid: "text",
 }
-"""Types that differ in size or name only are of one kind."""
+"""Type → its kind; types of one kind differ only in size or name."""
 
 MAY_BE = {
     "text": ("text", "whole number", "number"),
     "number": ("number", "whole number"),
     "whole number": ("whole number", "number"),
 }
-"""Kinds that a column of the contract may have where no thresholds were fitted."""
+"""Kind of the contract → kinds that are accepted without fitted thresholds."""
 
 WANTED = {
     "text": "text",
@@ -45,7 +45,7 @@ WANTED = {
     "time with zone": "timestamp with time zone",
     "array": "an array of numbers",
 }
-"""Kind → how a message names it; any other by its own name."""
+"""Kind → its name in a message, if that is another."""
 
 _INTEGER = (-(2**31), 2**31 - 1)
 _NUMBER = (-1e300, 1e300)
@@ -56,18 +56,18 @@ _LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
 
 
 class Finding(NamedTuple):
-    """What became of one column: whether it can be used, and what was found."""
+    """The state of one column: whether it can be used, and its kind or what is wrong."""
 
     fine: bool
     found: str
 
 
 def types(connection: sa.Connection, table: sa.Table) -> dict[str, Type] | None:
-    """Return the type of each column of a table of the shop; None: there is no such table."""
+    """Return column → type of a table of the shop; None: there is no such table."""
     options = connection.get_execution_options().get("schema_translate_map") or {}
     name = options.get(table.schema, table.schema)
     with warnings.catch_warnings():
-        # A type that SQLAlchemy does not know is judged below, like any other.
+        # A type that SQLAlchemy does not know is refused later, like any other.
         warnings.simplefilter("ignore", sa.exc.SAWarning)
         try:
             found = sa.inspect(connection).get_columns(table.name, schema=name)
@@ -77,14 +77,14 @@ def types(connection: sa.Connection, table: sa.Table) -> dict[str, Type] | None:
 
 
 def plain(found: Type) -> Type:
-    """Return the type that a domain is over; any other type as it is."""
+    """Return the type under a domain; any other type unchanged."""
     while isinstance(found, postgresql.DOMAIN):
         found = found.data_type
     return found
 
 
 def kind(column_type: Type) -> str:
-    """Return of which kind a type is; a time without a zone is another than one with it."""
+    """Return the kind of a type; times with and without a zone are different kinds."""
     column_type = plain(column_type)
     if isinstance(column_type, sa.DateTime):
         return "time with zone" if column_type.timezone else "time without zone"
@@ -101,7 +101,7 @@ def _named(found: Type) -> str:
 
 
 def problem(column: sa.Column[Any], found: Type) -> str:
-    """Return why a column of the shop cannot be read and how to mend it; empty: it can."""
+    """Return why a column of the shop cannot be read, and how to mend it; empty: it can."""
     meant, there = kind(column.type), kind(found)
     if there in MAY_BE.get(meant, (meant,)) and _holds(column.type, plain(found)):
         return ""
@@ -135,7 +135,7 @@ _MENDS = {
     ("text", "jsonb"): "take one text out of it in a view, such as {0} ->> 'en'",
     ("text", "bytea"): "write it as text in a view, such as encode({0}, 'hex')",
 }
-"""Kinds that are meant and found → how a view turns one into the other; else by a cast."""
+"""(Kind of the contract, kind in the shop) → conversion in a view; otherwise a cast."""
 
 
 def _mend(column: sa.Column[Any], meant: str, found: str) -> str:
@@ -143,12 +143,12 @@ def _mend(column: sa.Column[Any], meant: str, found: str) -> str:
 
 
 def findings(table: sa.Table, found: Types, fitted: Mapping[str, str]) -> dict[str, Finding]:
-    """Return what became of each column of the contract; others that are found do not matter.
+    """Return the state of each column of the contract; other columns do not matter.
 
     Args:
         table: of the contract.
-        found: type of each column there is.
-        fitted: kind of each column that there was when the thresholds were fitted.
+        found: column → type in the shop.
+        fitted: column → kind when the thresholds were fitted.
     """
     added = sorted(found.keys() - {c.name for c in table.columns})
     return {c.name: _finding(c, found, fitted, added) for c in table.columns}
@@ -176,9 +176,8 @@ def _finding(
 def read_as(column: sa.Column[Any], found: Type) -> sa.Label[Any]:
     """Return a column as the type of the contract; a null stays null.
 
-    A number that the type of the contract cannot hold, NaN and infinity among them, becomes null:
-    see `unreadable`. Times are held to the years 1 to 9999, which the rules
-    then name.
+    A number that does not fit the type of the contract, also NaN and infinity, becomes null; see
+    `unreadable`. A time outside the years 1 to 9999 becomes the first or last instant of them.
     """
     value: Any = column
     for wanted, reader in _READERS:
@@ -188,7 +187,7 @@ def read_as(column: sa.Column[Any], found: Type) -> sa.Label[Any]:
 
 
 def unreadable(column: sa.Column[Any], found: Type) -> sa.ColumnElement[bool] | None:
-    """Return whether a column has a value that `read_as` makes null; None: it never does."""
+    """Return whether `read_as` makes a value null; None: never for this column."""
     holds = None
     for wanted, condition in ((sa.Integer, _holds_integer), (sa.Double, _holds_number)):
         if isinstance(column.type, wanted):
@@ -197,7 +196,7 @@ def unreadable(column: sa.Column[Any], found: Type) -> sa.ColumnElement[bool] | 
 
 
 def _as_text(column: sa.Column[Any], found: Type) -> sa.ColumnElement[Any]:
-    """Return a text in which the same number is the same text, whatever its type: 7.00 is 7."""
+    """Return a text that is the same for the same number of any type: 7.00 is 7."""
     if isinstance(found, sa.Float):
         nan = sa.cast(sa.literal("NaN"), sa.Double)
         exact = sa.cast(sa.func.nullif(column, nan), sa.Text)
@@ -223,7 +222,7 @@ def _as_integer(column: sa.Column[Any], found: Type) -> sa.ColumnElement[Any]:
 
 
 def _holds_number(column: sa.Column[Any], found: Type) -> sa.ColumnElement[bool] | None:
-    # NaN is greater than every number there.
+    # PostgreSQL orders NaN after all numbers.
     if isinstance(found, sa.Float):
         return column.between(-_GREATEST, _GREATEST)
     if not isinstance(found, sa.Numeric):
@@ -252,4 +251,4 @@ _READERS: tuple[tuple[type[Type], Callable[..., sa.ColumnElement[Any]]], ...] = 
     (sa.Integer, _as_integer),
     (sa.DateTime, _as_instant),
 )
-"""Type of the contract → how values of another type become it, short of the cast."""
+"""Type of the contract → conversion of other types, before the cast."""

@@ -1,4 +1,4 @@
-"""The rules of a table as a suite of Great Expectations over the one row of what was measured."""
+"""Build a suite of Great Expectations over a profile, which is one row of numbers."""
 
 from collections.abc import Mapping
 
@@ -14,13 +14,13 @@ SEVERITIES = {
     Severity.QUARANTINE: FailureSeverity.CRITICAL,
     Severity.WARN: FailureSeverity.WARNING,
 }
-"""A bound that rows set aside have exceeded stops the day, as any other that is critical."""
+"""Severity of a rule → severity of its expectation."""
 
 
 def suite(
     name: str, bounds: Mapping[str, Bound], meanings: Mapping[str, str]
 ) -> gx.ExpectationSuite:
-    """Return a suite with one expectation a rule; the column of a rule carries its name."""
+    """Return a suite with one expectation a rule, on the column with the name of the rule."""
     return gx.ExpectationSuite(
         name=name,
         expectations=[

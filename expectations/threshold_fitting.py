@@ -1,9 +1,9 @@
-"""Bounds from what clean days looked like.
+"""Fit bounds from the numbers of clean days.
 
-Of the values that a rule had on those days, the 5 and the 95 % quantile are taken, and a margin of
-1.5 times their distance is added on both sides: of normal noise that is 6.6 standard deviations,
-and one odd day among twenty moves neither quantile. The margin is never less than the rule's slack.
-Amounts above 0 are treated the same on a logarithmic scale, so that their low bound is above 0.
+A bound is the 5 or 95 % quantile of a rule's numbers, and a margin of 1.5 times the distance
+between both: 6.6 standard deviations of normal noise. One odd day among twenty moves neither
+quantile. The margin is at least the rule's slack. Amounts above 0 are fitted on a logarithmic
+scale, so that their low bound is above 0.
 """
 
 import math
@@ -16,15 +16,15 @@ from expectations.thresholds import Bound
 MARGIN = 1.5
 
 LEAST_PART = 0.9
-"""A rule that could not be measured on more of the days gets no bound."""
+"""A rule gets a bound if it was measured on at least this share of the days."""
 
 
 def bounds(rules: Sequence[Rule], days: Sequence[Mapping[str, float | None]]) -> dict[str, Bound]:
-    """Return the bound of each rule that could be measured on nearly all days."""
+    """Return the bound of each rule that was measured on nearly all days."""
     found = {}
     for rule in rules:
-        seen = [day[rule.name] for day in days if rule.name in day]
-        values = [value for value in seen if value is not None and math.isfinite(value)]
+        numbers = [day[rule.name] for day in days if rule.name in day]
+        values = [value for value in numbers if value is not None and math.isfinite(value)]
         if values and len(values) >= LEAST_PART * len(days):
             found[rule.name] = bound(rule, values)
     return found
@@ -34,11 +34,11 @@ def bound(rule: Rule, values: Sequence[float]) -> Bound:
     """Return the bound of one rule from its values on clean days."""
     limits = _ratio if rule.scale is Scale.RATIO else _linear
     low, high = limits(values, rule.slack)
-    # Nothing that is measured is ever below 0.
-    wanted = "low" in rule.sides and (low > 0 or "high" not in rule.sides)
+    # No number is ever below 0.
+    has_low = "low" in rule.sides and (low > 0 or "high" not in rule.sides)
     return Bound(
         rule.severity,
-        low if wanted else None,
+        low if has_low else None,
         high if "high" in rule.sides else None,
     )
 

@@ -1,7 +1,7 @@
-"""The thresholds of the contract: one TOML file that a person has read.
+"""The thresholds of the contract: a TOML file that a person has accepted.
 
-`thresholds.toml` beside this module holds what is true of every shop. `intent contract fit`
-proposes one for a shop from its own clean days, with bounds on everything that it measured there.
+`thresholds.toml` in this folder holds for every shop. `intent contract fit` proposes a file for one
+shop from its clean days.
 """
 
 import json
@@ -19,32 +19,32 @@ from intent_tasks.errors import BadInput
 SHIPPED = Path(__file__).with_name("thresholds.toml")
 
 FILE = "contract.toml"
-"""Thresholds of an installation, in INTENT_HOME; without it those that are shipped hold."""
+"""Thresholds of an installation, in INTENT_HOME. The shipped ones hold without it, and for each
+suite of which it names no rule."""
 
 SUITES = ("events", "products", "customers", "training_set", "predictions")
 
-ALWAYS = "customers", "consent_"
-"""Suite, and how the names begin of its rules whose shipped bounds hold where the file of an
-installation names no other ones."""
+CONSENT = "consent_"
+"""Prefix of rules whose shipped bounds hold unless the file of an installation names them."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """What a rule allows, both ends included; None: no bound."""
+    """The allowed range of a rule, ends included; None: without a bound."""
 
     severity: Severity
     low: float | None = None
     high: float | None = None
 
     def allows(self, value: float | None) -> bool:
-        """Return whether a value keeps the bound; what could not be measured does not."""
+        """Return whether a value is allowed; None, not measured, is not."""
         if value is None:
             return False
         low = -math.inf if self.low is None else self.low
         return low <= value <= (math.inf if self.high is None else self.high)
 
     def __str__(self) -> str:
-        """Return the allowed values as a person says them."""
+        """Return the allowed range in words."""
         if self.low is None:
             return f"at most {self.high:.6g}"
         if self.high is None:
@@ -58,8 +58,8 @@ class Thresholds:
 
     Args:
         rules: bounds by name of the rule.
-        columns: kind of type of each column that was there when the thresholds were fitted.
-        reference: what rules of drift compare with.
+        columns: column → kind of its type when the thresholds were fitted.
+        reference: with which rules of drift compare.
     """
 
     rules: dict[str, Bound] = field(default_factory=dict)
@@ -71,15 +71,20 @@ def read(home: Path) -> dict[str, Thresholds]:
     """Return the thresholds in force, by suite.
 
     Raises:
-        BadInput: the file cannot be read, or says something that is not known; names the place.
+        BadInput: the file cannot be read, or has an unknown name or value; names the place.
     """
     shipped = parse(SHIPPED)
     if not (home / FILE).exists():
         return shipped
-    found = parse(home / FILE)
-    suite, prefix = ALWAYS
-    always = {n: bound for n, bound in shipped[suite].rules.items() if n.startswith(prefix)}
-    return found | {suite: replace(found[suite], rules=always | found[suite].rules)}
+    own = parse(home / FILE)
+    return {suite: _completed(own[suite], shipped[suite]) for suite in SUITES}
+
+
+def _completed(own: Thresholds, shipped: Thresholds) -> Thresholds:
+    """Add the shipped bounds of consent; also all others where the file bounds nothing else."""
+    is_consent = [name.startswith(CONSENT) for name in own.rules]
+    kept = {n: b for n, b in shipped.rules.items() if all(is_consent) or n.startswith(CONSENT)}
+    return replace(own, rules=kept | own.rules)
 
 
 def parse(path: Path) -> dict[str, Thresholds]:
@@ -88,8 +93,8 @@ def parse(path: Path) -> dict[str, Thresholds]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(
-            f"The thresholds {path} cannot be read: {error}. Mend the file, or remove it: then "
-            "those that are shipped hold."
+            f"The thresholds {path} cannot be read: {error}. Mend the file, or remove it to use "
+            "the shipped ones."
         ) from None
     unknown = set(content) - {*SUITES, "fitted"}
     if unknown:
@@ -175,5 +180,5 @@ def _table(name: str, values: Mapping[str, str]) -> list[str]:
 
 def _inline(bound: Bound) -> str:
     limits = {"low": bound.low, "high": bound.high}
-    said = [f"{k} = {v:.4g}" for k, v in limits.items() if v is not None]
-    return "{ " + ", ".join([f'severity = "{bound.severity}"', *said]) + " }"
+    limits_text = [f"{k} = {v:.4g}" for k, v in limits.items() if v is not None]
+    return "{ " + ", ".join([f'severity = "{bound.severity}"', *limits_text]) + " }"

@@ -1,13 +1,13 @@
-"""When a cron expression is due by the clocks of a shop, which are changed now and then.
+"""Evaluate cron expressions in a time zone with daylight saving time.
 
-Cron counts by the clock on the wall. Three rules make every time of a day come once:
+Cron uses local time. Three rules make each local time occur once a day:
 
-- a time that the clocks skip is due at the moment they skip it;
-- a time that comes twice is due the first time;
-- what is due on a day is due within it: not before the day begins, not after it ends.
+- a local time that is skipped is due at the moment of the change;
+- a local time that occurs twice is due the first time;
+- a time of a day is never due before the day begins or after it ends.
 
-So later times of the wall are never due before earlier ones. Days that a zone leaves out, because
-it moves to the other side of the date line, are none.
+So the order of local times is kept. Days that a zone skips, because it moves across the date line,
+do not exist.
 """
 
 from collections.abc import Iterator
@@ -20,17 +20,17 @@ from intent_tasks.definition import Definition
 
 _MINUTE = timedelta(minutes=1)
 _REACH = timedelta(hours=26)
-"""More than the clock on the wall and the moment something is due are ever apart."""
+"""Greater than any difference between a local time and the moment at which it is due."""
 
 
 class Clock:
-    """The moments at which something is due.
+    """The moments at which a cron expression is due.
 
     Args:
         expression: five fields of cron, read in the zone.
         time_zone: IANA name.
-        before: cron of what follows every day, or nothing. Both at one time of the day, this one
-            earlier: then it is due at least as long before as it is on days without a change.
+        before: cron of a later task of the day, or empty. If both have one fixed time a day, the
+            distance between them is never shorter than on a day without a change.
     """
 
     def __init__(self, expression: str, time_zone: str, before: str = "") -> None:
@@ -45,11 +45,11 @@ class Clock:
         self._lead = lead if lead and lead > timedelta() else None
 
     def following(self, moment: datetime) -> datetime:
-        """Return the first moment (UTC) after this one at which it is due."""
+        """Return the first due moment (UTC) after a moment."""
         return next(due for due in self._due(moment, forward=True) if due > moment)
 
     def preceding(self, moment: datetime) -> datetime:
-        """Return the last moment (UTC) before this one at which it was due."""
+        """Return the last due moment (UTC) before a moment."""
         return next(due for due in self._due(moment, forward=False) if due < moment)
 
     def _due(self, moment: datetime, *, forward: bool) -> Iterator[datetime]:
@@ -74,9 +74,9 @@ class Clock:
         return max(self._days.day_start(day), min(self._first(wall), latest))
 
     def _first(self, wall: datetime) -> datetime:
-        """Return the first moment at which the clocks show this time, or skip it."""
+        """Return the first moment of a local time, or the moment at which it is skipped."""
         early, late = (wall.replace(tzinfo=self._zone, fold=f).astimezone(UTC) for f in (1, 0))
-        if late <= early:  # the clocks do not skip it
+        if late <= early:  # it is not skipped
             return late
         offset = early.astimezone(self._zone).utcoffset()
         while late - early > timedelta(seconds=1):
@@ -89,7 +89,7 @@ class Clock:
 
 
 def _time_of_day(expression: str) -> timedelta | None:
-    """Return how long after midnight a cron is due that is so once on a day."""
+    """Return the time after midnight of a cron that is due once a day; else None."""
     minutes, hours = croniter(expression).expanded[:2]
     if len(minutes) == len(hours) == 1 and "*" not in (minutes[0], hours[0]):
         return timedelta(hours=hours[0], minutes=minutes[0])

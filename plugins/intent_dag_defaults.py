@@ -1,4 +1,4 @@
-"""What all our DAGs have in common."""
+"""Default arguments of our DAGs."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from intent_days import day_of_run, day_param
 
 from intent_tasks.settings import Schedule
 
-# So far back that any day can be backfilled.
+# Early enough to backfill any day.
 START = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -18,11 +18,11 @@ def frame(
     schedule: Schedule,
     as_of_date: Callable[[Context, object], str] = day_of_run,
 ) -> dict[str, Any]:
-    """Return the arguments of a DAG of steps that do not depend on what it does.
+    """Return the arguments that are the same for every DAG.
 
     Args:
-        about: docstring of its file; the first line says what it is for.
-        schedule: settings of Airflow's side.
+        about: docstring of its file; the first line is the description.
+        schedule: settings for Airflow.
         as_of_date: returns the shop day of a run.
     """
     return {

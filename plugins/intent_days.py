@@ -1,4 +1,4 @@
-"""Which shop day a run is about, and when the days are scheduled."""
+"""The shop day of a run, and the timetables of shop days."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -17,11 +17,11 @@ from intent_tasks.definition import Definition
 from intent_tasks.settings import Schedule
 
 PREDICTIONS = Asset("intent.predictions")
-"""Updated when a day's predictions are published; the event carries that `as_of_date`."""
+"""Updated when a day is published; the event has the `as_of_date`."""
 
 
 def day_param() -> Param:
-    """Return the Param `as_of_date` of a DAG: empty, or a day that is used instead."""
+    """Return the Param `as_of_date` of a DAG; empty: the day of the run."""
     return Param(
         None,
         type=["null", "string"],
@@ -79,11 +79,10 @@ def _published(events: Iterable[Iterable[Any]]) -> Iterable[str]:
 
 
 class _ByTheClock:
-    """A timetable of Airflow that is due when our clock says, on nights of a change too.
+    """A timetable of Airflow with the moments of our clock, also when the clocks change.
 
-    Airflow's own takes a time that the clocks skip for an hour later, which it has not reached yet
-    when it reads the DAG within that hour: it then moves on to the next day, and the shop day is
-    never run.
+    Airflow moves a skipped local time an hour later. If it parses the DAG within that hour, it goes
+    on to the next day, and the shop day is never run.
     """
 
     _clock: Clock
@@ -101,12 +100,11 @@ class _ByTheClock:
 
 
 class ShopDays(_ByTheClock, CronDataIntervalTimetable):
-    """A cron schedule with intervals that plans nothing after the last day of a recording.
+    """A cron schedule with intervals that ends with the last day of a recording.
 
-    With one time of the day, each shop day is the day of one interval: it starts at that time on
-    the day, and ends, and is run, at that time on the next one. The `end_date` of a DAG would plan
-    nothing after a day as well, and would also leave every run started by hand after that date
-    waiting for ever.
+    With one time a day, each shop day is one interval: from that time on the day to that time on
+    the next day, when it is run. The `end_date` of a DAG is no alternative: a run that is started
+    by hand after that date would wait for ever.
     """
 
     def __init__(self, cron: str, timezone: str, last_day: date | None = None) -> None:
@@ -150,7 +148,7 @@ class ShopTimes(_ByTheClock, CronTriggerTimetable):
     Args:
         cron: when, in the zone of the shop.
         timezone: its IANA name.
-        before: cron of what must follow; see `Clock`.
+        before: cron of a later task; see `Clock`.
     """
 
     def __init__(self, cron: str, timezone: str, before: str = "") -> None:

@@ -1,8 +1,8 @@
-"""Buttons on a task: the MLflow run, the Data Docs page, and the rows the step wrote.
+"""Links of a task: the MLflow run, the Data Docs page, and the rows that the step wrote.
 
-Airflow asks for the links in the task's own process when the task has ended, so they read what the
-operator kept of the step, not the metadata database. An empty link is not shown. Pages of the
-plugin are linked by path, so that a link holds behind a proxy and under every host name.
+Airflow calls them in the task's process after the task has ended, so they read the attributes of
+the operator, not the metadata database. An empty link is not shown. Pages of the plugin are linked
+by path, so that a link works behind a proxy and under every host name.
 """
 
 from typing import TYPE_CHECKING, cast
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from intent_step import Step
 
 PREFIX = "/intent"
-"""Where the pages of the plugin are mounted in Airflow's API server."""
+"""Path prefix of the plugin's pages in Airflow's API server."""
 
 
 def page(path: str) -> str:

@@ -1,8 +1,8 @@
-"""Pages of the product inside Airflow, for whoever may see the tasks of `intent_daily` there.
+"""Pages inside Airflow, for users who may see the tasks of `intent_daily`.
 
-- `/intent/data_docs/…`: the pages of Great Expectations, from the state folder; nothing else of it.
-- `/intent/rows/STEP/DAY`: the SQL that shows what a step wrote. Who has a database log-in runs it:
-  being logged in to Airflow alone shows no customer.
+- `/intent/data_docs/…`: the pages of Great Expectations, and no other file of the state folder.
+- `/intent/rows/STEP/DAY`: the SQL that shows the rows a step wrote. Running it needs a log-in to
+  the database, so Airflow alone shows no customer.
 """
 
 from contextlib import suppress
@@ -43,7 +43,7 @@ app = FastAPI(
 
 @app.exception_handler(401)
 def log_in(request: Request, error: HTTPException) -> Response:
-    """Send a browser that is not logged in to Airflow's own log-in, and back."""
+    """Redirect a browser that is not logged in to Airflow's log-in, and back."""
     query = urlencode({"next": str(request.url)})
     return RedirectResponse(f"{page('').removesuffix('/intent/')}/api/v2/auth/login?{query}")
 

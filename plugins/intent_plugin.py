@@ -1,6 +1,6 @@
-"""What the product adds to Airflow: timetables, pages below `/intent`, and an entry for them.
+"""The Airflow plugin: timetables, pages below `/intent`, and their menu entry.
 
-Every Airflow process loads this module, so it imports nothing that only the API server needs.
+Every Airflow process loads this module, so it imports no package that only the API server needs.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,9 @@ async def pages(scope: "Scope", receive: "Receive", send: "Send") -> None:
 
 
 def hosts() -> list[str]:
-    """Return the names that Airflow's API server is reached by, or none where none is configured.
+    """Return the host names of Airflow's API server; empty: none is configured.
 
-    People use `[api] base_url`, tasks `[core] execution_api_server_url`, health checks loopback.
+    Users use `[api] base_url`, tasks `[core] execution_api_server_url`, health checks loopback.
     """
     if not (base := conf.get("api", "base_url", fallback="")):
         return []
@@ -38,10 +38,10 @@ def hosts() -> list[str]:
 
 
 def middlewares() -> list[dict[str, Any]]:
-    """Return what refuses foreign hosts and pages, where the own address is configured."""
-    ours = hosts()
-    guard = {"name": "own address only", "middleware": OwnAddressOnly, "kwargs": {"hosts": ours}}
-    return [guard] if ours else []
+    """Return the middleware that refuses other hosts and origins, if hosts are configured."""
+    names = hosts()
+    guard = {"name": "own address only", "middleware": OwnAddressOnly, "kwargs": {"hosts": names}}
+    return [guard] if names else []
 
 
 class IntentPlugin(AirflowPlugin):

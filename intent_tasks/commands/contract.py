@@ -31,14 +31,14 @@ def show(
     suite: Annotated[str | None, typer.Argument(help="events, products, …; all without it")] = None,
 ) -> None:
     """Print every rule with its meaning and what it allows here."""
-    from expectations import thresholds
+    from expectations import catalogue, thresholds
     from intent_tasks.stores.contracts import contract
 
     if suite is not None and suite not in thresholds.SUITES:
         raise BadInput(f"There is no suite {suite!r}; suites: {', '.join(thresholds.SUITES)}.")
     limits = contract.in_force(load_settings())
     for name in [suite] if suite else thresholds.SUITES:
-        for rule, meaning in contract.meanings(name).items():
+        for rule, meaning in catalogue.meanings(name).items():
             bound = limits[name].rules.get(rule)
             allowed = f"{bound.severity}: {bound}" if bound else "no bound; see `fit`"
             typer.echo(f"{name}.{rule}: {meaning}. {allowed}")
@@ -79,27 +79,27 @@ def accept() -> None:
 
 
 def _fitted(settings: Settings, first: date, last: date) -> str:
-    from expectations import thresholds
+    from expectations import catalogue, thresholds
     from intent_tasks.stores import postgres
-    from intent_tasks.stores.contracts import contract, profile, threshold_fitting
+    from intent_tasks.stores.contracts import profile, threshold_fitting
 
     limits = thresholds.parse(thresholds.SHIPPED)
     days = threshold_fitting.days_between(first, last)
     with postgres.reading(settings.shop_url) as connection:
-        limits["events"] = threshold_fitting.of_events(
+        limits["events"] = threshold_fitting.fit_events(
             connection, settings.definition, days, limits["events"], _progress
         )
         for name, module in profile.TABLES.items():
             _progress(name)
             limits[name] = (
-                threshold_fitting.of_table(connection, module, limits[name]) or limits[name]
+                threshold_fitting.fit_table(connection, module, limits[name]) or limits[name]
             )
     with postgres.reading(settings.pipeline_url) as connection:
         of_ours = {
-            "predictions": threshold_fitting.of_predictions(
+            "predictions": threshold_fitting.fit_predictions(
                 connection, days, limits["predictions"], _progress
             ),
-            "training_set": threshold_fitting.of_trainings(
+            "training_set": threshold_fitting.fit_training_sets(
                 connection, days, limits["training_set"]
             ),
         }
@@ -107,7 +107,7 @@ def _fitted(settings: Settings, first: date, last: date) -> str:
         if fitted is None:
             _progress(f"{name}: too few clean days; what is shipped stays")
         limits[name] = fitted or limits[name]
-    meanings = {suite: contract.meanings(suite) for suite in limits}
+    meanings = {suite: catalogue.meanings(suite) for suite in limits}
     return thresholds.text(HEADER.format(first=first, last=last), limits, meanings)
 
 

@@ -52,18 +52,26 @@ def check(report: Report, connection: sa.Connection, settings: Settings) -> None
 def _check_coverage(report: Report, settings: Settings, found: "Coverage") -> None:
     from expectations import consent
     from intent_tasks.stores.contracts import contract
+    from intent_tasks.stores.privacy import consent_record
 
     if not found.customers:
         return
-    bound = contract.in_force(settings)[consent.SUITE].rules[consent.COVERAGE]
+    bounds = contract.in_force(settings)[consent.SUITE].rules
+    share = found.with_row / found.customers
     counted = (
         f"Of {found.customers:,} customers with events {found.with_row:,} have a row in "
         f"{customers.fullname}"
     )
-    if not bound.allows(found.with_row / found.customers):
+    first_day = bounds[consent.FIRST_DAY]
+    if not bounds[consent.COVERAGE].allows(share):
         report.problem(
             f"{counted}: nobody else may be predicted, and the contract refuses each day. "
             f"{_why(found)}"
+        )
+    elif not first_day.allows(share) and not consent_record.is_checked(settings):
+        report.problem(
+            f"{counted} ({share:.0%}); on a first day the contract allows {first_day}: "
+            f"{consent.MEND_FIRST_DAY}. {_why(found)}".rstrip()
         )
     elif found.with_row < found.customers:
         report.costs(f"{counted}: the others are not predicted. {_why(found)}".rstrip())

@@ -1,4 +1,4 @@
-"""Work off the requests to be erased that the shop handed over."""
+"""Erase the customers of open requests."""
 
 from datetime import date
 
@@ -12,22 +12,22 @@ from intent_tasks.stores.privacy import erasure
 from intent_tasks.tables import erasure_requests
 
 MOST_AT_ONCE = 1000
-"""Customers that are erased in one pass over the files; it bounds what a pass holds in memory."""
+"""Customers that are erased in one pass over the files, which bounds its memory."""
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
-    """Erase everybody whose request is open; a customer nobody knows gets a tombstone as well.
+    """Erase the customers of open requests; an unknown customer gets a tombstone as well.
 
     Raises:
         NothingToDo: no request is open.
     """
-    asked = _open_requests(settings)
-    if not asked:
+    customer_ids = _open_requests(settings)
+    if not customer_ids:
         raise NothingToDo("No request in intent.erasure_requests is open.")
     erased = [
         one
-        for first in range(0, len(asked), MOST_AT_ONCE)
-        for one in erasure.erase(settings, asked[first : first + MOST_AT_ONCE])
+        for first in range(0, len(customer_ids), MOST_AT_ONCE)
+        for one in erasure.erase(settings, customer_ids[first : first + MOST_AT_ONCE])
     ]
     receipt = {
         "as_of_date": str(as_of_date),
@@ -41,7 +41,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
 
 def _open_requests(settings: Settings) -> list[str]:
-    """Return the customers of open requests, each once, oldest first; an empty id is nobody."""
+    """Return the customer_ids of open requests, each once, oldest first, without empty ids."""
     table = erasure_requests
     query = (
         sa.select(table.c.customer_id)

@@ -11,7 +11,7 @@ from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import identity_keys, ledger, postgres, score_files
-from intent_tasks.stores.contracts import contract, prediction_profile
+from intent_tasks.stores.contracts import checks
 from intent_tasks.stores.extracting import conservation
 from intent_tasks.stores.privacy import consent, consent_record
 from intent_tasks.tables import customer_keys, erasures, predictions, promotions
@@ -36,34 +36,18 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         if published and published["digest"] == digest:
             return published
         counts = _replace(connection, settings, as_of_date, pin, scores, withdrawn)
-        page = _check(connection, settings, as_of_date, pin, counts["scored"])
+        checked = checks.check_predictions(settings, connection, as_of_date, pin, counts["scored"])
         _note_promotion(connection, as_of_date, pin)
         receipt = {
             "as_of_date": str(as_of_date),
             "model_version": pin["model_version"],
             "digest": digest,
-            "data_docs": page,
+            "data_docs": checked.page,
             **counts,
         }
         ledger.record(connection, "publish", as_of_date, receipt)
         conservation.check(connection, as_of_date)
     return receipt
-
-
-def _check(
-    connection: sa.Connection, settings: Settings, as_of_date: date, pin: Receipt, scored: int
-) -> str:
-    """Check the day's rows before they are committed; return the page.
-
-    Raises:
-        Refused: a rule is broken; the rows are rolled back, and those published before stay.
-    """
-    limits = contract.in_force(settings)["predictions"]
-    pinned = prediction_profile.Pinned.of(pin)
-    found = prediction_profile.day_of_predictions(connection, limits, as_of_date, pinned, scored)
-    result = contract.judge(settings, as_of_date, found)
-    contract.refuse(settings, f"The predictions of {as_of_date} break the contract", [result])
-    return result.page
 
 
 def _finished(settings: Settings, as_of_date: date) -> tuple[Receipt, dict[int, Receipt]]:

@@ -1,4 +1,4 @@
-"""Delete what is older than the limit of its place."""
+"""Delete data that is older than the limit of its place."""
 
 from datetime import date
 
@@ -9,10 +9,10 @@ from intent_tasks.stores.privacy import retention
 
 
 def run(settings: Settings, as_of_date: date, dry_run: bool = False) -> Receipt:
-    """Delete, or with `dry_run` only count, what is past its limit at the end of a day.
+    """Delete, or with `dry_run` only count, data older than its limit at the end of a day.
 
     Raises:
-        BadInput: a limit in INTENT_RETENTION_DAYS cannot be.
+        BadInput: a limit in INTENT_RETENTION_DAYS is not allowed.
     """
     if dry_run:
         counts = retention.old(settings, as_of_date)

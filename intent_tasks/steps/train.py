@@ -23,7 +23,7 @@ from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import ledger, snapshots
-from intent_tasks.stores.contracts import contract, profile
+from intent_tasks.stores.contracts import checks
 from intent_tasks.stores.privacy import consent, erasure
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         slices.vocabulary = pretrained.vocabulary
     samples = fit_models.Samples()
     survey, learned_from = _looked_at(slices, samples)
-    checked = _check(settings, as_of_date, learned_from)
+    checked = checks.check_training_set(settings, as_of_date, learned_from)
     survey.require_buyers()
     known = fit_models.fit_baselines(samples, settings.seed, settings.deterministic_training)
     del samples  # the network reads the rows bucket by bucket
@@ -106,19 +106,6 @@ def _looked_at(slices: Dataset, samples: "Samples") -> tuple[DatasetSummary, Dat
         found.add(part, rows, slices.vocabulary)
 
     return slices.summarize(seen), found
-
-
-def _check(settings: Settings, as_of_date: date, found: DatasetProfile) -> contract.Result:
-    """Check the training data before training; see `expectations/dataset_profile.py`."""
-    limits = contract.in_force(settings)["training_set"]
-    result = contract.judge(settings, as_of_date, profile.of_training(found, limits))
-    contract.refuse(
-        settings,
-        f"The training set of {as_of_date} breaks the contract",
-        [result],
-        "Nothing was learned from it, and the version that serves stays.",
-    )
-    return result
 
 
 def window_of(settings: Settings, as_of_date: date) -> Receipt:

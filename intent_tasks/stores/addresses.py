@@ -1,4 +1,4 @@
-"""Addresses of databases: how they are opened, and what it means when they do not answer."""
+"""URLs of databases: engines, and the meaning of connection errors."""
 
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -9,7 +9,7 @@ from intent_tasks.stores.server_errors import Cursor
 
 
 def engine(url: SecretStr) -> sa.Engine:
-    """Return an engine without a pool: a step is one process with a handful of transactions."""
+    """Return an engine without a pool, because a step has only a few transactions."""
     address = address_of(url).set(drivername="postgresql+psycopg2")
     return sa.create_engine(
         address,
@@ -19,7 +19,7 @@ def engine(url: SecretStr) -> sa.Engine:
             "cursor_factory": Cursor,
             "connect_timeout": 10,
             "application_name": "intent",
-            # A half-open connection is noticed within a minute, not after the two hours of TCP.
+            # A broken connection is noticed within a minute, not after the two hours of TCP.
             "keepalives_idle": 20,
             "keepalives_interval": 10,
             "keepalives_count": 4,
@@ -31,7 +31,7 @@ def address_of(url: SecretStr) -> sa.URL:
     """Return the address of a database.
 
     Raises:
-        BadInput: it is none; names the setting, and nothing of what it holds.
+        BadInput: it is not a URL; the message names the setting, not its value.
     """
     try:
         return sa.make_url(url.get_secret_value())
@@ -43,10 +43,10 @@ def address_of(url: SecretStr) -> sa.URL:
 
 
 def setting_of(url: SecretStr) -> str:
-    """Return the name of the setting that holds an address, as far as it is known."""
+    """Return the name of the setting of an address, if it is known."""
     return getattr(url, "setting", "the address of the database")
 
 
 def failure(error: Exception, url: SecretStr) -> IntentError:
-    """Return what a driver's error stands for: surroundings that failed, or a refusal."""
+    """Return the error of ours for an error of the driver: a temporary failure or a refusal."""
     return failures.of_postgres(error, setting_of(url))

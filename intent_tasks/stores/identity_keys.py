@@ -1,9 +1,9 @@
-"""The keys of the identity: whether they are those of the data, and who was erased under them.
+"""Customer keys, the check of the identity key, and the search for erased customers.
 
 Outside Postgres a customer is a keyed HMAC of their id. `intent.customer_keys` holds the pairs, all
-made with one key. The tombstones of `intent.erasures` cannot be made anew when that key changes,
-because nobody knows their ids any more: each keeps the name of its key, and ids are looked for
-under every key that has tombstones.
+made with one key. A tombstone in `intent.erasures` cannot be computed with a new key, because its
+id is unknown. So it keeps the name of its key, and ids are compared under every key that has
+tombstones.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from intent_tasks.stores import postgres
 from intent_tasks.tables import customer_keys, erasures
 
 MOST_KEYS = 300_000
-"""Keys that are remembered, about 80 MB."""
+"""Keys that are kept in memory, about 80 MB."""
 
 _SHARED = f"LOCK TABLE {tombstone_lock.fullname} IN ROW EXCLUSIVE MODE"
 _ALONE = f"LOCK TABLE {tombstone_lock.fullname} IN SHARE ROW EXCLUSIVE MODE"
@@ -34,7 +34,7 @@ def keys(settings: Settings, ids: Iterable[str], key_id: str | None = None) -> p
 
 
 class Keys:
-    """The keys of ids, each made once as long as it is remembered: a key costs some microseconds.
+    """A cache of customer_keys, because computing one takes some microseconds.
 
     Args:
         settings: of this installation.
@@ -42,30 +42,29 @@ class Keys:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._made: dict[str, dict[str, str]] = {}
+        self._cache: dict[str, dict[str, str]] = {}
 
     def of(self, ids: list[str], key_id: str | None = None) -> pa.Array:
         """Return the customer_key of each id, as `keys` does."""
-        if sum(map(len, self._made.values())) > MOST_KEYS:
-            self._made = {}
-        made = self._made.setdefault(key_id or self._settings.identity_key_id, {})
-        new = [name for name in ids if name not in made]
-        made.update(zip(new, keys(self._settings, new, key_id).to_pylist(), strict=True))
-        return pa.array([made[name] for name in ids], pa.string())
+        if sum(map(len, self._cache.values())) > MOST_KEYS:
+            self._cache = {}
+        cache = self._cache.setdefault(key_id or self._settings.identity_key_id, {})
+        new = [name for name in ids if name not in cache]
+        cache.update(zip(new, keys(self._settings, new, key_id).to_pylist(), strict=True))
+        return pa.array([cache[name] for name in ids], pa.string())
 
 
 def check_key(settings: Settings, connection: sa.Connection | None = None) -> None:
-    """Make sure that the key of the settings is the one that made the data.
+    """Check that the key of the settings is the key of the data.
 
-    With another one every customer would be a new one: no consent, no tombstone and no score would
-    be theirs.
+    With another key every customer would be a new one, without consent, tombstone and scores.
 
     Args:
         settings: of this installation.
-        connection: a transaction that has read the tombstones: a rotation then waits for its end.
+        connection: a transaction that has read the tombstones; a rotation waits for its end.
 
     Raises:
-        Refused: it is another one; nothing was written yet.
+        Refused: it is another key; nothing was written.
     """
     query = sa.select(customer_keys).order_by(customer_keys.c.customer_id).limit(1)
     with nullcontext(connection) if connection else postgres.reading(settings.pipeline_url) as c:
@@ -88,12 +87,12 @@ def check_key(settings: Settings, connection: sa.Connection | None = None) -> No
 
 
 def hold_off_tombstones(connection: sa.Connection) -> None:
-    """Make a new tombstone wait until this transaction, of whatever role, has ended."""
+    """Make new tombstones wait until this transaction has ended."""
     connection.exec_driver_sql(_SHARED)
 
 
 def erased_among(settings: Settings, ids: Iterable[str]) -> set[str]:
-    """Return which ids are of erased customers.
+    """Return the ids of erased customers.
 
     Raises:
         Refused: there are tombstones of a key that the settings do not know.
@@ -106,8 +105,8 @@ def erased_among(settings: Settings, ids: Iterable[str]) -> set[str]:
 def tombstones(connection: sa.Connection) -> dict[str, pa.Array]:
     """Return the erased customer_keys by the name of their key.
 
-    A new tombstone waits until the caller's transaction has ended, so that what is written in it
-    holds nobody who is being erased meanwhile.
+    A new tombstone waits until the caller's transaction has ended, so that it writes no customer
+    who is being erased.
     """
     hold_off_tombstones(connection)
     query = sa.select(erasures.c.key_id, erasures.c.customer_key)
@@ -118,7 +117,7 @@ def tombstones(connection: sa.Connection) -> dict[str, pa.Array]:
 
 
 def before_new_tombstones(connection: sa.Connection) -> None:
-    """Wait for everybody who has read the tombstones, and hold off who wants to."""
+    """Wait for transactions that have read the tombstones, and hold off new ones."""
     connection.exec_driver_sql(_ALONE)
 
 
@@ -128,13 +127,13 @@ def are_erased(
     ids: pa.ChunkedArray,
     known: Keys | None = None,
 ) -> pa.Array:
-    """Return which rows are of erased customers, by their customer_id; a null is of nobody.
+    """Return for each row whether its customer is erased; a null is not.
 
     Args:
-        connection: a transaction, whose end a new tombstone waits for.
+        connection: a transaction for whose end new tombstones wait.
         settings: of this installation.
         ids: customer_id of each row.
-        known: keys that were made before.
+        known: cache of keys.
 
     Raises:
         Refused: there are tombstones of a key that the settings do not know.
@@ -146,11 +145,12 @@ def are_erased(
             "INTENT_PREVIOUS_IDENTITY_KEYS: erased customers could come back. Add it there."
         )
     names = pc.unique(ids).drop_null()
-    found = pa.array([False] * len(names), pa.bool_())
-    made = known or Keys(settings)
-    for key_id, theirs in erased.items():
-        found = pc.or_(found, pc.is_in(made.of(names.to_pylist(), key_id), value_set=theirs))
-    return pc.is_in(ids, value_set=names.filter(found))
+    is_erased = pa.array([False] * len(names), pa.bool_())
+    cache = known or Keys(settings)
+    for key_id, erased_keys in erased.items():
+        found = pc.is_in(cache.of(names.to_pylist(), key_id), value_set=erased_keys)
+        is_erased = pc.or_(is_erased, found)
+    return pc.is_in(ids, value_set=names.filter(is_erased))
 
 
 def _keyring(settings: Settings) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""How the pipeline's transactions hold off each other, and end readers that take too long."""
+"""Locks between the pipeline's transactions, and a time limit for readers."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -10,7 +10,7 @@ from intent_tasks.stores.roles import READER_MINUTES
 def take(connection: sa.Connection, name: str) -> None:
     """Lock a row that only roles of the pipeline can reach, until the transaction ends."""
     insert = postgresql.insert(locks).values(name=name)
-    # The update never takes place, but the row is locked before that is found out.
+    # The update never happens, but the row is locked before its condition is checked.
     taken = insert.on_conflict_do_update(
         index_elements=["name"], set_={"name": insert.excluded.name}, where=sa.false()
     )
@@ -18,5 +18,5 @@ def take(connection: sa.Connection, name: str) -> None:
 
 
 def end_overdue_readers(connection: sa.Connection) -> None:
-    """End what an analyst may not do for so long: a role can lift its own time limits."""
+    """End overdue sessions of analysts, who can lift their own time limits."""
     connection.execute(sa.select(sa.func.intent.end_overdue_readers(READER_MINUTES)))

@@ -11,18 +11,18 @@ from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres
 
 LOCK_SECONDS = 10
-"""How long a migration waits for readers of a table; meanwhile nobody else can read it."""
+"""Seconds that a migration waits for readers of a table. New readers wait as long."""
 
-# The first statement of a migration: the owner of the schema alone can hold this lock.
+# The first statement of a migration. Only the owner of the schema can take its lock.
 _ALONE = "COMMENT ON SCHEMA intent IS 'Purchase intent: docs/tables.md'"
 
 
 def migrate(settings: Settings) -> None:
-    """Apply the migrations that are missing, in one transaction.
+    """Apply the missing migrations in one transaction.
 
     Raises:
-        TemporaryFailure: the server cannot be reached or gave up, or somebody reads a table that is
-            changed.
+        TemporaryFailure: the server cannot be reached or ended the session, or a session reads a
+            table that is changed.
     """
     try:
         _migrate(settings)
@@ -30,9 +30,9 @@ def migrate(settings: Settings) -> None:
         if not isinstance(getattr(error.__cause__, "orig", None), LockNotAvailable):
             raise
         raise TemporaryFailure(
-            f"For {LOCK_SECONDS} s somebody has used a table that the migration changes. Nothing "
-            "was changed. Run `intent migrate` again when they have ended: pg_stat_activity names "
-            "them, the earliest xact_start first."
+            f"For {LOCK_SECONDS} s other sessions have used a table that the migration changes. "
+            "Nothing was changed. Run `intent migrate` again when they have ended: "
+            "pg_stat_activity lists them; the earliest xact_start is the oldest."
         ) from None
 
 

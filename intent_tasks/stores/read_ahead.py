@@ -1,4 +1,4 @@
-"""Read while what was read before is worked on."""
+"""Read the next block while the caller processes the last one."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def read_ahead(blocks: Iterator[T]) -> Iterator[T]:
-    """Yield the blocks, of which a thread reads the next one meanwhile."""
+    """Yield the blocks; a thread reads one block ahead."""
     with ThreadPoolExecutor(1) as reader:
         upcoming = reader.submit(next, blocks, None)
         while (block := upcoming.result()) is not None:

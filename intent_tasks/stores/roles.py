@@ -1,4 +1,4 @@
-"""The roles in Postgres: who may do what, each with its own password and time limits.
+"""The roles in Postgres: their rights, passwords and time limits.
 
 | role | may |
 |---|---|
@@ -9,8 +9,8 @@
 | intent_shop_owner | owns schema `shop`, where the shop is simulated or loaded from a file |
 | mlflow, airflow | own the database of that name, and see no other |
 
-A role can lift its own time limits, but not the number of its connections. The pipeline ends
-readers that take longer than `READER_MINUTES`, and has connections that are kept for it.
+A role can lift its own time limits, but not its number of connections. The pipeline ends sessions
+of readers after `READER_MINUTES`, and the server reserves connections for the pipeline.
 """
 
 from collections.abc import Mapping
@@ -27,13 +27,13 @@ TIMEOUTS_MINUTES = {
     "mlflow": 5,
     "airflow": 15,
 }
-"""Every role and how long one of its statements may take; it waits for a lock half as long."""
+"""Role → minutes that a statement may take; it may wait for a lock half as long."""
 
 READER_MINUTES = 2.0 * TIMEOUTS_MINUTES["intent_analyst"]
-"""How long a transaction of the analyst may be open before the pipeline ends its session."""
+"""Minutes after which the pipeline ends an open transaction of the analyst."""
 
 ANALYST_CONNECTIONS = 10
-"""Most connections of the analyst at once."""
+"""Most simultaneous connections of the analyst."""
 
 ANALYST_LIMITS = {
     "idle_in_transaction_session_timeout": "5min",
@@ -41,7 +41,7 @@ ANALYST_LIMITS = {
 }
 
 _ESSENTIAL = ("intent_extract", "intent_pipeline", "intent_migrator", "intent_shop_owner")
-"""Roles that get in where the server keeps connections for them."""
+"""Roles that may use the reserved connections."""
 
 _DATABASE = """
 CREATE EXTENSION IF NOT EXISTS vector;
@@ -56,8 +56,8 @@ ALTER DEFAULT PRIVILEGES FOR ROLE intent_shop_owner IN SCHEMA shop
 GRANT intent_analyst TO intent_migrator;
 """
 
-# By default everybody may store large objects, fill the table of locks that all databases of the
-# server share, and write to the log of changes.
+# By default every role may store large objects, fill the lock table that all databases share, and
+# write to the write-ahead log.
 _FUNCTIONS = """
 DO $$
 DECLARE
@@ -85,7 +85,7 @@ END $$;
 
 
 def create_roles(admin_url: str, passwords: Mapping[str, str]) -> None:
-    """Make the missing roles, set all passwords and limits, and prepare the two schemas.
+    """Create the missing roles, set all passwords and limits, and prepare the two schemas.
 
     Args:
         admin_url: SQLAlchemy URL of a superuser in the database of the shop.

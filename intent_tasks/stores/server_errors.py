@@ -1,7 +1,7 @@
-"""What Postgres answers when it refuses a statement, without the rows it refers to.
+"""Errors of Postgres without the rows that they quote.
 
-Beside its message an error has a detail, a hint and a context, which quote rows: `Failing row
-contains (…)`, `Key (customer_id)=(…) already exists`. They would be shown in logs.
+Besides the message, an error has a detail, a hint and a context, which quote rows: `Failing row
+contains (…)`, `Key (customer_id)=(…) already exists`. They would appear in logs.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def _with_message_only(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Cursor(cursor):  # type: ignore[misc]
-    """A cursor whose errors are the server's message and nothing else."""
+    """A cursor whose errors hold only the message of the server."""
 
     execute = _with_message_only(cursor.execute)
     executemany = _with_message_only(cursor.executemany)

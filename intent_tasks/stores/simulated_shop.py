@@ -1,4 +1,4 @@
-"""Fill schema `shop` with a simulated shop: once, whole or not at all."""
+"""Load a simulated shop into schema `shop`, once and in one transaction."""
 
 from collections.abc import Iterable
 
@@ -12,10 +12,10 @@ from intent_tasks.stores import postgres
 from intent_tasks.tables import SHOP, customers, events, products, shop_metadata
 
 LOADED = "Loaded:"
-"""Begins the comment of a schema that was filled by `load`."""
+"""Prefix of the comment of a schema that `load` has filled."""
 
 COLLECTED = "Collected from files: intent.collected_files"
-"""Comment of a schema whose tables were made for collected events."""
+"""Comment of a schema whose tables were created for collected events."""
 
 _IS_UNUSED = sa.text(
     "SELECT relkind = 'r' AND relfilenode = oid "
@@ -28,10 +28,10 @@ _IS_UNUSED = sa.text(
 
 
 def is_unused(connection: sa.Connection, table: sa.Table) -> bool:
-    """Tell whether this product made a table that nobody ever wrote into.
+    """Return whether this system created a table that never held a row.
 
-    One that was emptied is none: a truncated table has another file than at first, and one that
-    ever had a row keeps a block of it in its index.
+    A truncated table has another file than at first, and a table that once had a row keeps a block
+    in its index, so neither is unused.
     """
     values = {"loaded": LOADED, "collected": COLLECTED, "name": table.fullname}
     return bool(connection.scalar(_IS_UNUSED, values))
@@ -59,18 +59,18 @@ def load(
     products_sold: pa.Table | None = None,
     customers_known: pa.Table | None = None,
 ) -> int:
-    """Load a shop in one transaction; loading the same one again does nothing.
+    """Load a shop in one transaction; loading the same shop again does nothing.
 
     Args:
         settings: of this installation.
         name: of the shop, for messages.
-        digest: of everything that is loaded; tells whether two loads are the same.
+        digest: of all data; two loads with the same digest are the same.
         batches: events, columns of `shop.events`.
         products_sold: columns of `shop.products`.
         customers_known: columns of `shop.customers`.
 
     Returns:
-        Events loaded; 0 when they were there already.
+        Number of events loaded; 0 if they were loaded before.
 
     Raises:
         Refused: another shop is loaded here, or this installation may not load one.

@@ -1,4 +1,4 @@
-"""Single customers in snapshots: found, listed, and taken out of the files that hold them."""
+"""Find, list and remove single customers in snapshots."""
 
 from collections.abc import Collection
 from datetime import date
@@ -30,7 +30,7 @@ def find(home: Path, day: date, keys: Collection[str]) -> pa.Table:
 
 
 def customers(home: Path, day: date) -> pa.Table:
-    """Return the customer_key of everybody with an event on a day of arrival, each once."""
+    """Return the customer_keys with an event on a day of arrival, each once."""
     (found,) = snapshots.manifests(home, [day])
     keys = pa.concat_tables(
         snapshots.read_file(home, found, f, ["customer_key"]) for f in found["files"]
@@ -39,9 +39,9 @@ def customers(home: Path, day: date) -> pa.Table:
 
 
 def without(home: Path, day: date, keys: Collection[str]) -> snapshots.Manifest:
-    """Rewrite the files of a day that hold some customers without them; return the manifest.
+    """Remove customers from the files of a day; return the new manifest.
 
-    The caller holds the lock of the day. What a killed run left in its folder is removed as well.
+    The caller holds the lock of the day. Files that a killed run left are deleted as well.
 
     Raises:
         BadInput: there is no snapshot of that day, or a file of it is damaged.
@@ -63,7 +63,7 @@ def without(home: Path, day: date, keys: Collection[str]) -> snapshots.Manifest:
 
 
 def has_rubbish(home: Path, day: date) -> bool:
-    """Return whether a killed run left files in the folder of a day that no manifest names."""
+    """Return whether a killed run left files in the folder of a day."""
     found = snapshots.manifest(home, day)
     named = {"manifest.json", *(f["path"] for f in found["files"])} if found else set()
     return any(path.name not in named for path in snapshots.day_folder(home, day).iterdir())
@@ -71,5 +71,5 @@ def has_rubbish(home: Path, day: date) -> bool:
 
 def _of(events: pa.Table, keys: Collection[str], others: bool = False) -> pa.Table:
     """Return the rows of these customers, or of all others."""
-    theirs = pc.is_in(events["customer_key"], value_set=pa.array(sorted(keys), pa.string()))
-    return events.filter(pc.invert(theirs) if others else theirs)
+    is_theirs = pc.is_in(events["customer_key"], value_set=pa.array(sorted(keys), pa.string()))
+    return events.filter(pc.invert(is_theirs) if others else is_theirs)

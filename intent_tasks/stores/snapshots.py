@@ -6,6 +6,7 @@ makes a snapshot exist. A file that no manifest names is rubbish of a killed run
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -21,6 +22,8 @@ from intent_tasks.core.rules import IDENTITY
 from intent_tasks.definition import Definition
 from intent_tasks.errors import BadInput
 from intent_tasks.stores.atomic_files import ParquetFile, private_folder, replace
+
+log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
 
@@ -239,7 +242,23 @@ def _each_event_once(events: pa.Table) -> pa.Table:
     names = ["event_id", *SAME_EVENT]
     order = [*names, "ingested_at", "occurred_at"]
     events = events.sort_by([(name, "ascending") for name in order])
-    return events.filter(pc.invert(same_as_before(events, names)))
+    is_later = same_as_before(events, names)
+    if changed := _count_changed(events, is_later):
+        log.warning(
+            "%d later copies of events have another price or quantity than the copy before. The "
+            "first arrival of each event is used.",
+            changed,
+        )
+    return events.filter(pc.invert(is_later))
+
+
+def _count_changed(events: pa.Table, is_later: pa.Array) -> int:
+    """Return how many later copies have another price or quantity than the row before."""
+    other = pa.array(np.zeros(max(events.num_rows - 1, 0), bool))
+    for name in ("price", "quantity"):
+        values = pc.fill_null(events[name].combine_chunks(), -1)
+        other = pc.or_(other, pc.not_equal(values[1:], values[:-1]))
+    return pc.sum(pc.and_(other, is_later[1:])).as_py() or 0
 
 
 def same_as_before(rows: pa.Table, names: Iterable[str]) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Folders for files on their way, which nobody keeps: not even when their process is killed."""
+"""Temporary folders that are removed even when their process is killed."""
 
 import fcntl
 import os
@@ -13,9 +13,9 @@ PREFIX = "tmp"
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """Make an empty folder below another one, and remove it at the end.
+    """Create an empty folder below another one, and remove it at the end.
 
-    It is locked as long as its process lives: those that a killed one left are removed first.
+    A lock marks it as in use. Folders without a lock, which killed processes left, are removed.
     """
     parent.mkdir(parents=True, exist_ok=True)
     with _locked(parent):
@@ -31,18 +31,18 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Remove the scratch folders below another one that no process holds any more."""
+    """Remove the scratch folders that no process uses any more."""
     for folder in parent.glob(f"{PREFIX}*"):
         try:
             with _locked(folder, wait=False):
                 shutil.rmtree(folder)
-        except OSError:  # somebody works in it, or has just removed it
+        except OSError:  # another process uses it, or has just removed it
             continue
 
 
 @contextmanager
 def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a folder; without waiting, BlockingIOError says that somebody else does."""
+    """Lock a folder; without waiting, raise BlockingIOError if another process holds it."""
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -193,6 +193,20 @@ def test_days_that_an_extract_would_refuse_are_a_problem(settings, change, rule,
     assert mend in said
 
 
+def test_events_that_were_sent_again_are_no_problem(settings):
+    _days(settings, 70, 80)
+    _change(
+        settings,
+        "DROP INDEX IF EXISTS shop.events_event_id_key",
+        "INSERT INTO shop.events SELECT * FROM shop.events "
+        "WHERE split_part(event_id, '/', 1) = 'v9'",
+        "INSERT INTO shop.events SELECT * FROM shop.events WHERE event_id = 'v9/7'",
+    )
+    said, problems = _said(settings)
+    assert problems == 0, said
+    assert "set aside" not in said
+
+
 def test_rows_that_may_be_set_aside_are_counted(settings):
     _days(settings, 90, 8)
     _change(

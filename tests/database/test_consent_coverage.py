@@ -1,4 +1,4 @@
-"""Who has no row in shop.customers said no yes; a record of consent that is lost stops the day."""
+"""A customer without a row has not said yes, and a lost record of consent stops the day."""
 
 import shutil
 from datetime import timedelta
@@ -45,13 +45,27 @@ LOST = {
     "ids padded": as_view("customer_id || ' ' AS customer_id"),
     "ids with zeros": as_view("replace(customer_id, ' ', ' 0') AS customer_id"),
 }
-"""What happens to a record of consent between two nights."""
+"""Ways in which a record of consent is lost between two nights."""
 
 ON_THE_FIRST_DAY = ("emptied", "hidden by row security", "ids in capitals")
-"""Half a table cannot be told from a shop with guests, before anything is known of it."""
+"""Half a table looks like a shop with guests; see `WITHOUT_A_ROW`."""
+
+WITHOUT_A_ROW = {
+    "half loaded": "right(customer_id, 1) < '5'",
+    "guests": "customer_id > 'customer 11'",
+}
+"""Customers whose row is missing, by why: nothing in the data tells the two apart."""
+
+ACCEPTED = """
+[customers.rules]
+consent_coverage_first_day = { severity = "stop", low = 0.4 }
+"""
 
 BETWEEN_STEPS = ("emptied", "half loaded", "hidden by row security", "hidden by a view")
-"""What is noticed by how many rows there are; of ids written otherwise see below."""
+"""Losses that change the number of rows. Other ids are tested below."""
+
+
+EXCHANGE = "UPDATE shop.customers SET consent_personalisation = NOT consent_personalisation"
 
 
 def change(settings, statements):
@@ -108,6 +122,37 @@ def test_a_record_that_nobody_is_in_stops_the_first_day_too(small_shop, name):
         validate.run(small_shop, DAY)
 
 
+@pytest.mark.parametrize("name", WITHOUT_A_ROW)
+def test_half_a_record_stops_the_first_day_until_a_person_accepts_it(small_shop, name):
+    change_shop(small_shop, f"DELETE FROM shop.customers WHERE {WITHOUT_A_ROW[name]}")
+    message = (
+        r"customers\.consent_coverage_first_day \(.*: 1[02] of 24\) is 0\.\d+, allowed at least "
+        r"0\.75: .*consent_coverage_first_day = \{ severity = .*contract\.toml"
+    )
+    with pytest.raises(Refused, match=message):
+        validate.run(small_shop, DAY)
+    (small_shop.home / "contract.toml").write_text(ACCEPTED)
+    assert validate.run(small_shop, DAY)["failed"] == []
+    assert validate.run(small_shop, NEXT)["failed"] == []
+
+
+@pytest.mark.parametrize("refused", [1, 4, 20])
+def test_a_record_whose_yes_and_no_are_exchanged_stops_the_day(small_shop, refused):
+    say_all(small_shop, f"customer_id >= '{CUSTOMERS[refused]}'")
+    for n in range(3):
+        assert validate.run(small_shop, DAY + timedelta(days=n))["failed"] == []
+    change_shop(small_shop, EXCHANGE)
+    message = r"consent_personalisation_refused_of_usual .* allowed 0\.5 to 2: .*exchanged"
+    with pytest.raises(Refused, match=message):
+        validate.run(small_shop, DAY + timedelta(days=3))
+
+
+def test_a_few_more_refusals_than_usual_stop_no_day(small_shop):
+    for n in range(3):
+        say_all(small_shop, f"customer_id >= '{CUSTOMERS[n + 1]}'")
+        assert validate.run(small_shop, DAY + timedelta(days=n))["failed"] == []
+
+
 def test_the_days_that_passed_are_what_a_day_is_compared_with(going):
     say_all(going, "customer_id > 'customer 11'")
     for n in range(1, 4):
@@ -122,6 +167,7 @@ def test_the_days_that_passed_are_what_a_day_is_compared_with(going):
 
 
 def test_a_shop_in_which_guests_have_no_row_runs_and_leaves_them_out(scored_shop):
+    (scored_shop.home / "contract.toml").write_text(ACCEPTED)
     change_shop(scored_shop, "DELETE FROM shop.customers WHERE customer_id > 'customer 11'")
     for n in range(3):
         assert validate.run(scored_shop, DAY + timedelta(days=n))["failed"] == []
@@ -232,8 +278,7 @@ def test_a_table_whose_id_has_another_name_is_named(small_shop):
 
 
 def test_a_record_that_is_turned_round_stops_publication_and_every_list(going):
-    inverted = "UPDATE shop.customers SET consent_personalisation = NOT consent_personalisation"
-    change_shop(going, inverted)
+    change_shop(going, EXCHANGE)
     with pytest.raises(Refused, match="24 customers said yes to personalisation then, 0 now"):
         publish.run(going, NEXT)
 
@@ -281,12 +326,14 @@ def test_without_the_protection_who_said_no_is_published(going, monkeypatch):
     """The control: the same day with the three protections off."""
     say_all(going, "false")
     change(going, LOST["emptied"])
-    monkeypatch.setattr(consent_profile, "day_of_consent", lambda *_: None)
+    monkeypatch.setattr(consent_profile, "profile_consent", lambda *_: None)
     monkeypatch.setattr(consent_record, "require_rows", lambda *_: None)
     monkeypatch.setattr(consent_record, "require_kept", lambda *_: None)
     monkeypatch.setattr(consent, "_are_in", lambda values, _: pc.is_valid(values))
     validate.run(going, NEXT)
-    monkeypatch.setattr(consent.Known, "are_refused", lambda _, keys: pc.invert(pc.is_valid(keys)))
+    monkeypatch.setattr(
+        consent.ConsentKeys, "are_refused", lambda _, keys: pc.invert(pc.is_valid(keys))
+    )
     assert publish.run(going, NEXT)["rows"] == len(CUSTOMERS)
 
 
@@ -312,6 +359,16 @@ def test_check_source_says_how_many_have_a_row_and_why_the_others_have_none(smal
     assert "PROBLEM  Of 24 customers with events 0 have a row in shop.customers" in said
     assert WHY[name] in said
     assert "customer 0" not in said
+
+
+def test_check_source_says_how_to_accept_guests_before_the_first_day(small_shop):
+    change_shop(small_shop, f"DELETE FROM shop.customers WHERE {WITHOUT_A_ROW['guests']}")
+    assert (
+        "PROBLEM  Of 24 customers with events 12 have a row in shop.customers (50%); on a first "
+        "day the contract allows at least 0.75"
+    ) in said_by_check_source(small_shop)
+    (small_shop.home / "contract.toml").write_text(ACCEPTED)
+    assert "costs    Of 24 customers with events 12 have" in said_by_check_source(small_shop)
 
 
 def test_check_source_says_what_is_as_it_should_be_what_costs_and_what_is_gone(going):

@@ -16,6 +16,7 @@ from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import validate
 from intent_tasks.stores import postgres, simulated_shop
 from intent_tasks.stores.contracts import contract, prediction_profile, threshold_fitting
+from intent_tasks.stores.contracts.profile import Profile
 from tests.conftest import copy_of, settings_for
 
 pytestmark = pytest.mark.database
@@ -61,7 +62,7 @@ def _trained(settings, days):
     for n, day in enumerate(days):
         numbers = dict.fromkeys(limits.rules, 0.0) | {"train_base_rate": 0.1 + n / 1000}
         meanings = dict.fromkeys(limits.rules, "")
-        of = contract.Measured("training_set", 100, numbers, limits.rules, meanings)
+        of = Profile("training_set", 100, numbers, limits.rules, meanings)
         contract._write(settings, day, contract.Result(of, [], "page"))
 
 
@@ -115,7 +116,7 @@ def _predictions_broken(settings, day):
                     "WHERE as_of_date = :day"), {"day": day},
         ).one()  # fmt: skip
         pinned = prediction_profile.Pinned(planted_predictions.VERSION, base_rate)
-        of = prediction_profile.day_of_predictions(connection, limits, day, pinned, scored)
+        of = prediction_profile.profile_predictions(connection, limits, day, pinned, scored)
     return {name for name, bound in of.bounds.items() if not bound.allows(of.numbers[name])}
 
 
@@ -162,7 +163,9 @@ def test_with_too_few_days_of_predictions_what_is_shipped_stays(settings):
     shipped = thresholds.parse(thresholds.SHIPPED)
     with postgres.reading(settings.pipeline_url) as connection:
         assert (
-            threshold_fitting.of_predictions(connection, DAYS, shipped["predictions"], print)
+            threshold_fitting.fit_predictions(connection, DAYS, shipped["predictions"], print)
             is None
         )
-        assert threshold_fitting.of_trainings(connection, DAYS, shipped["training_set"]) is None
+        assert (
+            threshold_fitting.fit_training_sets(connection, DAYS, shipped["training_set"]) is None
+        )

@@ -142,6 +142,23 @@ def test_where_the_shop_is_not_ours_its_tables_stay_and_the_counts_still_add_up(
     assert hits(lived_in) == ["shop.customers", "shop.events"]
 
 
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_the_counts_add_up_when_the_customer_has_events_that_were_sent_twice(lived_in, is_ours):
+    copies = [event(f"twice/{n}", GONE, DAY) for n in range(3)]
+    add(lived_in, [*copies, *copies[:2], event("other", CUSTOMERS[5], DAY)])
+    assert extract.run(lived_in, DAY)["rows_repeated"] == 2
+    changes = {} if is_ours else {"shop_owner_url": None}
+    erasure.erase(lived_in.model_copy(update=changes), [GONE])
+    ((counts,),) = run_sql(
+        lived_in,
+        "SELECT receipt FROM intent.runs WHERE step = 'snapshot' AND as_of_date = '2026-06-10'",
+    )
+    assert min(counts[name] for name in counts if name.startswith("rows_")) >= 0
+    assert counts["rows_repeated"] == (0 if is_ours else 2)
+    assert run_sql(lived_in, "SELECT breach FROM intent.conservation WHERE NOT holds") == []
+    assert extract.run(lived_in, DAY)["days_repaired"] == 0
+
+
 def test_a_day_that_is_published_again_does_not_bring_the_customer_back(lived_in):
     erasure.erase(lived_in, [GONE])
     for day in (DAY, NEXT):
@@ -222,7 +239,7 @@ def test_requests_of_the_shop_are_worked_off_once_and_forget_the_id(lived_in):
 
 def test_an_export_that_cannot_be_read_is_named(lived_in):
     (lived_in.home / "exports" / "c.parquet").write_text("no parquet")
-    with pytest.raises(BadInput, match=r"c\.parquet is no Parquet file"):
+    with pytest.raises(BadInput, match=r"c\.parquet cannot be read as a Parquet file"):
         erasure.erase(lived_in, [GONE])
 
 
@@ -246,16 +263,17 @@ def test_a_failed_erasure_says_what_is_cleared_and_what_is_not_and_is_finished_l
 def test_a_log_of_a_server_that_wrote_an_id_is_cleared_in_place(lived_in):
     key = identity_keys.keys(lived_in, [GONE])[0].as_py()
     said = f"DETAIL: Failing row contains ({GONE}, 1).\nkey {key}: {GONE}x and {CUSTOMERS[4]}\n"
-    logs = [lived_in.home / "logs" / "postgres.log.1", lived_in.home / "airflow/logs/dag/1.log"]
+    names = ("logs/postgres.log.1", "airflow/logs/dag/1.log", "bugs.log")
+    logs = [lived_in.home / name for name in names]
     for log in logs:
-        log.parent.mkdir(parents=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(said)
     with logs[0].open("a") as server:
         (erased,) = erasure.erase(lived_in, [GONE])
         server.write("goes on\n")
-    assert erased.removed["logs"] == 4
+    assert erased.removed["logs"] == 6
     stars = said.replace(f"({GONE},", f"({'*' * len(GONE)},").replace(key, "*" * len(key))
-    assert [log.read_text() for log in logs] == [f"{stars}goes on\n", stars]
+    assert [log.read_text() for log in logs] == [f"{stars}goes on\n", stars, stars]
 
 
 def test_a_number_that_may_be_a_count_stays_in_the_logs(lived_in):

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import BadInput, NothingToDo, Refused
 from intent_tasks.formats import files
-from intent_tasks.steps import extract
+from intent_tasks.steps import extract, validate
 from intent_tasks.stores import identity_keys, postgres, simulated_shop, snapshots
 from intent_tasks.stores.extracting import copy_days
 
@@ -77,7 +77,7 @@ def test_an_event_belongs_to_the_day_it_arrived_on(settings):
 
 
 def test_rows_that_cannot_be_used_are_set_aside_and_counted(settings):
-    rows = [_event(0), _event(0), _event(0, event_id="x", event_type="fly")]
+    rows = [_event(0), _event(0, price=3.0), _event(0, event_id="x", event_type="fly")]
     rows.append(_event(0, event_id="y", price=float("nan")))
     rows.append(_event(0, event_id="z", price=-1.0))
     _load(settings, rows)
@@ -97,12 +97,50 @@ def test_rows_that_cannot_be_used_are_set_aside_and_counted(settings):
 
 def test_an_id_of_two_events_of_one_day_is_set_aside_under_a_rule_of_its_own(settings):
     other = _event(0, customer_id="somebody else", event_type="purchase")
-    _load(settings, [_event(0), _event(0), other])
+    _load(settings, [_event(0), _event(0, price=3.0), other])
     assert extract.run(settings, DAY)["rows_in_snapshot"] == 1
     assert sorted(rule for _, _, rule in _quarantined(settings)) == [
         "event_id comes twice",
         "event_id comes twice with other content",
     ]
+
+
+def _resent(number, **changes):
+    """Return an event of the day that arrives a minute later than the first copy."""
+    at = NOON + timedelta(minutes=number % 60)
+    return _event(0, event_id=f"r{number}", occurred_at=at, ingested_at=at, price=1.0) | changes
+
+
+def test_events_that_are_sent_again_on_one_day_are_counted_apart_and_refuse_nothing(settings):
+    later = {"ingested_at": NOON + timedelta(hours=2)}
+    copies = [_resent(n, **later) for n in range(40)]
+    _load(settings, [*(_resent(n) for n in range(200)), *copies, *copies[:5]])
+    receipt = extract.run(settings, DAY)
+    names = ("rows_in_warehouse", "rows_in_snapshot", "rows_quarantined", "rows_repeated")
+    assert [receipt[name] for name in names] == [245, 200, 0, 45]
+    assert _quarantined(settings) == []
+    with postgres.reading(settings.analyst_url) as connection:
+        query = sa.text(
+            "SELECT rows_repeated, holds FROM intent.conservation WHERE as_of_date = :d"
+        )
+        assert tuple(connection.execute(query, {"d": DAY}).one()) == (45, True)
+    assert max(_known(settings)["ingested_at"].to_pylist()) < NOON + timedelta(hours=1)
+    assert validate.run(settings, DAY)["failed"] == ["events.row_repeated"], "a warning"
+
+
+def test_copies_with_another_price_are_set_aside_and_refuse_a_day_of_many(settings):
+    other = [_resent(n, price=2.0) for n in range(11)]
+    _load(settings, [*(_resent(n) for n in range(200)), *other])
+    with pytest.raises(Refused, match=r"11 of 211 rows .* event_id comes twice: 11"):
+        extract.run(settings, DAY)
+
+
+def test_a_copy_of_a_row_that_is_set_aside_is_a_copy(settings):
+    rows = [_resent(0), _resent(0, price=2.0), _resent(0), _resent(0, price=2.0)]
+    _load(settings, rows)
+    receipt = extract.run(settings, DAY)
+    names = ("rows_in_snapshot", "rows_quarantined", "rows_repeated")
+    assert [receipt[name] for name in names] == [1, 1, 2]
 
 
 def test_a_transaction_that_committed_late_repairs_its_day(settings):

@@ -148,9 +148,9 @@ def test_exactly_the_poison_is_set_aside_and_all_else_untouched(poisoned, monkey
     # The same rows in other blocks and other parts give the same bytes.
     digest = receipt["digest"]
     monkeypatch.setattr(spool, "BYTES_AT_ONCE", 700_000)
-    add = day_builder.Intake.add
+    add = day_builder.DayBuilder.add
     monkeypatch.setattr(
-        day_builder.Intake,
+        day_builder.DayBuilder,
         "add",
         lambda self, block: [
             add(self, block.slice(n, 30_011)) for n in reversed(range(0, len(block), 30_011))

@@ -287,7 +287,7 @@ def test_a_released_row_of_an_erased_customer_goes_with_them(shop_of_four_days, 
 def test_of_two_rows_with_one_id_the_earlier_arrival_stays_however_they_are_read(shop_of_four_days):
     settings = shop_of_four_days
     early = event("x", CUSTOMERS[0], DAY)
-    late = early | {"ingested_at": early["ingested_at"] + timedelta(hours=1)}
+    late = early | {"ingested_at": early["ingested_at"] + timedelta(hours=1), "price": 3.0}
     add(settings, [late, early])
     extract.run(settings, DAY)
     (row,) = set_aside(settings)

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from expectations import events, thresholds
+from expectations import catalogue, events, thresholds
 from expectations.rule_factories import rule
 from expectations.rules import Scale, Severity
 from expectations.threshold_fitting import bound, bounds
 from expectations.thresholds import Bound
 from intent_tasks.errors import BadInput
-from intent_tasks.stores.contracts import contract
 
 
 def _file(tmp_path, text):
@@ -27,7 +26,7 @@ def test_those_that_are_shipped_hold_without_a_file_and_name_only_rules_that_exi
     limits = thresholds.read(tmp_path)
     assert limits["events"].rules["rows"] == Bound(Severity.STOP, low=1)
     for suite, found in limits.items():
-        assert found.rules.keys() <= contract.meanings(suite).keys()
+        assert found.rules.keys() <= catalogue.meanings(suite).keys()
 
 
 @pytest.mark.parametrize(
@@ -54,12 +53,25 @@ def test_bounds_on_a_rule_that_does_not_exist_are_refused(tmp_path):
     text = '[events.rules]\nprize_p50 = { severity = "stop", low = 1 }'
     limits = thresholds.read(_file(tmp_path, text))["events"]
     with pytest.raises(BadInput, match=r"events\.prize_p50, which is no rule"):
-        contract.applying("events", limits, events.RULES, [])
+        catalogue.applying("events", limits, events.RULES, [])
+
+
+def test_a_suite_of_which_a_file_names_no_rule_keeps_the_shipped_ones(tmp_path):
+    shipped = thresholds.read(tmp_path)
+    text = (
+        '[events.rules]\nrows = { severity = "stop", low = 7 }\n'
+        '[customers.rules]\nconsent_coverage = { severity = "stop", low = 0.01 }'
+    )
+    limits = thresholds.read(_file(tmp_path, text))
+    assert limits["events"].rules == {"rows": Bound(Severity.STOP, low=7)}
+    lower = {"consent_coverage": Bound(Severity.STOP, low=0.01)}
+    assert limits["customers"].rules == shipped["customers"].rules | lower
+    assert limits["products"] == shipped["products"]
 
 
 def test_what_is_written_is_read_back(tmp_path):
     limits = thresholds.read(tmp_path)
-    text = thresholds.text("A header.\n\nMore.", limits, {s: contract.meanings(s) for s in limits})
+    text = thresholds.text("A header.\n\nMore.", limits, {s: catalogue.meanings(s) for s in limits})
     assert thresholds.read(_file(tmp_path, text)) == limits
 
 

@@ -45,7 +45,7 @@ def _looked_at(events):
 
 
 def _broken(found):
-    of = profile.of_training(found, LIMITS)
+    of = profile.profile_training_set(found, LIMITS)
     return {name for name, bound in of.bounds.items() if not bound.allows(of.numbers[name])}
 
 
@@ -57,7 +57,7 @@ def _set(events, name, values, where):
 def test_a_clean_window_keeps_all_rules_and_all_have_bounds(events):
     found = _looked_at(events)
     assert _broken(found) == set()
-    assert set(profile.of_training(found, LIMITS).numbers) == set(LIMITS.rules)
+    assert set(profile.profile_training_set(found, LIMITS).numbers) == set(LIMITS.rules)
     assert {rule.name for rule in RULES} == set(LIMITS.rules)
 
 
@@ -119,7 +119,7 @@ def test_what_can_be_learned_from_is_said_in_one_way():
 
 
 def test_a_broken_rule_says_what_to_do(events):
-    of = profile.of_training(_looked_at(_purchases_lost(events)), LIMITS)
-    said = contract.Result(of, [], "").said(["test_buyers"])
+    of = profile.profile_training_set(_looked_at(_purchases_lost(events)), LIMITS)
+    said = contract.Result(of, [], "").describe(["test_buyers"])
     assert said.startswith("training_set.test_buyers (of these, who purchase within 14 days) is 0")
     assert said.endswith("allowed at least 30: train later, or raise INTENT_TRAINING_DAYS")

@@ -1,4 +1,4 @@
-"""The erasure register names every place that can hold a customer, or says why another does not."""
+"""The register of personal data names every place that can hold a customer."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,8 @@ from intent_tasks.settings import Settings
 from intent_tasks.stores.privacy import personal_data
 from intent_tasks.tables import intent_metadata, shop_metadata
 
-CODE = Path(__file__).parents[2] / "intent_tasks"
+ROOT = Path(__file__).parents[2]
+CODE = [ROOT / name for name in ("intent_tasks", "expectations", "plugins")]
 REGISTERED = {place.table for place in (*personal_data.TABLES, *personal_data.TOMBSTONES)}
 OF_CUSTOMERS = re.compile(r"customer_(id|key)s?|payload")
 
@@ -27,18 +28,46 @@ def test_every_table_with_a_column_of_customers_is_in_the_register():
     assert tables_of_customers(shop_metadata) == set(personal_data.OWNED_SHOP_TABLES)
 
 
-def test_every_folder_that_the_code_writes_is_in_the_register_or_declared_empty_of_customers():
-    written = re.compile(r'home / "([^"/]+)')
+FILES = [path for root in CODE for path in root.rglob("*.py")]
+
+
+def values_of(constant, files):
+    """Return the texts that modules define a constant as."""
+    defined = re.compile(rf'^{constant} = "([^"/]+)"', re.MULTILINE)
+    return {value for path in files for value in defined.findall(path.read_text(encoding="utf-8"))}
+
+
+def names_below_home(path):
+    """Return the first parts of the paths below INTENT_HOME that a module names.
+
+    A constant, also one of another module, counts by its value.
+    """
+    text = path.read_text(encoding="utf-8")
+    names = set(re.findall(r'home / "([^"/]+)', text))
+    names |= set(re.findall(r'home\.r?glob\("([\w.]+)', text))
+    for module, constant in re.findall(r'home / (?:f"\{)?(?:(\w+)\.)?([A-Z_]+)\b', text):
+        files = [file for file in FILES if file.stem == module] if module else [path]
+        values = values_of(constant, files) or values_of(constant, FILES)
+        assert values, f"{path.name} names {constant}, which no module defines"
+        names |= values
+    return names
+
+
+def test_every_name_below_the_home_is_in_the_register_or_declared_empty_of_customers():
     found = {
-        name
-        for path in CODE.rglob("*.py")
-        for name in written.findall(path.read_text(encoding="utf-8"))
+        name for root in CODE for path in root.rglob("*.py") for name in names_below_home(path)
     }
-    known = {
-        folder.name for folder in personal_data.FOLDERS
-    } | personal_data.WITHOUT_CUSTOMERS.keys()
-    assert found, "the pattern finds something"
+    known = {f.name for f in personal_data.FOLDERS} | personal_data.WITHOUT_CUSTOMERS.keys()
+    assert {"snapshots", "data_docs", "contract.toml", "logs"} <= found
     assert found - known == set()
+
+
+def test_every_folder_of_logs_is_searched_by_an_erasure():
+    known = {Path(name).parts[0] for name in personal_data.LOGS}
+    assert known <= personal_data.WITHOUT_CUSTOMERS.keys()
+    written = re.compile(r'(?:base_log_folder|childlogdir|logfile)"?[:=] ?(?:home / )?f?"([^"/]+)')
+    found = {name for path in FILES for name in written.findall(path.read_text(encoding="utf-8"))}
+    assert found == {"logs"}
 
 
 def _settings(**changes):

@@ -69,12 +69,12 @@ def test_a_person_may_accept_what_is_odd_but_not_what_nothing_can_be_made_of(poi
 def test_repeats_are_found_across_parts_and_shares(monkeypatch, tmp_path, at_once):
     monkeypatch.setattr(duplicates, "AT_ONCE", at_once)
     monkeypatch.setattr(duplicates, "_READ", 2)
-    ids = duplicates.Repeats(tmp_path)
-    assert len(ids.found()) == 0
+    ids = duplicates.HashFile(tmp_path)
+    assert len(ids.repeated()) == 0
     for part in (["a", "b"], ["c", "a", "a"], ["d", "e", "c"]):
         ids.add(duplicates.hashes(pa.array(part)))
-    assert set(ids.found()) == set(duplicates.hashes(pa.array(["a", "c"])))
-    assert len(ids.found()) == 2
+    assert set(ids.repeated()) == set(duplicates.hashes(pa.array(["a", "c"])))
+    assert len(ids.repeated()) == 2
     ids.close()
     assert list(tmp_path.iterdir()) == []
 

@@ -79,6 +79,29 @@ def test_an_event_that_is_sent_on_two_days_counts_once(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("first", "later", "expected"),
+    [
+        ({"price": 10.0}, {"price": 10.0}, 0),
+        ({"price": 10.0}, {"price": 1000.0}, 1),
+        ({"price": None}, {"price": 1000.0}, 1),
+        ({"quantity": 1}, {"quantity": 2}, 1),
+        ({"device": "phone"}, {"device": "laptop"}, 0),
+    ],
+)
+def test_a_later_copy_with_another_price_is_counted_in_the_log(
+    tmp_path, caplog, first, later, expected
+):
+    late = NOON + timedelta(days=1)
+    for day, changes, at in ((DAY, first, NOON), (NEXT, later, late)):
+        rows = [row | changes for row in arrivals("e0", "e1", ingested=at).to_pylist()[:1]]
+        write(tmp_path, day, pa.Table.from_pylist(rows, snapshots.SCHEMA))
+    [row] = read(tmp_path).to_pylist()
+    assert {name: row[name] for name in first} == first
+    messages = [f"{n} later copies" for n in (expected,) if n]
+    assert [record.getMessage()[:14] for record in caplog.records] == messages
+
+
+@pytest.mark.parametrize(
     "other", [{"customer_key": "bbbb"}, {"event_type": "purchase"}, {"product_id": "p9"}]
 )
 def test_an_id_that_stands_for_another_event_on_another_day_loses_none(tmp_path, other):

@@ -1,1 +1,4 @@
-"""The contract at work: measured in SQL, judged by Great Expectations, kept, and fitted."""
+"""How it is checked: measure a profile, compare it with its bounds, record it, refuse the day.
+
+`expectations` holds the rules; steps call `checks` only.
+"""

@@ -1,7 +1,7 @@
-"""Great Expectations judges what was measured; its results are kept as pages without row values.
+"""Judge a profile with Great Expectations, and write its results as pages without row values.
 
-The numbers come from one `SELECT` inside Postgres (`expectations/`). Given that query, Great
-Expectations would run it once for each of its own questions; it is given the row it returned.
+Great Expectations gets the row of numbers, not the query that computes it: it would run the query
+once for each expectation.
 """
 
 import fcntl
@@ -33,18 +33,18 @@ from intent_tasks.errors import Refused
 from intent_tasks.stores.atomic_files import nobody_else, private_folder
 
 COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
-"""How much of a result is kept: a sample of the offending values would be personal data."""
+"""Format of results: without samples of values, which would be personal data."""
 
 MOST_LISTED = 60
-"""Checks in the index, of the newest days. It is written anew each time from the results that it
-lists, so that without a limit each day would take longer than the one before."""
+"""Results in the index, the newest ones. Each check writes the whole index, so that without a limit
+each day would take longer than the day before."""
 
 PAGES = "data_docs"
 RESULTS = "validation_results"
 
 
 class Judged(NamedTuple):
-    """What became of a suite: whether each rule was kept, and where the page is."""
+    """The judgement of a suite: rule → whether it was kept, and the path of the page."""
 
     kept: dict[str, bool]
     page: str
@@ -63,11 +63,11 @@ def judge(
         home: state folder; pages go to `data_docs/`.
         suite: one expectation for each column.
         numbers: the one row, by column; None, where nothing could be measured, breaks its rule.
-        name: name of the run, such as the shop day; a second run replaces the page of the first.
-        moment: time the run is filed under, the same for the same name.
+        name: of the run, such as the shop day; a second run replaces the page of the first.
+        moment: time of the run in its path; the same for the same name.
 
     Raises:
-        Refused: an expectation could not be evaluated; that is not taken for a pass.
+        Refused: an expectation could not be evaluated, which counts as broken.
     """
     with _one_at_a_time(home):
         context = _context(home)
@@ -82,7 +82,7 @@ def judge(
 
 @contextmanager
 def _one_at_a_time(home: Path) -> Iterator[None]:
-    """Days are checked side by side, but the index of the pages is one file."""
+    """Lock the pages: days are checked in parallel, but the index is one file."""
     private_folder(home)
     with nobody_else(), (home / f"{RESULTS}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -90,7 +90,7 @@ def _one_at_a_time(home: Path) -> Iterator[None]:
 
 
 def _context(home: Path) -> EphemeralDataContext:
-    """Return a context that keeps results and pages on disk and the log-in in memory only."""
+    """Return a context with results and pages on disk and everything else in memory."""
     defaults = InMemoryStoreBackendDefaults()
     defaults.stores[defaults.validation_results_store_name]["store_backend"] = _folder(
         home / RESULTS
@@ -161,7 +161,7 @@ def _raise_if_not_evaluated(
     raised = {_rule(r): _exception(r) for r in result.results if _exception(r)}
     if not raised:
         return
-    # A traceback may quote a row, so nothing of this run is kept.
+    # A traceback may quote a row, so the results of this run are deleted.
     run = identifier.run_id.run_name
     shutil.rmtree(
         home / RESULTS / identifier.expectation_suite_identifier.name / run, ignore_errors=True
@@ -175,15 +175,15 @@ def _raise_if_not_evaluated(
 
 
 def _exception(result: ExpectationValidationResult) -> str:
-    """Return the traceback of an expectation that raised, else nothing."""
+    """Return the traceback of an expectation that raised, or an empty text."""
     info: dict[str, Any] = result.exception_info or {}
-    # Either the information itself, or one for each metric that raised.
+    # One dictionary, or one for each metric that raised.
     parts = [info] if "raised_exception" in info else list(info.values())
     return "".join(str(p["exception_traceback"]) for p in parts if p.get("raised_exception"))
 
 
 def _rule(result: ExpectationValidationResult) -> str:
-    """Return the rule that an expectation is about."""
+    """Return the rule of an expectation."""
     config = result.expectation_config
     return str(config.kwargs["column"]) if config else "a rule without a name"
 

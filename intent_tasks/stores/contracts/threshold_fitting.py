@@ -1,6 +1,6 @@
-"""Thresholds proposed from the clean days of a shop: measured in SQL, counts and shares only.
+"""Propose thresholds from the clean days of a shop: counts and shares, measured in SQL.
 
-Days of predictions that are published have kept the contract, and so have trainings that passed.
+Published predictions and trainings that passed have kept the contract, so they count as clean.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from expectations import dataset_profile, events, predictions, schema
+from expectations.catalogue import COMPARISON_MEANINGS
 from expectations.measures import Reference
 from expectations.rules import ROW_COUNT, Rule, Scale, Severity
 from expectations.threshold_fitting import bounds
@@ -18,30 +19,29 @@ from expectations.thresholds import Bound, Thresholds
 from intent_tasks.definition import Definition
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.stores.contracts import prediction_profile, profile
-from intent_tasks.stores.contracts.contract import ADDED
 from intent_tasks.tables import contract_results, runs
 
 LEAST_DAYS = 14
-"""With fewer days the weekdays are not known."""
+"""The fewest days to fit: each weekday is seen twice."""
 
 LEAST_ROWS = 10
-"""A value seen in fewer rows is not written down: it might be of one person."""
+"""A value of fewer rows is not written to the file: it might identify a person."""
 
 LEAST_TRAININGS = 5
-"""With fewer of them nothing is known of how they differ."""
+"""The fewest trainings to fit."""
 
 MOST_VALUES = 100
-"""A column with more values than this is text, and its values are nobody's business."""
+"""A column with more values is free text, and its values are not written to the file."""
 
 WEEKDAY = Rule(
-    "rows_of_weekday", Severity.STOP, ADDED["rows_of_weekday"], (), lambda _: sa.null(),
-    Scale.RATIO, slack=0.4,
+    "rows_of_weekday", Severity.STOP, COMPARISON_MEANINGS["rows_of_weekday"], (),
+    lambda _: sa.null(), Scale.RATIO, slack=0.4,
 )  # fmt: skip
 
 Progress = Callable[[str], None]
 
 
-def of_events(
+def fit_events(
     connection: sa.Connection,
     definition: Definition,
     days: Sequence[date],
@@ -54,8 +54,8 @@ def of_events(
         connection: that may read schema `shop`.
         definition: of the shop day.
         days: clean shop days, ascending and without gaps.
-        shipped: thresholds of every shop; what the days do not tell stays as it is there.
-        progress: told how far it is.
+        shipped: thresholds of every shop, which hold where the days give no bound.
+        progress: called with each day.
 
     Raises:
         Refused: there is no such table.
@@ -68,23 +68,23 @@ def of_events(
     span = profile.rows_of_events(connection, definition, usable, days[0], days[-1])
     usual = reference(connection, span, events)
     limits = Thresholds(reference=usual)
-    seen = []
+    profiles = []
     for number, day in enumerate(days, 1):
         progress(f"events: day {number} of {len(days)}, {day}")
         rows = profile.rows_of_events(connection, definition, usable, day, day)
-        seen.append(profile.measure(connection, rows, _possible(events, rows), limits))
-    counts = [int(numbers[ROW_COUNT] or 0) for numbers in seen]
-    full = [numbers for numbers in seen if numbers[ROW_COUNT]]
-    if len(full) < LEAST_DAYS:
+        profiles.append(profile.measure(connection, rows, _measurable(events, rows), limits))
+    counts = [int(numbers[ROW_COUNT] or 0) for numbers in profiles]
+    with_rows = [numbers for numbers in profiles if numbers[ROW_COUNT]]
+    if len(with_rows) < LEAST_DAYS:
         raise BadInput(
-            f"Only {len(full)} of the days {days[0]} to {days[-1]} have events; at least "
-            f"{LEAST_DAYS} are needed to tell what is usual. Choose an earlier --first-day."
+            f"Only {len(with_rows)} of the days {days[0]} to {days[-1]} have events; at least "
+            f"{LEAST_DAYS} are needed. Choose an earlier --first-day."
         )
-    fitted = shipped.rules | bounds(events.RULES, full) | _weekday(counts)
+    fitted = shipped.rules | bounds(events.RULES, with_rows) | _weekday(counts)
     return Thresholds(fitted, _kinds(events, found, usable), usual)
 
 
-def of_table(
+def fit_table(
     connection: sa.Connection, module: ModuleType, shipped: Thresholds
 ) -> Thresholds | None:
     """Return thresholds for a table of the shop as it is today; None when it has no rows."""
@@ -94,17 +94,17 @@ def of_table(
         return None
     rows = module.relation(usable)
     usual = reference(connection, rows, module)
-    possible = _possible(module, rows)
-    numbers = profile.measure(connection, rows, possible, Thresholds(reference=usual))
+    measurable = _measurable(module, rows)
+    numbers = profile.measure(connection, rows, measurable, Thresholds(reference=usual))
     if not numbers[ROW_COUNT]:
         return None
-    # A list of products or customers grows, and does not shrink by half over night.
+    # A list of products or customers does not shrink by half over night.
     counted = {"rows": Bound(Severity.STOP, low=float(round((numbers[ROW_COUNT] or 0) / 2)))}
-    fitted = shipped.rules | bounds(possible, [numbers]) | counted
+    fitted = shipped.rules | bounds(measurable, [numbers]) | counted
     return Thresholds(fitted, _kinds(module, found, usable), usual)
 
 
-def of_predictions(
+def fit_predictions(
     connection: sa.Connection, days: Sequence[date], shipped: Thresholds, progress: Progress
 ) -> Thresholds | None:
     """Return thresholds for the predictions of a day, from those published on some days.
@@ -113,7 +113,7 @@ def of_predictions(
         connection: of the pipeline.
         days: shop days, ascending.
         shipped: thresholds of every shop.
-        progress: told how far it is.
+        progress: called with each day.
 
     Returns:
         None when too few of the days are published.
@@ -125,16 +125,17 @@ def of_predictions(
     if len(published) < LEAST_DAYS:
         return None
     usual = reference(connection, span, predictions)
-    seen = []
+    profiles = []
     for number, day in enumerate(sorted(published), 1):
         progress(f"predictions: day {number} of {len(published)}, {day}")
         rows = predictions.relation(day, day)
-        alone = profile.measure(connection, rows, predictions.RULES, Thresholds(reference=usual))
+        limits = Thresholds(reference=usual)
+        numbers = profile.measure(connection, rows, predictions.RULES, limits)
         if day in pins:
             pinned = prediction_profile.Pinned.of(pins[day])
-            alone |= prediction_profile.beside(connection, day, pinned, published[day])
-        seen.append(alone)
-    fitted = bounds([*predictions.RULES, *predictions.BESIDE], seen)
+            numbers |= prediction_profile.compare(connection, day, pinned, published[day])
+        profiles.append(numbers)
+    fitted = bounds([*predictions.RULES, *predictions.COMPARISONS], profiles)
     return Thresholds(shipped.rules | fitted, {}, usual)
 
 
@@ -144,10 +145,10 @@ def _receipts(connection: sa.Connection, step: str, days: Iterable[date]) -> dic
     return dict(connection.execute(of_days).all())
 
 
-def of_trainings(
+def fit_training_sets(
     connection: sa.Connection, days: Sequence[date], shipped: Thresholds
 ) -> Thresholds | None:
-    """Return thresholds for a training set, from what was written down of those that passed.
+    """Return thresholds for a training set, from the recorded numbers of those that passed.
 
     Args:
         connection: of the pipeline.
@@ -155,26 +156,26 @@ def of_trainings(
         shipped: thresholds of every shop.
 
     Returns:
-        None when there are too few of them.
+        None when too few of them passed.
     """
     c = contract_results.c
     query = sa.select(c.as_of_date, c.rule, c.severity, c.passed, c.observed)
     of_days = query.where(c.suite == "training_set", c.as_of_date.between(days[0], days[-1]))
-    seen: dict[date, dict[str, float | None]] = {}
+    numbers_of: dict[date, dict[str, float | None]] = {}
     refused = set()
     for day, rule, severity, passed, observed in connection.execute(of_days):
-        seen.setdefault(day, {})[rule] = observed
+        numbers_of.setdefault(day, {})[rule] = observed
         if not passed and severity != Severity.WARN:
             refused.add(day)
-    clean = [numbers for day, numbers in seen.items() if day not in refused]
+    clean = [numbers for day, numbers in numbers_of.items() if day not in refused]
     if len(clean) < LEAST_TRAININGS:
         return None
     return Thresholds(shipped.rules | bounds(dataset_profile.RULES, clean))
 
 
-def _possible(module: ModuleType, rows: sa.CTE) -> list[Rule]:
-    there = set(rows.c.keys())
-    return [rule for rule in module.RULES if there.issuperset(rule.needs)]
+def _measurable(module: ModuleType, rows: sa.CTE) -> list[Rule]:
+    columns = set(rows.c.keys())
+    return [rule for rule in module.RULES if columns.issuperset(rule.needs)]
 
 
 def _usable(module: ModuleType, found: schema.Types) -> dict[str, schema.Type]:
@@ -187,11 +188,9 @@ def _kinds(module: ModuleType, found: schema.Types, usable: Iterable[str]) -> di
 
 def reference(connection: sa.Connection, rows: sa.CTE, module: ModuleType) -> Reference:
     """Return the shares and deciles of the columns that the rules of a suite compare."""
-    there = set(rows.c.keys())
-    shares = {name: _shares(connection, rows.c[name]) for name in module.COMPARED if name in there}
-    deciles = {
-        name: _deciles(connection, rows.c[name]) for name in module.MEASURED if name in there
-    }
+    columns = set(rows.c.keys())
+    shares = {n: _shares(connection, rows.c[n]) for n in module.COMPARED if n in columns}
+    deciles = {n: _deciles(connection, rows.c[n]) for n in module.MEASURED if n in columns}
     return Reference(
         {k: v for k, v in shares.items() if v}, {k: v for k, v in deciles.items() if v}
     )
@@ -203,11 +202,11 @@ def _shares(connection: sa.Connection, column: sa.ColumnElement[Any]) -> dict[st
         sa.select(value, count).where(column.is_not(None)).group_by(value)
         .order_by(count.desc(), value).limit(MOST_VALUES + 1)
     )  # fmt: skip
-    counted: dict[str, int] = dict(connection.execute(query).all())
-    if len(counted) > MOST_VALUES:
+    counts: dict[str, int] = dict(connection.execute(query).all())
+    if len(counts) > MOST_VALUES:
         return {}
-    total = sum(counted.values())
-    return {v: n / total for v, n in counted.items() if n >= LEAST_ROWS}
+    total = sum(counts.values())
+    return {v: n / total for v, n in counts.items() if n >= LEAST_ROWS}
 
 
 def _deciles(connection: sa.Connection, column: sa.ColumnElement[Any]) -> list[float]:

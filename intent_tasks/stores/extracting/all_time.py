@@ -1,7 +1,7 @@
-"""Every row of the warehouse, whenever it arrived, against the days that were copied.
+"""Compare all rows of the warehouse with the days that were copied.
 
-Day by day everything can add up while rows are in no day that was ever looked at: those that came
-in late, those of a time that has not come, those without a time. So one query counts all of them.
+Each day can add up while rows are in no day that was extracted: late rows, rows of the future, rows
+without a time. So one query counts all rows.
 """
 
 from collections.abc import Mapping
@@ -19,26 +19,26 @@ from intent_tasks.stores.extracting.source import Arrived
 from intent_tasks.tables import events, runs
 
 STEP = "all_time"
-"""Ledger rows of this name hold the newest count; `intent.conservation` reads them."""
+"""Step of the ledger rows with the newest count, which `intent.conservation` reads."""
 
 _MOST_EARLY = timedelta(days=1)
-"""Clocks of other servers may be so much ahead; what arrives later than that is of the future."""
+"""A row that arrives more than this after now is of the future; clocks of servers differ."""
 
 _DAYS_NAMED = 200
-"""Letters of a receipt that name days."""
+"""Most characters for the names of days in a receipt."""
 
 
 @dataclass(frozen=True)
-class Counted:
-    """Rows of `shop.events`.
+class Counts:
+    """Numbers of rows of `shop.events` in relation to some days.
 
     Args:
-        total: all that there are.
-        before: those that arrived before some days.
-        of_days: those of these days.
-        future: those that arrive more than a day after now, and after these days.
-        without_time: those that have neither `ingested_at` nor `occurred_at`.
-        newest_at: when the last one arrives.
+        total: all rows.
+        before: rows that arrived before the days.
+        of_days: rows that arrived on the days.
+        future: rows that arrive more than a day after now, and after the days.
+        without_time: rows with neither `ingested_at` nor `occurred_at`.
+        newest_at: the latest arrival.
     """
 
     total: int
@@ -50,12 +50,12 @@ class Counted:
 
     @property
     def later(self) -> int:
-        """Rows that arrived after these days, up to now."""
+        """Return the rows that arrived after the days, until now."""
         return self.total - self.before - self.of_days - self.future - self.without_time
 
 
-def count(warehouse: source.Warehouse, first: date, last: date, now: datetime) -> Counted:
-    """Count all rows in one pass, which neither sorts nor groups them."""
+def count(warehouse: source.Warehouse, first: date, last: date, now: datetime) -> Counts:
+    """Count all rows in one pass without sorting or grouping."""
     start, end = warehouse.definition.day_start(first), warehouse.definition.day_end(last)
     arrived = source.arrived_at(warehouse.types)
     rows = sa.func.count()
@@ -68,29 +68,29 @@ def count(warehouse: source.Warehouse, first: date, last: date, now: datetime) -
         sa.cast(sa.func.max(arrived), sa.Text).label("newest_at"),
     )
     found = warehouse.session.read(query.select_from(events)).read_all()
-    return Counted(**found.to_pylist()[0])
+    return Counts(**found.to_pylist()[0])
 
 
 def copied(settings: Settings) -> dict[date, int]:
-    """Return the days that were copied, with the rows that the warehouse held then."""
+    """Return the copied days, with the rows of the warehouse at that time."""
     query = sa.select(runs.c.as_of_date, runs.c.receipt).where(runs.c.step == snapshots.STEP)
     with postgres.reading(settings.pipeline_url) as connection:
         return {day: receipt["rows_in_warehouse"] for day, receipt in connection.execute(query)}
 
 
 def uncopied(arrived: Mapping[date, Arrived], known: Mapping[date, int]) -> dict[date, int]:
-    """Return the days with rows that are in no snapshot, and how many.
+    """Return the days with rows that are in no snapshot, and the number of these rows.
 
-    Fewer rows than were copied are no loss: a shop may delete what is old.
+    Fewer rows than were copied are no loss, because a shop may delete old rows.
     """
     more = {day: found.rows - known.get(day, 0) for day, found in arrived.items()}
     return {day: rows for day, rows in more.items() if rows > 0}
 
 
 def record(
-    settings: Settings, as_of_date: date, counted: Counted, arrived: Mapping[date, Arrived]
+    settings: Settings, as_of_date: date, counted: Counts, arrived: Mapping[date, Arrived]
 ) -> None:
-    """Write down what was counted, and what of it is in no snapshot now, for the view."""
+    """Record the counts, and the rows that are in no snapshot, for the view."""
     missing = uncopied(arrived, copied(settings))
     receipt: dict[str, Any] = {
         "as_of_date": str(as_of_date),

@@ -1,6 +1,6 @@
-"""Whether every row and every customer is accounted for, and which days were made from other rows.
+"""Check that every row and customer is accounted for, and find days with changed input.
 
-The view `intent.conservation` does the sums, in SQL, from the ledger and the tables.
+The view `intent.conservation` computes the sums from the ledger and the tables.
 """
 
 from datetime import date, timedelta
@@ -22,10 +22,10 @@ _view = sa.table(
 
 
 def check(connection: sa.Connection, as_of_date: date) -> None:
-    """Make sure that nothing of a day is lost, as the caller's transaction sees it.
+    """Check in the caller's transaction that nothing of a day is lost.
 
     Raises:
-        Refused: the sums do not agree; with both sides of each that does not.
+        Refused: a sum does not agree; the message has both sides.
     """
     query = sa.select(_view.c.breach).where(
         _view.c.as_of_date == as_of_date, _view.c.holds.is_(sa.false())
@@ -39,13 +39,13 @@ def check(connection: sa.Connection, as_of_date: date) -> None:
 
 
 def breaches(connection: sa.Connection) -> list[tuple[date | None, str]]:
-    """Return the days on which something is not accounted for, and what; None: over all time."""
+    """Return the days on which a sum does not agree, and the sum; day None: over all time."""
     query = sa.select(_view.c.as_of_date, _view.c.breach).where(_view.c.holds.is_(sa.false()))
     return [(day, breach) for day, breach in connection.execute(query.order_by(_view.c.as_of_date))]
 
 
 def stale(connection: sa.Connection, settings: Settings) -> list[date]:
-    """Return the published days of whose history a snapshot was written anew after they were."""
+    """Return the published days whose history has a snapshot that was written after them."""
     arrived, published = runs.alias("arrived"), runs.alias("published")
     reach = timedelta(days=settings.history_days - 1)
     first = sa.cast(published.c.as_of_date - sa.literal(reach, sa.Interval), sa.Date)
@@ -65,7 +65,7 @@ def stale(connection: sa.Connection, settings: Settings) -> list[date]:
 
 
 def spans(days: list[date]) -> str:
-    """Return days as a person writes them: runs without a gap as first to last."""
+    """Return days as text; a run without a gap as its first to its last day."""
     parts: list[list[Any]] = []
     for day in days:
         if parts and day - parts[-1][1] == timedelta(days=1):

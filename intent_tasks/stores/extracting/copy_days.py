@@ -86,9 +86,7 @@ def complete_snapshots(
     return written, repaired
 
 
-def _count(
-    settings: Settings, warehouse: Warehouse, found: dict[date, Arrived]
-) -> all_time.Counted:
+def _count(settings: Settings, warehouse: Warehouse, found: dict[date, Arrived]) -> all_time.Counts:
     """Count every row; where that is another number than was copied, look at each day as well.
 
     Args:
@@ -153,13 +151,13 @@ def _copy(
     """Copy a run of days; return those that are done, and why the others are not."""
     done: list[date] = []
     refused: list[Refused] = []
-    products = snapshot_rows.hidden_in_products(warehouse.products())
-    with day_builder.Intake(settings, {day: found[day].rows for day in days}) as taken:
+    products = snapshot_rows.hide_addresses(warehouse.products())
+    with day_builder.DayBuilder(settings, {day: found[day].rows for day in days}) as builder:
         for block in read_ahead(warehouse.stream(days)):
-            taken.add(block)
+            builder.add(block)
         for day in days:
             try:
-                _write(settings, day, found[day], taken, products)
+                _write(settings, day, found[day], builder, products)
                 done.append(day)
             except Refused as error:
                 refused.append(error)
@@ -170,16 +168,18 @@ def _write(
     settings: Settings,
     day: date,
     found: Arrived,
-    taken: day_builder.Intake,
+    builder: day_builder.DayBuilder,
     products: pa.Table,
 ) -> None:
     """Write one day: files, rows set aside and ledger."""
     with ledger.transaction(settings, snapshots.STEP, day) as connection:
-        counts = taken.finish(connection, day, products)
-        if found.rows != counts.in_snapshot + counts.set_aside + counts.erased:
+        counts = builder.finish(connection, day, products)
+        copied = counts.in_snapshot + counts.repeated
+        if found.rows != copied + counts.set_aside + counts.erased:
             raise TemporaryFailure(
                 f"{found.rows} rows arrived on {day}, but {counts.in_snapshot} were copied, "
-                f"{counts.set_aside} set aside and {counts.erased} are of erased customers. "
+                f"{counts.repeated} repeat one of them, {counts.set_aside} were set aside and "
+                f"{counts.erased} are of erased customers. "
                 "Nothing was kept; run the day again."
             )
         receipt = {
@@ -187,6 +187,7 @@ def _write(
             "rows_in_warehouse": found.rows,
             "rows_in_snapshot": counts.in_snapshot,
             "rows_quarantined": counts.set_aside,
+            "rows_repeated": counts.repeated,
             "rows_erased": counts.erased,
             "content": found.content,
             "time_zone": settings.time_zone,

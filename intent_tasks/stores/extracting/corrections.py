@@ -1,4 +1,4 @@
-"""Values with which a person releases a row: read from NAME=VALUE, kept as JSON, put into rows."""
+"""Corrections with which a person releases a row: parsed, stored as JSON, applied to rows."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,10 +14,10 @@ from intent_tasks.tables import events
 
 
 def parse(assignments: Sequence[str]) -> Correction:
-    """Read corrections such as `price=9.99`; an empty value is null.
+    """Parse corrections such as `price=9.99`; an empty value is null.
 
     Raises:
-        BadInput: a name is no column of `shop.events`, or a value is not of its type.
+        BadInput: a name is not a column of `shop.events`, or a value does not fit its type.
     """
     return dict(_assignment(text) for text in assignments)
 
@@ -64,7 +64,7 @@ def _kind(wanted: sa.types.TypeEngine[Any]) -> str:
 
 
 def apply(rows: pa.Table, corrections: Sequence[Correction]) -> pa.Table:
-    """Return the rows, each with its correction; columns the shop does not have stay absent."""
+    """Apply a correction to each row; columns that the shop does not have are not added."""
     corrected = [
         row | {name: _read(name, value) for name, value in correction.items()}
         for row, correction in zip(rows.to_pylist(), corrections, strict=True)
@@ -78,20 +78,20 @@ def _read(name: str, value: Any) -> Any:  # noqa: ANN401 - what a column holds
 
 
 def typed(correction: Correction) -> dict[str, Any]:
-    """Return a correction with its times as such."""
+    """Return a correction with its times as datetime."""
     return {name: _read(name, value) for name, value in correction.items()}
 
 
 def event(payload: Correction, correction: Correction) -> pa.Table:
-    """Return the event that a row set aside is with its correction, one row, columns of the shop.
+    """Return the event of a payload with its correction: one row with the columns of the shop.
 
     Raises:
-        BadInput: a value is not of the type of its column; it is named.
+        BadInput: a value does not fit the type of its column.
     """
-    said = payload | correction
+    values = payload | correction
     typed: dict[str, Any] = {}
     for field in SCHEMA:
-        value = said.get(field.name)
+        value = values.get(field.name)
         try:
             typed[field.name] = _value(field.name, value)
             pa.scalar(typed[field.name], field.type)

@@ -1,10 +1,10 @@
-"""Take in what the warehouse holds of some days, block by block, in memory that does not grow.
+"""Build the snapshots of some days from blocks of rows, in memory that does not grow with a day.
 
-Each block is judged as it comes: rows of erased customers are counted and left, rows that break a
-rule are kept for quarantine, all others go to disk by day and bucket. When the last block is in, a
-day is finished: repeats are found, customers who were erased meanwhile are left out, and what stays
-is sorted and written. The result depends on the rows alone, neither on their order nor on the size
-of the blocks.
+`DayBuilder.add` checks each block: it drops and counts the rows of erased customers, keeps the rows
+that break a rule for the quarantine, and writes all others to disk by day and bucket. After the
+last block, `DayBuilder.finish` finds the duplicates of a day, drops the customers who were erased
+meanwhile, and sorts and writes the rest. The result depends on the rows only, not on their order or
+on the size of the blocks.
 """
 
 import json
@@ -28,8 +28,8 @@ from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.stores import identity_keys, postgres, snapshots
 from intent_tasks.stores.extracting import corrections, quarantine
-from intent_tasks.stores.extracting.duplicates import Repeats, hashes, later_copies
-from intent_tasks.stores.extracting.snapshot_rows import ROW, Finishing
+from intent_tasks.stores.extracting.duplicates import Copies, HashFile, find_copies, hashes
+from intent_tasks.stores.extracting.snapshot_rows import ROW, SnapshotRows
 from intent_tasks.stores.extracting.spool import Spool
 from intent_tasks.tables import customer_keys
 
@@ -37,7 +37,7 @@ _PAIR = pa.schema([("customer_id", pa.string()), ("customer_key", pa.string())])
 _NO_ROWS = pa.table({"customer_key": pa.array([], pa.string()), "_row": pa.array([], pa.int64())})
 
 LEAST_LIMIT = 10
-"""Rows of a day that may always be set aside: a share of few rows says little."""
+"""Rows of a day that may always be set aside: a share of few rows means little."""
 
 
 def most_set_aside(settings: Settings, rows: int) -> float:
@@ -46,63 +46,64 @@ def most_set_aside(settings: Settings, rows: int) -> float:
 
 
 class Counts(NamedTuple):
-    """What became of the rows of a day, and the digest of the snapshot."""
+    """The rows of a day by where they went, and the digest of the snapshot."""
 
     in_snapshot: int
     set_aside: int
+    repeated: int
     erased: int
     digest: str
 
 
 @dataclass
 class _Day:
-    """What is known of a day while its rows come in.
+    """The state of a day while its rows are added.
 
     Args:
-        counted: rows that the warehouse holds.
-        limit: rows of them that may be set aside.
-        released: digest → correction of the rows that somebody released.
-        ids: hashes of the event ids of the usable rows.
-        erased: rows of erased customers so far.
-        broken: rule → rows that break it so far, released ones left out.
-        bad: those rows, and the released ones as they were found; none beyond the limit.
+        row_count: rows of the day in the warehouse.
+        limit: rows that may be set aside.
+        released: digest → correction of the rows that a person released.
+        id_hashes: of the event ids of the usable rows.
+        erased_count: rows of erased customers so far.
+        broken: rule → rows that break it so far, without released ones.
+        bad_rows: those rows, and the released ones as they were found; no more than the limit.
     """
 
-    counted: int
+    row_count: int
     limit: float
     released: dict[str, quarantine.Correction]
-    ids: Repeats
-    erased: int = 0
+    id_hashes: HashFile
+    erased_count: int = 0
     broken: Counter[str] = field(default_factory=Counter)
-    bad: list[BadRow] = field(default_factory=list)
+    bad_rows: list[BadRow] = field(default_factory=list)
 
     def set_aside(self, row: BadRow) -> None:
-        """Keep a row that cannot be used; it counts unless somebody released it."""
+        """Keep a row that breaks a rule, and count it unless a person released it."""
         if quarantine.digest(row.payload) not in self.released:
             self.broken[row.rule] += 1
         if self.broken.total() <= self.limit:
-            self.bad.append(row)
+            self.bad_rows.append(row)
 
 
-class Intake:
-    """The rows of some days of arrival on their way to snapshots.
+class DayBuilder:
+    """Builds the snapshots of consecutive days of arrival.
 
     Args:
         settings: of this installation.
-        counted: day → rows that the warehouse holds, a run without a gap.
+        row_counts: day → rows of the day in the warehouse; days without a gap.
     """
 
-    def __init__(self, settings: Settings, counted: Mapping[date, int]) -> None:
+    def __init__(self, settings: Settings, row_counts: Mapping[date, int]) -> None:
         self._settings = settings
-        self._numbers = {day: number for number, day in enumerate(counted)}
+        self._numbers = {day: number for number, day in enumerate(row_counts)}
         with postgres.reading(settings.pipeline_url) as connection:
-            released = quarantine.released(connection, counted)
+            released = quarantine.released(connection, row_counts)
         folder = settings.home / "snapshots"
         self._days = {
-            day: _Day(rows, most_set_aside(settings, rows), released[day], Repeats(folder))
-            for day, rows in counted.items()
+            day: _Day(rows, most_set_aside(settings, rows), released[day], HashFile(folder))
+            for day, rows in row_counts.items()
         }
-        starts = [settings.definition.day_start(day).timestamp() for day in counted]
+        starts = [settings.definition.day_start(day).timestamp() for day in row_counts]
         self._starts = (np.array(starts) * 1e6).astype(np.int64)
         self._rows = 0
         self._keys = identity_keys.Keys(settings)
@@ -116,31 +117,32 @@ class Intake:
     def __exit__(self, *error: object) -> None:
         self._spool.__exit__(*error)
         for day in self._days.values():
-            day.ids.close()
+            day.id_hashes.close()
 
     def add(self, block: pa.Table) -> None:
-        """Judge some rows, columns of `shop.events`, and put the usable ones on the disk."""
+        """Check a block of rows, columns of `shop.events`, and write the usable ones to disk."""
         numbers = self._arrived_on(block)
         with postgres.changing(self._settings.pipeline_url, "customer_keys") as connection:
             block, numbers = self._without_erased(connection, block, numbers)
-            identity_keys.check_key(
-                self._settings, connection
-            )  # it may have been rotated meanwhile
+            # Another process may have rotated the key since the last block.
+            identity_keys.check_key(self._settings, connection)
             rules = broken_rules(block, repeats=False)
             usable = pc.equal(rules, OK)
-            good, of_good = block.filter(usable), numbers[_mask(usable)]
+            good, good_days = block.filter(usable), numbers[_mask(usable)]
             bad = pc.invert(usable)
-            corrected, of_corrected = self._set_aside(
+            corrected, corrected_days = self._set_aside(
                 block.filter(bad),
                 numbers[_mask(bad)],
                 rules.filter(bad).to_pylist(),
             )
             if corrected.num_rows:
-                corrected, of_corrected = self._judge_again(connection, corrected, of_corrected)
+                corrected, corrected_days = self._check_corrected(
+                    connection, corrected, corrected_days
+                )
                 good = pa.concat_tables([good, corrected])
-                of_good = np.concatenate([of_good, of_corrected])
+                good_days = np.concatenate([good_days, corrected_days])
             if good.num_rows:
-                self._keep(connection, good, of_good)
+                self._spool_rows(connection, good, good_days)
 
     def _arrived_on(self, block: pa.Table) -> npt.NDArray[np.int64]:
         at = block["occurred_at"]
@@ -156,41 +158,41 @@ class Intake:
         erased = identity_keys.are_erased(
             connection, self._settings, rows["customer_id"], self._keys
         )
-        theirs = erased.to_numpy()
-        if not theirs.any():
+        is_erased = erased.to_numpy()
+        if not is_erased.any():
             return rows, numbers
         for day, number in self._numbers.items():
-            self._days[day].erased += int((numbers[theirs] == number).sum())
-        return rows.filter(pc.invert(erased)), numbers[~theirs]
+            self._days[day].erased_count += int((numbers[is_erased] == number).sum())
+        return rows.filter(pc.invert(erased)), numbers[~is_erased]
 
     def _set_aside(
         self, rows: pa.Table, numbers: npt.NDArray[np.int64], rules: list[str]
     ) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-        """Keep rows for quarantine; return those that were released, corrected."""
+        """Keep rows for the quarantine; return the released ones with their corrections."""
         days = list(self._days.values())
-        places, found = [], []
-        for place, (bad, number) in enumerate(
+        positions, released = [], []
+        for position, (bad, number) in enumerate(
             zip(self._bad_rows(rows, rules), numbers.tolist(), strict=True)
         ):
             day = days[number]
             day.set_aside(bad)
             if (name := quarantine.digest(bad.payload)) in day.released:
-                places.append(place)
-                found.append(day.released[name])
-        chosen = pa.array(places, pa.int64())
-        return corrections.apply(rows.take(chosen), found), numbers[places]
+                positions.append(position)
+                released.append(day.released[name])
+        chosen = rows.take(pa.array(positions, pa.int64()))
+        return corrections.apply(chosen, released), numbers[positions]
 
-    def _judge_again(
+    def _check_corrected(
         self, connection: sa.Connection, rows: pa.Table, numbers: npt.NDArray[np.int64]
     ) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-        """Judge corrected rows as any other, but for what a person may accept."""
+        """Check corrected rows by the rules that a person may not waive."""
         rows, numbers = self._without_erased(connection, rows, numbers)
         rules = broken_rules(rows, repeats=False, accepted=True)
         usable = pc.equal(rules, OK)
         bad = pc.invert(usable)
         days = list(self._days.values())
-        still = self._bad_rows(rows.filter(bad), rules.filter(bad).to_pylist())
-        for row, number in zip(still, numbers[_mask(bad)].tolist(), strict=True):
+        bad_rows = self._bad_rows(rows.filter(bad), rules.filter(bad).to_pylist())
+        for row, number in zip(bad_rows, numbers[_mask(bad)].tolist(), strict=True):
             days[number].set_aside(row)
         return rows.filter(usable), numbers[_mask(usable)]
 
@@ -209,10 +211,10 @@ class Intake:
     def _key_of(self, customer_id: str | None) -> str | None:
         return identity_keys.keys(self._settings, [customer_id])[0].as_py() if customer_id else None
 
-    def _keep(
+    def _spool_rows(
         self, connection: sa.Connection, rows: pa.Table, numbers: npt.NDArray[np.int64]
     ) -> None:
-        """Write the pairs of id and key, and put the rows on the disk."""
+        """Write the pairs of id and key to Postgres, and the rows to disk."""
         ids = rows["customer_id"].combine_chunks().dictionary_encode()
         keys = self._keys_of(connection, ids.dictionary.to_pylist())
         buckets = buckets_of(keys.to_pylist(), self._settings.bucket_count)
@@ -220,15 +222,15 @@ class Intake:
         numbered = np.arange(self._rows, self._rows + rows.num_rows)
         self._rows += rows.num_rows
         rows = rows.append_column(ROW, pa.array(numbered))
-        of_row = buckets[ids.indices.to_numpy()]
-        self._spool.add(numbers * self._settings.bucket_count + of_row, rows)
-        seen = hashes(rows["event_id"])
+        row_buckets = buckets[ids.indices.to_numpy()]
+        self._spool.add(numbers * self._settings.bucket_count + row_buckets, rows)
+        hashed = hashes(rows["event_id"])
         for number, day in enumerate(self._days.values()):
             if (of_day := numbers == number).any():
-                day.ids.add(seen[of_day])
+                day.id_hashes.add(hashed[of_day])
 
     def _keys_of(self, connection: sa.Connection, ids: list[str]) -> pa.Array:
-        """Return the key of each id, and write the pairs that no block before had."""
+        """Return the key of each id, and write the pairs that earlier blocks did not have."""
         keys = self._keys.of(ids)
         pairs = pa.table([ids, keys], schema=_PAIR)
         new = pa.array([name not in self._written for name in ids], pa.bool_())
@@ -245,59 +247,61 @@ class Intake:
 
         Args:
             connection: holds the lock of the day.
-            on: day of arrival; all its rows are in.
+            on: day of arrival; all its rows were added.
             products: as `Warehouse.products` returns them.
 
         Raises:
-            Refused: too many rows cannot be used; nothing was written.
+            Refused: too many rows break a rule; nothing was written.
         """
         day = self._days[on]
         settings = self._settings
-        none = pa.array([], pa.string())
-        gone = identity_keys.tombstones(connection).get(settings.identity_key_id, none)
+        no_keys = pa.array([], pa.string())
+        erased_keys = identity_keys.tombstones(connection).get(settings.identity_key_id, no_keys)
         identity_keys.check_key(settings, connection)
-        later, rules = self._repeats(on, gone)
-        day.broken.update(rules)
+        copies = self._copies(on, erased_keys)
+        day.broken.update(copies.rules)
         if day.broken.total() > day.limit:
             raise _refusal(on, day)
-        bad = [*day.bad, *self._bad_rows(later.drop_columns(["customer_key", ROW]), rules)]
-        left = [row for row in bad if row.customer_key not in set(gone.to_pylist())]
-        quarantine.replace(connection, quarantine.arrivals_of(on), _numbered(left))
-        rest = Finishing(gone, later[ROW].combine_chunks(), products, self._keys.of)
-        written = snapshots.write_buckets(
+        others = copies.others.drop_columns(["customer_key", ROW])
+        bad_rows = [*day.bad_rows, *self._bad_rows(others, copies.rules)]
+        kept = [row for row in bad_rows if row.customer_key not in set(erased_keys.to_pylist())]
+        quarantine.replace(connection, quarantine.arrivals_of(on), _numbered(kept))
+        left_out = pa.concat_arrays([copies.exact, copies.others[ROW].combine_chunks()])
+        rows = SnapshotRows(erased_keys, left_out, products, self._keys.of)
+        manifest = snapshots.write_buckets(
             settings.home,
             on,
-            (rest.parts(self._spool.read(n)) for n in self._compartments(on)),
-            day.counted,
+            (rows.parts(self._spool.read(n)) for n in self._compartments(on)),
+            day.row_count,
             settings.identity_key_id,
             settings.time_zone,
         )
-        removed = len(bad) - len(left)
+        erased = len(bad_rows) - len(kept)
         return Counts(
-            written["rows"],
-            day.broken.total() - removed,
-            day.erased + rest.erased + removed,
-            written["digest"],
+            manifest["rows"],
+            day.broken.total() - erased,
+            len(copies.exact),
+            day.erased_count + rows.erased_count + erased,
+            manifest["digest"],
         )
 
     def _compartments(self, on: date) -> range:
         count = self._settings.bucket_count
         return range(self._numbers[on] * count, (self._numbers[on] + 1) * count)
 
-    def _repeats(self, on: date, gone: pa.Array) -> tuple[pa.Table, list[str]]:
-        """Return the rows whose event_id another row of the day has first, and the rule of each."""
-        day = self._days[on]
-        twice = day.ids.found()
-        found = [
-            block.filter(pa.array(np.isin(hashes(block["event_id"]), twice)))
+    def _copies(self, on: date, erased_keys: pa.Array) -> Copies:
+        """Find the rows whose event_id an earlier row of the day has."""
+        repeated = self._days[on].id_hashes.repeated()
+        blocks = [
+            block.filter(pa.array(np.isin(hashes(block["event_id"]), repeated)))
             for n in self._compartments(on)
-            for block in (self._spool.blocks(n) if len(twice) else ())
+            for block in (self._spool.blocks(n) if len(repeated) else ())
         ]
-        if not found:
-            return _NO_ROWS, []
-        rows = pa.concat_tables(found)
-        kept = rows.filter(pc.invert(pc.is_in(rows["customer_key"], value_set=gone)))
-        return later_copies(kept, ROW)
+        if not blocks:
+            return Copies(pa.array([], pa.int64()), _NO_ROWS, [])
+        rows = pa.concat_tables(blocks)
+        is_erased = pc.is_in(rows["customer_key"], value_set=erased_keys)
+        return find_copies(rows.filter(pc.invert(is_erased)), ROW)
 
 
 def _mask(values: pa.Array) -> npt.NDArray[np.bool_]:
@@ -306,7 +310,7 @@ def _mask(values: pa.Array) -> npt.NDArray[np.bool_]:
 
 
 def _numbered(rows: list[BadRow]) -> list[BadRow]:
-    """Number rows from 1, whatever the order they were found in."""
+    """Number rows from 1, independently of the order in which they were found."""
     order = sorted(rows, key=lambda row: (row.key or "", row.payload))
     return [row._replace(number=number) for number, row in enumerate(order, 1)]
 
@@ -322,8 +326,9 @@ def _replayable(row: dict[str, Any]) -> dict[str, Any]:
 def _refusal(on: date, day: _Day) -> Refused:
     rules = ", ".join(f"{rule}: {count}" for rule, count in day.broken.most_common() if count)
     return Refused(
-        f"{day.broken.total()} of {day.counted} rows that arrived on {on} cannot be used; at most "
-        f"{day.limit:.0f} may be set aside. Nothing of that day was written. By rule: {rules}. "
+        f"{day.broken.total()} of {day.row_count} rows that arrived on {on} cannot be used; at "
+        f"most {day.limit:.0f} may be set aside. Nothing of that day was written. By rule: "
+        f"{rules}. "
         "Mend the load and run the day again; to set the rows aside as they are, run it once "
         "with INTENT_QUARANTINE_SHARE=1."
     )

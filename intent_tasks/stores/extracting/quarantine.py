@@ -1,7 +1,7 @@
-"""Rows that could not be used: kept with the rule they break, until somebody decides about them.
+"""The quarantine: rows that break a rule, kept until a person decides about them.
 
-What is decided belongs to what the row says (its digest), so that it holds however often its day is
-extracted; a row that its source no longer holds as it was is forgotten, with the decision.
+A decision belongs to the digest of a row, so it holds whenever the day is extracted again. When the
+source no longer holds the row, the row and the decision are deleted.
 """
 
 import hashlib
@@ -18,21 +18,21 @@ from intent_tasks.stores import postgres
 from intent_tasks.tables import events, quarantine
 
 MOST_CHARACTERS = 8000
-"""Longer payloads are cut: one row must not fill a disk."""
+"""Longer payloads are cut, so that one row cannot fill a disk."""
 
 MOST_CHARACTERS_OF_A_KEY = 200
 
 HELD, RELEASED, DROPPED = "held", "released", "dropped"
 
 Correction = dict[str, Any]
-"""Column of `shop.events` → the value it should have had, as JSON knows it."""
+"""Column of `shop.events` → the right value, as JSON."""
 
 _DECISION = ("state", "correction", "decided_at", "decided_by", "reason")
 _INSTANT = pa.timestamp("us", tz="UTC")
 
 
 class Found(NamedTuple):
-    """A row that is set aside, as the table has it."""
+    """A row of the table `intent.quarantine`."""
 
     source: str
     row_number: int
@@ -50,28 +50,28 @@ class Found(NamedTuple):
 
 
 def arrivals_of(day: date) -> str:
-    """Return the source of rows of the warehouse that arrived on a day."""
+    """Return the name of the source of rows that arrived in the warehouse on a day."""
     return f"{events.fullname} {day}"
 
 
 def day_of(source: str) -> date | None:
-    """Return the day of arrival of a source; None: it is a file."""
+    """Return the day of arrival that a source names; None: the source is a file."""
     name, _, day = source.rpartition(" ")
     try:
         return date.fromisoformat(day) if name == events.fullname else None
-    except ValueError:  # typed by a person: no row has such a source
+    except ValueError:  # a text that a person typed
         return None
 
 
 def digest(payload: str) -> str:
-    """Return what names a row by all it says."""
+    """Return the digest of a payload, which identifies the row."""
     return hashlib.sha256(payload.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def replace(connection: sa.Connection, source: str, rows: Sequence[BadRow]) -> None:
-    """Replace what is set aside of one source, in the caller's transaction.
+    """Replace the rows of one source, in the caller's transaction.
 
-    What was decided about a row stays as long as the source still has it.
+    The decision about a row stays as long as the source holds the row.
     """
     decided = _decided(connection, source)
     connection.execute(sa.delete(quarantine).where(quarantine.c.source == source))
@@ -79,9 +79,9 @@ def replace(connection: sa.Connection, source: str, rows: Sequence[BadRow]) -> N
 
 
 def add(connection: sa.Connection, source: str, rows: Sequence[BadRow]) -> None:
-    """Set rows of a source aside beside those that are, in the caller's transaction.
+    """Add rows of a source, in the caller's transaction.
 
-    What was decided about a row of an earlier content of a file holds for the same row of this one.
+    The decision about a row of an earlier content of a file holds for an equal row of this one.
     """
     decided = _decided(connection, source) if rows else {}
     same = {name for row in rows if (name := digest(row.payload)) in decided}
@@ -92,9 +92,9 @@ def add(connection: sa.Connection, source: str, rows: Sequence[BadRow]) -> None:
 
 
 def keep_decided(connection: sa.Connection, source: str) -> None:
-    """Forget what is set aside of a source, but for decisions: its rows will have other numbers.
+    """Delete the rows of a source without a decision, because row numbers will change.
 
-    Those that are kept have none meanwhile: they count down from -1.
+    The rows that are kept get the numbers -1, -2 and so on.
     """
     kept = [*(quarantine.c[name] for name in quarantine.c.keys() if name != "row_number")]  # noqa: SIM118
     query = sa.select(*kept).where(quarantine.c.source == source, quarantine.c.state != HELD)
@@ -153,9 +153,9 @@ def _table(source: str, rows: Sequence[BadRow], decided: dict[str, sa.Row[Any]])
 
 
 def _storable(payload: str) -> tuple[str, bool]:
-    """Return JSON that Postgres can hold, and whether that is the whole row.
+    """Return JSON that Postgres can store, and whether it is the whole row.
 
-    It knows neither NUL nor halves of characters, which stay readable as text.
+    Postgres stores neither NUL nor halves of characters; they are written as escaped text.
     """
     try:
         payload.encode()
@@ -184,7 +184,7 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\u0000")
 
 
-# ── What is decided ───────────────────────────────────────────────────────────────────────────────
+# ── Decisions ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def released(connection: sa.Connection, days: Iterable[date]) -> dict[date, dict[str, Correction]]:
@@ -208,15 +208,15 @@ def find(
     row: str | None = None,
     most: int | None = None,
 ) -> list[Found]:
-    """Return rows that are set aside, in the order of their sources.
+    """Return rows of the quarantine in the order of their sources.
 
     Args:
         connection: an open transaction.
-        source: file, or `shop.events` and the day; None: all of them.
-        rule: what they break.
+        source: file, or `shop.events` and the day; None: all.
+        rule: that they break.
         state: held, released or dropped.
-        row: how the digest begins.
-        most: how many at most.
+        row: beginning of the digest.
+        most: greatest number of rows.
     """
     query = sa.select(*(quarantine.c[name] for name in Found._fields)).order_by(
         quarantine.c.source, quarantine.c.row_number
@@ -230,7 +230,7 @@ def find(
 
 
 def count(connection: sa.Connection) -> list[tuple[str, str, str, int]]:
-    """Return how many rows there are of each source, rule and state."""
+    """Count the rows by source, rule and state."""
     by = (quarantine.c.source, quarantine.c.rule, quarantine.c.state)
     query = sa.select(*by, sa.func.count()).group_by(*by).order_by(*by)
     return [tuple(row) for row in connection.execute(query)]
@@ -244,7 +244,7 @@ def decide(
     reason: str,
     correction: Correction | None = None,
 ) -> None:
-    """Write down what is decided about rows, in the caller's transaction."""
+    """Record a decision about rows, in the caller's transaction."""
     values = {
         "state": state,
         "correction": correction or sa.null(),
@@ -256,7 +256,7 @@ def decide(
 
 
 def rename(connection: sa.Connection, rows: Collection[Found], rule: str) -> None:
-    """Write down that rows break another rule now, in the caller's transaction."""
+    """Record that rows now break another rule, in the caller's transaction."""
     _update(connection, rows, {"rule": rule})
 
 

@@ -1,8 +1,8 @@
-"""How the shop's events are read: which columns there are, when a row arrived, and all of a run.
+"""Read the shop's tables: their columns, the time of arrival, and the rows of days.
 
-A row belongs to the day it arrived on. What no snapshot could hold never leaves Postgres: a number
-that the contract's type cannot hold is null and counted, and times are held to the years 1 to 9999,
-which the rules then name.
+A row belongs to the day of its arrival. Values that no snapshot can hold do not leave Postgres: a
+number that does not fit the type of the contract becomes null and is counted, and a time outside
+the years 1 to 9999 becomes the first or last instant of them, which breaks a rule.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -26,15 +26,15 @@ from intent_tasks.tables import events, products
 
 FIRST_KNOWN = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)
 LAST_KNOWN = datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
-"""No event is before the first or at or after the last but by a clock that was never set."""
-TOLD = ("product_id", "category_path", "brand", "title", "image_embedding")
-"""Columns of `shop.products` that events tell."""
+"""Times before the first, or from the last on, come from clocks that are wrong."""
+PRODUCT_COLUMNS = ("product_id", "category_path", "brand", "title", "image_embedding")
+"""Columns of `shop.products` that are read for events."""
 CONTENT = ("title", "image_embedding")
-"""Those that the setting product_content is about."""
+"""Columns that are read only with the setting product_content."""
 
 
 def columns(connection: sa.Connection) -> list[str]:
-    """Return the columns that `shop.events` has; the optional ones may be absent.
+    """Return the columns that `shop.events` has; optional ones may be missing.
 
     Raises:
         Refused: there is no such table, or the role may not see it.
@@ -54,28 +54,28 @@ def types_of_events(connection: sa.Connection) -> dict[str, schema.Type]:
 
 
 def typed(table: sa.Table, types: schema.Types) -> list[sa.Label[Any]]:
-    """Return the columns of the contract that a table of the shop has, as the contract's types.
+    """Return the columns of the contract that a table of the shop has, with the contract's types.
 
     Raises:
-        Refused: one cannot be read as such; how to mend it.
+        Refused: a column cannot be converted; says how to mend it.
     """
-    there = [column for column in table.columns if column.name in types]
-    wrong = [said for c in there if (said := schema.problem(c, types[c.name]))]
-    if wrong:
-        raise Refused(" ".join(wrong))
-    return [schema.read_as(column, types[column.name]) for column in there]
+    existing = [column for column in table.columns if column.name in types]
+    problems = [text for c in existing if (text := schema.problem(c, types[c.name]))]
+    if problems:
+        raise Refused(" ".join(problems))
+    return [schema.read_as(column, types[column.name]) for column in existing]
 
 
 def relation(connection: sa.Connection) -> sa.Subquery:
-    """Return the events of all time, columns as the contract types them; raises as `typed`.
+    """Return the events of all time, with the contract's types; raises as `typed`.
 
-    For questions about all of them: to read some days by an index, see `arrived_between`.
+    `arrived_between` reads some days by an index.
     """
     return sa.select(*typed(events, types_of_events(connection))).subquery("shop_events")
 
 
 def arrival(rows_of: sa.Subquery) -> sa.ColumnElement[Any]:
-    """Return when a row of `relation` reached the warehouse, as `arrived_at` does."""
+    """Return the time of arrival of a row of `relation`, as `arrived_at` does."""
     if "ingested_at" not in rows_of.c:
         return rows_of.c.occurred_at
     return sa.func.coalesce(rows_of.c.ingested_at, rows_of.c.occurred_at)
@@ -87,14 +87,14 @@ def day_of(settings: Settings, at: sa.ColumnElement[Any]) -> sa.ColumnElement[da
 
 
 def arrived_at(available: Collection[str]) -> sa.ColumnElement[Any]:
-    """Return when a row reached the warehouse; where that is not recorded, when it happened."""
+    """Return when a row reached the warehouse, or when it happened if that is not recorded."""
     if "ingested_at" not in available:
         return events.c.occurred_at
     return sa.func.coalesce(events.c.ingested_at, events.c.occurred_at)
 
 
 def arrivals(available: Collection[str], start: datetime, end: datetime) -> sa.Select[Any]:
-    """Select the events that arrived from `start` up to, not including, `end`."""
+    """Select the events that arrived from `start` until before `end`."""
     known = [column for column in events.columns if column.name in available]
     return sa.select(*known).where(arrived_between(available, start, end))
 
@@ -102,7 +102,7 @@ def arrivals(available: Collection[str], start: datetime, end: datetime) -> sa.S
 def arrived_between(
     available: Collection[str], start: datetime, end: datetime
 ) -> sa.ColumnElement[bool]:
-    """Return whether a row arrived in that time, in words that let an index of a column serve."""
+    """Return whether a row arrived in a period, in a form that can use an index of a column."""
     happened = sa.and_(events.c.occurred_at >= start, events.c.occurred_at < end)
     if "ingested_at" not in available:
         return happened
@@ -112,12 +112,12 @@ def arrived_between(
 
 @dataclass(frozen=True)
 class Arrived:
-    """What the warehouse holds of one day.
+    """The rows of one day in the warehouse.
 
     Args:
-        rows: how many there are.
-        content: digest of what they hold.
-        unreadable: rule → values that no column of the contract can hold; they are null.
+        rows: their number.
+        content: digest of their values.
+        unreadable: rule → values that do not fit the type of the contract and become null.
     """
 
     rows: int
@@ -127,13 +127,13 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Warehouse:
-    """One view of the shop's tables, the same for all that is asked of it.
+    """A consistent view of the shop's tables.
 
     Args:
         session: one transaction.
-        types: column of `shop.events` → its type there.
-        product_types: the same of `shop.products`, of what may be read; none: no such table.
-        definition: tells when a day ends.
+        types: column of `shop.events` → its type.
+        product_types: column of `shop.products` that may be read → its type; empty: no such table.
+        definition: of the shop day.
     """
 
     session: postgres.ArrowSession
@@ -173,36 +173,38 @@ class Warehouse:
         }
 
     def content(self, of: sa.ColumnElement[bool] | None = None) -> sa.ColumnElement[str]:
-        """Return the digest of what a group of rows says, or those of them for which `of` holds."""
+        """Return the digest of the values of a group of rows, or of those that meet a condition."""
         hashed = sa.func.hash_record_extended(sa.func.row(*self._columns()), 0)
-        # The sum of the hashes does not depend on the order of the rows; a row exchanged for
-        # another changes it. It is cut to 64 bits so that any number of rows has a short one.
+        # The sum of the hashes does not depend on the order of the rows, and changes with any
+        # row. Modulo 2**64 it is short for any number of rows.
         added = sa.func.sum(sa.cast(hashed, sa.Numeric))
         chosen = added if of is None else added.filter(of)
         return sa.cast(sa.func.mod(chosen, sa.literal(2**64)), sa.Text)
 
     def stream(self, run: list[date]) -> Iterator[pa.Table]:
-        """Yield the rows that arrived in a run of days, in any order, block by block."""
+        """Yield the rows that arrived in a run of days as blocks, in any order."""
         for block in self.session.read(self.query(run)):
             yield pa.Table.from_batches([block])
 
     def query(self, run: list[date]) -> sa.Select[Any]:
-        """Select the rows that arrived in a run of days, columns as the contract types them."""
+        """Select the rows that arrived in a run of days, with the contract's types."""
         return sa.select(*self._columns()).where(self._of(run))
 
     def products(self) -> pa.Table:
-        """Return of what the shop sells product_id and, where it has them, all that events tell.
+        """Return the products: product_id and, if the shop has them, columns for their events.
 
-        Columns category_path, brand, title and picture; the picture of `core/image_codes.py`.
+        Columns category_path, brand, title and picture; see `core/image_codes.py` for the picture.
         """
-        types = {name: self.product_types[name] for name in TOLD if name in self.product_types}
+        types = {
+            name: self.product_types[name] for name in PRODUCT_COLUMNS if name in self.product_types
+        }
         if "product_id" not in types or "product_id" not in self.types:
             return pa.table({"product_id": pa.array([], pa.string())})
-        told = typed(products, types)
-        # A view may name a product twice: which row counts must not change from day to day.
-        order: list[sa.ColumnClause[Any]] = [sa.column(column.name) for column in told]
-        blocks = self.session.read(sa.select(*told).order_by(*order))
-        # One by one: embeddings are long, and what is kept of them is not.
+        selected = typed(products, types)
+        # A view may list a product twice. The order decides which row counts, the same every day.
+        order: list[sa.ColumnClause[Any]] = [sa.column(column.name) for column in selected]
+        blocks = self.session.read(sa.select(*selected).order_by(*order))
+        # Compress block by block, because embeddings are long.
         parts = [compress_embeddings(pa.Table.from_batches([block])) for block in blocks]
         parts.append(compress_embeddings(blocks.schema.empty_table()))
         return pa.concat_tables(parts).combine_chunks()
@@ -215,7 +217,7 @@ class Warehouse:
         return typed(events, self.types)
 
     def _unreadable(self) -> dict[str, sa.ColumnElement[bool]]:
-        """Return rule → whether a row has a value that no column of the contract can hold."""
+        """Return rule → whether a row has a value that does not fit the type of the contract."""
         known = [column for column in events.columns if column.name in self.types]
         found = {c.name: schema.unreadable(c, self.types[c.name]) for c in known}
         return {cannot_be_read(name): bad for name, bad in found.items() if bad is not None}
@@ -225,7 +227,7 @@ _INSTANT = events.c.occurred_at.type
 
 
 def runs_of(days: Iterable[date]) -> Iterator[list[date]]:
-    """Yield days in runs without a gap, earliest first."""
+    """Group days into runs without a gap, earliest first."""
     run: list[date] = []
     for day in sorted(days):
         if run and day - run[-1] != timedelta(days=1):
@@ -238,12 +240,12 @@ def runs_of(days: Iterable[date]) -> Iterator[list[date]]:
 
 @contextmanager
 def warehouse(settings: Settings) -> Iterator[Warehouse]:
-    """Open one view of the shop's tables.
+    """Open a consistent view of the shop's tables.
 
     Raises:
-        Refused: there is no `shop.events`, it lacks a column that is needed, or one is of a type
+        Refused: there is no `shop.events`, a required column is missing, or a column has a type
             that cannot be read.
-        TemporaryFailure: the server cannot be reached or gave up.
+        TemporaryFailure: the server cannot be reached or ended the session.
     """
     with postgres.reading(settings.shop_url) as connection:
         types = types_of_events(connection)

@@ -1,4 +1,4 @@
-"""What schema `shop` holds, told by Postgres itself: tables, columns, rights, days and buyers."""
+"""Facts about schema `shop` from Postgres: columns, rights, days, bad rows and buyers."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,32 +6,29 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from expectations import schema
-from intent_tasks.core.rules import (
-    AGAIN,
-    MOST_EARLY_SECONDS,
-    OK,
-    REQUIRED,
-    broken_rules,
-)
+from intent_tasks.core.rules import MOST_EARLY_SECONDS, OK, REQUIRED, broken_rules
 from intent_tasks.definition import EVENT_TYPES, HORIZONS_DAYS
 from intent_tasks.settings import Settings
-from intent_tasks.stores.extracting import source
+from intent_tasks.stores.extracting import duplicates, source
 from intent_tasks.stores.extracting.day_builder import most_set_aside
 from intent_tasks.stores.extracting.duplicates import hashes
+from intent_tasks.stores.extracting.snapshot_rows import ROW
 
 
 def problems(table: sa.Table, types: schema.Types) -> list[str]:
-    """Return which columns of a table cannot be read and how to mend each; none: all can."""
-    there = [column for column in table.columns if column.name in types]
-    return [said for c in there if (said := schema.problem(c, types[c.name]))]
+    """Return a message for each column of a table that cannot be read."""
+    existing = [column for column in table.columns if column.name in types]
+    return [text for c in existing if (text := schema.problem(c, types[c.name]))]
 
 
 def may_read(connection: sa.Connection, table: sa.Table) -> bool:
-    """Tell whether this role may read a table that exists."""
+    """Return whether this role may read an existing table."""
     query = sa.select(
         sa.func.has_schema_privilege(table.schema, "USAGE"),
         sa.func.has_table_privilege(table.fullname, "SELECT"),
@@ -44,16 +41,16 @@ class Events:
     """The events of a shop in numbers.
 
     Args:
-        rows: of all time, but for those of the future.
-        customers: different ones.
-        future_rows: events of more than a day after now.
-        newest_future_at: when the last of them happens.
-        first_day: first shop day on which an event arrived; no clock that was never set.
-        last_day: last one.
-        newest_at: when the newest event arrived.
+        rows: number of events, without those of the future.
+        customers: number of customers.
+        future_rows: events more than a day after now.
+        newest_future_at: time of the last of them.
+        first_day: first shop day of arrival, without impossible times.
+        last_day: last shop day of arrival.
+        newest_at: arrival of the newest event.
         late_rows: events that arrived on a later day than they happened.
-        unknown_types: event types that are not of the contract, with their rows.
-        unusable_rows: rows that lack a required value.
+        unknown_types: event type that is not in the contract → rows.
+        unusable_rows: rows without a required value.
         empty: share of rows without a value, by column.
     """
 
@@ -73,13 +70,13 @@ class Events:
 def events_of(
     connection: sa.Connection, settings: Settings, rows_of: sa.Subquery, now: datetime
 ) -> Events:
-    """Count the events, in one pass and one more for their types.
+    """Count the events in one pass, and their types in another.
 
     Args:
         connection: to the shop.
         settings: of this installation.
         rows_of: the events, as `source.relation` returns them.
-        now: a moment.
+        now: the present time.
     """
     arrived, happened = source.arrival(rows_of), rows_of.c.occurred_at
     future = _future(rows_of, now)
@@ -124,7 +121,7 @@ def events_of(
 
 
 def _future(rows_of: sa.Subquery, now: datetime) -> sa.ColumnElement[bool]:
-    """Tell which events happen or arrive more than a day after now."""
+    """Return whether an event happens or arrives more than a day after now."""
     until = now + timedelta(seconds=MOST_EARLY_SECONDS)
     times = [rows_of.c[name] for name in ("occurred_at", "ingested_at") if name in rows_of.c]
     return sa.or_(*(at > until for at in times))
@@ -135,9 +132,9 @@ class Refusable:
     """The rows of a day that an extract would set aside.
 
     Args:
-        day: on which they arrived.
-        rows: all of that day.
-        by_rule: rule → rows that break it, the most first.
+        day: of arrival.
+        rows: all rows of that day.
+        by_rule: rule → rows that break it, most first.
         most: rows that may be set aside.
     """
 
@@ -148,22 +145,22 @@ class Refusable:
 
     @property
     def broken(self) -> int:
-        """How many they are."""
+        """Return the number of these rows."""
         return sum(self.by_rule.values())
 
     @property
     def share(self) -> float:
-        """Share of the day's rows."""
+        """Return their share of the day's rows."""
         return self.broken / self.rows
 
 
 def refusable(settings: Settings, days: Iterable[date], most_rows: int) -> list[Refusable]:
-    """Judge the rows that arrived on some days as an extract does; days without rows are left out.
+    """Check the rows of some days of arrival as an extract does; days without rows are left out.
 
     Args:
         settings: of this installation.
-        days: in the order in which they are looked at.
-        most_rows: after so many rows no other day is begun.
+        days: in the order in which they are checked.
+        most_rows: after so many rows no further day is checked.
     """
     found: list[Refusable] = []
     with source.warehouse(settings) as warehouse:
@@ -175,25 +172,40 @@ def refusable(settings: Settings, days: Iterable[date], most_rows: int) -> list[
 
 
 def _judged(settings: Settings, warehouse: source.Warehouse, day: date) -> list[Refusable]:
-    rows, by_rule, ids = 0, Counter[str](), [np.zeros(0, np.int64)]
+    row_count, by_rule, ids = 0, Counter[str](), [np.zeros(0, np.int64)]
     for block in warehouse.stream([day]):
         rules = broken_rules(block, repeats=False)
         usable = pc.equal(rules, OK)
         by_rule.update(rules.filter(pc.invert(usable)).to_pylist())
         ids.append(hashes(block["event_id"].filter(usable)))
-        rows += block.num_rows
-    together = np.concatenate(ids)
-    by_rule[AGAIN] += len(together) - len(np.unique(together))
-    told = {rule: count for rule, count in by_rule.most_common() if count}
-    return [Refusable(day, rows, told, most_set_aside(settings, rows))] if rows else []
+        row_count += block.num_rows
+    unique, counts = np.unique(np.concatenate(ids), return_counts=True)
+    if (counts > 1).any():
+        by_rule.update(_copies(warehouse, day, unique[counts > 1]).rules)
+    ordered = {rule: count for rule, count in by_rule.most_common() if count}
+    most = most_set_aside(settings, row_count)
+    return [Refusable(day, row_count, ordered, most)] if row_count else []
+
+
+def _copies(
+    warehouse: source.Warehouse, day: date, repeated: npt.NDArray[np.int64]
+) -> duplicates.Copies:
+    """Read a day a second time, to compare the rows with a repeated event_id."""
+    blocks = []
+    for block in warehouse.stream([day]):
+        usable = block.filter(pc.equal(broken_rules(block, repeats=False), OK))
+        chosen = usable.filter(pa.array(np.isin(hashes(usable["event_id"]), repeated)))
+        blocks.append(chosen)
+    rows = pa.concat_tables(blocks)
+    return duplicates.find_copies(rows.append_column(ROW, pa.array(range(rows.num_rows))), ROW)
 
 
 def buyers(
     connection: sa.Connection, settings: Settings, anchors: Mapping[str, Sequence[date]]
 ) -> dict[str, int]:
-    """Count, per part of the anchors, who is predicted and purchases within the longest horizon.
+    """Count the customers who purchase within the longest horizon, for each part of the anchors.
 
-    The events are first brought to one row a customer and day.
+    The query first groups the events to one row a customer and day.
 
     Args:
         connection: that may read the shop.
@@ -201,7 +213,7 @@ def buyers(
         anchors: part → shop days.
 
     Returns:
-        Part → pairs of anchor and customer, as training counts them.
+        Part → pairs of anchor and customer, as in training.
     """
     rows_of = source.relation(connection)
     day = source.day_of(settings, rows_of.c.occurred_at)

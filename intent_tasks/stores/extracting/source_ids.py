@@ -1,4 +1,4 @@
-"""What the ids of the shop's events stand for: customers, sentinels, and events themselves."""
+"""Numbers about the ids of the shop's events, for `intent check-source`."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,20 +14,20 @@ SENTINELS = (
     "", "(not set)", "not set", "(none)", "none", "null", "(null)", "nil", "undefined", "unknown",
     "[object object]", "nan", "n/a", "0", "-1", "00000000-0000-0000-0000-000000000000",
 )  # fmt: skip
-"""Texts, as lower case, that systems write where there is no id."""
+"""Texts in lower case that systems write instead of a missing id."""
 
-MARKED = ("customer_id", "product_id")
-"""Columns in which a sentinel becomes a customer or a product that does not exist."""
+SENTINEL_COLUMNS = ("customer_id", "product_id")
+"""Columns in which a sentinel would be taken for a customer or a product."""
 
 
 @dataclass(frozen=True)
 class Customers:
-    """How the events are spread over customers.
+    """The distribution of events over customers.
 
     Args:
-        count: different ones.
+        count: number of customers.
         busiest: customer_id with the most events; None: no event has one.
-        busiest_rows: events of that one.
+        busiest_rows: events of that customer.
         returning: customers with events on several shop days.
     """
 
@@ -38,7 +38,7 @@ class Customers:
 
 
 def customers_of(connection: sa.Connection, settings: Settings) -> Customers:
-    """Count the events of each customer, in two passes."""
+    """Count customers and their events, in two passes."""
     rows_of = source.relation(connection)
     day = source.day_of(settings, rows_of.c.occurred_at)
     each = (
@@ -59,7 +59,7 @@ def customers_of(connection: sa.Connection, settings: Settings) -> Customers:
 
 
 class Sentinel(NamedTuple):
-    """A text that stands for no id, the column it is in, and in how many events."""
+    """A text instead of a missing id, its column and the number of events with it."""
 
     column: str
     value: str
@@ -67,10 +67,10 @@ class Sentinel(NamedTuple):
 
 
 def sentinels_of(connection: sa.Connection) -> list[Sentinel]:
-    """Count the events whose customer or product is a text that stands for none, most first."""
+    """Count the events with a sentinel as customer or product, most first."""
     rows_of = source.relation(connection)
     found: list[Sentinel] = []
-    for column in (rows_of.c[name] for name in MARKED if name in rows_of.c):
+    for column in (rows_of.c[name] for name in SENTINEL_COLUMNS if name in rows_of.c):
         is_none = sa.func.lower(sa.func.btrim(column)).in_(SENTINELS)
         query = sa.select(column, sa.func.count()).where(is_none).group_by(column)
         found += [Sentinel(column.name, *row) for row in connection.execute(query)]
@@ -78,12 +78,12 @@ def sentinels_of(connection: sa.Connection) -> list[Sentinel]:
 
 
 def collisions_of(connection: sa.Connection) -> int:
-    """Count the event ids that stand for different events: see `core.rules.IDENTITY`."""
+    """Count the event ids of several different events; see `core.rules.IDENTITY`."""
     rows_of = source.relation(connection)
-    told = [rows_of.c[name] for name in IDENTITY if name in rows_of.c]
-    # Hashes of eight bytes are grouped much faster than texts, and in less memory.
+    identity = [rows_of.c[name] for name in IDENTITY if name in rows_of.c]
+    # Hashes of eight bytes are grouped faster than texts, and in less memory.
     event = sa.func.hashtextextended(rows_of.c.event_id, 0)
-    what = sa.func.hash_record_extended(sa.func.row(*told), 0)
+    what = sa.func.hash_record_extended(sa.func.row(*identity), 0)
     ids = (
         sa.select(event.label("event"))
         .where(rows_of.c.event_id.is_not(None))
@@ -95,14 +95,14 @@ def collisions_of(connection: sa.Connection) -> int:
 
 
 MOST_OF_ONE_DAY = 0.5
-"""Share of all events that arrive on one day only when they are loaded together."""
+"""A larger share of all events on one day of arrival means that they were loaded together."""
 
 LEAST_DAYS_TOGETHER = 7
-"""Shop days that so many events happened on, at least."""
+"""The events of that day must have happened on so many shop days at least."""
 
 
 def loaded_at_once(connection: sa.Connection, settings: Settings) -> str:
-    """Return what is to be said when most events arrived on one day, a sentence; else nothing."""
+    """Return a message if most events arrived on one day; else an empty text."""
     rows_of = source.relation(connection)
     at = source.arrival(rows_of)
     arrived, happened = (source.day_of(settings, t) for t in (at, rows_of.c.occurred_at))

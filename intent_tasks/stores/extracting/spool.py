@@ -1,7 +1,6 @@
-"""Rows on their way from the warehouse to snapshots: on disk, because a day need not fit in memory.
+"""Keep rows on disk between the warehouse and snapshots, because a day need not fit into memory.
 
-The files have no name. They hold what the shop says of its customers, and vanish with the process,
-however it ends.
+The files have no name, because they hold data of customers: they are gone when the process ends.
 """
 
 import tempfile
@@ -18,14 +17,14 @@ import pyarrow.compute as pc
 from intent_tasks.stores.atomic_files import private_folder
 
 BYTES_AT_ONCE = 96 * 2**20
-"""Of a bucket, how much is read back at a time."""
+"""Bytes of a bucket that are read at a time."""
 
 
 class Spool:
     """Rows with a customer_key, kept apart by compartment and read back by ranges of the key.
 
     Args:
-        folder: on the disk that has room for them.
+        folder: where the files are made.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,23 +39,23 @@ class Spool:
 
     def __exit__(self, *_: object) -> None:
         for file in self._files.values():
-            # What a full disk does not take of it any more is of no use.
+            # On a full disk the last write fails, but nothing reads it any more.
             with suppress(OSError):
                 file.close()
 
     def add(self, compartments: npt.NDArray[np.int64], rows: pa.Table) -> None:
-        """Put each row into its compartment.
+        """Write each row to its compartment.
 
         Args:
             compartments: number of the compartment of each row, shape (n,).
             rows: n rows, always of the same columns.
         """
         order = np.argsort(compartments, kind="stable")
-        together = rows.take(pa.array(order)).combine_chunks()
+        ordered = rows.take(pa.array(order)).combine_chunks()
         numbers, starts = np.unique(compartments[order], return_index=True)
         ends = [*starts[1:].tolist(), rows.num_rows]
         for number, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
-            self._write(number, together.slice(start, end - start))
+            self._write(number, ordered.slice(start, end - start))
 
     def _write(self, number: int, rows: pa.Table) -> None:
         if number not in self._files:
@@ -69,7 +68,7 @@ class Spool:
     def read(self, number: int) -> Iterator[pa.Table]:
         """Yield the rows of a compartment in parts, each of a higher range of keys.
 
-        A part holds all rows of its customers, in the order in which they were put in.
+        A part holds all rows of its customers, in the order in which they were added.
         """
         if number not in self._files:
             return
@@ -79,7 +78,7 @@ class Spool:
             yield self._between(number, low, high)
 
     def blocks(self, number: int) -> Iterator[pa.Table]:
-        """Yield the rows of a compartment in the order in which they were put in."""
+        """Yield the rows of a compartment in the order in which they were added."""
         if number in self._files:
             for block in self._stream(number):
                 yield pa.Table.from_batches([block])
@@ -92,7 +91,7 @@ class Spool:
 
     def _between(self, number: int, low: str, high: str) -> pa.Table:
         stream = self._stream(number)
-        found = [
+        blocks = [
             block.filter(
                 pc.and_(
                     pc.greater_equal(block["customer_key"], low),
@@ -101,4 +100,4 @@ class Spool:
             )
             for block in stream
         ]
-        return pa.Table.from_batches(found, stream.schema)
+        return pa.Table.from_batches(blocks, stream.schema)

@@ -1,13 +1,13 @@
-"""Who may be predicted and who may be put on a list, by what `shop.customers` says right now.
+"""Consent: which customers may be predicted, learned from and listed, by `shop.customers` now.
 
-The rule, here and nowhere else. A customer says *yes* to a purpose when the column of that purpose
-is true and `suppressed` is not. A row that says anything else (false, null, or suppressed) says
-*no*, and of several rows any no counts. A shop whose `shop.customers` has any of these columns
-records consent: there, who has no row said no yes. Where it records none, nothing is known.
+The rule, in this module only. A row is a *yes* to a purpose when the column of the purpose is true
+and `suppressed` is not. Any other row (false, null or suppressed) is a *no*, and one no among
+several rows of a customer counts. A shop whose `shop.customers` has any of these columns records
+consent; there, a customer without a row has not said yes. In any other shop consent is unknown.
 
-- Predicting (`consent_personalisation`) takes who says yes, or everybody where no consent is
-  recorded, and so does learning.
-- A list for people takes only who says yes.
+- Predictions and training (`consent_personalisation`) use the customers who say yes, and all
+  customers where the shop records no consent.
+- A list for people holds only customers who say yes.
 """
 
 from typing import NamedTuple
@@ -27,12 +27,12 @@ NOBODY = pa.array([], pa.string())
 
 
 class Consent(NamedTuple):
-    """What customers say, as customer_ids, each once.
+    """The answers of customers to one purpose, as customer_ids, each once.
 
     Args:
-        allowed: who has a row and does not say no; None: everybody, no consent is recorded at all.
-        no: who says no.
-        with_row: who has a row.
+        allowed: customers with a row and without a no; None: all, the shop records no consent.
+        no: customers who say no.
+        with_row: customers with a row.
         is_recorded: whether the shop has the column of the purpose.
     """
 
@@ -43,17 +43,17 @@ class Consent(NamedTuple):
 
     @property
     def yes(self) -> pa.Array:
-        """Return who says yes."""
+        """Return the customers who say yes."""
         return NOBODY if self.allowed is None or not self.is_recorded else self.allowed
 
 
 def read(settings: Settings, purpose: str) -> Consent:
-    """Return what customers say to a purpose at this moment.
+    """Read the answers of customers to a purpose at this moment.
 
     Raises:
         BadInput: there is no such purpose.
-        Refused: a column is no boolean or is gone, the table may not be read, or most of its rows
-            are gone since the contract was checked.
+        Refused: a column is not a boolean or is missing, the table may not be read, or the record
+            has changed too much since the contract was checked.
     """
     if purpose not in PURPOSES:
         raise BadInput(f"There is no purpose {purpose!r}; purposes: {', '.join(PURPOSES)}.")
@@ -75,10 +75,10 @@ def read(settings: Settings, purpose: str) -> Consent:
     return Consent(allowed, no, with_row, f"consent_{purpose}" in columns)
 
 
-class Known(NamedTuple):
-    """The customer_keys of known customers: of those who may be predicted, may not, and have a row.
+class ConsentKeys(NamedTuple):
+    """The customer_keys of customers who may be predicted, who may not, and who have a row.
 
-    None: of everybody, as the shop records no consent.
+    None stands for all customers of a shop that records no consent.
     """
 
     allowed: pa.Array | None
@@ -86,41 +86,40 @@ class Known(NamedTuple):
     with_row: pa.Array | None
 
     def are_allowed(self, keys: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return which keys are of customers who may be predicted."""
+        """Return for each key whether the customer may be predicted."""
         return _are_in(keys, self.allowed)
 
     def are_refused(self, keys: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return which keys are of customers who may not be predicted."""
+        """Return for each key whether the customer may not be predicted."""
         return _are_in(keys, self.refused)
 
     def have_row(self, keys: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return which keys are of customers who have a row."""
+        """Return for each key whether the customer has a row."""
         return _are_in(keys, self.with_row)
 
 
-def keys(settings: Settings) -> Known:
-    """Return the customer_keys of everybody who may be predicted at this moment.
+def keys(settings: Settings) -> ConsentKeys:
+    """Read the customer_keys of the customers who may be predicted at this moment.
 
-    The role that writes predictions may not read schema `shop`: the ids are read as the extract
-    reads them, and leave this function as keys only. A key that is not of a known customer is of
-    nobody who said yes.
+    The role that writes predictions may not read schema `shop`. So the extract role reads the ids,
+    and this function returns keys only. An unknown key is not allowed.
     """
-    said = read(settings, "personalisation")
-    if said.allowed is None:
-        return Known(None, NOBODY, None)
+    consent = read(settings, "personalisation")
+    if consent.allowed is None:
+        return ConsentKeys(None, NOBODY, None)
     query = sa.select(customer_keys.c.customer_id, customer_keys.c.customer_key)
     with postgres.arrow(settings.pipeline_url, query) as reader:
         pairs = reader.read_all()
-    allowed = _keys_of(pairs, said.allowed)
+    allowed = _keys_of(pairs, consent.allowed)
     refused = pairs["customer_key"].filter(pc.invert(_are_in(pairs["customer_key"], allowed)))
-    return Known(allowed, pc.unique(refused), _keys_of(pairs, said.with_row))
+    return ConsentKeys(allowed, pc.unique(refused), _keys_of(pairs, consent.with_row))
 
 
 class Learnable:
-    """What may be learned from: the events of everybody but some, who are counted.
+    """Filters events by the consent to learn from them, and counts the customers left out.
 
     Args:
-        allowed: customer_keys of those who are learned from; None: everybody.
+        allowed: customer_keys whose events may be learned from; None: all.
     """
 
     def __init__(self, allowed: pa.Array | None) -> None:
@@ -129,19 +128,19 @@ class Learnable:
 
     @property
     def left_out(self) -> int:
-        """Customers who had events and were left out so far."""
+        """Return how many customers with events were left out so far."""
         return len(self._left_out)
 
     def of(self, events: pa.Table) -> pa.Table:
         """Return the events that may be learned from."""
-        theirs = _are_in(events["customer_key"], self._allowed)
-        others = events["customer_key"].filter(pc.invert(theirs))
+        is_allowed = _are_in(events["customer_key"], self._allowed)
+        others = events["customer_key"].filter(pc.invert(is_allowed))
         self._left_out.update(others.unique().to_pylist())
-        return events.filter(theirs)
+        return events.filter(is_allowed)
 
 
 def learnable(settings: Settings) -> Learnable:
-    """Return who may be learned from at this moment, as the settings say."""
+    """Return the filter of events for training at this moment; depends on the settings."""
     return Learnable(None if settings.learn_without_consent else keys(settings).allowed)
 
 
@@ -152,5 +151,4 @@ def _are_in(values: pa.ChunkedArray, allowed: pa.Array | None) -> pa.ChunkedArra
 
 
 def _keys_of(pairs: pa.Table, ids: pa.Array) -> pa.Array:
-    found = pairs["customer_key"].filter(pc.is_in(pairs["customer_id"], value_set=ids))
-    return pc.unique(found)
+    return pc.unique(pairs["customer_key"].filter(pc.is_in(pairs["customer_id"], value_set=ids)))

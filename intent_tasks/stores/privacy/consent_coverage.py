@@ -1,4 +1,4 @@
-"""How many customers with events have a row in `shop.customers`, and why others have none."""
+"""Coverage of consent: customers with events who have a row, and why others have none."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ def _number(value: Text) -> Text:
     return _without_zeros(sa.func.nullif(sa.func.regexp_replace(value, r"\D", "", "g"), ""))
 
 
-WAYS: dict[str, Callable[[Text], Text]] = {
+NORMALISATIONS: dict[str, Callable[[Text], Text]] = {
     "case": sa.func.lower,
     "blanks around them": lambda value: sa.func.btrim(value, BLANKS),
     "leading zeros": _without_zeros,
@@ -30,22 +30,22 @@ WAYS: dict[str, Callable[[Text], Text]] = {
     ),
     "what stands around the number": _number,
 }
-"""How ids of two tables differ → what makes them the same, the simplest first."""
+"""How ids of two tables may differ → the function that removes the difference, simplest first."""
 
 MOST_IDS = 100_000
-"""Customers whose ids are compared in every way."""
+"""Most customers whose ids are compared under each normalisation."""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Customers with events, and those of them whose row can be found.
+    """Numbers of customers with events, by their rows in `shop.customers`.
 
     Args:
         customers: with events.
         with_row: those of them who have a row.
         several: those of them who have several.
-        alike: way in which ids differ → customers without a row who would have one.
-        shapes: what most ids look like in `shop.events` and in `shop.customers`.
+        alike: how ids differ → customers who would have a row without that difference.
+        shapes: pattern of most ids in `shop.events` and in `shop.customers`.
     """
 
     customers: int
@@ -75,28 +75,28 @@ def coverage(connection: sa.Connection, columns: set[str]) -> Coverage:
     ).one()
     if 2 * with_row >= count:
         return Coverage(count, with_row, several, {}, (None, None))
-    lonely = sa.select(active.c.customer_id).select_from(joined)
-    lonely = lonely.where(record.c.customer_id.is_(None)).order_by(active.c.customer_id)
-    alike = _alike(connection, lonely.limit(MOST_IDS).cte("lonely"), record)
+    without_row = sa.select(active.c.customer_id).select_from(joined)
+    without_row = without_row.where(record.c.customer_id.is_(None)).order_by(active.c.customer_id)
+    alike = _alike(connection, without_row.limit(MOST_IDS).cte("without_row"), record)
     shapes = (_shape(connection, active), _shape(connection, record))
     return Coverage(count, with_row, several, alike, shapes)
 
 
-def _alike(connection: sa.Connection, lonely: sa.CTE, record: sa.CTE) -> dict[str, int]:
-    """Count the ids without a row that are some row's when both are written one way."""
+def _alike(connection: sa.Connection, without_row: sa.CTE, record: sa.CTE) -> dict[str, int]:
+    """Count the ids without a row that equal the id of a row under each normalisation."""
     counts = [
         sa.select(sa.func.count())
-        .where(way(lonely.c.customer_id).in_(sa.select(way(record.c.customer_id))))
+        .where(normalise(without_row.c.customer_id).in_(sa.select(normalise(record.c.customer_id))))
         .scalar_subquery()
-        .label(f"way {n}")
-        for n, way in enumerate(WAYS.values())
+        .label(f"count {n}")
+        for n, normalise in enumerate(NORMALISATIONS.values())
     ]
     found = connection.execute(sa.select(*counts)).one()
-    return {name: count for name, count in zip(WAYS, found, strict=True) if count}
+    return {name: count for name, count in zip(NORMALISATIONS, found, strict=True) if count}
 
 
 def _shape(connection: sa.Connection, ids: sa.CTE) -> str | None:
-    """Return what most ids look like, without any: letters are a or A, digits 9."""
+    """Return the pattern of most ids, which shows none: letters are a or A, digits 9."""
     shape: Text = ids.c.customer_id
     for letters, sign in (("[[:lower:]]+", "a"), ("[[:upper:]]+", "A"), ("[[:digit:]]+", "9")):
         shape = sa.func.regexp_replace(shape, letters, sign, "g")
@@ -108,7 +108,7 @@ def _shape(connection: sa.Connection, ids: sa.CTE) -> str | None:
 
 
 def is_there(connection: sa.Connection) -> bool:
-    """Tell whether `shop.customers` can be joined: it has ids, and may be read."""
+    """Return whether `shop.customers` can be joined: it has ids and may be read."""
     if customers.c.customer_id.name not in consent_record.types(connection):
         return False
     allowed = sa.select(

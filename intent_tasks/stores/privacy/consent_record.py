@@ -1,8 +1,8 @@
-"""Whether the shop records consent: by which columns, and what the contract last saw of them.
+"""The record of consent: its columns, and its state when the contract was last checked.
 
-Each check of the contract that a day passed keeps in its receipt which columns there were and how
-many customers had a row and said yes. Who reads consent later compares with it: a table that is
-emptied, half loaded, hidden or replaced must not look like a shop in which nobody says no.
+When a day passes the contract, its receipt keeps the columns, and how many customers had a row and
+said yes. Everything that reads consent later compares with it. A table that is emptied, half
+loaded, hidden or replaced must not look like a shop in which nobody says no.
 """
 
 import re
@@ -18,35 +18,35 @@ from intent_tasks.stores import postgres, simulated_shop
 from intent_tasks.tables import customers, runs
 
 PURPOSES = ("personalisation", "marketing")
-"""What a customer can say yes to; each has its column `consent_…`."""
+"""Purposes that a customer can agree to; each has a column `consent_…`."""
 
 SUPPRESSED = "suppressed"
 
 COLUMNS = (*(f"consent_{purpose}" for purpose in PURPOSES), SUPPRESSED)
-"""A `shop.customers` with any of them records consent: who has no row there said no yes."""
+"""A `shop.customers` with any of them records consent; a customer without a row is no yes."""
 
 _LIKE_CONSENT = re.compile(
     "consent|gdpr|personali[sz]ation|profiling|opt_?(in|out)|accepts_|do_not_|unsubscri",
     re.IGNORECASE,
 )
-"""Names under which shops keep who may be predicted; without a column of ours such a one counts."""
+"""Other names of columns of consent. Without a column of ours, such a column refuses the day."""
 
 STEP, KEPT = "validate", "consent"
-"""Step whose receipt keeps the record, and under which name."""
+"""Step whose receipt keeps the record, and its key there."""
 
 MOST_LOST = 0.25
-"""Share of the customers with a row, and of those who say no, that may be gone since the contract
-was checked."""
+"""Share of the customers with a row, of the yes and of the no that may be missing since the
+contract was checked."""
 
 FEW = 5
-"""So many may be gone whatever the share: single people leave and change their minds."""
+"""So many may be missing whatever the share: single customers leave or change their minds."""
 
 
 def columns_of(settings: Settings) -> set[str]:
-    """Return which of the columns `shop.customers` has; none: the shop records no consent.
+    """Return the columns of consent in `shop.customers`; empty: the shop records no consent.
 
     Raises:
-        Refused: a column is no boolean, or is gone or written otherwise.
+        Refused: a column is not a boolean, is missing, or has another name.
     """
     with postgres.reading(settings.shop_url) as connection:
         found = types(connection)
@@ -63,7 +63,7 @@ def columns_of(settings: Settings) -> set[str]:
 def types(connection: sa.Connection) -> schema.Types:
     """Return the type of each column of `shop.customers`; none where there is no such table.
 
-    Collecting makes one, which is as good as none until somebody fills it.
+    A table that `intent collect` made counts once it has been filled.
     """
     if simulated_shop.is_unused(connection, customers):
         return {}
@@ -77,7 +77,7 @@ def customer_id(connection: sa.Connection, table: sa.Table) -> sa.Label[str]:
 
 
 def missing(settings: Settings, found: schema.Types) -> str | None:
-    """Return what is wrong with columns that are not there; None: they may be absent."""
+    """Return the problem with missing columns; None: they may be missing."""
     if settings.consent_not_recorded:
         return None
     absent = sorted(_columns_before(settings) - set(found))
@@ -100,7 +100,7 @@ def missing(settings: Settings, found: schema.Types) -> str | None:
 
 
 def _similar(found: schema.Types) -> str | None:
-    """Return a column that holds consent under another name than the contract's."""
+    """Return a column that seems to hold consent under a name that is not ours."""
     others = [name for name in sorted(found) if name not in COLUMNS]
     if f"consent_{PURPOSES[0]}" not in found:
         return next((name for name in others if _LIKE_CONSENT.search(name)), None)
@@ -110,15 +110,15 @@ def _similar(found: schema.Types) -> str | None:
 
 
 def says_yes(purpose: str, columns: set[str]) -> sa.ColumnElement[bool]:
-    """Return whether a row says yes; where the purpose is not recorded, all but suppressed do."""
+    """Return whether a row is a yes. Without a column of the purpose, all but suppressed are."""
     name = f"consent_{purpose}"
-    asked = customers.c[name].is_(sa.true()) if name in columns else sa.true()
+    agreed = customers.c[name].is_(sa.true()) if name in columns else sa.true()
     suppressed = customers.c[SUPPRESSED].is_(sa.true()) if SUPPRESSED in columns else sa.false()
-    return sa.and_(asked, sa.not_(suppressed))
+    return sa.and_(agreed, sa.not_(suppressed))
 
 
 def by_customer(connection: sa.Connection, columns: set[str]) -> sa.CTE:
-    """Return one row per customer of `shop.customers`: any no of several rows counts."""
+    """Return one row per customer of `shop.customers`; one no among several rows counts."""
     name = customer_id(connection, customers)
     answers = [sa.func.bool_and(says_yes(p, columns)).label(p) for p in _purposes(columns)]
     return (
@@ -130,12 +130,12 @@ def by_customer(connection: sa.Connection, columns: set[str]) -> sa.CTE:
 
 
 def _purposes(columns: set[str]) -> list[str]:
-    """Return the purposes of which something is recorded."""
+    """Return the purposes that the columns record."""
     return [p for p in PURPOSES if p == "personalisation" or f"consent_{p}" in columns]
 
 
 def counted(connection: sa.Connection, columns: set[str]) -> dict[str, int]:
-    """Return how many customers have a row (`rows`), and how many say yes, by purpose."""
+    """Count the customers with a row (`rows`), and those who say yes, by purpose."""
     record = by_customer(connection, columns)
     answers = [sa.func.count().filter(record.c[p]).label(p) for p in _purposes(columns)]
     query = sa.select(sa.func.count().label("rows"), *answers).select_from(record)
@@ -143,59 +143,59 @@ def counted(connection: sa.Connection, columns: set[str]) -> dict[str, int]:
 
 
 LACKS_ID = (
-    f"{customers.fullname} has no column customer_id: whose consent it records is not known. Give "
-    "the id of the customer that name in a view."
+    f"{customers.fullname} has no column customer_id, so consent cannot be assigned to customers. "
+    "Name the id of the customer so in a view."
 )
 
 
-class Seen(NamedTuple):
-    """What a check of the contract kept of the record, and for which shop day."""
+class LastCheck(NamedTuple):
+    """The record as the newest check of the contract kept it, and its shop day."""
 
     as_of_date: date
     record: dict[str, Any]
 
 
 def require_kept(settings: Settings, purpose: str, rows: int, yes: int) -> None:
-    """Make sure that the record is still the one that the contract was last checked with.
+    """Check that the record is still like the one that the contract was last checked with.
 
     Args:
         settings: of this installation.
-        purpose: that is asked about.
+        purpose: that is read.
         rows: customers with a row at this moment.
         yes: those of them who say yes.
 
     Raises:
-        Refused: many rows, or many that say no or that say yes, are gone: a record that is turned
-            round has as many rows as before.
+        Refused: many rows, many no or many yes are missing. A record whose yes and no are exchanged
+            has as many rows as before.
     """
-    seen = _last(settings)
-    if seen is None or purpose not in seen.record:
+    last = _last_check(settings)
+    if last is None or purpose not in last.record:
         return
-    before = seen.record["rows"]
+    rows_then, yes_then = last.record["rows"], last.record[purpose]
     for then, now, what in (
-        (before, rows, "customers had a row"),
-        (before - seen.record[purpose], rows - yes, f"customers did not say yes to {purpose}"),
-        (seen.record[purpose], yes, f"customers said yes to {purpose}"),
+        (rows_then, rows, "customers had a row"),
+        (rows_then - yes_then, rows - yes, f"customers did not say yes to {purpose}"),
+        (yes_then, yes, f"customers said yes to {purpose}"),
     ):
         if not rows or not _is_kept(then, now):
             raise Refused(
                 f"{customers.fullname} has changed since the contract was checked for "
-                f"{seen.as_of_date}: {then:,} {what} then, {now:,} now. Is it being loaded, or "
+                f"{last.as_of_date}: {then:,} {what} then, {now:,} now. Is it being loaded, or "
                 "hidden from the role of INTENT_SHOP_URL? Wait until it is whole; where it is "
-                f"right, run `intent step validate --as-of-date {seen.as_of_date}` again first."
+                f"right, run `intent step validate --as-of-date {last.as_of_date}` again first."
             )
 
 
 def require_rows(count: int, with_row: int, what: str) -> None:
-    """Make sure that most customers who had a row when they were predicted still have one.
+    """Check that most customers who were predicted still have a row.
 
     Args:
         count: customers who were predicted.
         with_row: those of them who have a row now.
-        what: they were, and for which day.
+        what: participle for the message, such as `predicted for 2026-06-30`.
 
     Raises:
-        Refused: they have not.
+        Refused: too many have no row.
     """
     if count and (not with_row or not _is_kept(count, with_row)):
         raise Refused(
@@ -206,11 +206,11 @@ def require_rows(count: int, with_row: int, what: str) -> None:
 
 
 def _is_kept(then: int, now: int) -> bool:
-    """Tell whether so few may be left."""
+    """Return whether a number has fallen by no more than is allowed."""
     return then - now <= max(MOST_LOST * then, min(FEW, then / 2))
 
 
-def _last(settings: Settings) -> Seen | None:
+def _last_check(settings: Settings) -> LastCheck | None:
     query = (
         sa.select(runs.c.as_of_date, runs.c.receipt[KEPT])
         .where(runs.c.step == STEP)
@@ -219,11 +219,16 @@ def _last(settings: Settings) -> Seen | None:
     )
     with postgres.reading(settings.pipeline_url) as connection:
         found = connection.execute(query).one_or_none()
-    return Seen(*found) if found and found[1] else None
+    return LastCheck(*found) if found and found[1] else None
+
+
+def is_checked(settings: Settings) -> bool:
+    """Return whether a day with a record of consent has passed the contract."""
+    return bool(_columns_before(settings))
 
 
 def _columns_before(settings: Settings) -> set[str]:
-    """Return the columns that any day was checked with."""
+    """Return the columns of consent that any earlier day had."""
     names = sa.func.jsonb_array_elements_text(runs.c.receipt[KEPT]["columns"])
     recorded = sa.func.jsonb_typeof(runs.c.receipt[KEPT]) == "object"
     query = sa.select(names).where(runs.c.step == STEP, recorded).distinct()

@@ -1,4 +1,4 @@
-"""Remove customers from files: snapshots, scores, what training kept, and exported lists."""
+"""Remove customers from files: snapshots, scores, files of training runs, exported lists."""
 
 import csv
 import hashlib
@@ -33,7 +33,7 @@ def clear_snapshots(settings: Settings, people: People, found: Mapping[date, pa.
 
     Args:
         settings: of this installation.
-        people: whom to remove.
+        people: customers to remove.
         found: day of arrival → their events, as `snapshot_customers.find` returns them.
     """
     removed: Removed = Counter()
@@ -50,17 +50,17 @@ def clear_snapshots(settings: Settings, people: People, found: Mapping[date, pa.
 
 
 def clear_scores(settings: Settings, people: People) -> Removed:
-    """Rewrite the score files that hold the customers, and the receipts that know them."""
+    """Rewrite the score files that hold the customers, and change their receipts."""
     removed: Removed = Counter()
     for day, bucket in score_files.written(settings.home):
-        # Most files hold none of them: those are not worth a transaction.
-        if _are_there(score_files.file_of(settings.home, day, bucket), people):
+        # Most files hold none of them and need no transaction.
+        if _has_any(score_files.file_of(settings.home, day, bucket), people):
             gone = _clear_scores(settings, day, bucket, people)
             removed.update(("scores", key) for key in gone)
     return removed
 
 
-def _are_there(path: Path, people: People) -> bool:
+def _has_any(path: Path, people: People) -> bool:
     keys = pq.read_table(path, columns=["customer_key"])
     return bool(pc.any(_are(keys, "customer_key", people)).as_py())
 
@@ -82,7 +82,7 @@ def _clear_scores(settings: Settings, day: date, bucket: int, people: People) ->
 def clear_training(settings: Settings, people: People) -> Removed:
     """Rewrite the files of training runs that hold the customers.
 
-    A run that is not registered yet can then not be registered any more: it is trained again.
+    A run that is not registered yet can no longer be registered and has to be trained again.
     """
     removed: Removed = Counter()
     for path in sorted(settings.home.glob("training/**/*.parquet")):
@@ -91,19 +91,19 @@ def clear_training(settings: Settings, people: People) -> Removed:
 
 
 def clear_exports(settings: Settings, people: People) -> Removed:
-    """Rewrite the exported lists that hold the customers, wherever the ledger says they are."""
+    """Rewrite the exported lists that hold the customers, at the paths in the ledger."""
     removed: Removed = Counter()
     with postgres.changing(settings.pipeline_url, "export") as connection:
         known = set(connection.scalars(sa.select(exports.c.path)))
         files = [p for p in settings.home.glob("exports/**/*") if p.is_file()]
         for path in sorted({*files, *(Path(name) for name in known)}):
-            gone = _clear_file(path, "exports", people)
-            if gone:
-                removed += gone
+            counts = _clear_file(path, "exports", people)
+            if counts:
+                removed += counts
                 connection.execute(
                     sa.update(exports)
                     .where(exports.c.path == str(path))
-                    .values(customer_count=exports.c.customer_count - gone.total())
+                    .values(customer_count=exports.c.customer_count - counts.total())
                 )
     return removed
 
@@ -111,8 +111,8 @@ def clear_exports(settings: Settings, people: People) -> Removed:
 def _clear_file(path: Path, place: str, people: People) -> Removed:
     if not path.is_file():
         return Counter()  # deleted since, by retention or by a person
-    gone = _clear_csv(path, people) if path.suffix == ".csv" else _clear_parquet(path, people)
-    return Counter({(place, key): n for key, n in gone.items()})
+    counts = _clear_csv(path, people) if path.suffix == ".csv" else _clear_parquet(path, people)
+    return Counter({(place, key): n for key, n in counts.items()})
 
 
 def _clear_parquet(path: Path, people: People) -> Counter[str]:
@@ -120,44 +120,44 @@ def _clear_parquet(path: Path, people: People) -> Counter[str]:
         rows = pq.read_table(path)
     except (OSError, pa.ArrowInvalid):
         raise BadInput(
-            f"{path} is no Parquet file that can be read: whether it holds the customer is not "
-            "known. Mend or delete it, and erase again."
+            f"{path} cannot be read as a Parquet file, and may hold the customer. Mend or delete "
+            "it, and erase again."
         ) from None
     keys = {customer_id: key for key, customer_id in people.items()} | {key: key for key in people}
     column = next((n for n in ("customer_key", "customer_id") if n in rows.column_names), None)
     if column is None:
         return Counter()
-    theirs = _are(rows, column, keys)
-    gone = rows[column].filter(theirs).to_pylist()
-    if gone:
-        atomic_files.replace(path, atomic_files.parquet(rows.filter(pc.invert(theirs))))
-    return Counter(keys[name] for name in gone)
+    is_theirs = _are(rows, column, keys)
+    erased = rows[column].filter(is_theirs).to_pylist()
+    if erased:
+        atomic_files.replace(path, atomic_files.parquet(rows.filter(pc.invert(is_theirs))))
+    return Counter(keys[name] for name in erased)
 
 
 def _clear_csv(path: Path, people: People) -> Counter[str]:
     keys = {customer_id: key for key, customer_id in people.items()}
-    # An id may be written with an apostrophe, so that it is no formula.
+    # An export may have put an apostrophe before an id.
     written = exporting.without_formulas(pa.table({"customer_id": list(keys)}))
     keys |= dict(zip(written["customer_id"].to_pylist(), keys.values(), strict=True))
-    gone: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     with path.open(newline="", encoding="utf-8") as file:
         kept = io.StringIO(newline="")
         writer = csv.writer(kept)
-        writer.writerows(_others(csv.reader(file), keys, gone))
-    if gone:
+        writer.writerows(_others(csv.reader(file), keys, counts))
+    if counts:
         atomic_files.replace(path, kept.getvalue().encode())
-    return gone
+    return counts
 
 
 def _others(
-    rows: Iterator[list[str]], keys: Mapping[str, str], gone: Counter[str]
+    rows: Iterator[list[str]], keys: Mapping[str, str], counts: Counter[str]
 ) -> Iterator[list[str]]:
     header = next(rows, [])
     yield header
-    place = header.index("customer_id") if "customer_id" in header else None
+    column = header.index("customer_id") if "customer_id" in header else None
     for row in rows:
-        if place is not None and row and row[place] in keys:
-            gone[keys[row[place]]] += 1
+        if column is not None and row and row[column] in keys:
+            counts[keys[row[column]]] += 1
         else:
             yield row
 

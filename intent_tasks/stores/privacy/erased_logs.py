@@ -1,4 +1,4 @@
-"""Remove customers from logs, which hold none unless a program of others wrote one there."""
+"""Remove customers from logs. Our programs write none there, but other programs may."""
 
 import re
 from collections import Counter
@@ -9,11 +9,11 @@ from intent_tasks.stores.privacy import personal_data
 from intent_tasks.stores.privacy.erased_rows import People, Removed
 
 LEAST_DIGITS = 6
-"""An id of fewer digits cannot be told from a count."""
+"""A shorter number may be a count, not an id."""
 
 
 def clear_logs(settings: Settings, people: People) -> Removed:
-    """Write asterisks over ids and keys, where they stand: a server may have the log open."""
+    """Overwrite ids and keys with asterisks in place, because a server may have the log open."""
     names = {n: key for key, customer_id in people.items() for n in (key, customer_id)}
     names = {n: key for n, key in names.items() if not (n.isdigit() and len(n) < LEAST_DIGITS)}
     removed: Removed = Counter()
@@ -26,8 +26,9 @@ def clear_logs(settings: Settings, people: People) -> Removed:
 
 
 def _logs(home: Path) -> list[Path]:
-    found = (path for folder in personal_data.LOGS for path in (home / folder).rglob("*"))
-    return sorted(path for path in found if path.is_file() and not path.is_symlink())
+    places = [home / name for name in personal_data.LOGS]
+    paths = {path for place in places for path in (place, *place.rglob("*"))}
+    return sorted(path for path in paths if path.is_file() and not path.is_symlink())
 
 
 def _pattern(names: dict[str, str]) -> re.Pattern[bytes]:
@@ -37,10 +38,10 @@ def _pattern(names: dict[str, str]) -> re.Pattern[bytes]:
 
 
 def _overwrite(path: Path, pattern: re.Pattern[bytes]) -> list[str]:
-    found = list(pattern.finditer(path.read_bytes()))
-    if found:
+    matches = list(pattern.finditer(path.read_bytes()))
+    if matches:
         with path.open("r+b") as file:
-            for match in found:
+            for match in matches:
                 file.seek(match.start())
                 file.write(b"*" * len(match[0]))
-    return [match[0].decode() for match in found]
+    return [match[0].decode() for match in matches]

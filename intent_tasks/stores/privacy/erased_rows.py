@@ -1,4 +1,4 @@
-"""Remove customers from tables: those of schema `intent`, and of a shop that we filled."""
+"""Delete customers from the tables of schema `intent`, and of a shop that this system filled."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ from intent_tasks.stores import ledger, postgres, snapshots
 from intent_tasks.stores.extracting import source
 from intent_tasks.stores.extracting.quarantine import RELEASED
 from intent_tasks.stores.privacy import personal_data
-from intent_tasks.tables import events, predictions, quarantine
+from intent_tasks.tables import events, predictions, quarantine, runs
 
 People = dict[str, str]
 """customer_key → customer_id."""
@@ -23,21 +23,33 @@ Removed = Counter[tuple[str, str]]
 
 
 def are(table: sa.Table, people: People) -> sa.ColumnElement[bool]:
-    """Select the rows of customers: by customer_key where the table has it, else by id."""
+    """Return whether a row is of the customers, by customer_key if the table has it, else by id."""
     if "customer_key" in table.c:
         return table.c.customer_key.in_(list(people))
     return table.c.customer_id.in_(list(people.values()))
 
 
 def clear_intent(settings: Settings, people: People) -> Removed:
-    """Clear the tables of schema `intent`, the pair of id and key last, in one transaction."""
+    """Delete from the tables of schema `intent` in one transaction, the pair of id and key last."""
     removed: Removed = Counter()
     with postgres.changing(settings.pipeline_url, "erase") as connection:
         for place in personal_data.TABLES:
             clear = _clear_quarantine if place.table is quarantine else _clear_table
-            gone = clear(connection, place.table, people)
-            removed += Counter({(place.table.fullname, key): n for key, n in gone.items()})
+            counts = clear(connection, place.table, people)
+            removed += Counter({(place.table.fullname, key): n for key, n in counts.items()})
+        _settle_copies(connection)
     return removed
+
+
+def _settle_copies(connection: sa.Connection) -> None:
+    """Take copies that were deleted from the shop off the count of copies.
+
+    No other place counts a copy as erased, so `clear_shop` has taken off too many erased rows.
+    """
+    erased = runs.c.receipt["rows_erased"].as_integer()
+    query = sa.select(runs.c.step, runs.c.as_of_date, erased)
+    for step, day, count in connection.execute(query.where(runs.c.step.in_(ARRIVALS), erased < 0)):
+        restate(connection, (step,), day, {"rows_erased": -count, "rows_repeated": count})
 
 
 def _clear_table(connection: sa.Connection, table: sa.Table, people: People) -> Counter[str]:
@@ -52,30 +64,30 @@ def _clear_table(connection: sa.Connection, table: sa.Table, people: People) -> 
 
 
 def _clear_quarantine(connection: sa.Connection, table: sa.Table, people: People) -> Counter[str]:
-    """Delete the rows set aside in which a customer is named, whatever their shape is."""
-    gone: Counter[str] = Counter()
+    """Delete the rows of the quarantine that name a customer in any field."""
+    counts: Counter[str] = Counter()
     keys = {customer_id: key for key, customer_id in people.items()}
     query = sa.select(table)
     for row in connection.execute(query).all():
-        said = [row.payload, row.correction or {}]
+        contents = [row.payload, row.correction or {}]
         named = {row.customer_key} & people.keys() or {
-            keys[name] for part in said for name in _named(part, keys)
+            keys[name] for part in contents for name in _named(part, keys)
         }
         if not named:
             continue
-        gone[min(named)] += 1
+        counts[min(named)] += 1
         same = (table.c.source == row.source) & (table.c.row_number == row.row_number)
         connection.execute(sa.delete(table).where(same))
         prefix = f"{events.fullname} "
-        # A released row is in the snapshot, and is counted where it is removed from that.
+        # A released row is in the snapshot, so `clear_snapshots` counts it.
         if row.source.startswith(prefix) and row.state != RELEASED:
             day = date.fromisoformat(row.source.removeprefix(prefix))
             restate(connection, ARRIVALS, day, {"rows_quarantined": -1, "rows_erased": 1})
-    return gone
+    return counts
 
 
 def _named(payload: object, ids: Collection[str]) -> set[str]:
-    """Return which ids are a value of a payload, or stand quoted in one that was cut."""
+    """Return the ids that are a value of a payload, or are quoted in one that was cut."""
     values = set(leaves(payload))
     cut = str(payload.get("begins", "")) if isinstance(payload, dict) else ""
     quoted = {name for name in ids if json.dumps(name) in cut} if cut else set()
@@ -83,7 +95,7 @@ def _named(payload: object, ids: Collection[str]) -> set[str]:
 
 
 def leaves(value: object) -> Iterator[str]:
-    """Yield every value of a row set aside, as text."""
+    """Yield every value of a payload, as text."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
@@ -94,7 +106,7 @@ def leaves(value: object) -> Iterator[str]:
 
 
 def clear_shop(settings: Settings, people: People) -> Removed:
-    """Clear the shop's tables where this installation filled them; else they are the shop's."""
+    """Delete from the tables of the shop, if this installation filled them."""
     removed: Removed = Counter()
     if settings.shop_owner_url is None:
         return removed
@@ -120,7 +132,7 @@ def clear_shop(settings: Settings, people: People) -> Removed:
 
 
 ARRIVALS = (snapshots.STEP, "extract")
-"""Steps whose receipts count what arrived on a day."""
+"""Steps whose receipts count the rows that arrived on a day."""
 
 
 def restate(
@@ -132,17 +144,17 @@ def restate(
     digests: tuple[str, str] | None = None,
     forgotten: tuple[str, ...] = (),
 ) -> None:
-    """Change counts in receipts of the ledger, so that nothing takes the day for a broken one.
+    """Change counts in receipts of the ledger, so that they still agree with the data.
 
     Args:
         connection: an open transaction, which holds the lock of the day.
-        steps: whose receipts are changed, as far as there are some.
+        steps: whose receipts are changed, where they exist.
         day: shop day of the receipts.
-        changes: count → by how much it changes.
+        changes: count → the number that is added to it.
         bucket: bucket of the receipts.
-        digests: of the file before and after; a receipt that knows another file is left alone,
-            because a killed run wrote it, and the next one repairs it.
-        forgotten: what the receipts no longer say.
+        digests: of the file before and after. A receipt with another digest stays unchanged: a
+            killed run wrote the file, and the next run repairs it.
+        forgotten: keys that are set to null.
     """
     for step in steps:
         receipt = ledger.read_receipt(connection, step, day, bucket)

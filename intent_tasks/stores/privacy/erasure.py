@@ -1,8 +1,8 @@
-"""Remove customers from every place of the register, and leave a tombstone that keeps them out.
+"""Erase customers from every place of the register, and leave a tombstone that keeps them out.
 
-The tombstone comes first, in a transaction of its own, with the model versions that learned from
-the customer; then every place is cleared; the pair of id and key goes last. An erasure that was
-killed is done again from the start, and finds what is left.
+First comes the tombstone, in a transaction of its own, with the model versions that learned from
+the customer. Then every place is cleared, and the pair of id and key last. An erasure that was
+killed is run again and clears the rest.
 """
 
 from collections import Counter
@@ -26,12 +26,12 @@ from intent_tasks.tables import customer_keys, erasure_requests, erasures, model
 
 @dataclass(frozen=True)
 class Erased:
-    """What became of one customer.
+    """The erasure of one customer.
 
     Args:
-        customer_id: who.
-        known: whether anything of them was found, now or by an earlier erasure.
-        erased_before: when they were erased before; None: never.
+        customer_id: id in the shop.
+        known: whether this or an earlier erasure found data of the customer.
+        erased_before: time of an earlier erasure; None: there was none.
         removed: place → rows removed now.
         model_versions: versions whose training read their events.
     """
@@ -44,43 +44,43 @@ class Erased:
 
 
 def known(settings: Settings, ids: Iterable[str]) -> set[str]:
-    """Return which of the ids are in the data, or have a tombstone."""
+    """Return the ids that are in the data or have a tombstone."""
     named = pa.chunked_array([pa.array(list(ids), pa.string())])
     query = sa.select(customer_keys.c.customer_id)
     with postgres.reading(settings.pipeline_url) as connection:
-        gone = identity_keys.are_erased(connection, settings, named)
-        here = connection.scalars(query.where(customer_keys.c.customer_id.in_(named.to_pylist())))
-        return {*here, *named.filter(gone).to_pylist()}
+        is_erased = identity_keys.are_erased(connection, settings, named)
+        in_data = query.where(customer_keys.c.customer_id.in_(named.to_pylist()))
+        return {*connection.scalars(in_data), *named.filter(is_erased).to_pylist()}
 
 
 def erase(
     settings: Settings, ids: Iterable[str], say: Callable[[str], object] = len
 ) -> list[Erased]:
-    """Remove customers from every place of the register.
+    """Erase customers from every place of the register.
 
     Args:
         settings: of this installation.
-        ids: the shop's ids, each once; a customer nobody knows gets a tombstone as well.
-        say: told each place before it is cleared.
+        ids: the shop's ids, each once. An unknown customer gets a tombstone as well.
+        say: called with each place before it is cleared.
 
     Returns:
-        What was removed, in the order of the ids.
+        One erasure a customer, in the order of the ids.
 
     Raises:
         Refused: the identity key is not that of the data.
-        BadInput: a file that may hold the customers is damaged; what to do with it.
+        BadInput: a file that may hold the customers is damaged.
     """
     identity_keys.check_key(settings)
     people = _people(settings, ids)
     if not people:
         return []
     known_before = known(settings, people.values())
-    before = _bury(settings, people)
-    say("looking through the snapshots")
-    found = _find(settings, people)
+    before = _leave_tombstones(settings, people)
+    say("searching the snapshots")
+    found = _find_events(settings, people)
     _note_versions(settings, found)
     removed = _clear(settings, people, found, say)
-    _note_versions(settings, found)  # one may have been registered meanwhile
+    _note_versions(settings, found)  # one may have been registered since
     versions = _finish(settings, people, removed)
     return [
         Erased(
@@ -100,7 +100,7 @@ def _clear(
     found: Mapping[date, pa.Table],
     say: Callable[[str], object],
 ) -> Removed:
-    """Clear every place; where one cannot be, say which are cleared and which are not."""
+    """Clear every place; an error names the places that are cleared and those that are not."""
     clear: dict[str, Callable[[Settings, People], Removed]] = {
         "snapshots": partial(erased_files.clear_snapshots, found=found),
         "scores": erased_files.clear_scores,
@@ -131,8 +131,8 @@ def _people(settings: Settings, ids: Iterable[str]) -> People:
     return dict(zip(identity_keys.keys(settings, named).to_pylist(), named, strict=True))
 
 
-def _bury(settings: Settings, people: People) -> dict[str, datetime]:
-    """Leave the tombstones; return when those were left that were there."""
+def _leave_tombstones(settings: Settings, people: People) -> dict[str, datetime]:
+    """Write the missing tombstones; return the times of those that existed."""
     with postgres.changing(settings.pipeline_url, "erase") as connection:
         identity_keys.before_new_tombstones(connection)
         query = sa.select(erasures.c.customer_key, erasures.c.erased_at)
@@ -151,8 +151,8 @@ def _bury(settings: Settings, people: People) -> dict[str, datetime]:
 # ── Snapshots and the versions that were trained from them ────────────────────────────────────────
 
 
-def _find(settings: Settings, people: People) -> dict[date, pa.Table]:
-    """Return customer_key and occurred_at of their events, by day of arrival."""
+def _find_events(settings: Settings, people: People) -> dict[date, pa.Table]:
+    """Return customer_key and occurred_at of the events of customers, by day of arrival."""
     home = settings.home
     found = {day: snapshot_customers.find(home, day, people) for day in snapshots.days(home)}
     return {
@@ -163,8 +163,8 @@ def _find(settings: Settings, people: People) -> dict[date, pa.Table]:
 
 
 def _note_versions(settings: Settings, found: Mapping[date, pa.Table]) -> None:
-    """Add to the tombstones the versions whose training read an event of the customer."""
-    seen = [
+    """Add the versions whose training read an event of the customer to the tombstone."""
+    events = [
         (key, day, at)
         for day, rows in found.items()
         for key, at in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True)
@@ -175,7 +175,7 @@ def _note_versions(settings: Settings, found: Mapping[date, pa.Table]) -> None:
             first, last = version.first_day, version.last_day
             start, end = definition.day_start(first), definition.day_end(last)
             learned_from = {
-                key for key, day, at in seen if first <= day <= last and start <= at < end
+                key for key, day, at in events if first <= day <= last and start <= at < end
             }
             for key in learned_from:
                 _add_version(connection, key, version.model_version)
@@ -194,7 +194,7 @@ def _add_version(connection: sa.Connection, key: str, version: int) -> None:
 
 
 def _finish(settings: Settings, people: People, removed: Removed) -> dict[str, list[int]]:
-    """Write down what was removed; return the versions that learned from each customer."""
+    """Record what was removed; return the versions that learned from each customer."""
     now = datetime.now(UTC)
     with postgres.changing(settings.pipeline_url, "erase") as connection:
         for key, customer_id in people.items():
@@ -203,7 +203,7 @@ def _finish(settings: Settings, people: People, removed: Removed) -> dict[str, l
             connection.execute(
                 sa.update(erasures)
                 .where(erasures.c.customer_key == key)
-                # Counts of an earlier erasure stay; a place that is cleared again says it anew.
+                # Counts of an earlier erasure stay; a place that is cleared again replaces its own.
                 .values(finished_at=now, removed=before.op("||")(sa.cast(counts, JSONB)))
             )
             connection.execute(
@@ -217,14 +217,13 @@ def _finish(settings: Settings, people: People, removed: Removed) -> dict[str, l
 
 
 def require_none_since_window(settings: Settings, as_of_date: date) -> None:
-    """Make sure that nobody was erased from the days of a training window since it was chosen.
+    """Check that no customer was erased from a training window since it was chosen.
 
-    What is trained meanwhile would have learned from a customer who is gone, and no tombstone would
-    name it.
+    Otherwise the model has learned from an erased customer, and no tombstone names its version.
 
     Raises:
         TemporaryFailure: an erasure is under way.
-        Refused: somebody was.
+        Refused: a customer was erased.
     """
     of_window = (runs.c.step == "window") & (runs.c.as_of_date == as_of_date)
     since = sa.select(runs.c.finished_at).where(of_window).scalar_subquery()
@@ -240,7 +239,7 @@ def require_none_since_window(settings: Settings, as_of_date: date) -> None:
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     if snapshots.digest(settings.home, days) != window["snapshot_digest"]:
         raise Refused(
-            f"Customers were erased since the window of {as_of_date} was chosen, and what is "
-            "trained on it would have learned from them. Run "
+            f"Customers were erased since the window of {as_of_date} was chosen, and a model that "
+            "is trained on it would have learned from them. Run "
             f"`intent step window --as-of-date {as_of_date}` and train again."
         )

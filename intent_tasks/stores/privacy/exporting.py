@@ -1,4 +1,4 @@
-"""Lists of customers for people: who agreed to the purpose, in a file that the ledger remembers."""
+"""Export lists of customers who agreed to a purpose, to files that a ledger names."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -27,36 +27,35 @@ COLUMNS = (
     "reason",
     "model_version",
 )
-"""Of `intent.predictions`: what a person needs to work with a list."""
+"""Columns of `intent.predictions` in a list."""
 
 
 _SIGNS = r"=+\-@\t\r\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}\x{fe62}\x{fe63}\x{fe66}\x{fe6b}\x{2212}"
-"""What a formula may begin with, also in full width."""
+"""Characters with which a formula begins, also in full width."""
 
 _BLANKS = r"[\s\pZ\pC\"']*"
-"""White space of any kind, characters that nobody sees, and quotation marks."""
+"""White space, invisible characters and quotation marks."""
 
 _FORMULAS = (
     (rf"^({_BLANKS}[{_SIGNS}])", r"'\1"),
     (rf"([;|\t\r\n]{_BLANKS})([{_SIGNS}])", r"\1'\2"),
 )
-"""A cell that begins like one, or a part of it that a spreadsheet may split from it."""
+"""Patterns of a cell, or of a part that a spreadsheet may split off, that begins like a formula."""
 
 _NUMBER = r"^[+-]?[0-9]+([.,][0-9]+)?([eE][+-]?[0-9]+)?$"
 
 
 @dataclass(frozen=True)
 class List:
-    """Which list is wanted.
+    """The list to export.
 
     Args:
         as_of_date: shop day of the predictions.
-        purpose: what the customers must have agreed to.
-        band: only these; None: all.
-        to: file that does not exist yet; a relative name lands in INTENT_HOME/exports.
-        by: who makes it.
-        raw: write texts into a CSV as they are, for machines; else so that no spreadsheet takes one
-            for a formula.
+        purpose: that the customers must have agreed to.
+        band: the only band; None: all.
+        to: new file; a relative name is below INTENT_HOME/exports.
+        by: name of the person who exports it.
+        raw: write texts of a CSV unchanged, for machines; otherwise no text can be a formula.
     """
 
     as_of_date: date
@@ -69,7 +68,7 @@ class List:
 
 @dataclass(frozen=True)
 class Made:
-    """The file that was written, and how many customers are and are not in it."""
+    """The file, the customers in it, and those who were left out for want of consent."""
 
     path: Path
     customers: int
@@ -77,25 +76,25 @@ class Made:
 
 
 def export(settings: Settings, wanted: List) -> Made:
-    """Write a list of the customers that the champion predicted and that agree right now.
+    """Export the customers whom the champion predicted and who agree at this moment.
 
-    The ledger knows of the file before it exists, so that an erasure finds it whatever happens.
+    The ledger names the file before it is written, so that an erasure always finds it.
 
     Raises:
-        BadInput: the band, the file or the day cannot be; what can.
-        Refused: the shop does not record the consent, or most of those who were predicted have no
-            row any more, so nobody may be on a list.
+        BadInput: the band, the file or the day does not exist or is not allowed.
+        Refused: the shop does not record this consent, or too many of the predicted customers have
+            no row any more.
     """
     identity_keys.check_key(settings)
     path = _path(settings, wanted)
-    _said(settings, wanted)  # before the ledger remembers a file that is never made
+    _read_consent(settings, wanted)  # before the ledger names a file that is never written
     export_id = _announce(settings, wanted, path)
-    # The lock that an erasure takes for the exports: it sees this file whole, or before it is made.
+    # An erasure takes the same lock, so it finds the whole file or none.
     with postgres.changing(settings.pipeline_url, "export") as connection:
         rows = _rows(connection, settings, wanted)
-        said = _said(settings, wanted)
-        _require_rows(rows, said, wanted)
-        agreed = rows.filter(pc.is_in(rows["customer_id"], value_set=said.yes))
+        answers = _read_consent(settings, wanted)
+        _require_rows(rows, answers, wanted)
+        agreed = rows.filter(pc.is_in(rows["customer_id"], value_set=answers.yes))
         made = Made(path, agreed.num_rows, rows.num_rows - agreed.num_rows)
         _write(path, agreed if wanted.raw else without_formulas(agreed))
         connection.execute(
@@ -106,20 +105,20 @@ def export(settings: Settings, wanted: List) -> Made:
     return made
 
 
-def _said(settings: Settings, wanted: List) -> consent.Consent:
-    said = consent.read(settings, wanted.purpose)
-    if not said.is_recorded:
+def _read_consent(settings: Settings, wanted: List) -> consent.Consent:
+    answers = consent.read(settings, wanted.purpose)
+    if not answers.is_recorded:
         raise Refused(
             f"{customers.fullname} has no column consent_{wanted.purpose}: who agreed is not "
             "known, so nobody may be on a list. Add the column, true for a yes."
         )
-    return said
+    return answers
 
 
-def _require_rows(rows: pa.Table, said: consent.Consent, wanted: List) -> None:
-    """Make sure that those who were predicted can be told by the list of customers."""
-    there = pc.sum(pc.is_in(rows["customer_id"], value_set=said.with_row)).as_py() or 0
-    consent_record.require_rows(rows.num_rows, there, f"predicted for {wanted.as_of_date}")
+def _require_rows(rows: pa.Table, answers: consent.Consent, wanted: List) -> None:
+    """Check that most of the predicted customers have a row in `shop.customers`."""
+    with_row = pc.sum(pc.is_in(rows["customer_id"], value_set=answers.with_row)).as_py() or 0
+    consent_record.require_rows(rows.num_rows, with_row, f"predicted for {wanted.as_of_date}")
 
 
 def _path(settings: Settings, wanted: List) -> Path:
@@ -163,7 +162,7 @@ def _require_day(connection: sa.Connection, day: date) -> None:
 
 
 def _rows(connection: sa.Connection, settings: Settings, wanted: List) -> pa.Table:
-    """Return the champion's predictions of customers who are not erased, likeliest first."""
+    """Return the champion's predictions of customers who are not erased, by probability."""
     query = sa.select(*(predictions.c[name] for name in COLUMNS)).where(
         predictions.c.as_of_date == wanted.as_of_date, predictions.c.role == "champion"
     )
@@ -172,23 +171,23 @@ def _rows(connection: sa.Connection, settings: Settings, wanted: List) -> pa.Tab
     query = query.order_by(predictions.c.probability_7d.desc(), predictions.c.customer_id)
     with postgres.arrow(settings.pipeline_url, query) as reader:
         rows = reader.read_all()
-    gone = identity_keys.are_erased(connection, settings, rows["customer_id"])
-    return rows.filter(pc.invert(gone))
+    is_erased = identity_keys.are_erased(connection, settings, rows["customer_id"])
+    return rows.filter(pc.invert(is_erased))
 
 
 def without_formulas(rows: pa.Table) -> pa.Table:
-    """Return rows in which an apostrophe stands before what a spreadsheet takes for a formula.
+    """Put an apostrophe before each text that a spreadsheet would take for a formula.
 
-    Numbers, also those in texts, stay as they are.
+    Numbers, also those in texts, stay unchanged.
     """
-    for place, field in enumerate(rows.schema):
+    for position, field in enumerate(rows.schema):
         if pa.types.is_string(field.type):
             texts = rows[field.name]
             safe = texts
             for pattern, with_apostrophe in _FORMULAS:
                 safe = pc.replace_substring_regex(safe, pattern, with_apostrophe)
             is_number = pc.match_substring_regex(texts, _NUMBER)
-            rows = rows.set_column(place, field.name, pc.if_else(is_number, texts, safe))
+            rows = rows.set_column(position, field.name, pc.if_else(is_number, texts, safe))
     return rows
 
 

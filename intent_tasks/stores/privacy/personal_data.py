@@ -1,7 +1,7 @@
-"""The erasure register: every place that can hold a customer, and how long each may.
+"""The register of personal data: every place that can hold a customer, and how long it keeps one.
 
-Erasing and retention work through these lists and no others. A test fails when a table has a
-column of customers, or a run leaves a file, that is not in them.
+Erasure and retention work through these lists only. A test fails when a table has a column of
+customers, or the code writes a file, that is not in them.
 """
 
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ from intent_tasks.tables import (
 
 @dataclass(frozen=True)
 class Table:
-    """Rows about customers.
+    """A table with rows about customers.
 
     Args:
         table: of schema `intent`.
-        dated_by: column that says how old a row is; None: rows go when nothing else of the
+        dated_by: column with the date of a row; None: a row is deleted when nothing else of the
             customer is left, or never.
-        keep_days: how long a row is kept, unless INTENT_RETENTION_DAYS says otherwise.
+        keep_days: days for which a row is kept, unless INTENT_RETENTION_DAYS sets another number.
     """
 
     table: sa.Table
@@ -39,17 +39,17 @@ class Table:
 
     @property
     def name(self) -> str:
-        """Name in INTENT_RETENTION_DAYS and in what is reported."""
+        """Name in INTENT_RETENTION_DAYS and in reports."""
         return str(self.table.name)
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Files about customers, below INTENT_HOME.
+    """A folder below INTENT_HOME with files about customers.
 
     Args:
         name: of the folder.
-        keep_days: how long a file is kept, unless INTENT_RETENTION_DAYS says otherwise.
+        keep_days: days for which a file is kept, unless INTENT_RETENTION_DAYS sets another number.
     """
 
     name: str
@@ -62,10 +62,10 @@ TABLES = (
     Table(quarantine, "found_at", 90),
     Table(customer_keys),
 )
-"""Cleared of an erased customer, in this order: the pair of id and key goes last."""
+"""Tables from which an erasure deletes, in this order: the pair of id and key comes last."""
 
 TOMBSTONES = (Table(erasures), Table(erasure_requests, "done_at", 400))
-"""What stays of an erased customer: a keyed hash, so that they are not collected again."""
+"""Tables that keep the keyed hash of an erased customer, so that they are not collected again."""
 
 FOLDERS = (
     Folder("snapshots", 400),
@@ -74,40 +74,45 @@ FOLDERS = (
     Folder("exports", 30),
 )
 
-LOGS = ("logs", "airflow/logs")
-"""Below INTENT_HOME. No program of ours writes a customer there; an erasure looks all the same."""
+LOGS = ("logs", "airflow/logs", "bugs.log")
+"""Folders and files below INTENT_HOME. We write no customer there, but an erasure searches them."""
 
 OWNED_SHOP_TABLES = (events, customers)
-"""Of schema `shop`; ours to clear only where INTENT_SHOP_OWNER_URL is set: we filled them."""
+"""Tables of schema `shop`. An erasure deletes from them where INTENT_SHOP_OWNER_URL is set."""
 
 WITHOUT_CUSTOMERS = {
     "data_docs": "pages of the contract: counts, no row values",
     "validation_results": "the same as JSON",
-    "validation_results.lock": "one check at a time",
+    "validation_results.lock": "an empty file, for one check at a time",
+    "contract.toml": "thresholds: shares of values that ten rows have at least",
+    "contract.proposed.toml": "the same, before a person accepts it",
     "pretraining": "weights, and vocabularies and lists of products",
     "models": "copies of model versions: weights and vocabularies of products",
     "mlflow": "runs and versions: weights, metrics of all customers together",
-    "logs": "messages with days, counts and names of files; an erasure looks there all the same",
-    "airflow": "state of Airflow: receipts with counts and digests; its logs as the others",
+    "logs": "messages with days, counts and names of files; an erasure searches them",
+    "bugs.log": "files, lines and classes of exceptions, without values; searched as well",
+    "airflow": "state of Airflow: receipts with counts and digests; an erasure searches its logs",
     "postgres": "the database itself: its tables are above",
     "intent.env": "settings",
+    "local.json": "ports and passwords of local mode",
     "passwords.json": "log-ins of Airflow",
     "supervisord.conf": "programs of local mode",
+    "supervisord.pid": "the number of a process",
     "answers.parquet": "what was planted in a simulated shop, whose customers do not exist",
 }
 """Everything else below INTENT_HOME, and why it holds no customer."""
 
 
 def keep_days(settings: Settings, place: Table | Folder) -> int | None:
-    """Return how many days a place may hold something; None: there is no such limit."""
+    """Return for how many days a place keeps something; None: without a limit."""
     return settings.retention_days.get(place.name, place.keep_days)
 
 
 def check_limits(settings: Settings) -> None:
-    """Make sure that the limits name places and leave enough to work with.
+    """Check that the limits name places of the register, and keep what the steps read.
 
     Raises:
-        BadInput: a name is unknown, or snapshots would go before they were learned from.
+        BadInput: a name is unknown, or snapshots would be deleted before they were learned from.
     """
     limited = {place.name for place in (*TABLES, *TOMBSTONES, *FOLDERS) if place.keep_days}
     if unknown := sorted(settings.retention_days.keys() - limited):
@@ -115,8 +120,8 @@ def check_limits(settings: Settings) -> None:
             f"INTENT_RETENTION_DAYS names {', '.join(unknown)}; places with a limit: "
             f"{', '.join(sorted(limited))}."
         )
-    if least := [name for name, days in settings.retention_days.items() if days < 1]:
-        raise BadInput(f"INTENT_RETENTION_DAYS: {', '.join(least)} must be at least 1 day.")
+    if too_short := [name for name, days in settings.retention_days.items() if days < 1]:
+        raise BadInput(f"INTENT_RETENTION_DAYS: {', '.join(too_short)} must be at least 1 day.")
     needed = settings.history_days + settings.training_days + 60
     if settings.retention_days.get("snapshots", needed) < needed:
         raise BadInput(

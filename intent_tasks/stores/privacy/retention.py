@@ -1,4 +1,4 @@
-"""Delete what is older than the limit of its place in the register, or only count it."""
+"""Delete, or only count, data that is older than the limit of its place in the register."""
 
 import shutil
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from intent_tasks.stores.privacy import personal_data
 from intent_tasks.tables import customer_keys, exports, outcomes, predictions
 
 Counts = dict[str, int]
-"""Place → rows, or files and folders of a day."""
+"""Place → number of rows, files or folders of a day."""
 
 
 def old(settings: Settings, as_of_date: date) -> Counts:
-    """Return how much each place holds that is past its limit at the end of a day.
+    """Count in each place what is older than its limit at the end of a day.
 
     Raises:
-        BadInput: a limit in INTENT_RETENTION_DAYS cannot be.
+        BadInput: a limit in INTENT_RETENTION_DAYS is not allowed.
     """
     personal_data.check_limits(settings)
     counts: Counts = {}
@@ -40,10 +40,10 @@ def old(settings: Settings, as_of_date: date) -> Counts:
 
 
 def delete_old(settings: Settings, as_of_date: date) -> Counts:
-    """Delete it, and the pairs of id and key of customers of whom nothing else is left.
+    """Delete what `old` counts, and the pairs of id and key of customers without other data.
 
     Raises:
-        BadInput: a limit in INTENT_RETENTION_DAYS cannot be.
+        BadInput: a limit in INTENT_RETENTION_DAYS is not allowed.
     """
     counts = old(settings, as_of_date)
     for folder in personal_data.FOLDERS:
@@ -52,7 +52,7 @@ def delete_old(settings: Settings, as_of_date: date) -> Counts:
                 _delete_day(settings, folder, day, path)
     with postgres.changing(settings.pipeline_url, "export") as connection:
         _delete_exports(connection, settings, as_of_date)
-    # In a transaction of its own: nobody can read the predictions until it ends.
+    # A transaction of its own, because it blocks readers of the predictions until it ends.
     with postgres.changing(settings.pipeline_url, "retain") as connection:
         _drop_partitions(connection, settings, as_of_date)
     with postgres.changing(settings.pipeline_url, "retain") as connection:
@@ -84,9 +84,9 @@ def _old_rows(
 
 
 def _drop_partitions(connection: sa.Connection, settings: Settings, as_of_date: date) -> None:
-    """Drop whole months; deleting their rows one by one would take long and free nothing.
+    """Drop whole months, because deleting rows one by one is slow and frees no space.
 
-    While somebody reads the predictions a month is not dropped: its rows are deleted after all.
+    While the predictions are read, a month is not dropped and its rows are deleted instead.
     """
     (place,) = (place for place in personal_data.TABLES if place.table is predictions)
     first = _limit(settings, place, as_of_date)
@@ -95,9 +95,8 @@ def _drop_partitions(connection: sa.Connection, settings: Settings, as_of_date: 
 
 def _delete_keys(connection: sa.Connection, settings: Settings) -> int:
     """Delete the pairs of customers who are in no snapshot, prediction or outcome any more."""
-    identity_keys.before_new_tombstones(
-        connection
-    )  # extracts wait: they may be adding such a customer
+    # An extract may be adding such a customer, so extracts wait.
+    identity_keys.before_new_tombstones(connection)
     connection.exec_driver_sql("CREATE TEMPORARY TABLE present (customer_key text) ON COMMIT DROP")
     for day in snapshots.days(settings.home):
         postgres.copy_in(connection, "present", snapshot_customers.customers(settings.home, day))
@@ -105,11 +104,11 @@ def _delete_keys(connection: sa.Connection, settings: Settings) -> int:
     elsewhere = sa.union(
         *(sa.select(table.c.customer_id) for table in (predictions, outcomes))
     ).subquery()
-    gone = sa.delete(customer_keys).where(
+    delete = sa.delete(customer_keys).where(
         customer_keys.c.customer_key.not_in(sa.select(present.c.customer_key)),
         customer_keys.c.customer_id.not_in(sa.select(elsewhere.c.customer_id)),
     )
-    return connection.execute(gone).rowcount
+    return connection.execute(delete).rowcount
 
 
 # ── Files ─────────────────────────────────────────────────────────────────────────────────────────
@@ -118,7 +117,7 @@ def _delete_keys(connection: sa.Connection, settings: Settings) -> int:
 def _old_days(
     settings: Settings, folder: personal_data.Folder, as_of_date: date
 ) -> Iterator[tuple[date, Path]]:
-    """Yield the sub-folders of days before the limit; other names are not ours to delete."""
+    """Yield the sub-folders of days before the limit, and no folder with another name."""
     first = _limit(settings, folder, as_of_date)
     for path in sorted((settings.home / folder.name).glob("*")):
         try:
@@ -132,7 +131,7 @@ def _old_days(
 def _delete_day(settings: Settings, folder: personal_data.Folder, day: date, path: Path) -> None:
     step = {"snapshots": snapshots.STEP, "scores": "publish", "training": "train"}[folder.name]
     with ledger.transaction(settings, step, day):
-        # Without its manifest a day is missing, not damaged, whenever this is interrupted.
+        # If this is interrupted, a day without a manifest is missing, not damaged.
         (path / "manifest.json").unlink(missing_ok=True)
         shutil.rmtree(path)
 

@@ -1,8 +1,8 @@
-"""Give every customer the key that a new secret makes, everywhere but in tombstones.
+"""Rotate the identity key: give every customer a new customer_key, except in tombstones.
 
-Files come first, each day under its lock; `intent.customer_keys` is changed last, in one
-transaction. Until then every step refuses to work with the new key, and a rotation that was killed
-goes on where it was: a file says which key it is under.
+Files are rewritten first, each day under its lock, and `intent.customer_keys` last, in one
+transaction. Until then every step refuses to work with the new key. A rotation that was killed
+continues when it is run again, because each file names its key.
 """
 
 from collections.abc import Callable
@@ -30,12 +30,12 @@ from intent_tasks.tables import customer_keys
 
 
 def rotate(settings: Settings, say: Callable[[str], object] = len) -> dict[str, int]:
-    """Rewrite keys and files under the present key.
+    """Rewrite keys and files with the present key.
 
-    Scores are deleted: those of published days are in the predictions, others are computed again.
+    Scores are deleted. The predictions hold those of published days; others are computed again.
 
     Returns:
-        How many customers, snapshots of days and files were rewritten.
+        Number of customers, days and files that were rewritten.
 
     Raises:
         Refused: the earlier key is not in the settings, or is not the one that made the data.
@@ -55,9 +55,9 @@ def rotate(settings: Settings, say: Callable[[str], object] = len) -> dict[str, 
 
 
 def _pairs(settings: Settings) -> pa.Table:
-    """Return the old and the new key of everybody, columns `old` and `new`.
+    """Return the old and the new key of every customer, columns `old` and `new`.
 
-    Where the tables are rewritten already, `old` is made anew, so that files can still follow.
+    If the tables are rewritten already, `old` is computed again for the remaining files.
     """
     query = sa.select(customer_keys.c.customer_id, customer_keys.c.customer_key)
     of_key = sa.select(customer_keys.c.key_id).distinct()
@@ -117,9 +117,9 @@ def _rewrite_day(
 
 
 def _with_new_keys(rows: pa.Table, pairs: pa.Table) -> pa.Table:
-    """Return the rows with the new key where theirs is an old one; null where it is neither."""
-    places_of_old = pc.index_in(rows["customer_key"], value_set=pairs["old"].combine_chunks())
-    new = pc.take(pairs["new"], places_of_old)
+    """Replace each old key by the new one; a key that is neither old nor new becomes null."""
+    positions = pc.index_in(rows["customer_key"], value_set=pairs["old"].combine_chunks())
+    new = pc.take(pairs["new"], positions)
     is_new = pc.is_in(rows["customer_key"], value_set=pairs["new"].combine_chunks())
     keys = pc.if_else(is_new, rows["customer_key"], new)
     return rows.set_column(rows.column_names.index("customer_key"), "customer_key", keys)
@@ -134,12 +134,12 @@ def _rewrite(path: Path, pairs: pa.Table) -> bool:
 
 
 def _rewrite_tables(settings: Settings, pairs: pa.Table) -> int:
-    """Change the keys of all tables of the register in one transaction; return how many pairs."""
+    """Change the keys of all registered tables in one transaction; return the number of pairs."""
     tables = [place.table for place in personal_data.TABLES if "customer_key" in place.table.c]
     pair = sa.table("new_keys", sa.column("old", sa.Text), sa.column("new", sa.Text))
     changed = 0
     with postgres.changing(settings.pipeline_url, "rotate") as connection:
-        identity_keys.before_new_tombstones(connection)  # extracts wait, and then see the new key
+        identity_keys.before_new_tombstones(connection)  # extracts wait
         connection.exec_driver_sql("CREATE TEMPORARY TABLE new_keys (old text, new text)")
         postgres.copy_in(connection, "new_keys", pairs)
         connection.exec_driver_sql("ANALYZE new_keys")
