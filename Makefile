@@ -41,8 +41,8 @@ lint: .venv/.tools
 	@if grep -nE '://' requirements*.lock; then echo "A lock records no addresses: make lock"; exit 1; fi
 
 docs: .venv/.ready
-	@.venv/bin/python docs/generate.py
-	@.venv/bin/python -m docs.generate_simulator
+	@.venv/bin/python -m tools.docs.generate
+	@.venv/bin/python -m tools.docs.generate_simulator
 
 lock: .venv/.uv
 	@for name in requirements-bootstrap requirements requirements-dev; do \

@@ -6,8 +6,8 @@ import sys
 import pandas as pd
 import pytest
 
-from docs import simulator_marginals
-from docs.simulator_marginals import PARTS, marginals, table
+from tools.docs import simulator_marginals
+from tools.docs.simulator_marginals import PARTS, marginals, table
 
 RETAILROCKET = """\
 user_id,item_id,event,ts
