@@ -5,7 +5,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from intent_tasks.local import databases, ports, postgres
 from intent_tasks.settings import Settings
+from tools.testbed.settings import settings_for
 
 FAST = (
     ("fsync", "off"),
@@ -44,28 +44,6 @@ def postgres_server() -> Iterator[postgres.Server]:
     finally:
         server.stop()
         shutil.rmtree(folder)
-
-
-def settings_for(server: postgres.Server, database: str, home: Path, **changes: object) -> Settings:
-    """Return settings of that database; MLflow points nowhere."""
-
-    def url(role: str) -> SecretStr:
-        return server.url(database, role, role)
-
-    values = {
-        "home": home,
-        "shop_url": url("intent_extract"),
-        "pipeline_url": url("intent_pipeline"),
-        "analyst_url": url("intent_analyst"),
-        "migrator_url": url("intent_migrator"),
-        "shop_owner_url": url("intent_shop_owner"),
-        "mlflow_url": "http://127.0.0.1:9",
-        "identity_key": SecretStr("identity key of the tests"),
-        "manifest_key": SecretStr("manifest key of the tests"),
-        "bucket_count": 2,
-        "last_day": date(2026, 6, 30),
-    }
-    return Settings(**{**values, **changes}, _env_file=None)
 
 
 @pytest.fixture(scope="session")

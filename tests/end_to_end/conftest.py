@@ -18,8 +18,8 @@ from intent_tasks.local.configuration import USER
 from intent_tasks.local.installation import Calendar, Installation
 from intent_tasks.local.runs import Runs
 from intent_tasks.settings import Settings, load_settings
-from tests.end_to_end.airflow_alone import Airflow, airflow_alone
 from tests.end_to_end.connections import Connections, watched
+from tools.testbed.airflow_server import Airflow, start_airflow
 
 LAST_DAY = date(2026, 6, 30)
 
@@ -79,6 +79,6 @@ def airflow() -> Iterator[Airflow]:
     """Airflow by itself, with stand-ins for the steps."""
     folder = Path(tempfile.mkdtemp(prefix="intent airflow ü "))
     folder.chmod(0o755)  # the database may run under another account
-    with airflow_alone(folder / "state") as running:
+    with start_airflow(folder / "state") as running:
         yield running
     shutil.rmtree(folder)

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.end_to_end.airflow_alone import LAST_DAY
+from tools.testbed.airflow_server import LAST_DAY
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -26,7 +26,7 @@ def page(airflow):
     for name in ("day.html", "index.html"):
         (docs / name).write_text("<h1>What was checked</h1>")
     airflow.api.trigger("intent_daily", RUN, {"as_of_date": str(LAST_DAY)})
-    airflow.ended("intent_daily", RUN)
+    airflow.wait_for_run("intent_daily", RUN)
     with sync_playwright() as playwright:
         # Root, as in a container, may not use the browser's own sandbox.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -15,8 +15,9 @@ from intent_tasks.errors import BadInput, NothingToDo
 from intent_tasks.steps import extract, mature, measure, publish
 from intent_tasks.stores import postgres, snapshots
 from intent_tasks.stores.privacy import erasure
-from tests.conftest import copy_of, settings_for
+from tests.conftest import copy_of
 from tests.database.conftest import CUSTOMERS, DAY, add, event, make_small_shop, pin, score
+from tools.testbed.settings import settings_for
 
 pytestmark = [pytest.mark.database, pytest.mark.timeout(14400)]
 

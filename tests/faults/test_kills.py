@@ -17,9 +17,10 @@ from pydantic import SecretStr
 from intent_tasks.local import databases, ports, postgres
 from intent_tasks.stores import migrate
 from intent_tasks.stores import postgres as store
-from tests.conftest import FAST, settings_for
+from tests.conftest import FAST
 from tests.database.conftest import CUSTOMERS, DAY, make_scored_shop, pin, score
 from tests.faults import children
+from tools.testbed.settings import settings_for
 
 pytestmark = [pytest.mark.database, pytest.mark.timeout(7200)]
 

@@ -117,7 +117,7 @@ def _calibration(axis: Axes, config: Config, observed: Observed) -> None:
     for anchor in range(60, config.days - HORIZON, HORIZON):
         joined = observed.joined <= anchor
         chances.append(probabilities(config, observed, anchor, [HORIZON])[joined, 0])
-        bought: np.ndarray = observed.kinds[anchor + 1 : anchor + 1 + HORIZON, :, PURCHASE].any(0)
+        bought = np.any(observed.kinds[anchor + 1 : anchor + 1 + HORIZON, :, PURCHASE], axis=0)
         outcomes.append(bought[joined])
     chance, outcome = np.concatenate(chances), np.concatenate(outcomes)
     groups = np.array_split(np.argsort(chance, kind="stable"), 20)
