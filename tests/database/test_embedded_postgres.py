@@ -43,7 +43,7 @@ def test_starts_in_a_long_path_with_spaces_and_umlauts_without_a_socket(open_fol
         assert _ask(server.url(), "SHOW server_version_num")[:2] == "18"
     finally:
         server.stop()
-    assert not server.runs()
+    assert not server.is_running()
 
 
 def test_asks_for_the_password(open_folder):

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy.pool import NullPool
 
 from intent_tasks.local import postgres
-from intent_tasks.local.configuration import FOREIGN
+from intent_tasks.local.configuration import CALLER_PREFIXES
 from intent_tasks.local.databases import ROLES
 from intent_tasks.local.ports import free_ports
 
@@ -73,7 +73,7 @@ def settings(server: postgres.Server, home: Path) -> dict[str, str]:
 
 
 def test_init_makes_roles_tables_and_one_log_in_and_may_run_again(server, tmp_path):
-    ours = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(CALLER_PREFIXES)}
     environment = ours | settings(server, tmp_path)
     for _ in range(2):
         done = subprocess.run(

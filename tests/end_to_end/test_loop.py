@@ -59,7 +59,7 @@ def stopped(stack, program):
             wait_until(lambda: intent("sql", "select 1").returncode == 0, "Postgres", 60)
 
 
-def test_without_a_champion_a_day_is_refused_and_told_how_to_promote(stack):
+def test_without_a_champion_a_day_is_refused_and_names_the_command_to_promote(stack):
     refused = step("pin", FIRST_DAY)
     assert refused.returncode == 78
     assert "champion" in refused.stderr
@@ -133,9 +133,9 @@ def test_outcomes_are_what_the_shop_sold(stack, demo):
 
 
 def test_the_demo_says_what_there_is_and_that_it_promoted(stack, demo):
-    doors = [stack.installation.address(name) for name in ("airflow", "mlflow")]
-    for said in ("alias was set for you", "What came true", "Who buys next", "Try next", *doors):
-        assert said in demo, said
+    addresses = [stack.installation.address(name) for name in ("airflow", "mlflow")]
+    for text in ("sets the alias", "Feedback on", "Highest predictions", "Try next", *addresses):
+        assert text in demo, text
     assert "Traceback" not in demo
 
 
@@ -197,7 +197,7 @@ def test_a_server_that_is_down_is_a_temporary_failure(stack, demo):
 
 
 def test_status_shows_servers_champion_and_days(stack, demo):
-    said = intent("status").stdout
-    assert "RUNNING" in said
-    assert "Champion: version 1" in said
-    assert str(LAST_DAY) in said
+    status = intent("status").stdout
+    assert "RUNNING" in status
+    assert "Champion: version 1" in status
+    assert str(LAST_DAY) in status

@@ -1,4 +1,4 @@
-"""What a real Airflow scheduler makes of the DAGs, with steps that are told how to end."""
+"""What a real Airflow scheduler makes of the DAGs, with stand-ins for the steps."""
 
 import os
 import time
@@ -111,7 +111,7 @@ def test_a_refusal_fails_at_once_and_the_task_says_why(airflow):
     assert tasks["score"] == tasks["publish"] == "upstream_failed"
     assert attempts(airflow, "2026-05-02") == ["extract", "pin", "validate"]
     (failed,) = [t for t in tasks_of(airflow, "2026-05-02") if t["state"] == "failed"]
-    assert "Refused: validate was told to end with 78" in log_of(airflow, failed)
+    assert "Refused: validate ends with 78" in log_of(airflow, failed)
 
 
 def test_after_mending_the_cause_the_day_resumes_where_it_stopped(airflow):

@@ -174,9 +174,9 @@ def test_what_the_installation_decides_is_refused_in_the_environment(home, monke
 
 def test_its_own_values_may_be_in_the_environment(home, monkeypatch):
     _written(home, RECORDED)
-    for name, value in configuration.in_file(home).items():
+    for name, value in configuration.read_settings_file(home).items():
         monkeypatch.setenv(name, value)
-    configuration.require_free(home)
+    configuration.require_no_conflict(home)
 
 
 def test_the_time_zone_is_that_of_the_environment_or_of_the_file(home, monkeypatch):
@@ -199,16 +199,16 @@ def test_the_time_zone_of_a_shop_that_goes_on_may_change(home):
     assert Installation.load(home).calendar.time_zone == "Asia/Tokyo"
 
 
-def test_settings_given_while_the_servers_run_count_and_are_said_to_need_a_start(home, monkeypatch):
+def test_settings_given_while_the_servers_run_are_written_and_need_a_start(home, monkeypatch):
     _written(home, Calendar())
     monkeypatch.setattr(up.Supervisor, "answers", lambda _: True)
     monkeypatch.setenv("INTENT_TRAINING_DAYS", "200")
-    said = []
-    up._supervised(home, None, said.append)
+    lines = []
+    up._launch_supervisor(home, None, lines.append)
     assert read(Settings, home / "intent.env", home=home).training_days == 200
-    assert not said
+    assert not lines
     monkeypatch.setenv("INTENT_DAILY_CRON", "0 6 * * *")
-    up._supervised(home, None, said.append)
-    assert said == [
-        "Airflow reads INTENT_DAILY_CRON when it starts: `make stop`, and then this again."
+    up._launch_supervisor(home, None, lines.append)
+    assert lines == [
+        "Airflow reads INTENT_DAILY_CRON at its start. Run `make stop`, then this command again."
     ]

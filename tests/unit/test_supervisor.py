@@ -50,7 +50,7 @@ def test_a_supervisord_that_is_not_there_does_not_answer(made):
 
 @pytest.fixture
 def ending(made, monkeypatch):
-    """A supervisord that is ending, and one server below it that does not end yet."""
+    """A supervisord that is stopping, with one server that is still running."""
     script = (
         "import subprocess, sys; subprocess.Popen(['sleep', '30'], env="
         "{'SUPERVISOR_PROCESS_NAME': 'mlflow'}); print(flush=True); sys.stdin.read()"
@@ -62,24 +62,24 @@ def ending(made, monkeypatch):
         runner = supervisor.Supervisor(made)
         fault = xmlrpc.client.Fault(6, "SHUTDOWN_STATE")
         monkeypatch.setattr(runner, "_call", lambda *_: (_ for _ in ()).throw(fault))
-        monkeypatch.setattr(supervisor, "SAY_EVERY_SECONDS", 0.05)
+        monkeypatch.setattr(supervisor, "PRINT_EVERY_SECONDS", 0.05)
         yield runner, it
         os.killpg(it.pid, 9)
 
 
-def test_who_waits_for_the_end_of_the_servers_is_told_which_are_left(ending):
+def test_servers_that_are_still_stopping_are_printed(ending):
     runner, process = ending
-    said = []
+    lines = []
 
-    def say(text):
-        said.append(text)
+    def print_line(text):
+        lines.append(text)
         process.stdin.close()  # supervisord ends
 
-    runner.shutdown(say)
-    assert "still to end: mlflow, supervisord" in said[0]
+    runner.shutdown(print_line)
+    assert "still stopping: mlflow, supervisord" in lines[0]
 
 
-def test_servers_that_never_end_are_named(ending, monkeypatch):
+def test_servers_that_never_stop_are_named(ending, monkeypatch):
     monkeypatch.setattr(supervisor, "ALL_STOP_SECONDS", 0)
-    with pytest.raises(IntentError, match="still run: mlflow, supervisord"):
+    with pytest.raises(IntentError, match="still running: mlflow, supervisord"):
         ending[0].shutdown(print)

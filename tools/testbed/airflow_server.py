@@ -50,7 +50,7 @@ if words and words[0] == "sleep":
 elif words and words[0] != "0":
     if words[0] == "78":
         print(json.dumps({{"data_docs": "data_docs/refused.html"}}))
-    print("Refused: " + step + " was told to end with " + words[0], file=sys.stderr)
+    print("Refused: " + step + " ends with " + words[0], file=sys.stderr)
     sys.exit(int(words[0]))
 print(json.dumps({{
     "as_of_date": day, "buckets": [0, 1], "run_url": "http://mlflow/" + step,
