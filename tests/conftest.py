@@ -1,4 +1,4 @@
-"""Servers the tests share: one embedded PostgreSQL, a migrated database of its own per test."""
+"""One embedded PostgreSQL for all tests, and a migrated database for each test."""
 
 import secrets
 import shutil
@@ -25,8 +25,8 @@ FAST = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a person try each fault as often as a published figure needs."""
-    parser.addoption("--trials", type=int, default=10, help="how often tests/faults try a fault")
+    """Add --trials, the number of trials that a published figure needs."""
+    parser.addoption("--trials", type=int, default=10, help="trials of each fault in tests/faults")
 
 
 @pytest.fixture(scope="session")
@@ -66,8 +66,10 @@ def copy_of(server: postgres.Server, database: str) -> Iterator[str]:
         server.url().get_secret_value(), isolation_level="AUTOCOMMIT", poolclass=NullPool
     )
     with engine.connect() as connection:
-        how = f'TEMPLATE "{database}" STRATEGY file_copy'  # half the time of writing it to the log
-        connection.execute(sa.text(f'CREATE DATABASE "{name}" {how}'))
+        options = (
+            f'TEMPLATE "{database}" STRATEGY file_copy'  # half the time of writing it to the log
+        )
+        connection.execute(sa.text(f'CREATE DATABASE "{name}" {options}'))
         try:
             yield name
         finally:

@@ -1,4 +1,4 @@
-"""What somebody sees of the product in Airflow, in a real browser."""
+"""The pages of the product in Airflow, in a real browser."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def open_task(page, name):
     page.goto(f"/dags/intent_daily/runs/{RUN}/tasks/{name}/details")
 
 
-def test_a_page_of_ours_asks_for_the_log_in_and_then_shows_itself(page, airflow):
+def test_a_page_is_shown_after_the_log_in(page, airflow):
     page.goto(f"/intent/rows/publish/{LAST_DAY}")
     password = json.loads((airflow.home / "airflow" / "passwords.json").read_text())["admin"]
     page.fill("input[name=username]", "admin")

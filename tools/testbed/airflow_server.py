@@ -61,7 +61,7 @@ print(json.dumps({{
 
 @dataclass(frozen=True)
 class Airflow:
-    """A running Airflow and its stand-ins."""
+    """A running Airflow with stand-ins for the steps."""
 
     api: AirflowApi
     http: httpx.Client
@@ -72,7 +72,7 @@ class Airflow:
         (self.home / f"{step}.ends").write_text(" ".join(map(str, endings)))
 
     def attempts(self) -> list[tuple[str, str, str | None, int]]:
-        """Return every attempt so far: step, day, bucket, process id."""
+        """Return all attempts so far: step, day, bucket, process id."""
         file = self.home / "journal"
         lines = file.read_text().splitlines() if file.exists() else []
         return [tuple(json.loads(line)) for line in lines]
@@ -117,7 +117,7 @@ def start_airflow(home: Path, retry_delay_seconds: int = 1) -> Iterator[Airflow]
         "INTENT_PYTHON": str(_stand_in(home)),
         "INTENT_RETRY_DELAY_SECONDS": str(retry_delay_seconds),
     }
-    # Only while this Airflow starts: other installations of the same test run have real steps.
+    # Only while this Airflow starts: other installations of the test session have real steps.
     with mock.patch.object(configuration, "schedule", return_value=schedule):
         installation = Installation.prepare(home, Calendar(last_day=LAST_DAY))
         configuration.write_all(installation)
