@@ -47,7 +47,7 @@ import json, re, sys, time
 from pathlib import Path
 from intent_tasks.settings import load_settings
 from intent_tasks.steps.collect import collect
-settings, begun = load_settings(), time.monotonic()
+settings, start = load_settings(), time.monotonic()
 totals = collect(settings, sys.argv[1], "native", lambda text: None)
 seconds = time.monotonic() - start
 # Not ru_maxrss, which a new process inherits from the one that started it.

@@ -44,8 +44,8 @@ def tables() -> str:
 
 
 VIEWS = """For analysts: `intent.latest_predictions` is the newest day of the champion,
-`intent.model_scorecard` the newest restatement of every metric, `intent.freshness` how far each
-step is.
+`intent.model_scorecard` the newest restatement of every metric, and `intent.freshness` the last day
+of each step.
 """
 
 
@@ -73,11 +73,11 @@ def settings() -> str:
     return "\n".join(lines) + "\n"
 
 
-INTRODUCTION = """They are read from the environment and from `intent.env` in the state folder
+INTRODUCTION = """Settings are read from the environment and from `intent.env` in the state folder
 (`INTENT_HOME`, by default `.intent`); the environment wins. `make demo` and `intent up` write that
-file for this machine: settings of the environment at that moment are kept in it, and lines that you
-add or change stay. Only addresses, log-ins, INTENT_MANIFEST_KEY and INTENT_LAST_DAY they decide
-themselves. `docker-compose.yml` sets them for its services.
+file for this machine. They add the settings of their environment and keep the lines that you add or
+change; they set addresses, log-ins, INTENT_MANIFEST_KEY and INTENT_LAST_DAY themselves.
+`docker-compose.yml` sets the settings of its services.
 """
 
 
@@ -87,7 +87,7 @@ def _types(annotation: object) -> tuple[object, ...]:
 
 def _default(name: str, value: object) -> str:
     if name == "python":
-        return "the interpreter that asks"
+        return "the current interpreter"
     return "none" if isinstance(value, SecretStr) or value in (None, "") else f"`{value}`"
 
 
