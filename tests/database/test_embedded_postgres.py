@@ -67,7 +67,7 @@ def test_a_creation_that_was_killed_is_begun_again(open_folder):
     assert not half.exists()
 
 
-def test_says_what_initdb_said(open_folder):
+def test_a_failure_quotes_initdb(open_folder):
     server = _server(open_folder / "postgres")
     server.data.mkdir(parents=True)
     with pytest.raises(IntentError, match=r"pg_ctl failed for .*is not a database cluster"):
