@@ -46,7 +46,7 @@ def test_starts_in_a_long_path_with_spaces_and_umlauts_without_a_socket(open_fol
     assert not server.is_running()
 
 
-def test_asks_for_the_password(open_folder):
+def test_requires_the_password(open_folder):
     server = _server(open_folder / "postgres")
     server.start()
     try:
@@ -57,7 +57,7 @@ def test_asks_for_the_password(open_folder):
         server.stop()
 
 
-def test_a_creation_that_was_killed_is_begun_again(open_folder):
+def test_an_interrupted_creation_is_repeated(open_folder):
     server = _server(open_folder / "postgres")
     half = server.folder / "data.part"
     half.mkdir(parents=True)

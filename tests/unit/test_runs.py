@@ -30,10 +30,10 @@ class Airflow:
         return list(next(self.states))
 
     def tasks(self, dag_id, run_id):
-        found = {"dag_id": dag_id, "dag_run_id": run_id, "try_number": 2, "map_index": -1}
+        task = {"dag_id": dag_id, "dag_run_id": run_id, "try_number": 2, "map_index": -1}
         return [
-            found | {"task_id": "window", "state": "success"},
-            found | {"task_id": "train", "state": "failed"},
+            task | {"task_id": "window", "state": "success"},
+            task | {"task_id": "train", "state": "failed"},
         ]
 
     def log_lines(self, task):
@@ -87,7 +87,7 @@ def _published_after(queries, monkeypatch):
     monkeypatch.setattr(runs.postgres, "receipt_of", receipt_of)
 
 
-def test_a_backfill_is_asked_for_again_until_it_is_accepted(settings, monkeypatch):
+def test_a_backfill_is_requested_until_it_is_accepted(settings, monkeypatch):
     _published_after(3, monkeypatch)
     api = Airflow([[], [], [], []])
     runs.Runs(api, settings).backfill(DAYS, lambda _: None)
@@ -116,7 +116,7 @@ def test_a_day_that_failed_long_ago_is_no_failure_of_this_backfill(settings, mon
         runs.Runs(Airflow([[now]] * 4), settings).backfill(DAYS, lambda _: None)
 
 
-def test_a_backfill_says_for_each_day_what_is_waited_for(settings, monkeypatch):
+def test_a_backfill_shows_the_running_task_of_each_day(settings, monkeypatch):
     _published_after(3, monkeypatch)
     at = datetime(2026, 6, 28, 22, tzinfo=UTC)
     ended = {"state": "success", "start_date": at.isoformat(), "dag_run_id": "r1",
@@ -126,10 +126,10 @@ def test_a_backfill_says_for_each_day_what_is_waited_for(settings, monkeypatch):
     api = Airflow([[ended, running]] * 4)
     api.tasks = lambda *_: [{"task_id": "score", "state": "running", "try_number": 1}]
     api.heartbeat = lambda: "now"
-    shown, said = [], []
-    runs.Runs(api, settings, said.append).backfill(DAYS, shown.append)
-    assert shown[0] == "0 of 2 days published; 2026-06-29: score; a day usually takes 41 s"
-    assert [text.split(", in")[0] for text in said] == [
+    details, lines = [], []
+    runs.Runs(api, settings, lines.append).backfill(DAYS, details.append)
+    assert details[0] == "0 of 2 days published; 2026-06-29: score; a day usually takes 41 s"
+    assert [text.split(", in")[0] for text in lines] == [
         "2026-06-29 is published: 2 of 2 days",
         "2026-06-30 is published: 2 of 2 days",
     ]
@@ -200,7 +200,7 @@ def test_the_first_day_of_the_plan_is_known_at_every_horizon_today():
     assert (len(plan.recent_days), plan.recent_days[-1]) == (8, plan.today)
 
 
-def test_no_day_of_the_plan_is_one_on_which_the_shop_was_closed():
+def test_the_plan_has_no_day_on_which_the_shop_was_closed():
     last = date(2026, 6, 28)
     whole = Plan(last)
     plan = Plan(last, frozenset({last, whole.first_day, whole.recent_days[2]}))

@@ -20,7 +20,7 @@ from intent_tasks.local.shop import choose_shop
         ("user_id,item_id,event,ts\n1,2,view,1442534400\n", "rees", "no format 'rees'"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_before_the_state_folder_is_made(
+def test_an_unusable_file_is_refused_before_the_state_folder_is_created(
     tmp_path, content, layout, message
 ):
     events, home = tmp_path / "events.csv", tmp_path / "state"
@@ -31,7 +31,7 @@ def test_a_file_that_cannot_be_used_is_refused_before_the_state_folder_is_made(
     assert not home.exists()
 
 
-def test_too_short_a_history_is_refused_before_the_state_folder_is_made(tmp_path):
+def test_too_short_a_history_is_refused_before_the_state_folder_is_created(tmp_path):
     events, home = tmp_path / "events.csv", tmp_path / "state"
     second = int(datetime(2015, 9, 18, tzinfo=UTC).timestamp())
     lines = [f"1,2,view,{second - day * 86_400}" for day in range(57)]
@@ -56,7 +56,7 @@ def test_a_format_without_a_file_is_refused(tmp_path):
         ("2015-09-18T23:00:00", date(2015, 9, 18)),
     ],
 )
-def test_the_today_of_recorded_events_is_their_last_whole_day(tmp_path, newest, today):
+def test_the_today_of_recorded_events_is_their_last_complete_day(tmp_path, newest, today):
     events = tmp_path / "events.csv"
     second = int(datetime.fromisoformat(f"{newest}+00:00").timestamp())
     lines = [f"1,2,view,{second - 90_000}", "a broken line", f"1,2,transaction,{second}"]
@@ -100,7 +100,7 @@ def _recorded(tmp_path):
     return events
 
 
-def test_files_of_products_and_customers_go_with_those_of_events(tmp_path):
+def test_files_of_products_and_customers_are_loaded_with_the_events(tmp_path):
     products, customers = tmp_path / "products.csv", tmp_path / "customers.csv"
     products.write_text("product_id,title\np1,Mug\n")
     customers.write_text("customer_id,consent_marketing\nc1,yes\n")
@@ -117,7 +117,7 @@ def test_files_of_products_and_customers_go_with_those_of_events(tmp_path):
         ("customer_id,country\n,SE\n", r"Line 2: customer_id is missing"),
     ],
 )
-def test_a_file_of_customers_that_is_none_is_refused_before_anything_is_begun(
+def test_an_invalid_file_of_customers_is_refused_before_anything_is_started(
     tmp_path, content, message
 ):
     customers, home = tmp_path / "customers.csv", tmp_path / "state"
