@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -112,8 +113,8 @@ def flops_per_row(built: network.Network, rows: Rows) -> float:
 
 def print_peak_memory(customers: int, folder: Path) -> None:
     """Print the peak memory of a pass over a shop, in MiB, without a cache of buckets."""
-    dataset = read_dataset(Config(customers=customers, seed=11), folder, anchors=4)
-    dataset._free = 0
+    cached = read_dataset(Config(customers=customers, seed=11), folder, anchors=4)
+    dataset = replace(cached, _free_bytes=0)
     dataset.learn_vocabulary()
     for rows in dataset.source("train")(0, 0):
         for _ in batches(rows.encoded, size_of("nano", "gru")):
