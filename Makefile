@@ -1,19 +1,19 @@
 # make demo                                     the whole loop on a simulated shop; servers stay up
 # make demo EVENTS=events.csv FORMAT=retailrocket   the same on real events
-#           PRODUCTS=products.csv CUSTOMERS=customers.csv   and what is sold, and who buys
+#           PRODUCTS=products.csv CUSTOMERS=customers.csv   with its products and customers
 # make stop · make clean                        stop the servers · remove all state
 # make test · make lint · make docs · make lock
 
 PYTHON ?= python3
 INTENT = .venv/bin/python -m intent_tasks.cli
-# uv reads pip's environment only by name: a package index that pip was told of counts for it too.
+# uv does not read pip's environment: pass on the package index that pip uses.
 UV = env $${PIP_INDEX_URL:+"UV_DEFAULT_INDEX=$$PIP_INDEX_URL"} .venv/bin/uv
 export VIRTUAL_ENV = $(CURDIR)/.venv
-# Certificates that this machine trusts, those of a company proxy among them, as pip does.
+# Trust the certificates of this machine, such as those of a company proxy, as pip does.
 export UV_SYSTEM_CERTS = 1
-# Without compiled modules every start of a server or step would compile its libraries again.
+# Without bytecode files every server and step would compile its libraries at each start.
 unexport PYTHONDONTWRITEBYTECODE
-# Paths with letters outside ASCII, also where the locale is plain C.
+# Allow paths outside ASCII, also in the C locale.
 export PYTHONUTF8 = 1
 
 .PHONY: demo stop clean test lint docs lock
@@ -42,8 +42,8 @@ lint: .venv/.tools
 	@if grep -nE '://' requirements*.lock; then echo "A lock records no addresses: make lock"; exit 1; fi
 
 docs: .venv/.ready
-	@.venv/bin/python docs/generate.py
-	@.venv/bin/python -m docs.generate_simulator
+	@.venv/bin/python -m tools.docs.generate
+	@.venv/bin/python -m tools.docs.generate_simulator
 
 lock: .venv/.uv
 	@for name in requirements-bootstrap requirements requirements-dev; do \

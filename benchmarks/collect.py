@@ -1,12 +1,12 @@
-"""Rows a second of `intent collect`, beside bare COPY FROM of the same rows, and its peak memory.
+"""Rows a second of `intent collect`, compared with bare COPY FROM, and its peak memory.
 
-Each round copies a CSV into `shop.events` with psql's COPY through the driver, and collects the
-same file into another fresh database of the same server; the table and its indexes are the same.
-Limits beside it: COPY without the unique index on event_id, which alone makes each event come once.
-Then the same rows as other layouts, a file that holds only events that are there already, and one
-four times as long. Ids are random, the worst case for the index.
-Claims: at least 0.5 of bare COPY; less than 1 GiB, and for a file four times as long at most 1.1 as
-much memory.
+Each round copies a CSV into `shop.events` with COPY, and collects the same file into another new
+database of the same server, with the same table and indexes. A third database measures COPY without
+the unique index on event_id, which is what stores each event once. Then the same rows are collected
+in other layouts, once more when all are there already, and from a file four times as long. Ids are
+random, the worst case for the index.
+Claims: at least 0.5 of the speed of bare COPY; less than 1 GiB of memory, and for a file four times
+as long at most 1.1 times as much.
 Command: `python -m benchmarks.collect [ROWS]` (a million; four minutes)
 """
 
@@ -27,12 +27,13 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from benchmarks import servers
+from benchmarks.support import servers
+from benchmarks.support.arguments import arguments_of
 from intent_tasks.local import databases, postgres
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres as database
 from intent_tasks.stores.collecting import landing
-from tests.conftest import settings_for
+from tools.testbed.settings import settings_for
 
 LEAST_RATIO = 0.5
 MOST_BYTES = 1 << 30
@@ -46,9 +47,9 @@ import json, re, sys, time
 from pathlib import Path
 from intent_tasks.settings import load_settings
 from intent_tasks.steps.collect import collect
-settings, begun = load_settings(), time.monotonic()
+settings, start = load_settings(), time.monotonic()
 totals = collect(settings, sys.argv[1], "native", lambda text: None)
-seconds = time.monotonic() - begun
+seconds = time.monotonic() - start
 # Not ru_maxrss, which a new process inherits from the one that started it.
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 used = {"seconds": seconds, "processor": time.process_time(), "bytes": peak}
@@ -56,8 +57,8 @@ print(json.dumps(used | {"rows": dict(totals.rows)}))
 """
 
 
-def made(rows: int, seed: int) -> Iterator[pa.Table]:
-    """Yield events as a shop logs them: half of the columns filled, ids that are random."""
+def make_events(rows: int, seed: int) -> Iterator[pa.Table]:
+    """Yield events as a shop logs them: half of the columns filled, random ids."""
     random = np.random.default_rng(seed)
     kinds = np.array(["view", "cart", "purchase", "search"])
     for start in range(0, rows, PART_ROWS):
@@ -89,7 +90,7 @@ def write_files(folder: Path, name: str, rows: int, seed: int) -> dict[str, Path
     """Write the same rows as CSV, compressed CSV, JSON lines and Parquet."""
     paths = {kind: folder / f"{name}.{kind}" for kind in ("csv", "csv.gz", "jsonl.zst", "parquet")}
     writers = None
-    for table in made(rows, seed):
+    for table in make_events(rows, seed):
         if writers is None:
             plain = pa.csv.CSVWriter(str(paths["csv"]), table.schema)
             zipped = pa.csv.CSVWriter(
@@ -108,8 +109,8 @@ def write_files(folder: Path, name: str, rows: int, seed: int) -> dict[str, Path
 
 
 @contextmanager
-def fresh(server: postgres.Server, home: Path) -> Iterator[Settings]:
-    """Make a migrated database, empty but for the tables that collecting makes."""
+def fresh_database(server: postgres.Server, home: Path) -> Iterator[Settings]:
+    """Create a migrated database with the tables of collecting and no rows."""
     name = f"bench_{secrets.token_hex(4)}"
     admin = sa.create_engine(
         server.url().get_secret_value(), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
@@ -125,35 +126,37 @@ def fresh(server: postgres.Server, home: Path) -> Iterator[Settings]:
             connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
-def bare_copy(settings: Settings, path: Path, *, unique: bool = True) -> float:
+def time_copy(settings: Settings, path: Path, *, unique: bool = True) -> float:
     """Copy a CSV into shop.events and return the seconds."""
     header = path.open().readline().strip()
     with database.changing(settings.shop_owner_url, "bench") as connection:
         if not unique:
             connection.exec_driver_sql(f"DROP INDEX shop.{landing.EVENT_ID_INDEX}")
-    begun = time.monotonic()
+    start = time.monotonic()
     with database.changing(settings.shop_owner_url, "bench") as connection, path.open("rb") as file:
         statement = f"COPY shop.events ({header}) FROM STDIN (FORMAT csv, HEADER)"
         connection.connection.cursor().copy_expert(statement, file, 1 << 20)
-    return time.monotonic() - begun
+    return time.monotonic() - start
 
 
-def collected(settings: Settings, path: Path) -> dict[str, float]:
+def collect_in_child(settings: Settings, path: Path) -> dict[str, float]:
     """Collect a file in a process of its own; return seconds, peak bytes and rows."""
     names = ("shop_url", "pipeline_url", "analyst_url", "migrator_url", "shop_owner_url",
              "identity_key", "manifest_key")  # fmt: skip
-    given = {f"INTENT_{n.upper()}": getattr(settings, n).get_secret_value() for n in names}
-    given |= {"INTENT_HOME": str(settings.home), "INTENT_MLFLOW_URL": settings.mlflow_url}
+    variables = {f"INTENT_{n.upper()}": getattr(settings, n).get_secret_value() for n in names}
+    variables |= {"INTENT_HOME": str(settings.home), "INTENT_MLFLOW_URL": settings.mlflow_url}
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(path)],
-        env=os.environ | given, capture_output=True, text=True, check=True,
+        env=os.environ | variables, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return json.loads(done.stdout)
 
 
 def main() -> None:
     """Print the figures; fail when a claim does not hold."""
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    parser = arguments_of(__doc__)
+    parser.add_argument("rows", type=int, nargs="?", default=1_000_000)
+    rows = parser.parse_args().rows
     with servers.installation("collect") as (server, settings):
         ratio, bytes_of = measure(server, settings.home, rows)
     growth = {kind: long / short for kind, (short, long) in bytes_of.items()}
@@ -170,62 +173,62 @@ def main() -> None:
 def measure(
     server: postgres.Server, folder: Path, rows: int
 ) -> tuple[float, dict[str, tuple[float, float]]]:
-    """Run all rounds; return the ratio of the medians, and the peaks of memory.
+    """Run all rounds; return the ratio of the medians, and the peak memory.
 
-    These are, for each kind of file, bytes for the file and for one `LONGER` times as long.
+    The peaks are bytes by kind of file: for the file, and for one `LONGER` times as long.
     """
     paths = write_files(folder, "events", rows, seed=1)
     size = paths["csv"].stat().st_size
     print(f"{rows:,} rows, {size / 2**20:.0f} MiB as CSV; rows/s, ratio to bare COPY, peak memory")
     bare, without, ours = [], [], []
     for _ in range(ROUNDS):
-        with fresh(server, folder) as settings:
-            bare.append(bare_copy(settings, paths["csv"]))
-        with fresh(server, folder) as settings:
-            ours.append(collected(settings, paths["csv"]))
-        with fresh(server, folder) as settings:
-            without.append(bare_copy(settings, paths["csv"], unique=False))
+        with fresh_database(server, folder) as settings:
+            bare.append(time_copy(settings, paths["csv"]))
+        with fresh_database(server, folder) as settings:
+            ours.append(collect_in_child(settings, paths["csv"]))
+        with fresh_database(server, folder) as settings:
+            without.append(time_copy(settings, paths["csv"], unique=False))
     copy = statistics.median(bare)
-    taken = statistics.median(found["seconds"] for found in ours)
-    short = {"csv": max(found["bytes"] for found in ours)}
-    _say("bare COPY", rows / copy, 1.0)
-    _say(
+    collect_seconds = statistics.median(run["seconds"] for run in ours)
+    short = {"csv": max(run["bytes"] for run in ours)}
+    _print_row("bare COPY", rows / copy, 1.0)
+    _print_row(
         "bare COPY, no unique index",
         rows / statistics.median(without),
         copy / statistics.median(without),
     )
-    _say("collect CSV", rows / taken, copy / taken, short["csv"])
-    processor = statistics.median(found["processor"] for found in ours)
-    print(f"  of it {processor:.1f} s of processor, all but the server's")
+    _print_row("collect CSV", rows / collect_seconds, copy / collect_seconds, short["csv"])
+    processor = statistics.median(run["processor"] for run in ours)
+    print(f"  processor seconds without those of the server: {processor:.1f}")
     pairs = [b / o["seconds"] for b, o in zip(bare, ours, strict=True)]
     print(f"  ratio by round: {', '.join(f'{pair:.2f}' for pair in pairs)}")
     for kind in ("csv.gz", "jsonl.zst", "parquet"):
-        with fresh(server, folder) as settings:
-            found = collected(settings, paths[kind])
-            short[kind] = found["bytes"]
-            _say(
-                f"collect {kind}", rows / found["seconds"], copy / found["seconds"], found["bytes"]
+        with fresh_database(server, folder) as settings:
+            run = collect_in_child(settings, paths[kind])
+            short[kind] = run["bytes"]
+            _print_row(
+                f"collect {kind}", rows / run["seconds"], copy / run["seconds"], run["bytes"]
             )
             if kind == "parquet":
-                again = collected(settings, paths["csv"])
-                _say(
-                    "collect, all there",
-                    rows / again["seconds"],
-                    copy / again["seconds"],
-                    again["bytes"],
+                repeated = collect_in_child(settings, paths["csv"])
+                _print_row(
+                    "collect, no new rows",
+                    rows / repeated["seconds"],
+                    copy / repeated["seconds"],
+                    repeated["bytes"],
                 )
     large = write_files(folder, "large", rows * LONGER, seed=2)
     bytes_of = {}
     for kind in ("csv", "parquet"):
-        with fresh(server, folder) as settings:
-            found = collected(settings, large[kind])
-        bytes_of[kind] = short[kind], found["bytes"]
-        speed = rows * LONGER / found["seconds"]
-        _say(f"collect {kind}, {LONGER} x as long", speed, None, found["bytes"])
-    return copy / taken, bytes_of
+        with fresh_database(server, folder) as settings:
+            run = collect_in_child(settings, large[kind])
+        bytes_of[kind] = short[kind], run["bytes"]
+        speed = rows * LONGER / run["seconds"]
+        _print_row(f"collect {kind}, {LONGER} x as long", speed, None, run["bytes"])
+    return copy / collect_seconds, bytes_of
 
 
-def _say(name: str, speed: float, ratio: float | None, memory: float | None = None) -> None:
+def _print_row(name: str, speed: float, ratio: float | None, memory: float | None = None) -> None:
     line = f"  {name:30s} {speed:12,.0f}" + (f" {ratio:8.2f}" if ratio is not None else " " * 9)
     print(line + (f" {memory / 2**20:8.0f} MiB" if memory is not None else ""), flush=True)
 

@@ -1,7 +1,7 @@
-"""How long the contract takes over a day of 2 million events, beside the same reads without it.
+"""Seconds of the contract for a day of 2 million events, compared with counting its rows.
 
-The events are those of a simulated shop, all moved into one day. The floor is what any check must
-do at least: read the rows of the day once and count them.
+The events are those of a simulated shop, all moved into one day. The lower bound of any check is
+reading the rows of the day once and counting them.
 Claim: at most 20 s for the step `validate`, all suites with fitted thresholds, pages and all.
 Command: `python -m benchmarks.contract [EVENTS]` (own PostgreSQL; 4 minutes)
 """
@@ -16,7 +16,8 @@ from typing import TypeVar
 import psutil
 import sqlalchemy as sa
 
-from benchmarks.corruptions import bench
+from benchmarks.support.arguments import arguments_of
+from benchmarks.support.contract_bench import contract_bench
 from expectations import catalogue, thresholds
 from intent_tasks.errors import Refused
 from intent_tasks.local.postgres import Server
@@ -29,9 +30,9 @@ T = TypeVar("T")
 
 SECONDS_ALLOWED = 20.0
 DAY = date(2026, 8, 1)
-"""A day after all of the simulated shop."""
+"""A day after the last of the simulated shop."""
 
-CROWD = """
+INSERT_EVENTS = """
 INSERT INTO shop.events
 SELECT event_id || '-' || n, customer_id || '-' || n, session_id || '-' || n, event_type,
        product_id, quantity, price, currency, query_text, review_text, rating, channel, device,
@@ -40,7 +41,7 @@ SELECT event_id || '-' || n, customer_id || '-' || n, session_id || '-' || n, ev
 FROM shop.events, generate_series(1, 20) AS n LIMIT :events
 """
 
-CUSTOMERS = """
+INSERT_CUSTOMERS = """
 INSERT INTO shop.customers
 SELECT customer_id || '-' || n, created_at, country, consent_personalisation, consent_marketing,
        suppressed
@@ -49,21 +50,25 @@ FROM shop.customers, generate_series(1, 20) AS n
 
 
 class Clock:
-    """Seconds on the wall, and of the processors: of the server and of this process."""
+    """Wall-clock seconds, and processor seconds of the server and of this process."""
 
     def __init__(self, server: Server) -> None:
         """Find the server's process."""
         pid = (server.data / "postmaster.pid").read_text().split()[0]
         self._server = psutil.Process(int(pid))
 
-    def timed(self, work: Callable[[], T]) -> tuple[T, str, float]:
-        """Return what the work returns, both in words, and the seconds on the wall."""
-        before, start = self._processor(), time.perf_counter()
-        found = work()
+    def time_call(self, work: Callable[[], T]) -> tuple[T, str, float]:
+        """Return the result of the work, its seconds as text, and its wall-clock seconds."""
+        before, start = self._processor_seconds(), time.perf_counter()
+        result = work()
         wall = time.perf_counter() - start
-        return found, f"{wall:.1f} s ({self._processor() - before:.1f} processor seconds)", wall
+        return (
+            result,
+            f"{wall:.1f} s ({self._processor_seconds() - before:.1f} processor seconds)",
+            wall,
+        )
 
-    def _processor(self) -> float:
+    def _processor_seconds(self) -> float:
         used = time.process_time()
         for process in (self._server, *self._server.children()):
             with contextlib.suppress(psutil.Error):
@@ -76,13 +81,15 @@ class Clock:
 
 def main() -> None:
     """Print the measured seconds; fail when the claim does not hold."""
-    events = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000_000
-    with bench(4000) as made:
-        settings, clock = made.settings, Clock(made.server)
-        with made.admin.begin() as connection:
-            connection.execute(sa.text(CROWD), {"day": DAY, "events": events})
-            connection.execute(sa.text(CUSTOMERS))
-        with made.admin.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+    parser = arguments_of(__doc__)
+    parser.add_argument("events", type=int, nargs="?", default=2_000_000)
+    events = parser.parse_args().events
+    with contract_bench(4000) as bench:
+        settings, clock = bench.settings, Clock(bench.server)
+        with bench.admin.begin() as connection:
+            connection.execute(sa.text(INSERT_EVENTS), {"day": DAY, "events": events})
+            connection.execute(sa.text(INSERT_CUSTOMERS))
+        with bench.admin.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.execute(sa.text("VACUUM ANALYZE shop.events"))
         rules = profile.events.RULES
         with postgres.reading(settings.shop_url) as connection:
@@ -92,16 +99,16 @@ def main() -> None:
                 reference=threshold_fitting.reference(connection, rows, profile.events)
             )
             count = sa.select(sa.func.count()).select_from(rows)
-            _, floor, _ = clock.timed(lambda: connection.execute(count))
-            numbers, every_rule, _ = clock.timed(
+            _, floor, _ = clock.time_call(lambda: connection.execute(count))
+            numbers, every_rule, _ = clock.time_call(
                 lambda: profile.measure(connection, rows, rules, limits)
             )
         validate.run(settings, DAY)  # Great Expectations is imported once a process
-        _, shipped, _ = clock.timed(lambda: validate.run(settings, DAY))
-        made.fit()
-        text = thresholds.text("", made.limits, {s: catalogue.meanings(s) for s in made.limits})
+        _, shipped, _ = clock.time_call(lambda: validate.run(settings, DAY))
+        bench.fit()
+        text = thresholds.text("", bench.limits, {s: catalogue.meanings(s) for s in bench.limits})
         (settings.home / thresholds.FILE).write_text(text, encoding="utf-8")
-        _, fitted, seconds = clock.timed(lambda: _judged(settings))
+        _, fitted, seconds = clock.time_call(lambda: _validate(settings))
     print(f"{numbers['row_count']:,.0f} events")
     print(f"Reading and counting them once: {floor}")
     print(f"All {len(rules)} rules of events, measured: {every_rule}")
@@ -111,8 +118,8 @@ def main() -> None:
     sys.exit(seconds > SECONDS_ALLOWED)
 
 
-def _judged(settings: Settings) -> None:
-    """Check the day; that a crowd is no usual day and is refused does not matter here."""
+def _validate(settings: Settings) -> None:
+    """Check the day; it may be refused, since it has more events than a usual day."""
     with contextlib.suppress(Refused):
         validate.run(settings, DAY)
 

@@ -1,24 +1,22 @@
-"""Time and memory of `make demo` from a clean checkout, against the limits that are promised.
+"""Time and memory of `make demo` from a clean checkout, compared with the promised limits.
 
-Run: python benchmarks/demo.py [EVENTS FORMAT]      about 10 minutes on two cores
+Command: `python -m benchmarks.demo [EVENTS FORMAT]` (about 10 minutes on two cores)
 
-The package cache should be warm (run `make demo` once before); everything else starts from nothing,
+Run `make demo` once before, so that the package cache is warm. Everything else starts from nothing,
 in a folder of its own that is removed at the end. Memory is the sum of the proportional set sizes
 (PSS: shared pages counted once) of all processes, sampled every two seconds.
 """
 
 import json
-import os
-import subprocess
 import sys
-import tempfile
 import threading
-import time
 from pathlib import Path
 
 import psutil
 
-CHECKOUT = Path(__file__).parents[1]
+from benchmarks.support.arguments import arguments_of
+from benchmarks.support.checkout import clone_checkout, make
+
 LIMITS = {
     "first predictions, s": 180,
     "all of it, s": 360,
@@ -29,22 +27,23 @@ LIMITS = {
 
 
 def main() -> int:
-    variables = dict(zip(("EVENTS", "FORMAT"), sys.argv[1:], strict=False))
-    if "EVENTS" in variables:
-        variables["EVENTS"] = str(Path(variables["EVENTS"]).absolute())
-    # The database may run under another account, which must be able to enter the folder.
-    with tempfile.TemporaryDirectory(prefix="intent-benchmark-") as folder:
-        Path(folder).chmod(0o755)
-        clone = Path(folder) / "clone"
-        subprocess.run(["git", "clone", "-q", CHECKOUT, clone], check=True)
-        try:
-            figures = measure(clone, variables)
-        finally:
-            make(clone, "clean", {})
-    return show(figures)
+    """Print the figures; fail when one is over its limit."""
+    parser = arguments_of(__doc__)
+    parser.add_argument("events", nargs="?", type=Path, help="file of events; none: simulated shop")
+    parser.add_argument("format", nargs="?", help="name of the format of that file")
+    given = parser.parse_args()
+    variables = {}
+    if given.events:
+        variables["EVENTS"] = str(given.events.absolute())
+    if given.format:
+        variables["FORMAT"] = given.format
+    with clone_checkout() as clone:
+        figures = measure(clone, variables)
+    return print_figures(figures)
 
 
 def measure(clone: Path, variables: dict[str, str]) -> dict[str, float]:
+    """Run the demo three times; return the figures by name."""
     memory = Memory(clone / ".intent" / "supervisord.pid")
     figures = {"all of it, s": make(clone, "demo", variables)}
     phases = json.loads((clone / ".intent" / "logs" / "demo_times.json").read_text())
@@ -57,22 +56,8 @@ def measure(clone: Path, variables: dict[str, str]) -> dict[str, float]:
     return figures
 
 
-def make(clone: Path, target: str, variables: dict[str, str]) -> float:
-    """Run a target as a person would; return the seconds it took."""
-    begun = time.monotonic()
-    command = ["make", target, *(f"{k}={v}" for k, v in variables.items())]
-    subprocess.run(command, cwd=clone, env=surroundings(), check=True)
-    return time.monotonic() - begun
-
-
-def surroundings() -> dict[str, str]:
-    """Return the environment of a person who has no virtual environment of their own."""
-    dropped = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
-    return {k: v for k, v in os.environ.items() if k not in dropped}
-
-
 class Memory:
-    """Watches all processes that we or the demo's supervisord started."""
+    """The memory of this process's children and of everything that supervisord started."""
 
     def __init__(self, pid_file: Path) -> None:
         self._pid_file = pid_file
@@ -82,7 +67,7 @@ class Memory:
         self._thread.start()
 
     def stop(self) -> int:
-        """Return the peak, in bytes."""
+        """Stop sampling; return the peak, in bytes."""
         self._stopped.set()
         self._thread.join()
         return self._peak
@@ -92,12 +77,12 @@ class Memory:
             self._peak = max(self._peak, sum(map(_pss, self._processes())))
 
     def _processes(self) -> set[psutil.Process]:
-        found = set(psutil.Process().children(recursive=True))
+        children = set(psutil.Process().children(recursive=True))
         try:
             supervisord = psutil.Process(int(self._pid_file.read_text()))
-            return found | {supervisord, *supervisord.children(recursive=True)}
+            return children | {supervisord, *supervisord.children(recursive=True)}
         except (OSError, ValueError, psutil.NoSuchProcess):
-            return found
+            return children
 
 
 def _pss(process: psutil.Process) -> int:
@@ -107,7 +92,8 @@ def _pss(process: psutil.Process) -> int:
         return 0
 
 
-def show(figures: dict[str, float]) -> int:
+def print_figures(figures: dict[str, float]) -> int:
+    """Print each figure beside its limit; return 1 when one is over it."""
     print(f"\n{'figure':32} {'measured':>9} {'limit':>7}")
     for name, limit in LIMITS.items():
         verdict = "" if figures[name] <= limit else "  OVER"

@@ -1,12 +1,13 @@
-"""A demo that is killed again and again, carried to its end, beside one that nobody disturbed.
+"""A demo that is killed several times and then finished, compared with an undisturbed demo.
 
-Run: python -m benchmarks.demo_killed      about 20 minutes on two cores; a difference ends with 1
+Command: `python -m benchmarks.demo_killed` (about 20 minutes on two cores)
 
-At each moment below `make demo` gets a SIGKILL, alone or with every server and step, as when the
-power fails; then it is called again, and nothing is cleaned. Afterwards a second installation, with
-the secrets of the first (buckets hang on the key of the identities), runs the demo undisturbed.
-Both must hold the same rows. Times and ids of runs are left out, and which publications one
-feedback run takes together: it depends on when they came.
+At each moment below, `make demo` gets a SIGKILL, alone or together with every server and step, as
+in a power failure. Then it is run again without cleaning anything. Afterwards a second installation
+runs the demo undisturbed. It has the secrets of the first, because the buckets depend on the
+identity key. Both must hold the same rows; a difference ends with exit code 1. Times and ids of
+runs are not compared, nor which publications one feedback run handles together: that depends on
+timing.
 """
 
 import itertools
@@ -26,8 +27,9 @@ import psutil
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
-from benchmarks.demo import CHECKOUT, make, surroundings
-from benchmarks.servers import tidy_when_ended
+from benchmarks.support.arguments import arguments_of
+from benchmarks.support.checkout import clean_environment, clone_checkout, make
+from benchmarks.support.servers import clean_up_on_sigterm
 from intent_tasks.local.installation import STATE_FILE, Installation
 from intent_tasks.local.plan import Plan
 from intent_tasks.local.shop import SIMULATED_LAST_DAY
@@ -53,44 +55,40 @@ ROWS = {
     "quarantine": "SELECT source, rule, row_key FROM intent.quarantine",
     "not accounted for": "SELECT as_of_date, breach FROM intent.conservation WHERE NOT holds",
 }
-"""What both must hold, by name."""
+"""Queries whose rows both must hold, by name."""
 
 
 @dataclass(frozen=True)
 class Kill:
-    """A moment, and whether the servers and steps go with the demo."""
+    """A moment, and whether the servers and steps are killed with the demo."""
 
     moment: str
-    has_come: Callable[[Path], bool]
+    reached: Callable[[Path], bool]
     everything: bool
 
 
 def main() -> int:
-    tidy_when_ended()
-    # The database may run under another account, which must be able to enter the folder.
-    with tempfile.TemporaryDirectory(prefix="intent-benchmark-") as folder:
-        Path(folder).chmod(0o755)
-        clone = Path(folder) / "clone"
-        subprocess.run(["git", "clone", "-q", CHECKOUT, clone], check=True)
+    """Print what differs; fail when anything does."""
+    arguments_of(__doc__).parse_args()
+    clean_up_on_sigterm()
+    with clone_checkout() as clone:
         make(clone, ".venv/.ready", {})
-        try:
-            for kill in KILLS:
-                kill_demo(clone, kill)
-            killed = finished(clone)
-            begin_anew(clone)
-            undisturbed = finished(clone)
-        finally:
-            make(clone, "clean", {})
-    return show(killed, undisturbed)
+        for kill in KILLS:
+            kill_demo(clone, kill)
+        killed = finish_demo(clone)
+        reset_installation(clone)
+        undisturbed = finish_demo(clone)
+    return print_differences(killed, undisturbed)
 
 
-def finished(clone: Path) -> dict[str, list[str]]:
+def finish_demo(clone: Path) -> dict[str, list[str]]:
+    """Run the demo to its end; return the rows of each query."""
     print(f"make demo, to its end: {make(clone, 'demo', {}):.0f} s", flush=True)
-    return {name: ask(clone / ".intent", query) for name, query in ROWS.items()}
+    return {name: read_rows(clone / ".intent", query) for name, query in ROWS.items()}
 
 
-def begin_anew(clone: Path) -> None:
-    """Leave of the installation nothing but its secrets."""
+def reset_installation(clone: Path) -> None:
+    """Delete everything of the installation except its secrets."""
     home = clone / ".intent"
     state = (home / STATE_FILE).read_text()
     installation = Installation.load(home)
@@ -102,7 +100,7 @@ def begin_anew(clone: Path) -> None:
     (home / STATE_FILE).write_text(state)
 
 
-def ask(home: Path, query: str) -> list[str]:
+def read_rows(home: Path, query: str) -> list[str]:
     """Return the rows of a query as text, sorted."""
     installation = Installation.load(home)
     engine = sa.create_engine(installation.database_url("intent_migrator"), poolclass=NullPool)
@@ -114,32 +112,36 @@ def ask(home: Path, query: str) -> list[str]:
 
 
 def kill_demo(clone: Path, kill: Kill) -> None:
-    """Run the demo until a moment has come, and end it there."""
+    """Run the demo until a moment is reached, and kill it there."""
     home = clone / ".intent"
-    begun = time.monotonic()
-    with tempfile.TemporaryFile() as said:
+    start = time.monotonic()
+    with tempfile.TemporaryFile() as output:
         demo = subprocess.Popen(
             ["make", "demo"],
-            cwd=clone, env=surroundings(), start_new_session=True, stdout=said, stderr=said,
-        )  # fmt: skip
-        while not kill.has_come(home):
-            if demo.poll() is not None or time.monotonic() - begun > LONGEST_SECONDS:
-                said.seek(0)
-                raise SystemExit(f"Not killed {kill.moment}: {said.read().decode()[-3000:]}")
+            cwd=clone,
+            env=clean_environment(),
+            start_new_session=True,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        while not kill.reached(home):
+            if demo.poll() is not None or time.monotonic() - start > LONGEST_SECONDS:
+                output.seek(0)
+                raise SystemExit(f"Not killed {kill.moment}: {output.read().decode()[-3000:]}")
             time.sleep(0.1)
-        doomed = processes(home) if kill.everything else []
+        victims = processes(home) if kill.everything else []
         os.killpg(demo.pid, signal.SIGKILL)
-        for process in doomed:  # supervisord first, which would start the others again
+        for process in victims:  # supervisord first, which would start the others again
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         demo.wait()
-        psutil.wait_procs(doomed, timeout=20)
-    what = "it, its servers and steps" if kill.everything else "it alone"
-    print(f"killed {kill.moment}, {what}: after {time.monotonic() - begun:.0f} s", flush=True)
+        psutil.wait_procs(victims, timeout=20)
+    extent = "with servers and steps" if kill.everything else "alone"
+    print(f"killed {kill.moment}, {extent}: after {time.monotonic() - start:.0f} s", flush=True)
 
 
 def processes(home: Path) -> list[psutil.Process]:
-    """Return supervisord and everything below it; nothing where it does not run."""
+    """Return supervisord and all its descendants; an empty list when it is not running."""
     try:
         supervisord = psutil.Process(int((home / "supervisord.pid").read_text()))
         return [supervisord, *supervisord.children(recursive=True)]
@@ -147,71 +149,75 @@ def processes(home: Path) -> list[psutil.Process]:
         return []
 
 
-def servers_start(home: Path) -> bool:
-    """Return whether supervisord runs, and the database is being made."""
+def servers_starting(home: Path) -> bool:
+    """Return whether supervisord is running; the database is being created then."""
     return bool(processes(home))
 
 
-def shop_loads(home: Path) -> bool:
-    """Return whether the shop is being loaded, while MLflow and Airflow start."""
+def shop_loading(home: Path) -> bool:
+    """Return whether the shop is being loaded; MLflow and Airflow are starting then."""
     return (home / "logs" / "intent-simulate.log").exists()
 
 
 def training(home: Path) -> bool:
-    return "train" in steps(home)
+    """Return whether the step `train` is running."""
+    return "train" in running_steps(home)
 
 
 def backfilling(home: Path) -> bool:
-    return published(home) > 3 and "score" in steps(home)
+    """Return whether past days are being scored."""
+    return count_published(home) > 3 and "score" in running_steps(home)
 
 
-def last_days(home: Path) -> bool:
+def scoring_last_days(home: Path) -> bool:
     """Return whether the last days, of which two run at once, are being scored."""
-    return published(home) >= len(Plan(SIMULATED_LAST_DAY).recent_days) - 1 and bool(
-        steps(home) & {"score", "publish"}
+    return count_published(home) >= len(Plan(SIMULATED_LAST_DAY).recent_days) - 1 and bool(
+        running_steps(home) & {"score", "publish"}
     )
 
 
-def steps(home: Path) -> set[str]:
-    """Return the steps that are being run."""
-    found = set()
+def running_steps(home: Path) -> set[str]:
+    """Return the names of the steps that are running."""
+    steps = set()
     for process in processes(home):
         try:
             words = process.cmdline()
         except psutil.Error:
             continue
-        found |= {after for word, after in itertools.pairwise(words) if word == "step"}
-    return found
+        steps |= {following for word, following in itertools.pairwise(words) if word == "step"}
+    return steps
 
 
-def published(home: Path) -> int:
+def count_published(home: Path) -> int:
+    """Return the number of published days; 0 while the database does not answer."""
     days = "SELECT count(*) FROM intent.runs WHERE step = 'publish'"
     try:
-        return int(ask(home, days)[0].strip("(,)"))
+        return int(read_rows(home, days)[0].strip("(,)"))
     except (OSError, sa.exc.SQLAlchemyError):
         return 0
 
 
 KILLS = (
-    Kill("as servers start", servers_start, everything=True),
-    Kill("as the shop loads", shop_loads, everything=False),
+    Kill("as servers start", servers_starting, everything=True),
+    Kill("as the shop loads", shop_loading, everything=False),
     Kill("as training runs", training, everything=True),
     Kill("as days are backfilled", backfilling, everything=True),
-    Kill("as the last days are scored", last_days, everything=False),
+    Kill("as the last days are scored", scoring_last_days, everything=False),
 )
 
 
-# ── What is found ───────────────────────────────────────────────────────────────────────────────
+# ── Comparing ───────────────────────────────────────────────────────────────────────────────────
 
 
-def show(killed: dict[str, list[str]], undisturbed: dict[str, list[str]]) -> int:
+def print_differences(killed: dict[str, list[str]], undisturbed: dict[str, list[str]]) -> int:
+    """Print the rows that only one of both holds; return 1 when there are any."""
     print(f"\n{'rows':20} {'killed':>8} {'undisturbed':>12} {'in one only':>12}")
     differences = 0
     for name in ROWS:
-        alone = sorted(set(killed[name]) ^ set(undisturbed[name]))
-        different = len(alone) + abs(len(killed[name]) - len(undisturbed[name]))
-        print(f"{name:20} {len(killed[name]):8} {len(undisturbed[name]):12} {len(alone):12}")
-        print("".join(f"  {row[:200]}\n" for row in alone[:6]), end="")
+        in_one = sorted(set(killed[name]) ^ set(undisturbed[name]))
+        different = len(in_one) + abs(len(killed[name]) - len(undisturbed[name]))
+        print(f"{name:20} {len(killed[name]):8} {len(undisturbed[name]):12} {len(in_one):12}")
+        print("".join(f"  {row[:200]}\n" for row in in_one[:6]), end="")
         differences += different
     print(f"{differences} differences")
     return int(differences > 0)

@@ -1,14 +1,13 @@
-"""How long the erasure of one customer takes in a long history, and whether anything is left.
+"""Seconds to erase one customer from a long history, and whether anything is left.
 
-A simulated shop of ten million events is loaded, copied to snapshots, and predicted for fourteen
-days (scores, predictions and outcomes of everybody, made up; what they say is of no matter here).
-Then single customers are erased, one after the other, and a hundred at once. Limit: one pass over
-the files and tables that must be looked at, which is reading them once.
+A simulated shop of ten million events is loaded and copied to snapshots. Scores, predictions and
+outcomes of every customer are invented for fourteen days. Then customers are erased one by one, and
+a hundred together. The lower bound is one pass over the files and tables to search.
 
 Command: `python -m benchmarks.erase [CUSTOMERS]`; 86,000 customers are 10 million events, about ten
-minutes and 6 GB of disk that are given back. It prints seconds, places, and what a search for the
-id and the key finds in all tables and files before and after: the search before is the control. It
-fails when a row or a byte of one of the single customers is left, also after the next extract.
+minutes and 6 GB of temporary disk space. It prints the seconds of each part, and how many rows and
+bytes of all tables and files hold the id or the key, before and after; the search before is the
+control. It fails when anything of a customer erased alone is left, also after the next extract.
 """
 
 import sys
@@ -21,7 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from benchmarks import servers
+from benchmarks.support import servers
+from benchmarks.support.arguments import arguments_of
 from intent_tasks import simulator
 from intent_tasks.core.identity import buckets_of
 from intent_tasks.definition import HORIZONS_DAYS
@@ -30,7 +30,13 @@ from intent_tasks.steps import extract
 from intent_tasks.stores import identity_keys, migrate, postgres, score_files, simulated_shop
 from intent_tasks.stores.privacy import erasure
 
-LAST_DAY, DAYS, PREDICTED_DAYS, LONE, TOGETHER = date(2026, 6, 30), 120, 14, 7, 100
+LAST_DAY, DAYS, PREDICTED_DAYS, SINGLE_COUNT, BATCH_COUNT = (
+    date(2026, 6, 30),
+    120,
+    14,
+    7,
+    100,
+)
 
 PREDICT = """
 INSERT INTO intent.predictions (as_of_date, customer_id, role, probability_1d, probability_3d,
@@ -47,21 +53,25 @@ SELECT :day, customer_id, h, false, 0, :day FROM intent.customer_keys, unnest(AR
 """
 
 
-def main(customers: int) -> None:
+def main() -> None:
+    """Print the figures; fail when anything of a customer is left."""
+    parser = arguments_of(__doc__)
+    parser.add_argument("customers", type=int, nargs="?", default=86_000)
+    customers = parser.parse_args().customers
     with servers.installation("erase", history_days=DAYS) as (_, settings):
-        live_in(settings, customers)
+        prepare_shop(settings, customers)
         sys.exit(not measure(settings))
 
 
-def live_in(settings: Settings, customers: int) -> None:
-    """Load the shop, copy it to snapshots and predict everybody on the last days."""
+def prepare_shop(settings: Settings, customers: int) -> None:
+    """Load the shop, copy it to snapshots and predict all customers on the last days."""
     migrate.migrate(settings)
     start = time.perf_counter()
     config = simulator.Config(customers=customers, days=DAYS, last_day=LAST_DAY)
-    made = simulator.PlantedShop(config, {}, for_postgres=True)
-    known = simulator.customers(config)
+    shop = simulator.PlantedShop(config, {}, for_postgres=True)
+    people = simulator.customers(config)
     rows = simulated_shop.load(
-        settings, "shop", "d", made.events(), simulator.catalogue(config), known
+        settings, "shop", "d", shop.events(), simulator.catalogue(config), people
     )
     print(f"{rows:,} events loaded after {time.perf_counter() - start:.0f} s", flush=True)
     extract.run(settings, LAST_DAY)
@@ -69,7 +79,7 @@ def live_in(settings: Settings, customers: int) -> None:
     with postgres.reading(settings.pipeline_url) as connection:
         query = sa.text("SELECT customer_key FROM intent.customer_keys")
         keys = connection.scalars(query).all()
-    place = buckets_of(keys, settings.bucket_count)
+    buckets = buckets_of(keys, settings.bucket_count)
     for n in range(PREDICTED_DAYS):
         day = LAST_DAY - timedelta(days=n)
         with postgres.changing(settings.pipeline_url, "predict") as connection:
@@ -77,15 +87,16 @@ def live_in(settings: Settings, customers: int) -> None:
             connection.execute(sa.text(PREDICT), {"day": day})
             connection.execute(sa.text(OUTCOMES), {"day": day})
         for bucket in range(settings.bucket_count):
-            of_bucket = [key for key, b in zip(keys, place, strict=True) if b == bucket]
-            score_files.write(settings.home, day, bucket, scores(of_bucket))
+            of_bucket = [key for key, b in zip(keys, buckets, strict=True) if b == bucket]
+            score_files.write(settings.home, day, bucket, invent_scores(of_bucket))
     with postgres.engine(settings.migrator_url).connect() as connection:
         connection.execute(sa.text("ANALYZE intent.predictions, intent.outcomes"))
         connection.commit()
     print(f"predicted after {time.perf_counter() - start:.0f} s", flush=True)
 
 
-def scores(keys: list[str]) -> pa.Table:
+def invent_scores(keys: list[str]) -> pa.Table:
+    """Return a score of each customer key."""
     count = len(keys)
     texts = {"role": "champion", "band": "cool", "stage": "browsing", "reason": "View."}
     texts["fallback_level"] = "model"
@@ -96,14 +107,14 @@ def scores(keys: list[str]) -> pa.Table:
 
 
 class Clock:
-    """How long each part of an erasure took."""
+    """Seconds of each part of an erasure."""
 
     def __init__(self) -> None:
         self.parts: dict[str, float] = {}
-        self.say("before")
+        self.start("before")
 
-    def say(self, part: str) -> None:
-        """End the part before, and begin one."""
+    def start(self, part: str) -> None:
+        """End the last part and start one."""
         now = time.perf_counter()
         if self.parts:
             last = list(self.parts)[-1]
@@ -115,79 +126,84 @@ class Clock:
 
 
 def measure(settings: Settings) -> bool:
-    """Erase customers, print what it took, and return whether nothing of them is left."""
+    """Erase customers, print the seconds, and return whether nothing of them is left."""
     with postgres.reading(settings.pipeline_url) as connection:
         query = sa.text("SELECT customer_id FROM intent.customer_keys ORDER BY customer_key")
         ids = connection.scalars(query).all()
-    lone, together = ids[:LONE], ids[LONE : LONE + TOGETHER]
-    print("search before, one customer:", search(settings, lone[:1]), flush=True)
+    single, batch = ids[:SINGLE_COUNT], ids[SINGLE_COUNT : SINGLE_COUNT + BATCH_COUNT]
+    print("search before, one customer:", search(settings, single[:1]), flush=True)
     took = []
-    for customer in lone:
+    for customer in single:
         start, used = time.perf_counter(), time.process_time()
         clock = Clock()
-        (erased,) = erasure.erase(settings, [customer], clock.say)
+        (erased,) = erasure.erase(settings, [customer], clock.start)
         took.append(time.perf_counter() - start)
-        clock.say("")
+        clock.start("")
         print(f"        {clock}; processor of this process {time.process_time() - used:.2f} s")
         print(f"{took[-1]:6.2f} s  {sum(erased.removed.values()):5} rows  {erased.removed}")
     start = time.perf_counter()
-    erasure.erase(settings, together)
-    print(f"{TOGETHER} customers at once: {time.perf_counter() - start:.2f} s")
-    left = search(settings, lone)
-    print(f"search after, the {LONE} single ones: {left}", flush=True)
+    erasure.erase(settings, batch)
+    print(f"{BATCH_COUNT} customers together: {time.perf_counter() - start:.2f} s")
+    remaining = search(settings, single)
+    print(f"search after, the {SINGLE_COUNT} single ones: {remaining}", flush=True)
     print(
         f"one customer: {sorted(took)[len(took) // 2]:.2f} s median of {len(took)}, "
         f"{min(took):.2f} to {max(took):.2f}"
     )
     receipt = extract.run(settings, LAST_DAY)
     repaired = receipt["days_written"] + receipt["days_repaired"]
-    print(f"days the next extract wrote anew: {repaired}")
-    again = search(settings, lone)
-    print(f"search after that extract: {again}", flush=True)
-    return not any([*left.values(), *again.values(), repaired])
+    print(f"days the next extract wrote again: {repaired}")
+    after_extract = search(settings, single)
+    print(f"search after that extract: {after_extract}", flush=True)
+    return not any([*remaining.values(), *after_extract.values(), repaired])
 
 
 def search(settings: Settings, ids: list[str]) -> dict[str, int]:
-    """Return how many rows of tables and how many bytes of files hold an id or a key."""
-    needles = {*ids, *identity_keys.keys(settings, ids).to_pylist()}
-    return {"rows": rows_with(settings, needles), "bytes": bytes_with(settings.home, needles)}
+    """Return the `rows` of tables that hold an id or a key, and the `bytes` of these in files."""
+    identifiers = {*ids, *identity_keys.keys(settings, ids).to_pylist()}
+    return {
+        "rows": count_rows(settings, identifiers),
+        "bytes": count_bytes(settings.home, identifiers),
+    }
 
 
-def rows_with(settings: Settings, needles: set[str]) -> int:
-    """Count rows of all tables in whose text a needle is: simulated ids have one length.
+def count_rows(settings: Settings, identifiers: set[str]) -> int:
+    """Return the number of rows whose text contains an id or a key (simulated ids have one length).
 
-    Tombstones are left out: they hold the key so that the customer is not collected again.
+    Tombstones do not count: they hold the key so that the customer is not collected again.
     """
     tables = sa.text(
         "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
         "WHERE relkind = 'r' AND nspname = :schema AND relname <> 'erasures'"
     )
-    found = 0
-    patterns = [f"%{needle}%" for needle in sorted(needles)]
+    count = 0
+    patterns = [f"%{identifier}%" for identifier in sorted(identifiers)]
     for schema, url in (("intent", settings.migrator_url), ("shop", settings.shop_owner_url)):
         with postgres.engine(url).connect() as connection:
             for table in connection.scalars(tables, {"schema": schema}).all():
                 query = sa.text(
                     f"SELECT count(*) FROM {table} AS t WHERE t::text LIKE ANY(:patterns)"
                 )
-                found += connection.execute(query, {"patterns": patterns}).scalar_one()
-    return found
+                count += connection.execute(query, {"patterns": patterns}).scalar_one()
+    return count
 
 
-def bytes_with(home: Path, needles: set[str]) -> int:
-    """Return the size of the needles found in the files, Parquet unpacked."""
-    found = 0
+def count_bytes(home: Path, identifiers: set[str]) -> int:
+    """Return the bytes of the ids and keys found in the files; Parquet is decoded."""
+    size = 0
     for path in (p for p in home.rglob("*") if p.is_file()):
         if path.suffix != ".parquet":
             content = path.read_bytes()
-            found += sum(content.count(needle.encode()) * len(needle) for needle in needles)
+            size += sum(
+                content.count(identifier.encode()) * len(identifier) for identifier in identifiers
+            )
             continue
         for column in pq.read_table(path).columns:
             if pa.types.is_string(column.type):
-                hits = column.filter(pc.is_in(column, value_set=pa.array(sorted(needles))))
-                found += pc.sum(pc.binary_length(hits)).as_py() or 0
-    return found
+                hits = column.filter(pc.is_in(column, value_set=pa.array(sorted(identifiers))))
+                size += pc.sum(pc.binary_length(hits)).as_py() or 0
+    return size
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 86_000)
+    main()

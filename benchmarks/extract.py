@@ -1,15 +1,15 @@
-"""How fast and in how much memory a day of events is copied from the warehouse.
+"""Speed and memory of copying a day of events from the warehouse.
 
-Limit: the same query drained by a bare binary COPY (psql to nowhere). Peer: `pandas.read_sql`.
-Claims on two cores: into Arrow at 0.8 of the limit or more, five times pandas or more; the whole
-extract in less than 1 GiB whatever the size of the day.
+Upper bound: a bare binary COPY of the same query (psql to /dev/null). Peer: `pandas.read_sql`.
+Claims on two cores: reading into Arrow reaches at least 0.8 of the bound and five times pandas; the
+complete extract needs less than 1 GiB for a day of any size.
 Command: `python -m benchmarks.extract [ROWS]`; 4,000,000 take about four minutes and 3 GB of disk.
-`python -m benchmarks.extract memory 10000000` leaves the speeds out, for days that pandas cannot
+`python -m benchmarks.extract memory 10000000` measures only memory, for days that pandas cannot
 hold.
-Each figure is the median of three rounds, in which the ways take turns, with the smallest and the
-largest. Seconds of processor tell what a quiet machine of two cores could reach: the slower of
-server and reader. Memory is the peak of a process that does nothing else, at a quarter of the rows
-and at all. The extract is counted, judged, keyed, sorted and written: its speed is told, no claim.
+Each figure is the median of three rounds, with the smallest and the largest; the readers take
+turns. On an idle machine with two cores, the time is the larger of the processor seconds of server
+and reader. Memory is the peak of a process of its own, for a quarter of the rows and for all. The
+complete extract also counts, checks, keys, sorts and writes rows; its speed is not claimed.
 """
 
 import multiprocessing
@@ -25,7 +25,8 @@ from pathlib import Path
 import pandas as pd
 import sqlalchemy as sa
 
-from benchmarks import servers
+from benchmarks.support import servers
+from benchmarks.support.arguments import arguments_of
 from intent_tasks.local.postgres import Server
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres
@@ -48,10 +49,15 @@ FROM (SELECT n, %(day)s::timestamptz + n * interval '1 second' * 86000 / %(rows)
 """
 
 
-def main(rows: int, *, memory_alone: bool) -> None:
+def main() -> None:
+    """Print the figures; fail when a claim does not hold."""
+    parser = arguments_of(__doc__)
+    parser.add_argument("what", nargs="*", metavar="memory | ROWS", default=[])
+    given = parser.parse_args().what
+    rows = next(map(int, filter(str.isdigit, given)), 4_000_000)
     with servers.installation("extract") as (server, settings):
         fill(settings, {SMALL: rows // 4, LARGE: rows})
-        fast = memory_alone or is_fast(settings, server, rows)
+        fast = "memory" in given or is_fast(settings, server, rows)
         sys.exit(not (is_small(settings, rows) and fast))
 
 
@@ -66,51 +72,54 @@ def fill(settings: Settings, rows: dict[date, int]) -> None:
 
 
 def is_fast(settings: Settings, server: Server, rows: int) -> bool:
-    """Print how fast the ways read a day, and tell whether both claims of speed hold."""
+    """Print the speed of each reader; return whether both claims of speed hold."""
     with source.warehouse(settings) as warehouse:
         query = postgres.literal(warehouse.query([LARGE]))
-    ways: dict[str, Callable[[], object]] = {
-        "bare binary COPY": lambda: copy(server.binaries() / "psql", settings, query),
-        "into Arrow": lambda: arrow(settings),
-        "pandas.read_sql": lambda: read_sql(settings, query),
+    readers: dict[str, Callable[[], object]] = {
+        "bare binary COPY": lambda: drain_copy(server.binaries() / "psql", settings, query),
+        "into Arrow": lambda: read_arrow(settings),
+        "pandas.read_sql": lambda: read_pandas(settings, query),
     }
-    taken: dict[str, list[float]] = {way: [] for way in ways}
-    used: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    seconds_of: dict[str, list[float]] = {name: [] for name in readers}
+    used: dict[str, list[tuple[float, float]]] = {name: [] for name in readers}
     for _ in range(ROUNDS):
-        for way, work in ways.items():
-            before, begun = processor(server), time.perf_counter()
-            work()
-            taken[way].append(time.perf_counter() - begun)
-            after = processor(server)
-            used[way].append((after[0] - before[0], after[1] - before[1]))
-    for way, seconds in taken.items():
-        of_server, of_reader = (statistics.median(parts) for parts in zip(*used[way], strict=True))
+        for name, read in readers.items():
+            before, start = processor_seconds(server), time.perf_counter()
+            read()
+            seconds_of[name].append(time.perf_counter() - start)
+            after = processor_seconds(server)
+            used[name].append((after[0] - before[0], after[1] - before[1]))
+    for name, seconds in seconds_of.items():
+        of_server, of_reader = (statistics.median(parts) for parts in zip(*used[name], strict=True))
         print(
-            f"{way:18} {rows / statistics.median(seconds):12,.0f} rows a second; processor: server "
-            f"{of_server:.1f} s, reader {of_reader:.1f} s",
+            f"{name:18} {rows / statistics.median(seconds):12,.0f} rows a second; "
+            f"processor: server {of_server:.1f} s, reader {of_reader:.1f} s",
             flush=True,
         )
-    of_copy = ratio(taken["bare binary COPY"], taken["into Arrow"])
-    of_pandas = ratio(taken["pandas.read_sql"], taken["into Arrow"])
-    print(f"Arrow: {said(of_copy)} of bare COPY, {said(of_pandas)} times pandas")
-    fine = statistics.median(of_copy) >= LEAST_OF_COPY
-    return fine and statistics.median(of_pandas) >= LEAST_OF_PANDAS
+    of_copy = ratios(seconds_of["bare binary COPY"], seconds_of["into Arrow"])
+    of_pandas = ratios(seconds_of["pandas.read_sql"], seconds_of["into Arrow"])
+    print(
+        f"Arrow: {median_and_range(of_copy)} of bare COPY, "
+        f"{median_and_range(of_pandas)} times pandas"
+    )
+    near_copy = statistics.median(of_copy) >= LEAST_OF_COPY
+    return near_copy and statistics.median(of_pandas) >= LEAST_OF_PANDAS
 
 
 def is_small(settings: Settings, rows: int) -> bool:
-    """Print what whole extracts of both days take, and tell whether they stay below the limit."""
+    """Print time and memory of both extracts; return whether memory is below the limit."""
     most = 0.0
     for day, count in ((SMALL, rows // 4), (LARGE, rows)):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            seconds, megabytes = pool.apply(whole, (settings, day))
+            seconds, megabytes = pool.apply(extract_day, (settings, day))
         most = max(most, megabytes)
-        print(f"whole extract of {count:,} rows: {seconds:.1f} s, {count / seconds:,.0f} rows a "
+        print(f"complete extract of {count:,} rows: {seconds:.1f} s, {count / seconds:,.0f} rows a "
               f"second, {megabytes:.0f} MB at most", flush=True)  # fmt: skip
     return most < MOST_MEGABYTES
 
 
-def processor(server: Server) -> tuple[float, float]:
-    """Return the seconds of processor of all ended backends, and of this process and its own."""
+def processor_seconds(server: Server) -> tuple[float, float]:
+    """Return processor seconds of all ended backends, and of this process and its children."""
     time.sleep(0.2)  # a backend ends a little after its client
     postmaster = (server.data / "postmaster.pid").read_text().split()[0]
     fields = Path(f"/proc/{postmaster}/stat").read_text().rpartition(")")[2].split()
@@ -118,42 +127,42 @@ def processor(server: Server) -> tuple[float, float]:
     return ticks / os.sysconf("SC_CLK_TCK"), sum(os.times()[:4])
 
 
-def copy(psql: Path, settings: Settings, query: str) -> None:
+def drain_copy(psql: Path, settings: Settings, query: str) -> None:
     url = sa.make_url(settings.shop_url.get_secret_value()).set(drivername="postgresql")
     address = url.render_as_string(hide_password=False)
     statement = f"COPY ({query}) TO STDOUT (FORMAT binary)"
     subprocess.run([psql, address, "-c", statement], stdout=subprocess.DEVNULL, check=True)
 
 
-def arrow(settings: Settings) -> None:
+def read_arrow(settings: Settings) -> None:
     with source.warehouse(settings) as warehouse:
         for block in warehouse.stream([LARGE]):
             del block
 
 
-def read_sql(settings: Settings, query: str) -> None:
+def read_pandas(settings: Settings, query: str) -> None:
     with postgres.reading(settings.shop_url) as connection:
         pd.read_sql(query.replace("%", "%%"), connection)
 
 
-def whole(settings: Settings, day: date) -> tuple[float, float]:
-    """Copy one day; return seconds, and the most memory of this process, MB."""
-    begun = time.perf_counter()
+def extract_day(settings: Settings, day: date) -> tuple[float, float]:
+    """Copy one day; return the seconds, and the peak memory of this process in MB."""
+    start = time.perf_counter()
     copy_days.complete_snapshots(settings, day, day)
-    # Not ru_maxrss, which begins with what the parent had.
+    # Not ru_maxrss, which a new process inherits from its parent.
     status = Path("/proc/self/status").read_text()
     peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
-    return time.perf_counter() - begun, int(peak) / 1024
+    return time.perf_counter() - start, int(peak) / 1024
 
 
-def ratio(theirs: list[float], ours: list[float]) -> list[float]:
-    return [a / b for a, b in zip(theirs, ours, strict=True)]
+def ratios(peer: list[float], ours: list[float]) -> list[float]:
+    """Return how many times faster ours is, by round."""
+    return [a / b for a, b in zip(peer, ours, strict=True)]
 
 
-def said(ratios: list[float]) -> str:
+def median_and_range(ratios: list[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    main(next(map(int, filter(str.isdigit, given)), 4_000_000), memory_alone="memory" in given)
+    main()

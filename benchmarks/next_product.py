@@ -1,25 +1,24 @@
-"""How often the next product is among the 20 that are ranked first, ours beside its peers.
+"""Recall of the next product among the 20 ranked first, compared with three simple rankers.
 
-Next product: the first product after the anchor, within 14 days, that the customer did nothing with
-in the history that is read. All products of the days to learn from are ranked but the latest 20 of
-the customer; a product that nobody knew by then is a miss for everybody. Split by time: all that is
-learned ends 14 days before the first anchor that is asked about; pasts are read up to the anchor.
+Next product: the first product within 14 days after the anchor that is not in the history that is
+read. All products of the training days are ranked, without the latest 20 of the customer; a product
+that is new after them is a miss for every ranker. Training ends 14 days before the first test
+anchor; histories are read up to the anchor.
 
-- popularity: by customers over the last 14 days to learn from;
-- co-visitation: by customers and days that hold it and one of the customer's latest 20 products,
-  the newer weighing more; item-nearest-neighbour: the cosine of the products' customers instead;
-- ours: the dot product of `models/heads.py`, learned by `models/pretraining.py`;
-- limit, of the simulated shop: the exact probability of each category given what the customer
-  looked at (`simulator/taste.py`), times the product's share of its category.
+- popularity: number of customers in the last 14 training days;
+- co-visitation: number of customer days with the product and one of the customer's latest 20
+  products, weighted by recency; item-nearest-neighbour: the cosine of the products' customers;
+- ours: the dot product of `models/heads.py`, trained by `models/pretraining.py`;
+- limit, in the simulated shop: the exact probability of each category given the customer's events
+  (`simulator/taste.py`), times the product's share of its category.
 
-Intervals: 95 %, bootstrap over customers, each row of a customer weighing the same.
-Claim: ours is above the three peers; the exit code says whether the paired interval agrees.
+Intervals: 95 %, bootstrap over customers.
+Claim: ours is above the three others, with paired intervals above 0.
 Commands: `python -m benchmarks.next_product` (simulated shop, ten minutes);
 `python -m benchmarks.next_product FILE FORMAT`, such as `events.csv retailrocket`; `--bare` adds
 ours without titles and pictures of products.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -32,7 +31,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from benchmarks.shops import recorded, simulated, without_content
+from benchmarks.support.arguments import arguments_of
+from benchmarks.support.intervals import mean_and_interval
 from intent_tasks.core.anchors import evenly
 from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.event_arrays import EventArrays, event_arrays
@@ -52,14 +52,14 @@ from intent_tasks.simulator.catalogue import catalogue, stock
 from intent_tasks.simulator.catalogue import customers as people_of
 from intent_tasks.simulator.looks import look
 from intent_tasks.simulator.taste import Categories, next_category
+from tools.testbed.shops import recorded, simulated, without_content
 
 SHOP = Config(customers=8_000, products=1_000, seed=11)
-FIRST, SEED, DRAWS = 20, 7, 1000
+FIRST, SEED = 20, 7
 GAP = timedelta(days=max(HORIZONS_DAYS))
-MOST_OF_DAY = 50
-"""Products of a customer's day beyond which co-visitation does not count it."""
-ASKED = 12
-"""Days that are asked about."""
+MOST_PRODUCTS_OF_DAY = 50
+"""Co-visitation does not count days of a customer with more products."""
+TEST_ANCHORS = 12
 
 Ranker = Callable[[np.ndarray], np.ndarray]
 """Rows → scores of all products, shape (rows, products)."""
@@ -67,18 +67,18 @@ Ranker = Callable[[np.ndarray], np.ndarray]
 
 @dataclass
 class Shop:
-    """A shop cut by time.
+    """A shop split by time.
 
     Args:
         events: those up to the cut.
-        everything: all.
-        numbers: number of the product of each.
-        products: how many are known by the cut.
-        first, cut, last: days; nothing after `cut` is learned from.
+        arrays: all events.
+        numbers: product number of each event, shape (n,).
+        products: number of products up to the cut.
+        first, cut, last: days; training ends with `cut`.
     """
 
     events: pa.Table
-    everything: EventArrays
+    arrays: EventArrays
     numbers: np.ndarray
     products: int
     first: date
@@ -87,7 +87,7 @@ class Shop:
 
     @classmethod
     def of(cls, events: pa.Table) -> "Shop":
-        """Cut a shop after 70 % of its days."""
+        """Split a shop after 70 % of its days."""
         days = pc.min_max(events["occurred_at"].cast(pa.date32())).as_py()
         cut = days["min"] + (days["max"] - days["min"]) * 0.7
         end = pa.scalar(Definition().day_end(cut), pa.timestamp("us", "UTC"))
@@ -104,160 +104,152 @@ class Shop:
         )
 
     @property
-    def known(self) -> tuple[EventArrays, np.ndarray]:
-        """The events with a product up to the cut, and its number."""
+    def training_events(self) -> tuple[EventArrays, np.ndarray]:
+        """The events with a product up to the cut, and the product numbers."""
         end = Definition().day_end(self.cut).timestamp()
-        place = np.flatnonzero((self.everything.occurred < end) & (self.numbers >= 0))
-        return self.everything.select(place), self.numbers[place]
+        rows = np.flatnonzero((self.arrays.occurred < end) & (self.numbers >= 0))
+        return self.arrays.select(rows), self.numbers[rows]
 
     def rows(self, first: date, last: date, most: int) -> tuple[Encoded, NextEventTargets]:
-        """Return pasts at some anchors and what came next, of whom anything did."""
+        """Return the histories at some anchors that are followed by an event, and their targets."""
         days = evenly(first, last, most)
-        return next_event_targets(self.everything, self.numbers, Definition(), days)
+        return next_event_targets(self.arrays, self.numbers, Definition(), days)
 
 
-def peers(shop: Shop, asked: NextEventTargets) -> dict[str, Ranker]:
-    """Return the peers, learned from what is known by the cut."""
-    known, number = shop.known
+def simple_rankers(shop: Shop, targets: NextEventTargets) -> dict[str, Ranker]:
+    """Return the three simple rankers, fitted on the events up to the cut."""
+    known, number = shop.training_events
     count, customers = shop.products, len(known.keys)
     recent = known.day > known.day.max() - GAP.days
-    whole = _held(known.customer, number, (customers, count))
-    lately = _held(known.customer[recent], number[recent], (customers, count))
+    whole = _customer_products(known.customer, number, (customers, count))
+    recently = _customer_products(known.customer[recent], number[recent], (customers, count))
     tie = whole.sum(axis=0) * 1e-9
     length = np.sqrt(np.maximum(whole.sum(axis=0), 1))
     scaled = whole @ sparse.diags_array(1 / length)
     visits = np.unique(np.stack([known.customer, known.day]), axis=1, return_inverse=True)[1]
-    days = interaction_matrix(visits, number, count, MOST_OF_DAY)
-    both = (days.T @ days).tocsr()
-    both -= sparse.diags_array(both.diagonal()).tocsr()
-    fading = heads.RECENCY_DECAY ** np.arange(asked.recent_products.shape[1])
+    days = interaction_matrix(visits, number, count, MOST_PRODUCTS_OF_DAY)
+    together = (days.T @ days).tocsr()
+    together -= sparse.diags_array(together.diagonal()).tocsr()
+    recency = heads.RECENCY_DECAY ** np.arange(targets.recent_products.shape[1])
 
-    def by(likeness: sparse.csr_array) -> Ranker:
+    def rank_by(similarity: sparse.csr_array) -> Ranker:
         def scores(rows: np.ndarray) -> np.ndarray:
-            seen = asked.recent_products[rows]
-            place, back = np.nonzero(seen >= 0)
+            recent = targets.recent_products[rows]
+            row, back = np.nonzero(recent >= 0)
             shape = (len(rows), count)
-            pasts = sparse.csr_array((fading[back], (place, seen[place, back])), shape)
-            return (pasts @ likeness).toarray() + tie
+            histories = sparse.csr_array((recency[back], (row, recent[row, back])), shape)
+            return (histories @ similarity).toarray() + tie
 
         return scores
 
     return {
-        "popularity": lambda rows: np.tile(lately.sum(axis=0) + tie, (len(rows), 1)),
-        "co-visitation": by(both),
-        "item-nearest-neighbour": by((scaled.T @ scaled).tocsr()),
+        "popularity": lambda rows: np.tile(recently.sum(axis=0) + tie, (len(rows), 1)),
+        "co-visitation": rank_by(together),
+        "item-nearest-neighbour": rank_by((scaled.T @ scaled).tocsr()),
     }
 
 
-def _held(who: np.ndarray, number: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
-    pairs = np.unique(np.stack([who, number]), axis=1)
+def _customer_products(
+    customers: np.ndarray, number: np.ndarray, shape: tuple[int, int]
+) -> sparse.csr_array:
+    pairs = np.unique(np.stack([customers, number]), axis=1)
     return sparse.csr_array((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), shape)
 
 
-def ours(shop: Shop, asked: tuple[Encoded, NextEventTargets]) -> Ranker:
-    """Learn what comes next up to the cut, and return the dot product as a ranker."""
+def our_ranker(shop: Shop, test: tuple[Encoded, NextEventTargets]) -> Ranker:
+    """Pretrain on the events up to the cut; return the dot product as a ranker."""
     plan = pretraining.Plan("gru", SIZES["nano"], Definition(), shop.first, shop.cut, SEED)
     ranker = pretraining.learn(
         [shop.events], plan, lambda line: print(line, file=sys.stderr)
     ).ranker
-    vectors = learner.customer_vectors(ranker, *asked)
+    vectors = learner.customer_vectors(ranker, *test)
     table = ranker.heads.products.table()
     return lambda rows: vectors[rows] @ table.T
 
 
-def limit(config: Config, shop: Shop, asked: Encoded) -> Ranker:
-    """Return the ranker that knows how the shop was simulated, but nothing that is hidden."""
-    people, goods, sold = people_of(config), catalogue(config), stock(config)
-    seen = look(config, pa.concat_tables(simulate(config)), people, goods)
-    person = pc.index_in(pa.array(shop.everything.keys), people["customer_id"]).to_numpy()
+def best_ranker(config: Config, shop: Shop, encoded: Encoded) -> Ranker:
+    """Return the ranker that knows how the shop is simulated, but not its hidden states."""
+    people, products, sold = people_of(config), catalogue(config), stock(config)
+    looks = look(config, pa.concat_tables(simulate(config)), people, products)
+    person = pc.index_in(pa.array(shop.arrays.keys), people["customer_id"]).to_numpy()
     product = pc.index_in(
-        pa.array(frequent_products([shop.events])), goods["product_id"]
+        pa.array(frequent_products([shop.events])), products["product_id"]
     ).to_numpy()
-    running = sold.popularity - sold.leaf
+    cumulative = sold.popularity - sold.leaf
     begins = np.append(True, sold.leaf[1:] != sold.leaf[:-1])
-    share = np.where(begins, running, np.diff(running, prepend=0.0))
-    likely = np.zeros((len(asked.customers), config.leaves))
-    for end in np.unique(asked.ends):
+    share = np.where(begins, cumulative, np.diff(cumulative, prepend=0.0))
+    exact = np.zeros((len(encoded.customers), config.leaves))
+    for end in np.unique(encoded.ends):
         day = (datetime.fromtimestamp(int(end), UTC).date() - config.first_day).days - 1
-        told = next_category(Categories.of(config), seen, day).probability
-        rows = asked.ends == end
-        likely[rows] = told[person[asked.customers[rows]]]
-    return lambda rows: likely[rows][:, sold.leaf[product]] * share[product]
+        of_customers = next_category(Categories.of(config), looks, day).probability
+        rows = encoded.ends == end
+        exact[rows] = of_customers[person[encoded.customers[rows]]]
+    return lambda rows: exact[rows][:, sold.leaf[product]] * share[product]
 
 
-def ranks(
-    rankers: dict[str, Ranker], asked: NextEventTargets, rows: np.ndarray
+def compute_ranks(
+    rankers: dict[str, Ranker], targets: NextEventTargets, rows: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the place of the next product of each row, from 1; infinite where nobody knew it."""
-    found = {}
+    """Return the rank of the next product of each row, from 1; infinite for a new product."""
+    ranks_of = {}
     for name, ranker in rankers.items():
         parts = []
         for chunk in np.array_split(rows, max(1, len(rows) // 500)):
-            scores, seen, product = (
+            scores, recent, product = (
                 ranker(chunk),
-                asked.recent_products[chunk],
-                asked.product[chunk],
+                targets.recent_products[chunk],
+                targets.product[chunk],
             )
-            place, back = np.nonzero(seen >= 0)
-            scores[place, seen[place, back]] = -np.inf
+            row, back = np.nonzero(recent >= 0)
+            scores[row, recent[row, back]] = -np.inf
             own = scores[np.arange(len(chunk)), np.maximum(product, 0)]
             rank = 1.0 + (scores > own[:, None]).sum(axis=1)
             rank += ((scores == own[:, None]).sum(axis=1) - 1) / 2  # ties: in the middle
             parts.append(np.where(product >= 0, rank, np.inf))
-        found[name] = np.concatenate(parts)
-    return found
-
-
-def interval(values: np.ndarray, customers: np.ndarray) -> str:
-    """Return mean and interval of values of rows, as text."""
-    _, who = np.unique(customers, return_inverse=True)
-    total, count = np.bincount(who, values), np.bincount(who)
-    rng = np.random.default_rng(SEED)
-    picked = rng.integers(0, len(count), (DRAWS, len(count)))
-    means = total[picked].sum(axis=1) / count[picked].sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return f"{values.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
+        ranks_of[name] = np.concatenate(parts)
+    return ranks_of
 
 
 def main() -> int:
-    """Print the table; fail where a peer is not below ours."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", type=Path, nargs="?", help="none: a simulated shop")
+    """Print the table; fail when ours is not above a simple ranker."""
+    parser = arguments_of(__doc__)
+    parser.add_argument("file", type=Path, nargs="?", help="recorded events; none: simulate a shop")
     parser.add_argument("format", nargs="?")
     parser.add_argument("--customers", type=int, default=SHOP.customers, help="of a simulated shop")
     parser.add_argument("--bare", action="store_true")
     given = parser.parse_args()
     config = replace(SHOP, customers=given.customers)
     events = recorded(given.file, given.format) if given.file else simulated(config)
-    shop, begun = Shop.of(events), time.monotonic()
-    asked = shop.rows(shop.cut + GAP, shop.last - GAP, ASKED)
-    rows = np.flatnonzero(asked[1].has_product)
-    rankers = peers(shop, asked[1])
+    shop, start = Shop.of(events), time.monotonic()
+    test = shop.rows(shop.cut + GAP, shop.last - GAP, TEST_ANCHORS)
+    rows = np.flatnonzero(test[1].has_product)
+    rankers = simple_rankers(shop, test[1])
     if given.bare:
-        unseen = Shop.of(without_content(events))
-        again = unseen.rows(shop.cut + GAP, shop.last - GAP, ASKED)
-        rankers["ours without titles and pictures"] = ours(unseen, again)
-    rankers["ours"] = ours(shop, asked)
+        bare = Shop.of(without_content(events))
+        bare_test = bare.rows(shop.cut + GAP, shop.last - GAP, TEST_ANCHORS)
+        rankers["ours without titles and pictures"] = our_ranker(bare, bare_test)
+    rankers["ours"] = our_ranker(shop, test)
     if not given.file:
-        rankers["limit"] = limit(config, shop, asked[0])
-    found = ranks(rankers, asked[1], rows)
-    customers = asked[0].customers[rows]
-    reachable = np.mean(asked[1].product[rows] >= 0)
+        rankers["limit"] = best_ranker(config, shop, test[0])
+    ranks_of = compute_ranks(rankers, test[1], rows)
+    customers = test[0].customers[rows]
+    reachable = np.mean(test[1].product[rows] >= 0)
     print(
         f"{len(rows):,} next products of {len(np.unique(customers)):,} customers among "
-        f"{shop.products:,}; {reachable:.0%} of them were known; {time.monotonic() - begun:.0f} s\n"
+        f"{shop.products:,}; {reachable:.0%} of them are of the training days; "
+        f"{time.monotonic() - start:.0f} s\n"
     )
     print("| | recall@20 | MRR@20 | ours minus it, recall@20 | ours minus it, MRR@20 |")
     print("|---|---|---|---|---|")
     behind = 0
-    recall = {name: (rank <= FIRST).astype(float) for name, rank in found.items()}
-    reciprocal = {name: np.where(rank <= FIRST, 1 / rank, 0) for name, rank in found.items()}
-    for name in found:
+    recall = {name: (rank <= FIRST).astype(float) for name, rank in ranks_of.items()}
+    reciprocal = {name: np.where(rank <= FIRST, 1 / rank, 0) for name, rank in ranks_of.items()}
+    for name in ranks_of:
         differences = [each["ours"] - each[name] for each in (recall, reciprocal)]
         cells = [*(each[name] for each in (recall, reciprocal)), *differences]
-        shown = [interval(cell, customers) for cell in cells]
-        behind += name not in ("ours", "limit") and any("[-" in text for text in shown[2:])
-        print(f"| {name} | " + " | ".join(shown if name != "ours" else [*shown[:2], "", ""]) + " |")
+        texts = [mean_and_interval(cell, customers) for cell in cells]
+        behind += name not in ("ours", "limit") and any("[-" in text for text in texts[2:])
+        print(f"| {name} | " + " | ".join(texts if name != "ours" else [*texts[:2], "", ""]) + " |")
     return int(behind > 0)
 
 

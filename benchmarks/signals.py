@@ -1,12 +1,12 @@
-"""Where the possible gain on the simulated shop sits: the limit without one signal at a time.
+"""How much each signal contributes to the best possible prediction on the simulated shop.
 
-Gain: how much log loss falls below the base rate's, 7 days ahead. Losses are expected under the
-exact probabilities instead of counted on what came true, so chance in outcomes plays no part. Exact
-rows are the best that any model can do without the signal. Estimated rows are of LightGBM that
-learns the exact probabilities themselves from what is left, of other customers: the best is at
-least so good, and its row on all days apart tells how much it falls short by itself. One row learns
-from what came true instead, as models must. The second table is of the category of the next
-session: what taste is worth. Measured, not claimed.
+Gain: by how much the log loss is below that of the base rate, 7 days ahead. Losses are expectations
+under the exact probabilities, so that random outcomes play no part. *Exact* rows are the best
+possible prediction without the signal. *At least* rows are of LightGBM, trained on the exact
+probabilities of other customers from the remaining signals: the best is at least as good, and the
+row with all days shows by how much LightGBM falls short. One row is trained on outcomes instead, as
+models are. The second table is about the category of the next session, and so about taste.
+Measured, not claimed.
 Command: `python -m benchmarks.signals` (five minutes)
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from benchmarks.support.arguments import arguments_of
 from intent_tasks.definition import MAIN_HORIZON_DAYS
 from intent_tasks.simulator import Config, catalogue, customers, next_categories, simulate
 from intent_tasks.simulator.bayes_optimal import probabilities
@@ -29,7 +30,7 @@ from intent_tasks.simulator.shop import block_of_days
 from intent_tasks.simulator.taste import Categories, next_category
 
 SHOP = Config(customers=6_000, seed=11)
-TEACHING = Config(customers=16_000, seed=12)
+TRAINING = Config(customers=16_000, seed=12)
 ANCHORS, POPULATION_DAYS = range(47, 114, 11), 30
 
 SIGNALS = {
@@ -38,7 +39,7 @@ SIGNALS = {
     "clicks and searches": (("click", "view"), ("search", "view"), ("search_brand", "view")),
     "carts": (("cart", "view"),),
 }
-"""Kinds of events that look the same once a signal is taken away."""
+"""Kinds of events that are counted as one kind when a signal is removed."""
 
 SINCE: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "the anchor day (events a day late)": lambda days, anchor: days <= anchor - 1,
@@ -47,7 +48,7 @@ SINCE: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "all but the last 30 days": lambda days, anchor: days > anchor - 30,
     "all but the last 7 days": lambda days, anchor: days > anchor - 7,
 }
-"""Days that are still known once others are taken away."""
+"""Days that are still known when others are removed."""
 
 WINDOWS = (1, 2, 3, 5, 8, 14, 30, 120)
 VIEWS = {
@@ -55,22 +56,22 @@ VIEWS = {
     "timing: days blurred to weeks": (7, 14, 21, 28, 35, 42, 120),
     "nothing, by the same learner": (*range(1, 15), 21, 30, 60, 120),
 }
-"""Days up to which counts are told, for what can be estimated only."""
+"""Windows of days of the counts, for what can only be estimated."""
 
 
-def without(signal: str, config: Config, seen: Observed) -> tuple[Config, Observed]:
-    """Return the shop as it looks when kinds of events can no longer be told apart."""
-    rates, kinds = np.array(config.counts), seen.kinds.copy()
-    for lost, into in SIGNALS[signal]:
-        a, b = KINDS.index(lost), KINDS.index(into)
+def without(signal: str, config: Config, observed: Observed) -> tuple[Config, Observed]:
+    """Return the shop with kinds of events counted as others."""
+    rates, kinds = np.array(config.counts), observed.kinds.copy()
+    for removed, into in SIGNALS[signal]:
+        a, b = KINDS.index(removed), KINDS.index(into)
         rates[:, b], rates[:, a] = rates[:, b] + rates[:, a], 0
         kinds[..., b], kinds[..., a] = kinds[..., b] + kinds[..., a], 0
     counts = tuple(tuple(map(float, row)) for row in rates)
-    return replace(config, counts=counts), replace(seen, kinds=kinds)
+    return replace(config, counts=counts), replace(observed, kinds=kinds)
 
 
-def drawn(config: Config) -> Observed:
-    """Return what can be seen of a shop, without making its events."""
+def simulate_observed(config: Config) -> Observed:
+    """Return the observations of a shop without generating its events."""
     blocks = [Observed.of(block_of_days(config, number)[0]) for number in range(config.blocks)]
     return Observed(
         np.concatenate([b.joined for b in blocks]),
@@ -79,111 +80,125 @@ def drawn(config: Config) -> Observed:
     )
 
 
-def population(seen: Observed, anchor: int) -> np.ndarray:
-    """Return who did something of late."""
-    recent = seen.sessions[max(anchor + 1 - POPULATION_DAYS, 0) : anchor + 1]
+def population(observed: Observed, anchor: int) -> np.ndarray:
+    """Return the customers with an event in the last days."""
+    recent = observed.sessions[max(anchor + 1 - POPULATION_DAYS, 0) : anchor + 1]
     return np.flatnonzero(recent.any(0))
 
 
 def limit(
-    config: Config, seen: Observed, known: Callable[[np.ndarray, int], np.ndarray] | None = None
+    config: Config, observed: Observed, known: Callable[[np.ndarray, int], np.ndarray] | None = None
 ) -> np.ndarray:
-    """Return the exact probabilities of all anchors, one after the other."""
+    """Return the exact probabilities of all anchors, concatenated."""
     parts = []
     for anchor in ANCHORS:
         days = known(np.arange(anchor + 1), anchor) if known else None
-        chance = probabilities(config, seen, anchor, [MAIN_HORIZON_DAYS], days)[:, 0]
-        parts.append(chance[population(seen, anchor)])
+        exact = probabilities(config, observed, anchor, [MAIN_HORIZON_DAYS], days)[:, 0]
+        parts.append(exact[population(observed, anchor)])
     return np.concatenate(parts)
 
 
-def came(seen: Observed) -> np.ndarray:
-    """Return who purchased within the horizon after each anchor, one after the other."""
+def outcomes_of(observed: Observed) -> np.ndarray:
+    """Return 1.0 for each customer who purchases within the horizon, for all anchors."""
     parts = []
     for anchor in ANCHORS:
-        ahead = seen.kinds[anchor + 1 : anchor + 1 + MAIN_HORIZON_DAYS, :, PURCHASE]
-        parts.append(ahead.any(0)[population(seen, anchor)])
+        ahead = observed.kinds[anchor + 1 : anchor + 1 + MAIN_HORIZON_DAYS, :, PURCHASE]
+        parts.append(ahead.any(0)[population(observed, anchor)])
     return np.concatenate(parts).astype(float)
 
 
-def counted(seen: Observed, windows: tuple[int, ...]) -> np.ndarray:
-    """Return numbers of sessions and of each kind in spans of days that end at the anchor."""
+def count_features(observed: Observed, windows: tuple[int, ...]) -> np.ndarray:
+    """Return counts of sessions and of events by kind, in windows that end at the anchor."""
     rows = []
     for anchor in ANCHORS:
-        who = population(seen, anchor)
-        told = np.concatenate([seen.sessions[..., None], seen.kinds], axis=-1)[:, who]
-        sums = [told[max(anchor + 1 - w, 0) : anchor + 1].sum(0) for w in windows]
-        rows.append(np.concatenate([*sums, (anchor - seen.joined[who])[:, None]], axis=1))
+        customers_here = population(observed, anchor)
+        counts = np.concatenate([observed.sessions[..., None], observed.kinds], axis=-1)[
+            :, customers_here
+        ]
+        sums = [counts[max(anchor + 1 - w, 0) : anchor + 1].sum(0) for w in windows]
+        rows.append(
+            np.concatenate([*sums, (anchor - observed.joined[customers_here])[:, None]], axis=1)
+        )
     return np.concatenate(rows).astype(np.float32)
 
 
-def taught(
-    windows: tuple[int, ...], teacher: Observed, lesson: np.ndarray, seen: Observed
+def predict_with_trees(
+    windows: tuple[int, ...], training: Observed, targets: np.ndarray, observed: Observed
 ) -> np.ndarray:
-    """Return what LightGBM says of `seen` when it has learned exact probabilities of others."""
+    """Train LightGBM on targets of other customers; return its predictions of `observed`."""
     settings = {"objective": "cross_entropy", "learning_rate": 0.05, "num_leaves": 63}
     settings |= {"feature_fraction": 0.5, "num_threads": 2, "verbose": -1, "seed": 7}
-    rows = lightgbm.Dataset(counted(teacher, windows), lesson)
-    return np.asarray(lightgbm.train(settings, rows, 300).predict(counted(seen, windows)))
+    rows = lightgbm.Dataset(count_features(training, windows), targets)
+    return np.asarray(
+        lightgbm.train(settings, rows, 300).predict(count_features(observed, windows))
+    )
 
 
-def predicted() -> Iterator[tuple[str, str, np.ndarray]]:
-    """Yield what is taken away, whether the rest is exact, and the probabilities without it."""
-    seen, teacher = drawn(SHOP), drawn(TEACHING)
-    yield "nothing", "exact", limit(SHOP, seen)
+def predict_without_signals() -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yield the removed signal, whether the rest is exact, and the probabilities without it."""
+    observed, training = simulate_observed(SHOP), simulate_observed(TRAINING)
+    yield "nothing", "exact", limit(SHOP, observed)
     for signal in SIGNALS:
-        yield signal, "exact", limit(*without(signal, SHOP, seen))
+        yield signal, "exact", limit(*without(signal, SHOP, observed))
     for days, known in SINCE.items():
-        yield days, "exact", limit(SHOP, seen, known)
-    lesson = limit(TEACHING, teacher)
+        yield days, "exact", limit(SHOP, observed, known)
+    targets = limit(TRAINING, training)
     for name, windows in VIEWS.items():
-        yield name, "at least", taught(windows, teacher, lesson, seen)
-    learned = taught(WINDOWS, teacher, came(teacher), seen)
-    yield "order of days, and learned from outcomes", "at least", learned
+        yield name, "at least", predict_with_trees(windows, training, targets, observed)
+    from_outcomes = predict_with_trees(WINDOWS, training, outcomes_of(training), observed)
+    yield "order of days, trained on outcomes", "at least", from_outcomes
 
 
-def when() -> None:
+def print_purchases() -> None:
     """Print the table about purchases."""
     truth = base = best = None
-    for name, how, chance in predicted():
+    for name, method, predicted in predict_without_signals():
         if truth is None:
-            truth = chance
+            truth = predicted
             print(f"{len(truth):,} predictions, {truth.sum():,.0f} purchases expected\n")
-            print("| taken away | log loss | share of the gain left | |\n|---|---|---|---|")
+            print("| removed | log loss | share of the gain left | |\n|---|---|---|---|")
             base = expected_loss(truth, np.full(len(truth), truth.mean()))
             best = expected_loss(truth, truth)
-        loss = expected_loss(truth, chance)
-        print(f"| {name} | {loss:.4f} | {(base - loss) / (base - best):.1%} | {how} |", flush=True)
+        loss = expected_loss(truth, predicted)
+        print(
+            f"| {name} | {loss:.4f} | {(base - loss) / (base - best):.1%} | {method} |", flush=True
+        )
 
 
-def expected_loss(truth: np.ndarray, said: np.ndarray) -> float:
-    """Return the log loss to expect of what is said, from the true probabilities."""
-    return float(-(truth * np.log(said) + (1 - truth) * np.log1p(-said)).mean())
+def expected_loss(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the expected log loss of predictions under the true probabilities."""
+    return float(-(truth * np.log(predicted) + (1 - truth) * np.log1p(-predicted)).mean())
 
 
-def what(anchor: int = 90) -> None:
+def print_categories(anchor: int = 90) -> None:
     """Print the table about the category of the next session."""
     config = replace(SHOP, customers=4000)
     events = pa.concat_tables(simulate(config))
-    seen = look(config, events, customers(config), catalogue(config))
+    observed = look(config, events, customers(config), catalogue(config))
     hidden = np.concatenate([next_categories(config, b, anchor) for b in range(config.blocks)])
-    who = np.flatnonzero(np.bincount(seen.customer[seen.day <= anchor], minlength=len(hidden)))
-    said = {
+    known = np.flatnonzero(
+        np.bincount(observed.customer[observed.day <= anchor], minlength=len(hidden))
+    )
+    predictions = {
         "popularity": np.tile(stock(config).weight, (len(hidden), 1)),
-        "own looks, smoothed": own_looks(config, seen, anchor, len(hidden)),
-        "limit, given what is seen": next_category(Categories.of(config), seen, anchor).probability,
-        "taste itself, which nobody sees": hidden,
+        "own looks, smoothed": own_looks(config, observed, anchor, len(hidden)),
+        "limit, given the events": next_category(
+            Categories.of(config), observed, anchor
+        ).probability,
+        "taste itself, which is hidden": hidden,
     }
-    loss = {n: -(hidden * np.log(p[: len(hidden)])).sum(1)[who].mean() for n, p in said.items()}
-    base, best = loss["popularity"], loss["limit, given what is seen"]
+    loss = {
+        n: -(hidden * np.log(p[: len(hidden)])).sum(1)[known].mean() for n, p in predictions.items()
+    }
+    base, best = loss["popularity"], loss["limit, given the events"]
     print("\n| next category by | log loss | share of the possible gain |\n|---|---|---|")
     for name, value in loss.items():
         print(f"| {name} | {value:.3f} | {(base - value) / (base - best):.0%} |")
 
 
-def own_looks(config: Config, seen: Looks, anchor: int, customers: int) -> np.ndarray:
+def own_looks(config: Config, observed: Looks, anchor: int, customers: int) -> np.ndarray:
     """Return shares of categories in a customer's sessions, with popularity as 8 more sessions."""
-    past = seen.where(seen.day <= anchor)
+    past = observed.where(observed.day <= anchor)
     entries = pd.DataFrame({"session": past.session, "views": past.views})
     share = past.views / entries.groupby("session").views.transform("sum").to_numpy()
     counts = np.zeros((customers, config.leaves))
@@ -194,8 +209,9 @@ def own_looks(config: Config, seen: Looks, anchor: int, customers: int) -> np.nd
 
 def main() -> None:
     """Print both tables."""
-    when()
-    what()
+    arguments_of(__doc__).parse_args()
+    print_purchases()
+    print_categories()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How well the stage of a customer is told: browsing, comparing, ready or leaving.
+"""How well the stage of a customer is predicted: browsing, comparing, ready or leaving.
 
-Beside it: the frequencies of the training slice, and a multinomial logistic regression on the
-hand-made features alone. Mean log loss on the days to test on, with the 95 % interval of the gain
-over the frequencies and of the network's over the regression, by bootstrap over customers.
+Compared with the frequencies of the training split, and with a multinomial logistic regression on
+the hand-made features. Mean log loss on the test days, with the 95 % interval of the gain over the
+frequencies, and of the network's gain over the regression, by bootstrap over customers.
 
 Command: `python -m benchmarks.stages` (a simulated shop of 3,000 customers)
 or `python -m benchmarks.stages PATH FORMAT` (minutes).
@@ -10,53 +10,55 @@ or `python -m benchmarks.stages PATH FORMAT` (minutes).
 
 import numpy as np
 
-from benchmarks.reasons import SEED, asked_for, sliced, trained
+from benchmarks.support.trained_network import SEED, parse_shop, read_dataset, train
 from intent_tasks.core.dataset import Rows
 from intent_tasks.core.metrics import resample_weights
 from intent_tasks.definition import STAGES
 from intent_tasks.models import stage_model
 
 
-def losses(said: np.ndarray, rows: Rows) -> np.ndarray:
+def log_losses(probabilities: np.ndarray, rows: Rows) -> np.ndarray:
     """Return the log loss of each row, shape (n,)."""
-    return -np.log(np.maximum(said[np.arange(len(said)), rows.stage], 1e-9))
+    return -np.log(np.maximum(probabilities[np.arange(len(probabilities)), rows.stage], 1e-9))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Return probabilities, shape (n, stages)."""
-    said = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return said / said.sum(axis=1, keepdims=True)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def main() -> None:
     """Print the table."""
-    found = sliced(asked_for())
-    built = trained(found)
-    (train,), (test,) = (tuple(found.source(part)(0, 0)) for part in ("train", "test"))
-    frequency = np.bincount(train.stage, minlength=len(STAGES)) / len(train.stage)
-    slopes, shifts = stage_model.multinomial_regression(train.encoded.features, train.stage)
-    said = {
-        "frequencies": np.tile(frequency, (len(test.first_purchase), 1)),
-        "logistic regression": softmax(test.encoded.features @ slopes + shifts),
-        "network": stage_model.probabilities(built, test.encoded),
+    _, dataset = read_dataset(parse_shop(__doc__))
+    network = train(dataset)
+    (train_rows,), (test,) = (tuple(dataset.source(part)(0, 0)) for part in ("train", "test"))
+    frequencies = np.bincount(train_rows.stage, minlength=len(STAGES)) / len(train_rows.stage)
+    slopes, intercepts = stage_model.multinomial_regression(
+        train_rows.encoded.features, train_rows.stage
+    )
+    predictions = {
+        "frequencies": np.tile(frequencies, (len(test.first_purchase), 1)),
+        "logistic regression": softmax(test.encoded.features @ slopes + intercepts),
+        "network": stage_model.probabilities(network, test.encoded),
     }
-    each = {name: losses(one, test) for name, one in said.items()}
+    losses = {name: log_losses(each, test) for name, each in predictions.items()}
     _, customers = np.unique(test.encoded.customers, return_inverse=True)
     weights = resample_weights(int(customers.max()) + 1, SEED)[:, customers]
 
     def gain(better: str, worse: str) -> str:
-        difference = each[worse] - each[better]
-        drawn = weights @ difference / weights.sum(axis=1)
-        low, high = np.quantile(drawn, (0.025, 0.975))
+        difference = losses[worse] - losses[better]
+        resampled = weights @ difference / weights.sum(axis=1)
+        low, high = np.quantile(resampled, (0.025, 0.975))
         return f"{difference.mean():.4f} [{low:.4f}, {high:.4f}]"
 
-    print(f"{len(test.first_purchase)} rows to test on: ", end="")
-    true = np.bincount(test.stage, minlength=len(STAGES)) / len(test.stage)
-    print(", ".join(f"{name} {share:.1%}" for name, share in zip(STAGES, true, strict=True)))
+    print(f"{len(test.first_purchase)} test rows: ", end="")
+    shares = np.bincount(test.stage, minlength=len(STAGES)) / len(test.stage)
+    print(", ".join(f"{name} {share:.1%}" for name, share in zip(STAGES, shares, strict=True)))
     print("\n| | log loss | right | gain over the frequencies |\n|---|---|---|---|")
-    for name, one in said.items():
-        right = (one.argmax(axis=1) == test.stage).mean()
-        print(f"| {name} | {each[name].mean():.4f} | {right:.1%} | {gain(name, 'frequencies')} |")
+    for name, each in predictions.items():
+        right = (each.argmax(axis=1) == test.stage).mean()
+        print(f"| {name} | {losses[name].mean():.4f} | {right:.1%} | {gain(name, 'frequencies')} |")
     print(f"\nNetwork over logistic regression: {gain('network', 'logistic regression')}")
 
 

@@ -1,6 +1,6 @@
-"""Make databases, roles, tables and the first log-in of a deployment; a second run changes nothing.
+"""Create databases, roles, tables and the first user of a deployment; a second run changes nothing.
 
-Runs once, as the service `init`, before the others start. It alone is given the superuser's
+The service `init` runs it before the other services start. Only this service has the superuser's
 password.
 """
 
@@ -24,7 +24,7 @@ PASSWORDS = {
     "mlflow": "MLFLOW_DATABASE_PASSWORD",
     "airflow": "AIRFLOW_DATABASE_PASSWORD",
 }
-"""Where the password of each role is."""
+"""Environment variable with the password of each role."""
 
 
 class Server:
@@ -39,7 +39,7 @@ class Server:
 
 
 def create_user(password: str) -> None:
-    """Make the first log-in of Airflow; its command line would show the password to all."""
+    """Create the first user of Airflow; its command line would show the password."""
     from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
 
     with get_application_builder() as builder:
@@ -50,7 +50,7 @@ def create_user(password: str) -> None:
 
 
 def main() -> None:
-    """Make all that is missing."""
+    """Create everything that is missing."""
     databases.create(Server(), {role: os.environ[name] for role, name in PASSWORDS.items()})
     for module in (["intent_tasks.cli", "migrate"], ["airflow", "db", "migrate"]):
         subprocess.run([sys.executable, "-m", *module], check=True)

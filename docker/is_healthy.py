@@ -1,4 +1,4 @@
-"""Exit 0 when an address answers with success: the images have no curl."""
+"""Exit with 0 when an address answers with success; the images have no curl."""
 
 import sys
 import urllib.request

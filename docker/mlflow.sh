@@ -1,5 +1,5 @@
 #!/bin/sh
-# MLflow reads where its log-ins are from a file; this one has the database's password in it.
+# MLflow reads its authentication options from a file, which holds the database password.
 set -eu
 umask 077
 cat >/tmp/auth.ini <<INI
@@ -9,7 +9,7 @@ database_uri = ${MLFLOW_BACKEND_STORE_URI}
 admin_username = admin
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 INI
-# Pages may send requests from the same addresses that the server is reached by.
+# Allow requests of pages from the addresses of this server.
 MLFLOW_SERVER_CORS_ALLOWED_ORIGINS=$(echo "$MLFLOW_SERVER_ALLOWED_HOSTS" |
   sed 's#[^,][^,]*#http://&,https://&#g')
 export MLFLOW_SERVER_CORS_ALLOWED_ORIGINS

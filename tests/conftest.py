@@ -1,4 +1,4 @@
-"""Servers the tests share: one embedded PostgreSQL, a migrated database of its own per test."""
+"""One embedded PostgreSQL for all tests, and a migrated database for each test."""
 
 import os
 import secrets
@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from intent_tasks.local import databases, ports, postgres
 from intent_tasks.settings import Settings
+from tools.testbed.settings import settings_for
 
 FAST = (
     ("fsync", "off"),
@@ -27,8 +27,8 @@ FAST = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a person try each fault as often as a published figure needs."""
-    parser.addoption("--trials", type=int, default=10, help="how often tests/faults try a fault")
+    """Add --trials, the number of trials that a published figure needs."""
+    parser.addoption("--trials", type=int, default=10, help="trials of each fault in tests/faults")
 
 
 SHARED_SERVERS = {
@@ -86,28 +86,6 @@ def postgres_server() -> Iterator[postgres.Server]:
         shutil.rmtree(folder)
 
 
-def settings_for(server: postgres.Server, database: str, home: Path, **changes: object) -> Settings:
-    """Return settings of that database; MLflow points nowhere."""
-
-    def url(role: str) -> SecretStr:
-        return server.url(database, role, role)
-
-    values = {
-        "home": home,
-        "shop_url": url("intent_extract"),
-        "pipeline_url": url("intent_pipeline"),
-        "analyst_url": url("intent_analyst"),
-        "migrator_url": url("intent_migrator"),
-        "shop_owner_url": url("intent_shop_owner"),
-        "mlflow_url": "http://127.0.0.1:9",
-        "identity_key": SecretStr("identity key of the tests"),
-        "manifest_key": SecretStr("manifest key of the tests"),
-        "bucket_count": 2,
-        "last_day": date(2026, 6, 30),
-    }
-    return Settings(**{**values, **changes}, _env_file=None)
-
-
 @pytest.fixture(scope="session")
 def migrated_database(
     postgres_server: postgres.Server, tmp_path_factory: pytest.TempPathFactory
@@ -128,8 +106,10 @@ def copy_of(server: postgres.Server, database: str) -> Iterator[str]:
         server.url().get_secret_value(), isolation_level="AUTOCOMMIT", poolclass=NullPool
     )
     with engine.connect() as connection:
-        how = f'TEMPLATE "{database}" STRATEGY file_copy'  # half the time of writing it to the log
-        connection.execute(sa.text(f'CREATE DATABASE "{name}" {how}'))
+        options = (
+            f'TEMPLATE "{database}" STRATEGY file_copy'  # half the time of writing it to the log
+        )
+        connection.execute(sa.text(f'CREATE DATABASE "{name}" {options}'))
         try:
             yield name
         finally:

@@ -1,4 +1,4 @@
-"""Airflow's REST API, as far as the demo drives it."""
+"""The part of Airflow's REST API that the demo uses."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ Json = dict[str, Any]
 Body = Mapping[str, object]
 
 FINISHED = ("success", "failed")
-"""States of a DAG run that will not change by themselves."""
+"""Final states of a DAG run."""
 
 
 class AirflowApi:
-    """A logged-in client; a call raises TemporaryFailure when Airflow does not answer, or fails."""
+    """A logged-in client. Calls raise TemporaryFailure when Airflow does not answer or fails."""
 
     def __init__(self, address: str, user: str, password: str) -> None:
         self.address = address
@@ -27,7 +27,7 @@ class AirflowApi:
         self._login = {"username": user, "password": password}
 
     def close(self) -> None:
-        """Give back the connection."""
+        """Close the connection."""
         self._http.close()
 
     def dag_is_known(self, dag_id: str) -> bool:
@@ -37,21 +37,21 @@ class AirflowApi:
             IntentError: a DAG file cannot be read.
         """
         for broken in self._call("GET", "importErrors")["import_errors"]:
-            said = broken["stack_trace"].strip().splitlines()[-1]
-            raise IntentError(f"Airflow cannot read {broken['filename']}: {said}")
+            message = broken["stack_trace"].strip().splitlines()[-1]
+            raise IntentError(f"Airflow cannot read {broken['filename']}: {message}")
         with self._connected():
             answer = self._http.get(f"/api/v2/dags/{dag_id}", headers=self._headers())
         return answer.is_success
 
-    def known_dags(self) -> int:
-        """Return how many DAGs the DAG processor has read."""
+    def count_dags(self) -> int:
+        """Return the number of DAGs that the DAG processor has read."""
         return int(self._call("GET", "dags?limit=1")["total_entries"])
 
     def heartbeat(self) -> str | None:
-        """Return when the scheduler, which fails tasks that have died, was last alive."""
+        """Return the time of the last heartbeat of the scheduler, which fails tasks that died."""
         health = self._call("GET", "monitor/health")
-        found: str | None = health["scheduler"].get("latest_scheduler_heartbeat")
-        return found
+        last: str | None = health["scheduler"].get("latest_scheduler_heartbeat")
+        return last
 
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler run the DAG."""
@@ -60,8 +60,8 @@ class AirflowApi:
     def run(self, dag_id: str, run_id: str) -> Json | None:
         """Return a DAG run, or None."""
         path = f"dags/{dag_id}/dagRuns/{quote(run_id)}"
-        found: Json | None = self._call("GET", path, unless=HTTPStatus.NOT_FOUND)
-        return found
+        run: Json | None = self._call("GET", path, unless=HTTPStatus.NOT_FOUND)
+        return run
 
     def runs(self, dag_id: str) -> list[Json]:
         """Return the newest 100 runs of a DAG, newest first."""
@@ -69,18 +69,18 @@ class AirflowApi:
         return list(self._call("GET", path)["dag_runs"])
 
     def trigger(self, dag_id: str, run_id: str, conf: Body) -> None:
-        """Start a run of that id; one that failed is run again from what failed."""
+        """Start a run with this id, or clear the failed tasks of one that failed."""
         run = self.run(dag_id, run_id)
         if run is None:
             body: Body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
-            # It is there when an answer to this got lost.
+            # The run exists when an earlier answer was lost.
             self._call("POST", f"dags/{dag_id}/dagRuns", json=body, unless=HTTPStatus.CONFLICT)
         elif run["state"] == "failed":
             body = {"dry_run": False, "only_failed": True}
             self._call("POST", f"dags/{dag_id}/dagRuns/{quote(run_id)}/clear", json=body)
 
     def backfill(self, dag_id: str, first: datetime, last: datetime, at_once: int) -> bool:
-        """Start a backfill, also of runs that failed; return False while another one runs."""
+        """Start a backfill that also repeats failed runs; return False while another one runs."""
         body = {
             "dag_id": dag_id,
             "from_date": first.isoformat(),
@@ -139,5 +139,5 @@ class AirflowApi:
             yield
         except httpx.HTTPError as error:
             raise TemporaryFailure(
-                f"Airflow at {self.address} does not answer ({error}); see `intent status`."
+                f"Airflow at {self.address} does not answer ({error}). See `intent status`."
             ) from None

@@ -17,36 +17,36 @@ from intent_tasks.local.installation import Installation, write_private
 from intent_tasks.settings import SETTINGS_FILE, Schedule, Settings, read
 
 CHECKOUT = Path(intent_tasks.__file__).parent.parent
-"""Where `dags/` and `plugins/` are."""
+"""The folder of `dags/` and `plugins/`."""
 
 USER = "admin"
 """Log-in name at MLflow and Airflow."""
 
-FOREIGN = ("AIRFLOW", "INTENT_", "MLFLOW_", "PG", "SUPERVISOR_")
-"""Variables of the caller that must not reach the servers; settings reach them by `intent.env`."""
+CALLER_PREFIXES = ("AIRFLOW", "INTENT_", "MLFLOW_", "PG", "SUPERVISOR_")
+"""Variables of the caller that do not reach the servers, which read settings from `intent.env`."""
 
-OWN: Mapping[str, Callable[[Installation], str]] = {
-    "INTENT_SHOP_URL": lambda here: here.database_url("intent_extract"),
-    "INTENT_PIPELINE_URL": lambda here: here.database_url("intent_pipeline"),
-    "INTENT_ANALYST_URL": lambda here: here.database_url("intent_analyst"),
-    "INTENT_MIGRATOR_URL": lambda here: here.database_url("intent_migrator"),
-    "INTENT_SHOP_OWNER_URL": lambda here: here.database_url("intent_shop_owner"),
-    "INTENT_MLFLOW_URL": lambda here: here.address("mlflow"),
+MANAGED: Mapping[str, Callable[[Installation], str]] = {
+    "INTENT_SHOP_URL": lambda installation: installation.database_url("intent_extract"),
+    "INTENT_PIPELINE_URL": lambda installation: installation.database_url("intent_pipeline"),
+    "INTENT_ANALYST_URL": lambda installation: installation.database_url("intent_analyst"),
+    "INTENT_MIGRATOR_URL": lambda installation: installation.database_url("intent_migrator"),
+    "INTENT_SHOP_OWNER_URL": lambda installation: installation.database_url("intent_shop_owner"),
+    "INTENT_MLFLOW_URL": lambda installation: installation.address("mlflow"),
     "INTENT_MLFLOW_USERNAME": lambda _: USER,
-    "INTENT_MLFLOW_PASSWORD": lambda here: here.secrets.mlflow,
-    "INTENT_MANIFEST_KEY": lambda here: here.secrets.manifest_key,
-    "INTENT_LAST_DAY": lambda here: str(here.calendar.last_day or ""),
+    "INTENT_MLFLOW_PASSWORD": lambda installation: installation.secrets.mlflow,
+    "INTENT_MANIFEST_KEY": lambda installation: installation.secrets.manifest_key,
+    "INTENT_LAST_DAY": lambda installation: str(installation.calendar.last_day or ""),
 }
-"""Settings that a local installation decides itself; all others are the user's."""
+"""Settings that a local installation sets itself; all others are the user's."""
 
 NOTE = """\
-# `intent up` writes the addresses, the passwords and the last day anew. The other lines, and those
-# that you add, stay as they are; a setting of the environment of `intent up` replaces its line.
+# `intent up` rewrites the addresses, the passwords and the last day. Other lines, also those that
+# you add, stay as they are; a setting in the environment of `intent up` replaces its line.
 """
 
 
 def write_all(installation: Installation) -> None:
-    """Write the files of all servers and of the steps, each readable by us alone."""
+    """Write the files of all servers and of the steps, each readable only by its owner."""
     for folder in ("airflow", "mlflow", "logs"):
         (installation.home / folder).mkdir(exist_ok=True, mode=0o700)
     write_settings(installation)
@@ -54,27 +54,27 @@ def write_all(installation: Installation) -> None:
     write_private(airflow / "airflow.cfg", _ini(airflow_sections(installation)))
     write_private(airflow / "passwords.json", json.dumps({USER: installation.secrets.airflow}))
     mlflow = installation.home / "mlflow"
-    write_private(mlflow / "auth.ini", _ini({"mlflow": mlflow_log_in(installation)}))
+    write_private(mlflow / "auth.ini", _ini({"mlflow": mlflow_authentication(installation)}))
 
 
-def require_free(home: Path) -> None:
-    """Check that the environment decides nothing that the local installation decides itself.
+def require_no_conflict(home: Path) -> None:
+    """Check that the environment sets nothing that the local installation sets itself.
 
     Raises:
-        Refused: it does; each such setting is named.
+        Refused: it does; the message names each such setting.
     """
-    file = in_file(home)
-    foreign = [n for n in OWN if os.environ.get(n) and os.environ[n] != file.get(n)]
-    if foreign:
+    file = read_settings_file(home)
+    conflicts = [n for n in MANAGED if os.environ.get(n) and os.environ[n] != file.get(n)]
+    if conflicts:
         raise Refused(
-            f"{', '.join(foreign)}: set in the environment, but servers on this machine have their "
-            "own. Unset it; the last day of a recorded shop is given as `intent up --last-day`, "
-            "and for servers elsewhere docs/deployment.md says what to start."
+            f"{', '.join(conflicts)}: set in the environment, but local servers have their "
+            "own. Unset it. Pass the last day of a recorded shop to `intent up --last-day`. For "
+            "servers elsewhere see docs/deployment.md."
         )
 
 
 def time_zone(home: Path) -> str:
-    """Return the shop's time zone by the environment, else by `intent.env`.
+    """Return the shop's time zone from the environment, else from `intent.env`.
 
     Raises:
         BadInput: there is no such zone.
@@ -83,15 +83,15 @@ def time_zone(home: Path) -> str:
 
 
 def write_settings(installation: Installation) -> set[str]:
-    """Write `intent.env`, and return the names of the settings that it says anew.
+    """Write `intent.env`, and return the names of the settings that changed.
 
     Raises:
-        BadInput: a setting is unknown or out of range; the file is as it was.
+        BadInput: a setting is unknown or out of range; the file is unchanged.
     """
     file = installation.home / SETTINGS_FILE
-    before, values = in_file(installation.home), settings_of(installation)
+    before, values = read_settings_file(installation.home), settings_of(installation)
     draft = file.with_name(file.name + ".draft")
-    write_private(draft, _changed(file.read_text() if file.exists() else NOTE, values))
+    write_private(draft, _replace_values(file.read_text() if file.exists() else NOTE, values))
     try:
         read(Settings, draft, home=installation.home)
     except BadInput as error:
@@ -102,50 +102,50 @@ def write_settings(installation: Installation) -> set[str]:
 
 
 def settings_of(installation: Installation) -> dict[str, str]:
-    """Return the settings by name: what is set, else what suits one small machine."""
-    suited = {
+    """Return the settings by name: what is set, else defaults for one small machine."""
+    defaults = {
         "INTENT_IDENTITY_KEY": installation.secrets.identity_key,
         # Each bucket is a process, which takes seconds to start and computes with two threads.
         "INTENT_BUCKET_COUNT": str(max(1, (os.cpu_count() or 1) // 2)),
         "INTENT_MODEL_SIZE": "nano",
         "INTENT_RETRY_DELAY_SECONDS": "10",
-        # In a recording, a day without events is a closed shop: no load will mend it.
+        # A day of a recording without events was closed: no later load will fill it.
         **({"INTENT_EMPTY_DAY": "skip"} if installation.calendar.last_day else {}),
     }
-    own = {name: value(installation) for name, value in OWN.items()}
+    managed = {name: value(installation) for name, value in MANAGED.items()}
     zone = {"INTENT_TIME_ZONE": installation.calendar.time_zone}
-    return suited | in_file(installation.home) | _in_environment() | zone | own
+    return defaults | read_settings_file(installation.home) | _in_environment() | zone | managed
 
 
 def schedule(installation: Installation) -> dict[str, str]:
-    """Return the settings that Airflow's side reads too, from its environment."""
-    return {n: v for n, v in settings_of(installation).items() if n in names(Schedule)}
+    """Return the settings that DAGs and plugins read from Airflow's environment."""
+    return {n: v for n, v in settings_of(installation).items() if n in setting_names(Schedule)}
 
 
-def in_file(home: Path) -> dict[str, str]:
-    """Return the settings that `intent.env` in a state folder says, as they are written there."""
-    found = dotenv.dotenv_values(home / SETTINGS_FILE, interpolate=False)
-    return {name: value for name, value in found.items() if value}
+def read_settings_file(home: Path) -> dict[str, str]:
+    """Return the settings in `intent.env` of a state folder, unparsed."""
+    values = dotenv.dotenv_values(home / SETTINGS_FILE, interpolate=False)
+    return {name: value for name, value in values.items() if value}
 
 
 def _in_environment() -> dict[str, str]:
-    asked = names(Settings) - {"INTENT_HOME"}
-    return {name: os.environ[name] for name in sorted(asked) if os.environ.get(name)}
+    known = setting_names(Settings) - {"INTENT_HOME"}
+    return {name: os.environ[name] for name in sorted(known) if os.environ.get(name)}
 
 
-def names(kind: type[Schedule]) -> set[str]:
-    """Return the names of settings as the environment has them."""
+def setting_names(kind: type[Schedule]) -> set[str]:
+    """Return the names of the environment variables of settings."""
     return {f"INTENT_{name.upper()}" for name in kind.model_fields}
 
 
-def _changed(text: str, values: Mapping[str, str]) -> str:
-    """Return the text of an env file with these values; comments and the order stay."""
+def _replace_values(text: str, values: Mapping[str, str]) -> str:
+    """Return the text of an env file with these values; comments and order are preserved."""
     lines = {name: f"{name}={_quoted(value)}\n" for name, value in values.items()}
-    kept = [
+    replaced = [
         lines.pop(binding.key or "", "") if binding.key in values else binding.original.string
         for binding in parse_stream(io.StringIO(text.rstrip("\n") + "\n"))
     ]
-    return "".join([*kept, *lines.values()])
+    return "".join([*replaced, *lines.values()])
 
 
 def _quoted(value: str) -> str:
@@ -154,7 +154,7 @@ def _quoted(value: str) -> str:
 
 
 def airflow_sections(installation: Installation) -> dict[str, dict[str, object]]:
-    """Return what differs from Airflow's defaults on one small machine."""
+    """Return the options that differ from Airflow's defaults, for one small machine."""
     home = installation.home / "airflow"
     return {
         "core": {
@@ -195,8 +195,8 @@ def airflow_sections(installation: Installation) -> dict[str, dict[str, object]]
     }
 
 
-def mlflow_log_in(installation: Installation) -> dict[str, object]:
-    """Return MLflow's settings of log-ins: nobody but the administrator sees anything."""
+def mlflow_authentication(installation: Installation) -> dict[str, object]:
+    """Return MLflow's options of authentication: only the administrator has access."""
     return {
         "default_permission": "NO_PERMISSIONS",
         "database_uri": installation.database_url("mlflow", "mlflow"),
@@ -207,7 +207,7 @@ def mlflow_log_in(installation: Installation) -> dict[str, object]:
 
 
 def mlflow_environment(installation: Installation) -> dict[str, str]:
-    """Return the variables of the MLflow server; the address of its database is among them."""
+    """Return the environment variables of the MLflow server."""
     port = installation.ports["mlflow"]
     hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
     return {
@@ -222,12 +222,12 @@ def mlflow_environment(installation: Installation) -> dict[str, str]:
 
 
 def shared_environment(installation: Installation) -> dict[str, str]:
-    """Return the variables of all servers: ours, with the settings that Airflow's side reads."""
-    kept = {name: v for name, v in os.environ.items() if not name.startswith(FOREIGN)}
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    # Here and not in supervisord's own file, whose quotes not every value survives.
+    """Return the environment variables of all servers."""
+    inherited = {name: v for name, v in os.environ.items() if not name.startswith(CALLER_PREFIXES)}
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Not in supervisord's configuration file, because its quoting changes some values.
     return (
-        kept
+        inherited
         | schedule(installation)
         | {
             "INTENT_HOME": str(installation.home),

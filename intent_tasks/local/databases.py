@@ -12,23 +12,23 @@ SHOP = "shop"
 """Database of the schemas `shop` and `intent`."""
 
 OWNERS = {"mlflow": "mlflow", "airflow": "airflow"}
-"""Databases of the servers beside it, and the role that owns each."""
+"""Databases of MLflow and Airflow, and the role that owns each."""
 
-NOT_OURS = ("postgres", "template1")
-"""Databases that every server has, where no role of ours has anything to do."""
+DEFAULT_DATABASES = ("postgres", "template1")
+"""Databases of every PostgreSQL server, which none of our roles needs."""
 
 ROLES = tuple(roles.TIMEOUTS_MINUTES)
 
 
 def create(server: Server, passwords: Mapping[str, str]) -> None:
-    """Make all databases and roles that are missing, and set the passwords of the roles."""
+    """Create missing databases and roles, and set the passwords of the roles."""
     engine = sa.create_engine(
         server.url().get_secret_value(), isolation_level="AUTOCOMMIT", poolclass=NullPool
     )
     with engine.connect() as connection:
         for database in (SHOP, *OWNERS):
             _create_database(connection, database)
-        for database in NOT_OURS:
+        for database in DEFAULT_DATABASES:
             connection.execute(sa.text(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"))
         roles.create_roles(server.url(SHOP).get_secret_value(), passwords)
         for database, owner in OWNERS.items():

@@ -1,7 +1,7 @@
-"""The demo: one shop, a model trained and promoted, nine days predicted and what came true of them.
+"""The demo: load a shop, train and promote a version, predict nine days and measure feedback.
 
-Everything is done by Airflow's scheduler, as it would be every morning; here is only who asks for
-it. Called again it continues where it was, because every step is asked of Airflow and the ledger.
+Airflow's scheduler does everything, as it does every morning; this module only starts runs and
+waits. A second call continues, because Airflow and the ledger know what is done.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from intent_tasks.local.progress import Progress
 from intent_tasks.local.runs import DAILY, TRAIN, Runs
 from intent_tasks.local.shop import Shop, choose_shop
 from intent_tasks.local.supervisor import last_lines
-from intent_tasks.local.up import only_one, up
+from intent_tasks.local.up import lock_command, up
 from intent_tasks.settings import Settings, load_settings
 from intent_tasks.steps.window import most_training_days
 from intent_tasks.stores import ledger, registry
@@ -33,41 +33,41 @@ def demo(
     products: Path | None = None,
     customers: Path | None = None,
 ) -> None:
-    """Run the demo to its end and print what there is to see.
+    """Run the demo to its end and print the results.
 
     Args:
         home: state folder.
         events: file of recorded events; None: a simulated shop.
         events_format: how the file is written, such as `retailrocket`.
-        started_at: Unix time at which the person began to wait.
+        started_at: Unix time at which `make demo` started; None: now.
         products: file of what the recorded shop sells.
         customers: file of its customers, with their consent.
 
     Raises:
-        IntentError: whatever went wrong, with what to do; calling again continues.
+        IntentError: a part failed; the message says what to do, and a second call continues.
     """
-    configuration.require_free(home)  # before anything is begun
+    configuration.require_no_conflict(home)  # before anything is started
     shop = choose_shop(events, events_format, configuration.time_zone(home), products, customers)
     if shop.first_day:
         Plan(shop.last_day).require_history(shop.first_day)
-    with only_one(home, "demo"):
+    with lock_command(home, "demo"):
         progress = Progress(Console(), home / "logs" / TIMES_FILE, started_at)
-        progress.say(shop.described)
+        progress.print_line(shop.description)
         installation = _start(home, shop, progress)
         settings = load_settings()
         plan = Plan.of(settings, shop.last_day)
-        runs = Runs(_airflow(installation), settings, progress.say)
+        runs = Runs(_airflow(installation), settings, progress.print_line)
         _train_and_promote(runs, plan, shop, progress)
         _predict(runs, plan, progress)
-        report.show(progress.console, installation, settings, plan)
-        progress.say(f"All of it took {progress.seconds():.0f} s.")
+        report.print_report(progress.console, installation, settings, plan)
+        progress.print_line(f"Finished after {progress.seconds():.0f} s.")
 
 
 def _start(home: Path, shop: Shop, progress: Progress) -> Installation:
     with progress.phase("servers", "Starting PostgreSQL, MLflow and Airflow, loading the shop"):
-        installation = up(home, shop.calendar, progress.say, shop.command)
+        installation = up(home, shop.calendar, progress.print_line, shop.command)
     if shop.first_day:
-        progress.say(last_lines(installation.logs / f"intent-{shop.command[0]}.log", 1))
+        progress.print_line(last_lines(installation.logs / f"intent-{shop.command[0]}.log", 1))
     return installation
 
 
@@ -80,13 +80,13 @@ def _airflow(installation: Installation) -> AirflowApi:
 def _train_and_promote(runs: Runs, plan: Plan, shop: Shop, progress: Progress) -> None:
     with progress.phase("dags", "Waiting until Airflow has read the DAGs"):
         runs.unpause()
-    with progress.phase("training", f"Training as of {plan.trained_on} ({TRAIN})") as show:
-        runs.run(TRAIN, plan.trained_on, show)
+    with progress.phase("training", f"Training as of {plan.trained_on} ({TRAIN})") as show_detail:
+        runs.run(TRAIN, plan.trained_on, show_detail)
     version = _promote(runs.settings, plan, shop)
     progress.mark("promotion")
-    progress.say(
-        f"Version {version} is champion. [dim]In this demo only, the alias was set for you, by the "
-        "call that the MLflow UI makes. From now on promoting is yours.[/dim]"
+    progress.print_line(
+        f"Version {version} is champion. [dim]Only the demo sets the alias for you. "
+        "Promote later versions in the MLflow UI or with `intent promote`.[/dim]"
     )
 
 
@@ -102,36 +102,38 @@ def _promote(settings: Settings, plan: Plan, shop: Shop) -> int:
         raise Refused(
             f"Version {receipt['model_version']} did not pass the gate and is not promoted; "
             f"failed: {'; '.join(evaluated.get('failed_checks', []))}. Its evidence.html, at "
-            f"{receipt['run_url']}, shows every check. {_better(settings, plan, shop)}, and run "
+            f"{receipt['run_url']}, shows every check. {_advise(settings, plan, shop)}, and run "
             "the demo again after `make clean`."
         )
     registry.promote(settings, receipt["model_version"])
     return int(receipt["model_version"])
 
 
-def _better(settings: Settings, plan: Plan, shop: Shop) -> str:
-    """Return what may let the next version pass: days that are there before days that are not."""
+def _advise(settings: Settings, plan: Plan, shop: Shop) -> str:
+    """Return what may let the next version pass: unused days first, then more history."""
     if shop.first_day:
         days = most_training_days(settings, shop.first_day, plan.trained_on)
         if days > settings.training_days:
             return (
-                f"It learned from {settings.training_days} of {days} days: set "
+                f"It was trained on {settings.training_days} of {days} days: set "
                 f"INTENT_TRAINING_DAYS={days}"
             )
     return "Load more history, or another shop"
 
 
 def _predict(runs: Runs, plan: Plan, progress: Progress) -> None:
-    with progress.phase("first predictions", f"Predicting {plan.first_day} ({DAILY})") as show:
-        runs.run(DAILY, plan.first_day, show)
-    progress.say("The first predictions can be queried: [bold]intent sql[/bold] or psql.")
+    with progress.phase(
+        "first predictions", f"Predicting {plan.first_day} ({DAILY})"
+    ) as show_detail:
+        runs.run(DAILY, plan.first_day, show_detail)
+    progress.print_line("The first predictions can be queried: [bold]intent sql[/bold] or psql.")
     days = plan.recent_days
-    progress.say(
+    progress.print_line(
         f"{len(days)} days are next, {runs.settings.max_active_runs} at a time. "
-        "[dim]Interrupt whenever you like: the same command goes on where it was.[/dim]"
+        "[dim]You can interrupt: the same command continues.[/dim]"
     )
     text = f"Predicting {days[0]} to {days[-1]}, by backfill"
-    with progress.phase("backfill", text) as show:
-        runs.backfill(days, show)
-    with progress.phase("feedback", f"Measuring what came true by {plan.today}") as show:
-        runs.feedback(plan.today, show)
+    with progress.phase("backfill", text) as show_detail:
+        runs.backfill(days, show_detail)
+    with progress.phase("feedback", f"Measuring the outcomes known on {plan.today}") as show_detail:
+        runs.feedback(plan.today, show_detail)

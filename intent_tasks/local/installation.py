@@ -1,7 +1,7 @@
-"""What a local installation is: its folder, its ports, and the secrets made for it once.
+"""A local installation: its folder, its ports and its secrets.
 
-All of it is in `local.json` (mode 0600) in the state folder, from which every configuration file is
-written anew at each start, because a port may have been taken by somebody else meanwhile.
+They are in `local.json` (mode 0600) in the state folder. Every start writes the configuration files
+from it again, because another program may have taken a port.
 """
 
 import base64
@@ -19,7 +19,7 @@ from intent_tasks.local import databases, ports, postgres
 
 STATE_FILE = "local.json"
 SERVERS = ("supervisor", "postgres", "mlflow", "airflow")
-"""Who gets a port."""
+"""Servers with a port."""
 
 
 def _password() -> str:
@@ -31,7 +31,7 @@ def _fernet_key() -> str:
 
 
 class WantedPorts(BaseSettings):
-    """Ports somebody wants, as INTENT_AIRFLOW_PORT=8080; a free one is taken for the others."""
+    """Requested ports, such as INTENT_AIRFLOW_PORT=8080; other servers get a free one."""
 
     model_config = SettingsConfigDict(env_prefix="INTENT_", frozen=True, extra="ignore")
 
@@ -41,7 +41,7 @@ class WantedPorts(BaseSettings):
     airflow_port: int | None = None
 
     def by_server(self) -> dict[str, int]:
-        """Return the ports that were asked for, by server."""
+        """Return the requested ports by server."""
         wanted = {name: getattr(self, f"{name}_port") for name in SERVERS}
         return {name: port for name, port in wanted.items() if port is not None}
 
@@ -67,11 +67,11 @@ class Secrets(BaseModel):
 
 
 class Calendar(BaseModel):
-    """How days are counted in the shop that is served.
+    """Time zone and last day of the shop.
 
     Args:
         time_zone: IANA name; its midnight ends a shop day.
-        last_day: the last day of a shop that is a recording.
+        last_day: last day of a recorded shop; None for a live one.
     """
 
     model_config = {"frozen": True}
@@ -81,7 +81,7 @@ class Calendar(BaseModel):
 
 
 class Installation(BaseModel):
-    """One local installation, all of it below `home` unless the database may not go there."""
+    """One local installation, below `home` except a database whose account may not enter it."""
 
     model_config = {"frozen": True}
 
@@ -99,17 +99,17 @@ class Installation(BaseModel):
 
     @classmethod
     def prepare(cls, home: Path, calendar: Calendar | None = None) -> Self:
-        """Return the installation in that folder with ports that are free, made if need be.
+        """Return the installation in that folder, created if missing, with free ports.
 
         Raises:
-            Refused: a port that was asked for is taken, or the folder serves another shop.
+            Refused: a requested port is taken, or the folder serves another shop.
         """
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o711 if os.geteuid() == 0 else 0o700)
         known = cls.load(home)
         if known:
             chosen = choose_ports(known.ports, WantedPorts().by_server())
-            installation = known.serving(calendar).model_copy(update={"ports": chosen})
+            installation = known.with_calendar(calendar).model_copy(update={"ports": chosen})
         else:
             installation = cls(
                 home=home,
@@ -121,31 +121,30 @@ class Installation(BaseModel):
         return installation
 
     def save(self) -> None:
-        """Write what `load` reads."""
+        """Write the file that `load` reads."""
         write_private(self.home / STATE_FILE, self.model_dump_json(indent=1))
 
-    def serving(self, calendar: Calendar | None) -> Self:
-        """Return this installation with that calendar; None keeps the one it has.
+    def with_calendar(self, calendar: Calendar | None) -> Self:
+        """Return this installation with that calendar; None keeps its own.
 
-        The time zone of a shop that goes on may change.
+        The time zone of a live shop may change.
 
         Raises:
-            Refused: it serves another shop, or a recording that was loaded by another zone's days.
+            Refused: it serves another shop, or a recording that was loaded with another time zone.
         """
         calendar = calendar or self.calendar
-        lives = calendar.last_day is None and self.calendar.last_day is None
-        if calendar != self.calendar and not lives:
+        is_live = calendar.last_day is None and self.calendar.last_day is None
+        if calendar != self.calendar and not is_live:
             raise Refused(
                 f"{self.home} serves a shop whose last day is {self.calendar.last_day} "
                 f"({self.calendar.time_zone}), not {calendar.last_day} ({calendar.time_zone}). "
-                "Remove it with `make clean`, or set INTENT_HOME to another folder for another "
-                "shop or INTENT_TIME_ZONE."
+                "Remove it with `make clean`, or set INTENT_HOME to another folder."
             )
         return self.model_copy(update={"calendar": calendar})
 
     @property
     def logs(self) -> Path:
-        """Where all servers write."""
+        """The folder of the logs of all servers."""
         return self.home / "logs"
 
     @property
@@ -164,21 +163,21 @@ class Installation(BaseModel):
 
 
 def choose_ports(known: dict[str, int], wanted: dict[str, int]) -> dict[str, int]:
-    """Return a port per server: the one asked for, else the last one, else a free one.
+    """Return a port for each server: the requested one, else the last one, else a free one.
 
     Raises:
-        Refused: a port that was asked for is taken.
+        Refused: a requested port is taken.
     """
     ports.require_free((f"INTENT_{name.upper()}_PORT", port) for name, port in wanted.items())
-    fresh = dict(zip(SERVERS, ports.free_ports(len(SERVERS)), strict=True))
+    free = dict(zip(SERVERS, ports.free_ports(len(SERVERS)), strict=True))
     last = {name: port for name, port in known.items() if ports.is_free(port)}
-    return {**fresh, **last, **wanted}
+    return {**free, **last, **wanted}
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file only its owner may read, whole or not at all."""
-    begun = path.with_name(path.name + ".part")
-    begun.unlink(missing_ok=True)
-    begun.touch(mode=0o600, exist_ok=False)
-    begun.write_text(text)
-    begun.replace(path)
+    """Write a file that only its owner may read, atomically."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600, exist_ok=False)
+    part.write_text(text)
+    part.replace(path)

@@ -1,4 +1,4 @@
-"""Which days the demo works on, counted back from the shop's last day."""
+"""The days of the demo, counted back from the shop's last day."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -11,20 +11,20 @@ from intent_tasks.steps.window import needed_days
 from intent_tasks.stores.extracting import source
 
 MATURED_BEFORE_DAYS = 15
-"""Longest horizon and lag: on the last day, all outcomes of that day's predictions are known."""
+"""Longest horizon plus lag: the outcomes of predictions of that day are known on the last day."""
 RECENT_DAYS = 7
-LOOKED_AT_DAYS = 60
-"""Days before the last one of which it is asked whether anything happened."""
+CHECKED_DAYS = 60
+"""Days up to the last one that are checked for events."""
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The days of the demo: such as the shop was open on, because of others nothing is predicted.
+    """The days of the demo. Days on which the shop was closed are skipped: they get no predictions.
 
     Args:
         last_day: of the shop.
-        closed: days up to it on which no event arrived.
+        closed: days up to it without events.
     """
 
     last_day: date
@@ -38,40 +38,40 @@ class Plan:
             Refused: there is no `shop.events`, or it lacks a column that is needed.
             TemporaryFailure: the server cannot be reached or gave up.
         """
-        days = [last_day - n * _DAY for n in range(LOOKED_AT_DAYS)]
+        days = [last_day - n * _DAY for n in range(CHECKED_DAYS)]
         with source.warehouse(settings) as warehouse:
             arrived = warehouse.arrived(days)
         return cls(last_day, frozenset(day for day in days if not arrived[day].rows))
 
     def require_history(self, first_day: date) -> None:
-        """Check that a shop of that first day has days enough, before anything is begun.
+        """Check that a shop with that first day has enough days, before anything is started.
 
         Raises:
-            Refused: there is not; how much is missing is said.
+            Refused: it has too few; the message says how many are needed.
         """
         needed = needed_days(MATURED_BEFORE_DAYS - max(HORIZONS_DAYS))
         days = (self.last_day - first_day).days + 1
         later_days = (self.last_day - self.trained_on).days
         if days < needed + later_days:
             raise Refused(
-                f"The file has {max(days, 0)} whole days, {first_day} to {self.last_day}; the demo "
-                f"needs {needed + later_days}: {needed} to learn from, and {later_days} "
-                "after them that show what came true. Give it a file with a longer history."
+                f"The file has {max(days, 0)} complete days, {first_day} to {self.last_day}; the "
+                f"demo needs {needed + later_days}: {needed} for training, and {later_days} "
+                "after them for outcomes. Use a file with a longer history."
             )
 
     @property
     def today(self) -> date:
-        """The day that is predicted last."""
+        """The last predicted day."""
         return self._open(self.last_day)
 
     @property
     def trained_on(self) -> date:
-        """Day whose end training knows everything of."""
+        """As-of date of the training."""
         return self._open(self.first_day - _DAY)
 
     @property
     def first_day(self) -> date:
-        """First predicted day: what its customers did next is known by now, at every horizon."""
+        """First predicted day: its outcomes are known today, at every horizon."""
         return self._open(self.today - MATURED_BEFORE_DAYS * _DAY)
 
     @property
@@ -81,7 +81,7 @@ class Plan:
         return [day for day in days if day not in self.closed]
 
     def _open(self, day: date) -> date:
-        """Return that day, or the last one before it on which the shop was open."""
+        """Return the day, or the last earlier day on which the shop was open."""
         while day in self.closed:
             day -= _DAY
         return day

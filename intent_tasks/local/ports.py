@@ -8,7 +8,7 @@ from intent_tasks.errors import Refused
 
 
 def is_free(port: int) -> bool:
-    """Return whether nobody listens on that port of 127.0.0.1."""
+    """Return whether no program listens on this port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -19,7 +19,7 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return that many different ports nobody listens on."""
+    """Return this many different free ports."""
     with contextlib.ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -28,10 +28,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def require_free(ports: Iterable[tuple[str, int]]) -> None:
-    """Check ports somebody asked for.
+    """Check that the ports of settings are free.
 
     Raises:
-        Refused: one is taken; the message names the setting.
+        Refused: a port is taken; the message names the setting.
     """
     for setting, port in ports:
         if not is_free(port):

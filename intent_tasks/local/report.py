@@ -1,4 +1,4 @@
-"""What the demo shows at its end."""
+"""The report at the end of the demo."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from intent_tasks.local.plan import Plan
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres
 
-METRICS_SHOWN = (
+METRICS = (
     "auc",
     "average_precision",
     "log_loss",
@@ -50,17 +50,19 @@ WHERE step = 'score' AND as_of_date = :day
 """
 
 
-def show(console: Console, installation: Installation, settings: Settings, plan: Plan) -> None:
-    """Print feedback metrics, ten predictions, addresses, log-ins and what to try next."""
+def print_report(
+    console: Console, installation: Installation, settings: Settings, plan: Plan
+) -> None:
+    """Print feedback metrics, ten predictions, addresses, log-ins and next commands."""
     console.print()
-    measured = _rows(settings, FEEDBACK, day=plan.first_day)
-    console.print(_feedback(measured, plan))
-    if few := few_buyers(measured):
+    metrics = _rows(settings, FEEDBACK, day=plan.first_day)
+    console.print(_feedback_table(metrics, plan))
+    if few := few_buyers(metrics):
         console.print(few)
-    console.print(_predictions(settings, plan))
-    if skipped := _skipped(settings, plan):
+    console.print(_predictions_table(settings, plan))
+    if skipped := _skipped_customers(settings, plan):
         console.print(skipped)
-    for line in _doors(installation):
+    for line in _addresses(installation):
         console.print(line, highlight=False, soft_wrap=True)
 
 
@@ -70,7 +72,7 @@ def _rows(settings: Settings, query: str, **values: object) -> list[Any]:
 
 
 def few_buyers(rows: list[Any]) -> str | None:
-    """Return that the metrics of some horizons rest on few buyers, or few others; None: on enough.
+    """Return a warning when metrics rest on few buyers or few other customers, else None.
 
     Args:
         rows: horizon_days, customer_count and buyer_count of metrics.
@@ -84,26 +86,26 @@ def few_buyers(rows: list[Any]) -> str | None:
         for h, (buyers, others) in few.items()
     )
     return (
-        f"Few cases: {'; '.join(parts)}. Below {LEAST_BUYERS} of each, these figures say little; "
+        f"Few cases: {'; '.join(parts)}. Below {LEAST_BUYERS} of each, the metrics are unreliable; "
         "look at the intervals, and at more days."
     )
 
 
-def _feedback(rows: list[Any], plan: Plan) -> Table:
+def _feedback_table(rows: list[Any], plan: Plan) -> Table:
     horizons = sorted({row.horizon_days for row in rows})
-    found = {(row.horizon_days, row.metric): row for row in rows}
+    row_of = {(row.horizon_days, row.metric): row for row in rows}
     counts = {row.horizon_days: (row.customer_count, row.buyer_count) for row in rows}
     table = Table(
-        title=f"What came true of the predictions of {plan.first_day}",
-        caption="value, 95 % interval; in brackets: predicting the base rate for everybody",
+        title=f"Feedback on the predictions of {plan.first_day}",
+        caption="value, 95 % interval; in brackets: the base rate as prediction for all",
     )
     table.add_column("within", no_wrap=True)
     for horizon in horizons:
         table.add_column(f"{horizon} days" if horizon > 1 else "1 day", justify="right")
     table.add_row("customers", *(f"{counts[horizon][0]}" for horizon in horizons))
     table.add_row("buyers", *(f"{counts[horizon][1]}" for horizon in horizons))
-    for metric in METRICS_SHOWN:
-        cells = [_metric(found.get((horizon, metric))) for horizon in horizons]
+    for metric in METRICS:
+        cells = [_metric(row_of.get((horizon, metric))) for horizon in horizons]
         table.add_row(metric.replace("_", " "), *cells)
     return table
 
@@ -116,9 +118,11 @@ def _metric(row: Any) -> str:  # noqa: ANN401 - a row of a query
     return f"{row.value:.3f}[dim]{interval}{baseline}[/dim]"
 
 
-def _predictions(settings: Settings, plan: Plan) -> Table:
-    table = Table(title=f"Who buys next, as of {plan.today}: ten of intent.latest_predictions")
-    for name in ("customer", "1 day", "7 days", "band", "why"):
+def _predictions_table(settings: Settings, plan: Plan) -> Table:
+    table = Table(
+        title=f"Highest predictions as of {plan.today}: ten rows of intent.latest_predictions"
+    )
+    for name in ("customer", "1 day", "7 days", "band", "reason"):
         table.add_column(name)
     for row in _rows(settings, PREDICTIONS):
         table.add_row(
@@ -131,7 +135,7 @@ def _predictions(settings: Settings, plan: Plan) -> Table:
     return table
 
 
-def _skipped(settings: Settings, plan: Plan) -> str | None:
+def _skipped_customers(settings: Settings, plan: Plan) -> str | None:
     (row,) = _rows(settings, SKIPPED, day=plan.today)
     if not row.skipped:
         return None
@@ -141,7 +145,7 @@ def _skipped(settings: Settings, plan: Plan) -> str | None:
     )
 
 
-def _doors(installation: Installation) -> list[str]:
+def _addresses(installation: Installation) -> list[str]:
     intent = os.path.relpath(str(Path(sys.prefix) / "bin" / "intent"))
     password = installation.secrets
     return [
@@ -153,9 +157,9 @@ def _doors(installation: Installation) -> list[str]:
         "Try next:",
         f"  {intent} sql 'table intent.model_scorecard'",
         f"  {intent} status",
-        "  MLflow → Models → purchase_intent: the evidence of the version, and alias champion",
+        "  MLflow → Models → purchase_intent: the evidence of the version, and the alias champion",
         "  Airflow → intent_daily → Trigger, with a day; or Backfill",
-        "  make stop ends the servers, make demo starts them again, make clean removes everything",
+        "  make stop stops the servers, make demo starts them again, make clean removes everything",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Which shop the demo runs on: a simulated one, or recorded events."""
+"""The shop of the demo: simulated, or recorded events."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,12 +16,12 @@ class Shop:
     """A shop that the demo serves.
 
     Args:
-        name: what to call it.
-        last_day: its today: nothing is predicted after it.
+        name: for messages.
+        last_day: its today; no later day is predicted.
         command: arguments of `intent` that load it into schema `shop`.
-        time_zone: whose midnight ends its days.
-        first_day: of a recorded shop; a simulated one has always days enough.
-        later_rows: events after the last day, of which nobody is told.
+        time_zone: IANA name; its midnight ends a shop day.
+        first_day: of a recorded shop; None for a simulated one, which always has enough days.
+        later_rows: number of events after the last day; they are not used.
     """
 
     name: str
@@ -32,16 +32,14 @@ class Shop:
     later_rows: int = 0
 
     @property
-    def described(self) -> str:
-        """What to say of it before anything is begun."""
-        later = (
-            f" {self.later_rows:,} of its rows are later, and left out." if self.later_rows else ""
-        )
+    def description(self) -> str:
+        """The shop in one line, for the start of the demo."""
+        later = f" {self.later_rows:,} later rows are left out." if self.later_rows else ""
         return f"Shop: {self.name}; its today is {self.last_day}.{later}"
 
     @property
     def calendar(self) -> Calendar:
-        """How its days are counted."""
+        """Its time zone and last day."""
         return Calendar(time_zone=self.time_zone, last_day=self.last_day)
 
 
@@ -52,34 +50,36 @@ def choose_shop(
     products: Path | None = None,
     customers: Path | None = None,
 ) -> Shop:
-    """Return the simulated shop, or the one of a file, which is read to its end first.
+    """Return the simulated shop, or the shop of a file, which is read completely for that.
 
     Args:
         events: file of recorded events; None: a simulated shop.
         events_format: how the file is written.
-        time_zone: whose midnight ends its days.
-        products: file of what is sold.
-        customers: file of who buys, with their consent.
+        time_zone: IANA name; its midnight ends a shop day.
+        products: file of the products.
+        customers: file of the customers, with their consent.
 
     Raises:
         BadInput: the file cannot be used, or a format was given without a file.
     """
-    more = {"products": products, "customers": customers}
+    table_paths = {"products": products, "customers": customers}
     if events is None:
-        if given := [name for name, path in more.items() if path]:
+        if given := [name for name, path in table_paths.items() if path]:
             raise BadInput(
-                f"{given[0].upper()}={more[given[0]]} is a file of a recorded shop: name the file "
-                "of its events too, EVENTS=…."
+                f"{given[0].upper()}={table_paths[given[0]]} belongs to a recorded shop: name the "
+                "file of its events too, EVENTS=…."
             )
         if events_format:
-            raise BadInput(f"FORMAT={events_format} says how a file is written: name it, EVENTS=….")
+            raise BadInput(
+                f"FORMAT={events_format} is the format of a file. Name the file: EVENTS=…."
+            )
         simulate = ("simulate", "--to", "shop")
         return Shop("a simulated shop", SIMULATED_LAST_DAY, simulate, time_zone)
     path, layout = events.absolute(), events_format or "native"
     days = files.days(path, layout, time_zone, datetime.now(UTC))
     load = ["load", str(path), "--format", layout]
-    for name, of_table in more.items():
-        if of_table:
-            table_files.require_readable(of_table.absolute(), layout, name)
-            load += [f"--{name}", str(of_table.absolute())]
+    for name, table_path in table_paths.items():
+        if table_path:
+            table_files.require_readable(table_path.absolute(), layout, name)
+            load += [f"--{name}", str(table_path.absolute())]
     return Shop(path.name, days.last, tuple(load), time_zone, days.first, days.later_rows)

@@ -1,4 +1,4 @@
-"""What runs here, and how far the data, the predictions and the feedback are."""
+"""Show the servers, the last day of each step, the champion, and missing days."""
 
 from pathlib import Path
 
@@ -16,33 +16,33 @@ from intent_tasks.stores.extracting import conservation
 from intent_tasks.stores.missing_days import described, missing_days
 from intent_tasks.tables import runs
 
-STEPS_SHOWN = ("extract", "publish", "measure", "register")
+STEPS = ("extract", "publish", "measure", "register")
 
 
 def status(home: Path, console: Console) -> None:
-    """Print the servers, the last day of each step, the champion and the freshness.
+    """Print the servers, the champion, the last day of each step, and missing days.
 
     Raises:
-        Refused: nothing was ever started here; or shop days were never predicted.
+        Refused: there is no installation, or shop days were never predicted.
     """
     installation = Installation.load(home)
     if installation is None:
-        raise Refused(f"There is no installation in {home}: start one with `intent up`.")
-    console.print(_servers(installation))
+        raise Refused(f"There is no installation in {home}. Start one with `intent up`.")
+    console.print(_servers_table(installation))
     settings = load_settings()
-    for part in (_champion, _days, _kept):
+    for part in (_describe_champion, _steps_table, _describe_conservation):
         try:
             console.print(part(settings))
         except IntentError as error:
             console.print(f"[red]{error}[/red]")
-    _say_missing(settings, console)
+    _print_missing_days(settings, console)
 
 
-def _say_missing(settings: Settings, console: Console) -> None:
-    """Name the days that were never predicted; those of a recording are predicted on demand."""
+def _print_missing_days(settings: Settings, console: Console) -> None:
+    """Print the days without predictions, or refuse; a recording is predicted on demand."""
     try:
         missing = missing_days(settings, last_day_over(settings))
-    except TemporaryFailure:  # said above
+    except TemporaryFailure:  # printed above
         return
     if missing and settings.last_day is None:
         raise Refused(described(settings, missing))
@@ -50,7 +50,7 @@ def _say_missing(settings: Settings, console: Console) -> None:
         console.print(described(settings, missing))
 
 
-def _servers(installation: Installation) -> Table:
+def _servers_table(installation: Installation) -> Table:
     supervisor = Supervisor(installation)
     answers = supervisor.answers()
     states = supervisor.states() if answers else {}
@@ -63,11 +63,11 @@ def _servers(installation: Installation) -> Table:
 def _address(installation: Installation, program: str) -> str:
     if program == "postgres":
         return f"127.0.0.1:{installation.ports['postgres']}"
-    known = {"mlflow": "mlflow", "airflow-api": "airflow"}
-    return installation.address(known[program]) if program in known else ""
+    servers = {"mlflow": "mlflow", "airflow-api": "airflow"}
+    return installation.address(servers[program]) if program in servers else ""
 
 
-def _champion(settings: Settings) -> str:
+def _describe_champion(settings: Settings) -> str:
     version = registry.champion(settings)
     if version is None:
         return (
@@ -76,25 +76,27 @@ def _champion(settings: Settings) -> str:
     return f"Champion: version {version} of {settings.model_name}"
 
 
-def _days(settings: Settings) -> Table:
+def _steps_table(settings: Settings) -> Table:
     query = (
         sa.select(runs.c.step, sa.func.max(runs.c.as_of_date), sa.func.max(runs.c.finished_at))
-        .where(runs.c.step.in_(STEPS_SHOWN))
+        .where(runs.c.step.in_(STEPS))
         .group_by(runs.c.step)
     )
-    table = Table("step", "last day", "finished", title="How far the steps are")
+    table = Table("step", "last day", "finished", title="Last day of each step")
     with postgres.reading(settings.pipeline_url) as connection:
         for step, day, finished_at in sorted(connection.execute(query).tuples()):
             table.add_row(step, day.isoformat(), f"{finished_at:%Y-%m-%d %H:%M} UTC")
     return table
 
 
-def _kept(settings: Settings) -> str:
-    """Say whether everything is accounted for, and what is older than its rows."""
+def _describe_conservation(settings: Settings) -> str:
+    """Return breaches of conservation, and the days published from outdated rows."""
     with postgres.reading(settings.pipeline_url) as connection:
         breaches = conservation.breaches(connection)
         stale = conservation.stale(connection, settings)
-    said = [f"[red]{day or 'All time'}: {breach}[/red]" for day, breach in breaches]
+    lines = [f"[red]{day or 'All time'}: {breach}[/red]" for day, breach in breaches]
     if stale:
-        said.append(f"Published from other rows than there are now: {conservation.spans(stale)}")
-    return "\n".join(said) or "Every row and every customer is accounted for."
+        lines.append(
+            f"Rows have changed since these days were published: {conservation.spans(stale)}"
+        )
+    return "\n".join(lines) or "Every row and every customer is accounted for."

@@ -1,4 +1,4 @@
-"""The process runner of the local servers: supervisord, spoken to over loopback with a password."""
+"""The process manager of the local servers: supervisord, controlled over loopback."""
 
 import http.client
 import shlex
@@ -15,23 +15,23 @@ from typing import Any
 import psutil
 
 from intent_tasks.errors import IntentError
-from intent_tasks.local import configuration, patience, postgres
+from intent_tasks.local import configuration, postgres, waiting
 from intent_tasks.local.installation import Installation, write_private
 
 AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 PROGRAMS = ("postgres", "mlflow", "fork-server", *AIRFLOW)
-"""Every server, in the order they are started; stopped the other way round."""
+"""All servers in the order of their start; they stop in reverse order."""
 
 PID_FILE = "supervisord.pid"
 STOP_SECONDS = 20
-"""Longest time a server may take to end by itself; then it is killed."""
+"""Longest time that a server may take to stop; then it is killed."""
 DATABASE_STOP_SECONDS = 120
-"""The same for the database: killed in its last checkpoint, it would have to recover."""
+"""The same for the database, which has to recover after a kill during its last checkpoint."""
 ALL_STOP_SECONDS = DATABASE_STOP_SECONDS + STOP_SECONDS * len(PROGRAMS)
-"""Longest time until all have ended, since they end one after the other."""
-SAY_EVERY_SECONDS = 10
-BEGIN_SECONDS = 60
-"""Longest time in which a supervisord that does not answer yet does nothing."""
+"""Longest time until all have stopped, one after the other."""
+PRINT_EVERY_SECONDS = 10
+LAUNCH_STALL_SECONDS = 60
+"""Longest time without progress until supervisord answers."""
 POLL_SECONDS = 0.2
 
 UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
@@ -39,7 +39,7 @@ UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
 
 @dataclass(frozen=True)
 class Program:
-    """One server: its command, variables of its own, and options of supervisord."""
+    """One server: its command, environment variables and options of supervisord."""
 
     command: list[str]
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -77,14 +77,14 @@ class Supervisor:
         self.installation = installation
 
     def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - XML-RPC
-        # A connection of its own for each call, because threads call at once.
+        # A connection for each call, because several threads call at once.
         login = f"supervisor:{self.installation.secrets.supervisor}"
         address = f"http://{login}@127.0.0.1:{self.installation.ports['supervisor']}/RPC2"
         with xmlrpc.client.ServerProxy(address) as server:
             return getattr(server.supervisor, method)(*arguments)
 
     def answers(self) -> bool:
-        """Return whether our supervisord runs."""
+        """Return whether the supervisord of this installation answers."""
         try:
             self._call("getState")
         except UNREACHABLE:
@@ -92,7 +92,7 @@ class Supervisor:
         return True
 
     def launch(self) -> None:
-        """Start supervisord with all servers still stopped."""
+        """Start supervisord without starting servers."""
         file = self.installation.home / "supervisord.conf"
         write_private(file, supervisord_conf(self.installation))
         subprocess.run(
@@ -101,27 +101,29 @@ class Supervisor:
             cwd=self.installation.home,
             check=True,
         )
-        what = f"supervisord (log: {self.installation.logs / 'supervisord.log'})"
-        patience.until(self.answers, what, self._own_work, POLL_SECONDS, BEGIN_SECONDS)
+        name = f"supervisord (log: {self.installation.logs / 'supervisord.log'})"
+        waiting.wait_for_progress(
+            self.answers, name, self._processor_seconds, POLL_SECONDS, LAUNCH_STALL_SECONDS
+        )
 
-    def _own_work(self) -> float:
-        """Return how much supervisord itself has worked, in seconds of processor."""
+    def _processor_seconds(self) -> float:
+        """Return the processor seconds of supervisord itself; 0 when it is not running."""
         try:
             runner = psutil.Process(int((self.installation.home / PID_FILE).read_text()))
             return float(sum(runner.cpu_times()[:2]))
-        except (OSError, ValueError, psutil.NoSuchProcess):  # not yet, or not any more
+        except (OSError, ValueError, psutil.NoSuchProcess):
             return 0.0
 
-    def work(self, name: str) -> tuple[int, int, int]:
-        """Return a server's process id, its seconds of processor and the bytes of its log."""
+    def progress(self, name: str) -> tuple[int, int, int]:
+        """Return process id, processor seconds and bytes of the log of a server."""
         log = self.installation.logs / f"{name}.log"
         size = log.stat().st_size if log.exists() else 0
         pid = self.pid(name)
         try:
             runner = psutil.Process(pid) if pid else None
-            family = [runner, *runner.children(recursive=True)] if runner else []
-            seconds = sum(sum(process.cpu_times()[:2]) for process in family)
-        except psutil.Error:  # it has just ended
+            processes = [runner, *runner.children(recursive=True)] if runner else []
+            seconds = sum(sum(process.cpu_times()[:2]) for process in processes)
+        except psutil.Error:  # it has ended
             seconds = 0
         return pid, int(seconds), size
 
@@ -130,80 +132,84 @@ class Supervisor:
         return {info["name"]: info["statename"] for info in self._call("getAllProcessInfo")}
 
     def pid(self, name: str) -> int:
-        """Return the process id of a server; 0 when it does not run."""
+        """Return the process id of a server; 0 when it is not running."""
         return int(self._call("getProcessInfo", name)["pid"])
 
     def start(self, name: str) -> None:
-        """Start a server unless it runs; does not wait until it answers."""
+        """Start a server unless it is running; do not wait until it answers."""
         if self.states()[name] not in ("RUNNING", "STARTING"):
             self._call("startProcess", name, False)
 
     def check(self, name: str) -> None:
-        """Check that a server has not given up.
+        """Check that a server has not failed for good.
 
         Raises:
-            IntentError: it has; the message ends with what it said last and where its log is.
+            IntentError: it has; the message quotes the last lines of its log.
         """
         if self.states()[name] in ("FATAL", "EXITED"):
             log = self.installation.logs / f"{name}.log"
-            raise IntentError(f"{name} does not start. It said: {last_lines(log)} (log: {log})")
+            raise IntentError(
+                f"{name} does not start. Its last lines: {last_lines(log)} (log: {log})"
+            )
 
-    def shutdown(self, say: Callable[[str], None]) -> None:
+    def shutdown(self, print_line: Callable[[str], None]) -> None:
         """Stop all servers, the database last, and supervisord itself.
 
         Args:
-            say: shows a line to the person who waits.
+            print_line: prints a line for the person who waits.
 
         Raises:
-            IntentError: one still runs after the time in which supervisord kills each of them.
+            IntentError: one is still running after the time in which supervisord kills each.
         """
         try:
             runner = psutil.Process(int((self.installation.home / PID_FILE).read_text()))
-        except (OSError, psutil.NoSuchProcess):  # it has just ended
+        except (OSError, psutil.NoSuchProcess):  # it has ended
             return
-        with suppress(xmlrpc.client.Fault):  # it is ending already
+        with suppress(xmlrpc.client.Fault):  # it is already stopping
             self._call("shutdown")
-        begun = time.monotonic()
-        while psutil.wait_procs([runner], timeout=SAY_EVERY_SECONDS)[1]:
-            seconds = time.monotonic() - begun
-            still = ", ".join([*_names_below(runner), "supervisord"])
+        start = time.monotonic()
+        while psutil.wait_procs([runner], timeout=PRINT_EVERY_SECONDS)[1]:
+            seconds = time.monotonic() - start
+            running = ", ".join([*_child_names(runner), "supervisord"])
             if seconds > ALL_STOP_SECONDS:
                 raise IntentError(
-                    f"After {seconds:.0f} s these still run: {still}. See "
+                    f"After {seconds:.0f} s still running: {running}. See "
                     f"{self.installation.logs / 'supervisord.log'}, and try again."
                 )
-            say(f"After {seconds:.0f} s these are still to end: {still} …")
+            print_line(f"After {seconds:.0f} s still stopping: {running} …")
 
 
-def _names_below(runner: psutil.Process) -> list[str]:
-    """Return the servers of a supervisord; those that wrote a title over their variables by it."""
-    found = []
+def _child_names(runner: psutil.Process) -> list[str]:
+    """Return the names of the servers of a supervisord, or their process names."""
+    names = []
     with suppress(psutil.Error):
         for process in runner.children():
             with suppress(psutil.Error):
-                named = process.environ().get("SUPERVISOR_PROCESS_NAME")
-                found.append(named or process.name())
-    return found
+                name = process.environ().get("SUPERVISOR_PROCESS_NAME")
+                names.append(name or process.name())
+    return names
 
 
-def end_left_behind(installation: Installation) -> bool:
-    """End the servers of a supervisord that was killed: nobody else would, and they hold the ports.
+def stop_orphans(installation: Installation) -> bool:
+    """Stop the servers of a supervisord that was killed, because they hold the ports.
 
-    Returns whether there were any. They are known by their working folder and by what supervisord
-    calls them, or, where Airflow writes its own title over that, by this title.
+    Return whether there were any. They are recognised by their working folder, and by the variable
+    that supervisord sets, or by the title with which Airflow overwrites it.
     """
-    had_database = installation.postgres.runs()
+    had_database = installation.postgres.is_running()
     installation.postgres.stop()
-    found = [process for process in psutil.process_iter() if _is_server(process, installation.home)]
-    for process in found:
+    servers = [
+        process for process in psutil.process_iter() if _is_server(process, installation.home)
+    ]
+    for process in servers:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-    _, still = psutil.wait_procs(found, timeout=10)
-    for process in still:
+    _, remaining = psutil.wait_procs(servers, timeout=10)
+    for process in remaining:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(still, timeout=10)
-    return had_database or bool(found)
+    psutil.wait_procs(remaining, timeout=10)
+    return had_database or bool(servers)
 
 
 def _is_server(process: psutil.Process, home: Path) -> bool:
@@ -212,25 +218,25 @@ def _is_server(process: psutil.Process, home: Path) -> bool:
             return False
         named = process.environ().get("SUPERVISOR_PROCESS_NAME") in PROGRAMS
         return named or " ".join(process.cmdline()).split(" ")[0] == "airflow"
-    except (psutil.Error, OSError):  # another account's, or it has just ended
+    except (psutil.Error, OSError):  # of another account, or it has ended
         return False
 
 
-def wait_until(true: Callable[[], bool], what: str, seconds: float) -> None:
-    """Ask again and again.
+def wait_until(is_done: Callable[[], bool], name: str, seconds: float) -> None:
+    """Poll until something is done.
 
     Raises:
-        IntentError: it took longer than that.
+        IntentError: it was not done in that time.
     """
     end = time.monotonic() + seconds
-    while not true():
+    while not is_done():
         if time.monotonic() > end:
-            raise IntentError(f"Waited {seconds:.0f} s for {what}, in vain.")
+            raise IntentError(f"Timed out after {seconds:.0f} s while waiting for {name}.")
         time.sleep(POLL_SECONDS)
 
 
 def last_lines(log: Path, count: int = 5) -> str:
-    """Return the last lines of a log, as one."""
+    """Return the last lines of a log, joined to one."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else ["(nothing)"]
     return " | ".join(line.strip() for line in lines[-count:])
 

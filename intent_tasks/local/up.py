@@ -1,4 +1,4 @@
-"""Start all servers of a local installation, as much at once as two cores gain from."""
+"""Start and stop all servers of a local installation."""
 
 import fcntl
 import shutil
@@ -16,50 +16,50 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from intent_tasks.errors import IntentError, Refused, TemporaryFailure
-from intent_tasks.local import configuration, databases, patience
+from intent_tasks.local import configuration, databases, waiting
 from intent_tasks.local.installation import Calendar, Installation
 from intent_tasks.local.supervisor import (
     AIRFLOW,
     POLL_SECONDS,
     Supervisor,
-    end_left_behind,
     last_lines,
+    stop_orphans,
 )
 from intent_tasks.settings import Schedule
 from intent_tasks.stores.atomic_files import nobody_else
 
-STILL_SECONDS = 180
-"""Longest time in which a server that does not answer yet neither works nor says anything."""
-SAY_EVERY_SECONDS = 20
-ANSWER_SECONDS = 30
+STALL_SECONDS = 180
+"""Longest time without processor use and log lines until a server answers."""
+PRINT_EVERY_SECONDS = 20
+RESPONSE_SECONDS = 30
 MOST_STARTS = 5
-"""A server that is started this often, and does not answer, does not start."""
+"""A server that does not answer after this many starts has failed."""
 
 NEEDED_BYTES = 1_500_000_000
-"""Disk space without which the servers are not started: databases, logs and artifacts."""
+"""Free disk space that is needed to start the servers: databases, logs and artifacts."""
 
 
 @contextmanager
-def only_one(home: Path, what: str) -> Iterator[None]:
-    """Hold a lock of the state folder.
+def lock_command(home: Path, command: str) -> Iterator[None]:
+    """Hold the lock of a command on the state folder.
 
     Raises:
         TemporaryFailure: another process holds it.
     """
     home.mkdir(parents=True, exist_ok=True)
-    with nobody_else(), (home / f"{what}.lock").open("a+") as lock:
+    with nobody_else(), (home / f"{command}.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise TemporaryFailure(
-                f"`intent {what}` already runs for {home}. Wait for it, or stop it with Ctrl-C "
-                "where it runs; calling it again then continues."
+                f"`intent {command}` is already running for {home}. Wait for it, or stop it with "
+                "Ctrl-C and run it again to continue."
             ) from None
         yield
 
 
 def calendar_of(home: Path, time_zone: str | None, last_day: date | None) -> Calendar:
-    """Return the calendar that was asked for; what was not is as the settings, or the shop, say.
+    """Return the requested calendar, completed from the settings and the installation.
 
     Raises:
         BadInput: there is no such time zone.
@@ -74,78 +74,78 @@ def calendar_of(home: Path, time_zone: str | None, last_day: date | None) -> Cal
 def up(
     home: Path,
     calendar: Calendar | None,
-    say: Callable[[str], None],
-    fill: Sequence[str] = (),
+    print_line: Callable[[str], None],
+    load_command: Sequence[str] = (),
 ) -> Installation:
-    """Start whatever does not run, and return the installation when everything answers.
+    """Start the servers that are not running, and return the installation when all answer.
 
     Args:
         home: state folder.
-        calendar: of the shop; None keeps what it is.
-        say: shows a line to the person who waits.
-        fill: arguments of the `intent` command that fills the shop, run when the database is
-            ready, while the other servers start.
+        calendar: of the shop; None keeps it.
+        print_line: prints a line for the person who waits.
+        load_command: arguments of the `intent` command that loads the shop. It runs while the
+            other servers start.
 
     Raises:
-        Refused: a port that was asked for is taken, the disk is full, the folder serves another
-            shop, or the environment sets what the installation decides itself.
+        Refused: a requested port is taken, the disk is full, the folder serves another shop, or
+            the environment sets what the installation sets itself.
         BadInput: a setting cannot be used.
-        IntentError: a server does not start; the message ends with its last words.
-        TemporaryFailure: a server does not answer, and does nothing.
+        IntentError: a server does not start; the message quotes the last lines of its log.
+        TemporaryFailure: a server does not answer and makes no progress.
     """
-    with only_one(home, "up"):
-        installation, supervisor = _supervised(home, calendar, say)
+    with lock_command(home, "up"):
+        installation, supervisor = _launch_supervisor(home, calendar, print_line)
         supervisor.start("postgres")
-        _wait(supervisor, "postgres", lambda: _database_answers(installation), say)
+        _wait(supervisor, "postgres", lambda: _database_answers(installation), print_line)
         databases.create(installation.postgres, installation.secrets.roles)
         with ThreadPoolExecutor() as pool:
-            begun = [
-                pool.submit(_start_airflow, installation, supervisor, say),
-                pool.submit(_start_mlflow, installation, supervisor, say),
-                pool.submit(_fill, installation, fill),
+            futures = [
+                pool.submit(_start_airflow, installation, supervisor, print_line),
+                pool.submit(_start_mlflow, installation, supervisor, print_line),
+                pool.submit(_load_shop, installation, load_command),
             ]
-        for started in begun:
-            started.result()
+        for future in futures:
+            future.result()
         return installation
 
 
-def down(home: Path, say: Callable[[str], None]) -> bool:
-    """Stop all servers, also those that a killed supervisord left; return whether any ran."""
+def down(home: Path, print_line: Callable[[str], None]) -> bool:
+    """Stop all servers, also orphans of a killed supervisord; return whether any was running."""
     installation = Installation.load(home)
     if installation is None:
         return False
     supervisor = Supervisor(installation)
     if not supervisor.answers():
-        return end_left_behind(installation)
-    supervisor.shutdown(say)
+        return stop_orphans(installation)
+    supervisor.shutdown(print_line)
     return True
 
 
-def delete(home: Path, say: Callable[[str], None]) -> bool:
-    """Stop all servers and remove every file of the installation; return whether any ran."""
-    ran = down(home, say)
+def delete(home: Path, print_line: Callable[[str], None]) -> bool:
+    """Stop all servers and remove the installation; return whether any was running."""
+    was_running = down(home, print_line)
     installation = Installation.load(home)
     if installation:
         shutil.rmtree(installation.postgres_folder, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)
-    return ran
+    return was_running
 
 
-def _supervised(
-    home: Path, calendar: Calendar | None, say: Callable[[str], None]
+def _launch_supervisor(
+    home: Path, calendar: Calendar | None, print_line: Callable[[str], None]
 ) -> tuple[Installation, Supervisor]:
-    configuration.require_free(home)
+    configuration.require_no_conflict(home)
     known = Installation.load(home)
     if known and Supervisor(known).answers():
-        serving = known.serving(calendar)
-        _tell(serving, say)
-        return serving, Supervisor(serving)
+        running = known.with_calendar(calendar)
+        _update_settings(running, print_line)
+        return running, Supervisor(running)
     require_space(home)
     if known:
-        end_left_behind(known)
+        stop_orphans(known)
     installation = Installation.prepare(home, calendar)
     if not installation.postgres_folder.is_relative_to(home):
-        say(
+        print_line(
             f"PostgreSQL may not run as root, and its account may not enter {home}: "
             f"the database is in {installation.postgres_folder}."
         )
@@ -156,61 +156,69 @@ def _supervised(
     return installation, supervisor
 
 
-def _tell(running: Installation, say: Callable[[str], None]) -> None:
-    """Write settings that were given while the servers run; steps read them when they start."""
+def _update_settings(running: Installation, print_line: Callable[[str], None]) -> None:
+    """Write changed settings while the servers are running; steps read them at their start."""
     running.save()
-    late = sorted(configuration.write_settings(running) & configuration.names(Schedule))
-    if late:
-        say(f"Airflow reads {', '.join(late)} when it starts: `make stop`, and then this again.")
+    changed = configuration.write_settings(running)
+    need_restart = sorted(changed & configuration.setting_names(Schedule))
+    if need_restart:
+        print_line(
+            f"Airflow reads {', '.join(need_restart)} at its start. Run `make stop`, then this "
+            "command again."
+        )
 
 
 def require_space(home: Path) -> None:
-    """Check the free disk space before anything is begun.
+    """Check the free disk space.
 
     Raises:
-        Refused: there is too little.
+        Refused: it is too small.
     """
     home.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(home).free
     if free < NEEDED_BYTES:
         raise Refused(
             f"{free / 1e9:.1f} GB are free at {home}; {NEEDED_BYTES / 1e9:.1f} GB are needed. "
-            "Free some, or set INTENT_HOME to a folder on another disk."
+            "Free some space, or set INTENT_HOME to a folder on another disk."
         )
 
 
 def _wait(
-    supervisor: Supervisor, name: str, answers: Callable[[], bool], say: Callable[[str], None]
+    supervisor: Supervisor,
+    name: str,
+    answers: Callable[[], bool],
+    print_line: Callable[[str], None],
 ) -> None:
-    """Wait until a server answers, as long as it is at work.
+    """Wait until a server answers, as long as it makes progress.
 
     Raises:
-        IntentError: it gave up, or is started again and again.
-        TemporaryFailure: it does not answer, and does nothing.
+        IntentError: it failed, or ends soon after each start.
+        TemporaryFailure: it does not answer and makes no progress.
     """
     log = supervisor.installation.logs / f"{name}.log"
-    begun = said_at = time.monotonic()
+    start = printed_at = time.monotonic()
     starts: set[int] = set()
 
-    def answers_or_gave_up() -> bool:
-        nonlocal said_at
+    def is_ready() -> bool:
+        nonlocal printed_at
         supervisor.check(name)
-        if time.monotonic() - said_at > SAY_EVERY_SECONDS:
-            said_at = time.monotonic()
-            say(f"{name} does not answer yet, after {said_at - begun:.0f} s (log: {log})")
+        if time.monotonic() - printed_at > PRINT_EVERY_SECONDS:
+            printed_at = time.monotonic()
+            print_line(f"{name} does not answer after {printed_at - start:.0f} s (log: {log})")
         return answers()
 
-    def work() -> object:
-        pid, *work = supervisor.work(name)
+    def read_progress() -> object:
+        pid, *progress = supervisor.progress(name)
         starts.add(pid)
         if len(starts - {0}) > MOST_STARTS:
             raise IntentError(
-                f"{name} ends soon after each start. It said: {last_lines(log)} (log: {log})"
+                f"{name} ends soon after each start. Its last lines: {last_lines(log)} (log: {log})"
             )
-        return work
+        return progress
 
-    what = f"{name} (log: {log})"
-    patience.until(answers_or_gave_up, what, work, POLL_SECONDS, STILL_SECONDS)
+    waiting.wait_for_progress(
+        is_ready, f"{name} (log: {log})", read_progress, POLL_SECONDS, STALL_SECONDS
+    )
 
 
 def _database_answers(installation: Installation) -> bool:
@@ -223,16 +231,16 @@ def _database_answers(installation: Installation) -> bool:
 
 
 def _start_mlflow(
-    installation: Installation, supervisor: Supervisor, say: Callable[[str], None]
+    installation: Installation, supervisor: Supervisor, print_line: Callable[[str], None]
 ) -> None:
     supervisor.start("mlflow")
     supervisor.start("fork-server")  # nobody waits for it: until it answers, steps are spawned
     address = installation.address("mlflow") + "/health"
-    _wait(supervisor, "mlflow", lambda: is_ok(address), say)
+    _wait(supervisor, "mlflow", lambda: is_ok(address), print_line)
 
 
 def _start_airflow(
-    installation: Installation, supervisor: Supervisor, say: Callable[[str], None]
+    installation: Installation, supervisor: Supervisor, print_line: Callable[[str], None]
 ) -> None:
     if supervisor.states()[AIRFLOW[0]] != "RUNNING":
         _migrate_airflow(installation)
@@ -240,44 +248,44 @@ def _start_airflow(
         supervisor.start(name)
     address = installation.address("airflow") + "/api/v2/monitor/health"
     for name in AIRFLOW:
-        _wait(supervisor, name, lambda: _healthy(address), say)
+        _wait(supervisor, name, lambda: _is_healthy(address), print_line)
 
 
 def _migrate_airflow(installation: Installation) -> None:
     _run(installation, "airflow-migrate", "airflow", "db", "migrate")
 
 
-def _fill(installation: Installation, fill: Sequence[str]) -> None:
+def _load_shop(installation: Installation, command: Sequence[str]) -> None:
     _run(installation, "intent-migrate", "intent_tasks.cli", "migrate")
-    if fill:
-        _run(installation, f"intent-{fill[0]}", "intent_tasks.cli", *fill)
+    if command:
+        _run(installation, f"intent-{command[0]}", "intent_tasks.cli", *command)
 
 
 def _run(installation: Installation, name: str, *module: str) -> None:
     log = installation.logs / f"{name}.log"
     with log.open("a") as output:
-        ended = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", *module],
             env=configuration.shared_environment(installation),
             stdout=output,
             stderr=output,
         )
-    if ended.returncode:
+    if done.returncode:
         raise IntentError(f"`{' '.join(module)}` failed: {last_lines(log)} (log: {log})")
 
 
 def is_ok(address: str) -> bool:
     """Return whether a web address answers with success."""
     try:
-        return httpx.get(address, timeout=ANSWER_SECONDS).is_success
+        return httpx.get(address, timeout=RESPONSE_SECONDS).is_success
     except httpx.TransportError:
         return False
 
 
-def _healthy(address: str) -> bool:
+def _is_healthy(address: str) -> bool:
     try:
-        parts = httpx.get(address, timeout=ANSWER_SECONDS).json()
+        parts = httpx.get(address, timeout=RESPONSE_SECONDS).json()
     except (httpx.TransportError, ValueError):
         return False
-    needed = ("metadatabase", "scheduler", "dag_processor", "triggerer")
-    return all(parts.get(part, {}).get("status") == "healthy" for part in needed)
+    required = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+    return all(parts.get(part, {}).get("status") == "healthy" for part in required)

@@ -15,10 +15,11 @@ from intent_tasks.steps import extract, publish, validate
 from intent_tasks.stores import ledger, postgres, simulated_shop
 from intent_tasks.stores.contracts import consent_profile
 from intent_tasks.stores.privacy import consent, consent_record, exporting
-from tests.conftest import copy_of, settings_for
+from tests.conftest import copy_of
 from tests.database.conftest import CUSTOMERS, DAY, add, event, make_small_shop, pin, score
 from tests.database.test_consent import change_shop, learned_from, published
 from tests.database.test_export import wanted
+from tools.testbed.settings import settings_for
 
 pytestmark = pytest.mark.database
 

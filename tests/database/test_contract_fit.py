@@ -8,7 +8,6 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from benchmarks import planted_predictions
 from expectations import thresholds
 from intent_tasks import simulator
 from intent_tasks.commands import contract as commands
@@ -17,7 +16,9 @@ from intent_tasks.steps import validate
 from intent_tasks.stores import postgres, simulated_shop
 from intent_tasks.stores.contracts import contract, prediction_profile, threshold_fitting
 from intent_tasks.stores.contracts.profile import Profile
-from tests.conftest import copy_of, settings_for
+from tests.conftest import copy_of
+from tools.testbed import planted_predictions
+from tools.testbed.settings import settings_for
 
 pytestmark = pytest.mark.database
 

@@ -43,10 +43,10 @@ def test_starts_in_a_long_path_with_spaces_and_umlauts_without_a_socket(open_fol
         assert _ask(server.url(), "SHOW server_version_num")[:2] == "18"
     finally:
         server.stop()
-    assert not server.runs()
+    assert not server.is_running()
 
 
-def test_asks_for_the_password(open_folder):
+def test_requires_the_password(open_folder):
     server = _server(open_folder / "postgres")
     server.start()
     try:
@@ -57,7 +57,7 @@ def test_asks_for_the_password(open_folder):
         server.stop()
 
 
-def test_a_creation_that_was_killed_is_begun_again(open_folder):
+def test_an_interrupted_creation_is_repeated(open_folder):
     server = _server(open_folder / "postgres")
     half = server.folder / "data.part"
     half.mkdir(parents=True)
@@ -67,7 +67,7 @@ def test_a_creation_that_was_killed_is_begun_again(open_folder):
     assert not half.exists()
 
 
-def test_says_what_initdb_said(open_folder):
+def test_a_failure_quotes_initdb(open_folder):
     server = _server(open_folder / "postgres")
     server.data.mkdir(parents=True)
     with pytest.raises(IntentError, match=r"pg_ctl failed for .*is not a database cluster"):

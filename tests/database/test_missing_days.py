@@ -80,7 +80,7 @@ def test_status_refuses_when_a_day_is_missing(settings):
     publish(settings, [yesterday - timedelta(days=2), yesterday])
     page = Page()
     with pytest.raises(Refused, match=f"1 shop days were .*: {yesterday - timedelta(days=1)}"):
-        status._say_missing(settings, page)
+        status._print_missing_days(settings, page)
     recording = settings.model_copy(update={"last_day": yesterday})
-    status._say_missing(recording, page)
+    status._print_missing_days(recording, page)
     assert "never predicted" in page.printed[0]

@@ -1,4 +1,4 @@
-"""One whole local installation for all end-to-end tests: PostgreSQL, MLflow and Airflow."""
+"""A local installation for all end-to-end tests: PostgreSQL, MLflow and Airflow."""
 
 import os
 import shutil
@@ -18,15 +18,15 @@ from intent_tasks.local.configuration import USER
 from intent_tasks.local.installation import Calendar, Installation
 from intent_tasks.local.runs import Runs
 from intent_tasks.settings import Settings, load_settings
-from tests.end_to_end.airflow_alone import Airflow, airflow_alone
-from tests.end_to_end.connections import Connections, watched
+from tests.end_to_end.connections import Connections, watch_connections
+from tools.testbed.airflow_server import Airflow, start_airflow
 
 LAST_DAY = date(2026, 6, 30)
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A running installation and how to talk to it."""
+    """A running installation and its clients."""
 
     installation: Installation
     settings: Settings
@@ -58,7 +58,7 @@ def state_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def stack(state_folder: Path) -> Iterator[Stack]:
     """All servers, with migrated databases and an empty shop whose last day is 2026-06-30."""
-    with watched(lambda: _ours(state_folder)) as connections:
+    with watch_connections(lambda: _own_processes(state_folder)) as connections:
         installation = up.up(state_folder, Calendar(last_day=LAST_DAY), print)
         api = AirflowApi(installation.address("airflow"), USER, installation.secrets.airflow)
         settings = load_settings()
@@ -66,7 +66,7 @@ def stack(state_folder: Path) -> Iterator[Stack]:
         api.close()
 
 
-def _ours(state_folder: Path) -> list[psutil.Process]:
+def _own_processes(state_folder: Path) -> list[psutil.Process]:
     """Return this process and the one that runs the servers; the steps are children of both."""
     pids = [os.getpid()]
     with suppress(OSError, ValueError):
@@ -76,9 +76,9 @@ def _ours(state_folder: Path) -> list[psutil.Process]:
 
 @pytest.fixture(scope="session")
 def airflow() -> Iterator[Airflow]:
-    """Airflow by itself, with stand-ins for the steps."""
+    """Airflow alone, with stand-ins for the steps."""
     folder = Path(tempfile.mkdtemp(prefix="intent airflow ü "))
     folder.chmod(0o755)  # the database may run under another account
-    with airflow_alone(folder / "state") as running:
+    with start_airflow(folder / "state") as running:
         yield running
     shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""Which machines a family of processes talks to, seen by looking again and again."""
+"""Remote addresses of processes, by polling their connections."""
 
 import ipaddress
 import threading
@@ -7,37 +7,37 @@ from contextlib import contextmanager
 
 import psutil
 
-SECONDS_BETWEEN = 0.5
+POLL_SECONDS = 0.5
 
 
 class Connections(threading.Thread):
-    """Remember every remote address to which one of some processes was connected.
+    """Record every remote address to which one of some processes is connected.
 
     Args:
-        processes: returns those to look at now; children are looked at as well.
+        processes: returns the processes to poll; their children are polled as well.
     """
 
     def __init__(self, processes: Callable[[], list[psutil.Process]]) -> None:
         super().__init__(daemon=True)
         self._processes = processes
         self._stopped = threading.Event()
-        self.looks = 0
-        self.outside: set[str] = set()
+        self.polls = 0
+        self.remote: set[str] = set()
 
     def run(self) -> None:
-        """Look until stopped."""
-        while not self._stopped.wait(SECONDS_BETWEEN):
-            self.look()
+        """Poll until stopped."""
+        while not self._stopped.wait(POLL_SECONDS):
+            self.poll()
 
-    def look(self) -> None:
-        """Look once."""
+    def poll(self) -> None:
+        """Poll once."""
         for process in self._processes():
-            for one in [process, *_children(process)]:
-                self.outside |= set(_outside(one))
-        self.looks += 1
+            for each in [process, *_children(process)]:
+                self.remote |= set(_remote_addresses(each))
+        self.polls += 1
 
     def stop(self) -> None:
-        """End, and wait for it."""
+        """Stop polling and wait for the thread."""
         self._stopped.set()
         self.join()
 
@@ -49,19 +49,19 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _outside(process: psutil.Process) -> Iterator[str]:
+def _remote_addresses(process: psutil.Process) -> Iterator[str]:
     try:
-        found = process.net_connections("inet")
+        connections = process.net_connections("inet")
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         return
-    for connection in found:
+    for connection in connections:
         if connection.raddr and not ipaddress.ip_address(connection.raddr.ip).is_loopback:
             yield f"{process.name()} to {connection.raddr.ip}:{connection.raddr.port}"
 
 
 @contextmanager
-def watched(processes: Callable[[], list[psutil.Process]]) -> Iterator[Connections]:
-    """Watch processes while the block runs."""
+def watch_connections(processes: Callable[[], list[psutil.Process]]) -> Iterator[Connections]:
+    """Poll the connections of processes while the block runs."""
     connections = Connections(processes)
     connections.start()
     try:

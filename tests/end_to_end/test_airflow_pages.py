@@ -1,4 +1,4 @@
-"""What somebody sees of the product in Airflow, in a real browser."""
+"""The pages of the product in Airflow, in a real browser."""
 
 import json
 import shutil
@@ -6,7 +6,7 @@ import shutil
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.end_to_end.airflow_alone import LAST_DAY
+from tools.testbed.airflow_server import LAST_DAY
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -26,7 +26,7 @@ def page(airflow):
     for name in ("day.html", "index.html"):
         (docs / name).write_text("<h1>What was checked</h1>")
     airflow.api.trigger("intent_daily", RUN, {"as_of_date": str(LAST_DAY)})
-    airflow.ended("intent_daily", RUN)
+    airflow.wait_for_run("intent_daily", RUN)
     with sync_playwright() as playwright:
         # Root, as in a container, may not use the browser's own sandbox.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -38,7 +38,7 @@ def open_task(page, name):
     page.goto(f"/dags/intent_daily/runs/{RUN}/tasks/{name}/details")
 
 
-def test_a_page_of_ours_asks_for_the_log_in_and_then_shows_itself(page, airflow):
+def test_a_page_is_shown_after_the_log_in(page, airflow):
     page.goto(f"/intent/rows/publish/{LAST_DAY}")
     password = json.loads((airflow.home / "airflow" / "passwords.json").read_text())["admin"]
     page.fill("input[name=username]", "admin")

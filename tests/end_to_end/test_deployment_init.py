@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy.pool import NullPool
 
 from intent_tasks.local import postgres
-from intent_tasks.local.configuration import FOREIGN
+from intent_tasks.local.configuration import CALLER_PREFIXES
 from intent_tasks.local.databases import ROLES
 from intent_tasks.local.ports import free_ports
 
@@ -26,7 +26,7 @@ PASSWORD = "a-password"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[postgres.Server]:
-    """An empty server whose superuser is called as in the image."""
+    """An empty server with the superuser name of the image."""
     folder = Path(tempfile.mkdtemp(prefix="intent-postgres-"))
     folder.chmod(0o755)  # the server may run under another account
     server = postgres.Server(folder, free_ports(1)[0], SecretStr(PASSWORD))
@@ -72,9 +72,9 @@ def settings(server: postgres.Server, home: Path) -> dict[str, str]:
     }
 
 
-def test_init_makes_roles_tables_and_one_log_in_and_may_run_again(server, tmp_path):
-    ours = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
-    environment = ours | settings(server, tmp_path)
+def test_init_creates_roles_tables_and_one_user_and_may_run_twice(server, tmp_path):
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(CALLER_PREFIXES)}
+    environment = inherited | settings(server, tmp_path)
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "docker/init.py"],

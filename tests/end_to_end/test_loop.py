@@ -1,4 +1,4 @@
-"""The whole loop on real servers: from a shop's events to predictions and what came true."""
+"""The whole loop on real servers: from a shop's events to predictions and feedback."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from intent_tasks.local.up import is_ok
 from intent_tasks.stores import ledger, postgres
 from tests.end_to_end.conftest import LAST_DAY
 
-# The demo, which all of these wait for, has its own limit.
+# All of these wait for the demo, which has its own limit.
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1200)]
 
 FIRST_DAY = LAST_DAY - timedelta(days=15)
@@ -24,7 +24,7 @@ DAYS = [FIRST_DAY, *(LAST_DAY - timedelta(days=n) for n in range(7, -1, -1))]
 
 
 def intent(*arguments, timeout=600):
-    """Run the command line as a person would."""
+    """Run the command line."""
     return subprocess.run(
         [sys.executable, "-m", "intent_tasks.cli", *arguments],
         capture_output=True,
@@ -38,14 +38,14 @@ def step(name, day, *more):
     return intent("step", name, "--as-of-date", str(day), *more)
 
 
-def ask(stack, query):
+def fetch(stack, query):
     with postgres.reading(stack.settings.analyst_url) as connection:
         return [tuple(row) for row in connection.execute(sa.text(query))]
 
 
 @contextmanager
 def stopped(stack, program):
-    """Stop a server for a while."""
+    """Stop a server while the block runs."""
     supervisor = Supervisor(stack.installation)
     supervisor._call("stopProcess", program)
     try:
@@ -59,7 +59,7 @@ def stopped(stack, program):
             wait_until(lambda: intent("sql", "select 1").returncode == 0, "Postgres", 60)
 
 
-def test_without_a_champion_a_day_is_refused_and_told_how_to_promote(stack):
+def test_without_a_champion_a_day_is_refused_and_names_the_command_to_promote(stack):
     refused = step("pin", FIRST_DAY)
     assert refused.returncode == 78
     assert "champion" in refused.stderr
@@ -76,7 +76,7 @@ def demo(stack):
 
 
 def test_nine_days_of_predictions_are_in_sql(stack, demo):
-    rows = ask(
+    rows = fetch(
         stack,
         "SELECT as_of_date, count(*), count(DISTINCT customer_id), count(DISTINCT model_version),"
         " bool_and(probability_1d <= probability_3d AND probability_3d <= probability_7d"
@@ -87,11 +87,13 @@ def test_nine_days_of_predictions_are_in_sql(stack, demo):
         assert count == customers > 1000, day
         assert versions == 1
         assert monotone, "a longer horizon cannot be less likely"
-    reasons = ask(stack, "SELECT count(*) FROM intent.latest_predictions WHERE reason IS NOT NULL")
+    reasons = fetch(
+        stack, "SELECT count(*) FROM intent.latest_predictions WHERE reason IS NOT NULL"
+    )
     assert reasons[0][0] > 0
 
 
-def test_everybody_who_was_active_and_agrees_is_predicted_and_nobody_else(stack, demo):
+def test_exactly_the_active_customers_with_consent_are_predicted(stack, demo):
     active = """
     SELECT customer_id FROM shop.events JOIN shop.customers USING (customer_id)
     WHERE consent_personalisation AND NOT suppressed AND occurred_at < :end
@@ -99,43 +101,45 @@ def test_everybody_who_was_active_and_agrees_is_predicted_and_nobody_else(stack,
     """
     with postgres.reading(stack.settings.shop_url) as connection:
         end = f"{LAST_DAY + timedelta(days=1)} 00:00+00"
-        wanted = list(connection.scalars(sa.text(active), {"end": end}))
-    got = ask(stack, "SELECT customer_id FROM intent.latest_predictions ORDER BY customer_id")
-    assert [row[0] for row in got] == wanted
+        expected = list(connection.scalars(sa.text(active), {"end": end}))
+    predicted = fetch(
+        stack, "SELECT customer_id FROM intent.latest_predictions ORDER BY customer_id"
+    )
+    assert [row[0] for row in predicted] == expected
 
 
 def test_the_first_day_is_measured_at_every_horizon_and_beats_the_base_rate(stack, demo):
-    rows = ask(
+    rows = fetch(
         stack,
         "SELECT horizon_days, value, baseline FROM intent.model_scorecard WHERE metric = 'log_loss'"
         f" AND slice = 'all' AND as_of_date = '{FIRST_DAY}' ORDER BY 1",
     )
     assert [row[0] for row in rows] == list(HORIZONS_DAYS)
     assert all(value < baseline for _, value, baseline in rows), rows
-    newest = ask(stack, "SELECT max(as_of_date) FROM intent.feedback_metrics")[0][0]
+    newest = fetch(stack, "SELECT max(as_of_date) FROM intent.feedback_metrics")[0][0]
     assert newest == LAST_DAY - timedelta(days=2), "one day, and one for late events"
 
 
-def test_outcomes_are_what_the_shop_sold(stack, demo):
+def test_outcomes_match_the_purchases_of_the_shop(stack, demo):
     sold = """
     SELECT count(DISTINCT e.customer_id) FROM shop.events AS e
     WHERE e.event_type = 'purchase' AND e.customer_id = ANY(:predicted)
       AND e.occurred_at >= :start AND e.occurred_at < :end
     """
     query = f"SELECT customer_id FROM intent.predictions WHERE as_of_date = '{FIRST_DAY}'"
-    predicted = [row[0] for row in ask(stack, query)]
+    predicted = [row[0] for row in fetch(stack, query)]
     window = {"start": f"{FIRST_DAY + timedelta(days=1)} 00:00+00",
               "end": f"{FIRST_DAY + timedelta(days=8)} 00:00+00"}  # fmt: skip
     with postgres.reading(stack.settings.shop_url) as connection:
         buyers = connection.scalar(sa.text(sold), {"predicted": predicted, **window})
     purchased = "SELECT count(*) FROM intent.outcomes WHERE purchased AND horizon_days = 7"
-    assert ask(stack, f"{purchased} AND as_of_date = '{FIRST_DAY}'") == [(buyers,)]
+    assert fetch(stack, f"{purchased} AND as_of_date = '{FIRST_DAY}'") == [(buyers,)]
 
 
-def test_the_demo_says_what_there_is_and_that_it_promoted(stack, demo):
-    doors = [stack.installation.address(name) for name in ("airflow", "mlflow")]
-    for said in ("alias was set for you", "What came true", "Who buys next", "Try next", *doors):
-        assert said in demo, said
+def test_the_demo_prints_results_addresses_and_the_promotion(stack, demo):
+    addresses = [stack.installation.address(name) for name in ("airflow", "mlflow")]
+    for text in ("sets the alias", "Feedback on", "Highest predictions", "Try next", *addresses):
+        assert text in demo, text
     assert "Traceback" not in demo
 
 
@@ -154,35 +158,37 @@ def test_the_version_in_the_registry_carries_evidence_gate_signature_and_metrics
     assert "evidence.html" in files
 
 
-def test_a_day_scored_and_published_again_gives_the_same_bytes(stack, demo):
-    everything = f"SELECT * FROM intent.predictions WHERE as_of_date = '{LAST_DAY}' ORDER BY 2"
-    before = ask(stack, everything)
+def test_scoring_and_publishing_a_day_twice_gives_the_same_bytes(stack, demo):
+    query = f"SELECT * FROM intent.predictions WHERE as_of_date = '{LAST_DAY}' ORDER BY 2"
+    before = fetch(stack, query)
     for bucket in range(stack.settings.bucket_count):
         scored = step("score", LAST_DAY, "--bucket", str(bucket))
         assert scored.returncode == 0, scored.stderr
     published = step("publish", LAST_DAY)
     assert published.returncode == 0, published.stderr
     assert json.loads(published.stdout.splitlines()[-1])["rows"] == len(before)
-    assert ask(stack, everything) == before
+    assert fetch(stack, query) == before
 
 
-def test_the_demo_again_does_nothing_twice(stack, demo):
-    before = ask(stack, "SELECT step, as_of_date, bucket, finished_at FROM intent.runs ORDER BY 1")
-    again = intent("demo", timeout=300)
-    assert again.returncode == 0, again.stderr
-    after = ask(stack, "SELECT step, as_of_date, bucket, finished_at FROM intent.runs ORDER BY 1")
+def test_a_second_demo_repeats_no_step(stack, demo):
+    before = fetch(
+        stack, "SELECT step, as_of_date, bucket, finished_at FROM intent.runs ORDER BY 1"
+    )
+    second = intent("demo", timeout=300)
+    assert second.returncode == 0, second.stderr
+    after = fetch(stack, "SELECT step, as_of_date, bucket, finished_at FROM intent.runs ORDER BY 1")
     assert sorted(after) == sorted(before)
 
 
-def test_a_model_file_that_was_changed_is_refused_before_it_is_read(stack, demo):
+def test_a_changed_model_file_is_refused_before_it_is_read(stack, demo):
     pin = ledger.receipt_of(stack.settings, "pin", LAST_DAY)
     (weights,) = (stack.home / pin["model_path"]).rglob("weights.npz")
-    good = weights.read_bytes()
-    weights.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    original = weights.read_bytes()
+    weights.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
     try:
         refused = step("score", LAST_DAY, "--bucket", "0")
     finally:
-        weights.write_bytes(good)
+        weights.write_bytes(original)
     assert refused.returncode == 78, refused.stderr
     assert "weights.npz" in refused.stderr
 
@@ -197,7 +203,7 @@ def test_a_server_that_is_down_is_a_temporary_failure(stack, demo):
 
 
 def test_status_shows_servers_champion_and_days(stack, demo):
-    said = intent("status").stdout
-    assert "RUNNING" in said
-    assert "Champion: version 1" in said
-    assert str(LAST_DAY) in said
+    status = intent("status").stdout
+    assert "RUNNING" in status
+    assert "Champion: version 1" in status
+    assert str(LAST_DAY) in status

@@ -1,4 +1,4 @@
-"""What must hold of the servers of a local installation, whatever they are used for."""
+"""Rules that hold for the servers of every local installation."""
 
 import os
 import signal
@@ -54,21 +54,21 @@ def _connections(process):
         return []  # a task of Airflow: it closes itself to other processes, and does not last
 
 
-def test_nothing_talks_to_another_machine(stack, record_property):
-    record_property("looks", stack.connections.looks)
-    assert stack.connections.looks > 10
-    assert stack.connections.outside == set()
+def test_no_process_connects_to_another_machine(stack, record_property):
+    record_property("polls", stack.connections.polls)
+    assert stack.connections.polls > 10
+    assert stack.connections.remote == set()
 
 
 def test_the_control_a_connection_to_another_machine_is_seen():
-    here = Connections(lambda: [psutil.Process()])
+    connections = Connections(lambda: [psutil.Process()])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         try:
             sender.connect(("192.0.2.1", 9))  # reserved for documentation; nothing is sent
         except OSError:
             sender.connect((_own_address(), 9))
-        here.look()
-    assert len(here.outside) == 1
+        connections.poll()
+    assert len(connections.remote) == 1
 
 
 def _own_address():
@@ -86,7 +86,7 @@ def test_no_secret_is_in_a_process_list_or_in_a_log(stack):
     assert found == []
 
 
-def test_no_door_is_open_without_a_password(stack):
+def test_servers_require_a_password(stack):
     mlflow, airflow = (stack.installation.address(name) for name in ("mlflow", "airflow"))
     search = f"{mlflow}/api/2.0/mlflow/experiments/search"
     body = {"max_results": 1}
@@ -129,7 +129,7 @@ def test_both_servers_answer_to_their_own_addresses_only(stack):
                 assert "access-control-allow-origin" not in answer.headers
 
 
-def test_the_files_of_all_servers_are_their_owners_alone(stack):
+def test_only_the_owner_can_read_the_files_of_the_servers(stack):
     below = [path for path in stack.home.rglob("*") if not path.is_symlink()]
     database = stack.installation.postgres_folder
     open_to_others = [
@@ -153,7 +153,7 @@ def test_the_log_of_the_database_holds_no_value_of_a_statement(stack):
     assert planted not in written
 
 
-def test_a_server_that_is_killed_comes_back(stack):
+def test_a_killed_server_restarts(stack):
     supervisor = Supervisor(stack.installation)
     process = psutil.Process(supervisor.pid("mlflow"))
     os.killpg(process.pid, signal.SIGKILL)
@@ -162,7 +162,7 @@ def test_a_server_that_is_killed_comes_back(stack):
     wait_until(lambda: up.is_ok(address), "MLflow", 120)
 
 
-def test_after_a_sudden_end_of_the_runner_and_the_database_all_start_again(stack):
+def test_all_servers_start_again_after_supervisord_and_the_database_were_killed(stack):
     supervisor = Supervisor(stack.installation)
     with postgres.changing(stack.settings.shop_owner_url, "test") as connection:
         connection.exec_driver_sql("CREATE TABLE shop.kept AS SELECT 7 AS number")
@@ -170,9 +170,9 @@ def test_after_a_sudden_end_of_the_runner_and_the_database_all_start_again(stack
     for pid in (supervisor.pid("postgres"), before[0].pid):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not before[0].is_running(), "the end of supervisord", 20)
-    assert any(process.is_running() for process in before), "nobody ends the others"
-    again = up.up(stack.home, None, print)
-    assert again == stack.installation, "on the same ports"
+    assert any(process.is_running() for process in before), "the other servers are orphans"
+    restarted = up.up(stack.home, None, print)
+    assert restarted == stack.installation, "on the same ports"
     assert set(supervisor.states().values()) == {"RUNNING"}
     assert not [process for process in before if process.is_running()]
     with postgres.changing(stack.settings.shop_owner_url, "test") as connection:

@@ -1,4 +1,4 @@
-"""Steps in child processes, which start in milliseconds and may be killed at any moment."""
+"""Steps in child processes, which start in milliseconds and can be killed at any time."""
 
 import multiprocessing
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ def publish_day(settings: Settings, day: date) -> None:
 
 
 def publish_without_transaction(settings: Settings, day: date) -> None:
-    """Publish a day with every statement a transaction of its own: what the tests must notice."""
+    """Publish a day with a transaction for each statement; the tests must notice it."""
 
     @contextmanager
     def writing(settings, step, as_of_date, bucket=ledger.ALL_BUCKETS):
@@ -36,7 +36,7 @@ def publish_without_transaction(settings: Settings, day: date) -> None:
 
 
 def publish_without_lock(settings: Settings, day: date, together) -> None:
-    """Publish a day beside whoever else publishes it: what the tests must notice."""
+    """Publish a day without the lock, together with another process; the tests must notice it."""
     ledger.lock = lambda *_: together.wait(60)
     publish.run(settings, day)
 

@@ -1,4 +1,4 @@
-"""How often each fault is tried, and the small shop of the database tests."""
+"""The number of trials of each fault, and the small shop of the database tests."""
 
 import pytest
 
@@ -9,5 +9,5 @@ __all__ = ["scored_shop", "small_shop"]
 
 @pytest.fixture
 def trials(request):
-    """How often a test tries: few in the whole suite, --trials for a figure to publish."""
+    """Number of trials of a test: few by default, --trials for a published figure."""
     return request.config.getoption("--trials")

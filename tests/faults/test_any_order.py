@@ -16,8 +16,9 @@ from intent_tasks.steps import extract, mature, measure, publish
 from intent_tasks.stores import postgres, snapshots
 from intent_tasks.stores.extracting import copy_days
 from intent_tasks.stores.privacy import erasure
-from tests.conftest import copy_of, settings_for
+from tests.conftest import copy_of
 from tests.database.conftest import CUSTOMERS, DAY, add, event, make_small_shop, pin, score
+from tools.testbed.settings import settings_for
 
 pytestmark = [pytest.mark.database, pytest.mark.timeout(14400)]
 
@@ -27,19 +28,19 @@ ERASED = CUSTOMERS[5]
 FINAL_VERSION = 3
 
 
-def _late(number, customer, occurred, arrived, kind="purchase"):
+def _late_event(number, customer, occurred, arrived, kind="purchase"):
     at = event(0, customer, DAY + timedelta(days=arrived))["ingested_at"]
     return event(f"late{number}", customer, DAY + timedelta(days=occurred), kind, ingested_at=at)
 
 
 LATE = [
-    _late(0, CUSTOMERS[0], 1, 2),
-    _late(1, CUSTOMERS[1], 0, 1, "cart"),
-    _late(2, CUSTOMERS[2], 2, 4),
-    _late(3, ERASED, 1, 3),
-    _late(4, CUSTOMERS[3], -1, 2, "view"),
+    _late_event(0, CUSTOMERS[0], 1, 2),
+    _late_event(1, CUSTOMERS[1], 0, 1, "cart"),
+    _late_event(2, CUSTOMERS[2], 2, 4),
+    _late_event(3, ERASED, 1, 3),
+    _late_event(4, CUSTOMERS[3], -1, 2, "view"),
 ]
-"""Rows that occurred up to two days before they arrived, and whose load commits at any moment."""
+"""Rows that arrive up to two days after they occurred; each operation may load one."""
 
 OPERATIONS = st.one_of(
     st.tuples(st.just("run"), st.sampled_from(range(len(DAYS)))),
@@ -48,23 +49,23 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("promote"), st.sampled_from([1, 2, FINAL_VERSION])),
     st.tuples(st.just("erase"), st.just(0)),
 )
-"""What may happen, and when or which."""
+"""The operations, each with a day, a row or a version."""
 
 
 class World:
-    """A shop, and what happens to it."""
+    """A shop and the operations on it."""
 
     def __init__(self, settings):
         self.settings = make_small_shop(settings).model_copy(update={"history_days": 6})
         self.version, self.loaded, self.erased = 1, set(), False
 
     def do(self, operation, which):
-        """Let one thing happen; what there is nothing to do for yet is skipped."""
+        """Apply an operation; ignore it when there is nothing to do."""
         with suppress(NothingToDo):
             getattr(self, operation)(which)
 
     def run(self, which):
-        """Run the daily steps of a day with the champion of now."""
+        """Run the daily steps of a day with the current champion."""
         day = DAYS[which]
         extract.run(self.settings, day)
         pin(self.settings, day, self.version)
@@ -75,7 +76,7 @@ class World:
         return 0.05 * self.version + CUSTOMERS.index(customer) / 100
 
     def feedback(self, which):
-        """Mature and measure by the end of a day."""
+        """Mature and measure as of a day."""
         day = DAY + timedelta(days=which)
         extract.run(self.settings, day)
         with suppress(BadInput):  # not every published day has the snapshots of its outcomes yet
@@ -83,13 +84,13 @@ class World:
             measure.run(self.settings, day)
 
     def late(self, which):
-        """Commit a row that arrived some days ago."""
+        """Load a late row."""
         if which not in self.loaded and not (self.erased and LATE[which]["customer_id"] == ERASED):
             self.loaded.add(which)
             add(self.settings, [LATE[which]])
 
     def promote(self, which):
-        """Move the alias, forth or back."""
+        """Move the alias."""
         self.version = which
 
     def erase(self, _):
@@ -99,7 +100,7 @@ class World:
             erasure.erase(self.settings, [ERASED])
 
     def settle(self):
-        """Let all happen that has not happened yet, then run every day once more."""
+        """Apply all operations that are missing, then run every day once more."""
         for which in range(len(LATE)):
             self.do("late", which)
         self.do("promote", FINAL_VERSION)
@@ -110,7 +111,7 @@ class World:
             self.do("feedback", which)
 
     def end_state(self):
-        """Return all that must not hang on the order, by name."""
+        """Return everything that must not depend on the order, by name."""
         with postgres.reading(self.settings.pipeline_url) as connection:
             state = {
                 name: sorted(map(str, connection.execute(sa.text(query)).all()))
@@ -141,7 +142,7 @@ QUERIES = {
 
 @pytest.fixture(scope="module")
 def expected(postgres_server, migrated_database):
-    """The end state of a shop in which everything was there from the beginning."""
+    """The end state of a shop to which every operation was applied at the start."""
     with _World(postgres_server, migrated_database) as world:
         world.settle()
         return world.end_state()
@@ -166,7 +167,7 @@ def test_any_order_gives_the_same_end_state(
 ):
     assert all(expected[name] for name in ("predictions", "outcomes", "metrics", "snapshots"))
     assert expected["not accounted for"] == []
-    seen = []
+    lengths = []
 
     @examples(
         max_examples=trials,
@@ -183,12 +184,12 @@ def test_any_order_gives_the_same_end_state(
                 world.do(operation, which)
             world.settle()
             state = world.end_state()
-        seen.append(len(operations))
+        lengths.append(len(operations))
         for name in expected:
             assert state[name] == expected[name], f"{name} differ after {operations}"
 
     check()
-    record_property("sequences", len(seen))
+    record_property("sequences", len(lengths))
 
 
 def test_the_control_without_the_recount_late_rows_are_lost(

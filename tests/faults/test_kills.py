@@ -1,4 +1,4 @@
-"""A day is published whole or not at all, whatever dies, and one retry completes it."""
+"""A day is published completely or not at all after any kill, and one retry completes it."""
 
 import secrets
 import shutil
@@ -17,9 +17,10 @@ from pydantic import SecretStr
 from intent_tasks.local import databases, ports, postgres
 from intent_tasks.stores import migrate
 from intent_tasks.stores import postgres as store
-from tests.conftest import FAST, settings_for
+from tests.conftest import FAST
 from tests.database.conftest import CUSTOMERS, DAY, make_scored_shop, pin, score
 from tests.faults import children
+from tools.testbed.settings import settings_for
 
 pytestmark = [pytest.mark.database, pytest.mark.timeout(7200)]
 
@@ -30,11 +31,11 @@ STATE = sa.text(
 
 
 class Reader(threading.Thread):
-    """An analyst who polls a published day and keeps every state that is not whole."""
+    """An analyst who polls a published day and records every incomplete state."""
 
     def __init__(self, settings):
         super().__init__(daemon=True)
-        self.settings, self.looks, self.partial = settings, 0, set()
+        self.settings, self.polls, self.partial = settings, 0, set()
         self.stopped = threading.Event()
 
     def run(self):
@@ -44,7 +45,7 @@ class Reader(threading.Thread):
                 while not self.stopped.is_set():
                     count, low, high = connection.execute(STATE, {"day": DAY}).one()
                     connection.rollback()
-                    self.looks += 1
+                    self.polls += 1
                     if count != len(CUSTOMERS) or low != high:
                         self.partial.add((count, low, high))
                     time.sleep(0.001)
@@ -71,20 +72,20 @@ def state(settings):
 
 
 def seconds_of_one(settings, version, target=children.publish_day):
-    """Return how long publishing takes here when nobody disturbs it."""
+    """Return the seconds of publishing without a fault."""
     prepare(settings, version)
-    begun = time.monotonic()
+    start = time.monotonic()
     assert children.run(target, settings, DAY) == 0
-    return time.monotonic() - begun
+    return time.monotonic() - start
 
 
 def kill_process(settings, process):
-    """End the step without a chance to clean up."""
+    """Kill the step."""
     process.kill()
 
 
 def kill_backend(settings, process):
-    """Cut the step's connections to the database."""
+    """Terminate the step's database connections."""
     with store.engine(settings.pipeline_url).connect() as connection:
         connection.execute(
             sa.text(
@@ -118,8 +119,8 @@ def test_a_step_that_is_killed_leaves_a_whole_day(scored_shop, trials, kill, rec
     with Reader(scored_shop) as reader:
         after = disturb(scored_shop, kill, moments, 3)
     record_property("kills", trials)
-    record_property("looks", reader.looks)
-    assert reader.looks > 10 * trials
+    record_property("polls", reader.polls)
+    assert reader.polls > 10 * trials
     assert reader.partial == set()
     assert all(count == len(CUSTOMERS) for count, _, _ in after)
     assert {v for _, v, _ in after} != set(range(3, 3 + trials)), "some were killed before the end"
@@ -179,6 +180,6 @@ def test_a_database_server_that_is_killed_leaves_a_whole_day(own_server, trials,
     with Reader(small) as reader:
         after = disturb(small, kill_postmaster(server), moments, 3)
     record_property("kills", kills)
-    assert reader.looks > kills
+    assert reader.polls > kills
     assert reader.partial == set()
     assert all(count == len(CUSTOMERS) for count, _, _ in after)

@@ -36,8 +36,8 @@ def _run(settings, days, probability=_probability):
         return rows, sorted(map(str, connection.scalars(digests)))
 
 
-def _forget(settings):
-    """Remove all that the runs made, so that the next one makes it anew."""
+def _delete_results(settings):
+    """Delete the results of all runs, so that the next run computes them again."""
     with postgres.changing(settings.pipeline_url, "test") as connection:
         for table in ("predictions", "runs"):
             connection.execute(sa.text(f"DELETE FROM intent.{table}"))
@@ -51,9 +51,9 @@ def test_days_run_three_times_from_nothing_differ_in_no_row(small_shop, trials, 
     first = _run(small_shop, days)
     assert len(first[0]) == 24 * len(days)
     for _ in range(RUNS - 1):
-        _forget(small_shop)
+        _delete_results(small_shop)
         assert _run(small_shop, days) == first
     record_property("rows", RUNS * len(first[0]))
-    _forget(small_shop)
+    _delete_results(small_shop)
     other, _ = _run(small_shop, days, lambda customer: 0.9 * _probability(customer))
     assert sum(a != b for a, b in zip(first[0], other, strict=True)) == len(other), "the control"

@@ -13,8 +13,8 @@ from intent_tasks.errors import BadInput, Refused, TemporaryFailure
 from intent_tasks.settings import read
 from intent_tasks.steps import pin
 from intent_tasks.stores import registry
-from tests.conftest import settings_for
 from tests.registry.conftest import DAY
+from tools.testbed.settings import settings_for
 
 pytestmark = pytest.mark.database
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import plain
 from intent_tasks.core.anchors import NEVER
 from intent_tasks.core.dataset import Rows
 from intent_tasks.core.features import FEATURES
@@ -32,6 +31,7 @@ from tests.training.shop import (
     scores,
     source,
 )
+from tools.testbed import padded_network
 
 
 def test_a_network_begins_with_its_ensemble_and_stays_there_where_events_tell_nothing(trained):
@@ -129,8 +129,8 @@ def test_it_says_what_plain_layers_say_of_padded_rows(trained):
     architecture = architecture_of(trained.vocabulary)
     built, chosen = network.build(architecture), np.arange(64)
     ours = built.whole(encoded.batch(chosen, SIZE.events, SIZE.steps))
-    peer = plain.build(architecture, built)
-    np.testing.assert_allclose(ours, peer(plain.padded(encoded, chosen, SIZE)), atol=1e-5)
+    peer = padded_network.build(architecture, built)
+    np.testing.assert_allclose(ours, peer(padded_network.padded(encoded, chosen, SIZE)), atol=1e-5)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

@@ -6,7 +6,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import SecretStr
 
-from benchmarks.shops import simulated
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.models import network, pretrained
 from intent_tasks.settings import Settings
@@ -14,6 +13,7 @@ from intent_tasks.simulator import Config
 from intent_tasks.steps import pretrain
 from intent_tasks.stores import snapshots
 from intent_tasks.stores.privacy.consent import Learnable
+from tools.testbed.shops import simulated
 
 SHOP = Config(customers=120, days=64, products=100, leaves=5, last_day=date(2026, 6, 30))
 EVERYBODY = Learnable(None)

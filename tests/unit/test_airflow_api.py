@@ -9,15 +9,15 @@ from intent_tasks.local.airflow_api import AirflowApi
 
 
 class Server:
-    """Answers by (method, path); keeps what it was asked."""
+    """Answers by (method, path), and records the requests."""
 
     def __init__(self, answers):
         self.answers = answers | {("POST", "/auth/token"): (201, {"access_token": "t0ken"})}
-        self.asked = []
+        self.requests = []
 
     def __call__(self, request):
         body = json.loads(request.content) if request.content else None
-        self.asked.append((request.method, request.url.path, body))
+        self.requests.append((request.method, request.url.path, body))
         if request.url.path != "/auth/token":
             assert request.headers["authorization"] == "Bearer t0ken"
         status, answer = self.answers[request.method, request.url.path]
@@ -38,10 +38,10 @@ def test_logs_in_once():
     api = _api(server)
     api.unpause("d")
     api.unpause("d")
-    assert [path for _, path, _ in server.asked].count("/auth/token") == 1
+    assert [path for _, path, _ in server.requests].count("/auth/token") == 1
 
 
-def test_a_run_that_is_not_there_is_triggered():
+def test_a_missing_run_is_triggered():
     server = Server(
         {
             ("GET", RUN): (404, {}),
@@ -49,7 +49,7 @@ def test_a_run_that_is_not_there_is_triggered():
         }
     )
     _api(server).trigger("intent_train", "demo_2026-06-14", {"as_of_date": "2026-06-14"})
-    assert server.asked[-1][2] == {
+    assert server.requests[-1][2] == {
         "dag_run_id": "demo_2026-06-14",
         "logical_date": None,
         "conf": {"as_of_date": "2026-06-14"},
@@ -59,14 +59,14 @@ def test_a_run_that_is_not_there_is_triggered():
 @pytest.mark.parametrize(
     ("state", "cleared"), [("failed", True), ("success", False), ("running", False)]
 )
-def test_only_a_failed_run_is_run_again_and_only_what_failed_of_it(state, cleared):
+def test_only_the_failed_tasks_of_a_failed_run_are_cleared(state, cleared):
     server = Server({("GET", RUN): (200, {"state": state}), ("POST", f"{RUN}/clear"): (200, {})})
     _api(server).trigger("intent_train", "demo_2026-06-14", {})
-    clears = [body for method, path, body in server.asked if path == f"{RUN}/clear"]
+    clears = [body for method, path, body in server.requests if path == f"{RUN}/clear"]
     assert clears == ([{"dry_run": False, "only_failed": True}] if cleared else [])
 
 
-def test_a_backfill_waits_for_the_one_under_way():
+def test_a_backfill_waits_for_a_running_one():
     from datetime import UTC, datetime
 
     day = datetime(2026, 6, 23, tzinfo=UTC)
@@ -76,7 +76,7 @@ def test_a_backfill_waits_for_the_one_under_way():
     assert _api(server).backfill("intent_daily", day, day, at_once=2) is True
 
 
-def test_a_dag_file_that_cannot_be_read_is_named():
+def test_a_broken_dag_file_is_named():
     trace = "Traceback (most recent call last):\n  …\nModuleNotFoundError: No module named 'x'\n"
     broken = {"import_errors": [{"filename": "intent_daily.py", "stack_trace": trace}]}
     server = Server({("GET", "/api/v2/importErrors"): (200, broken)})
@@ -84,15 +84,15 @@ def test_a_dag_file_that_cannot_be_read_is_named():
         _api(server).dag_is_known("intent_daily")
 
 
-def test_an_airflow_that_is_away_is_a_temporary_failure():
-    def away(request):
+def test_an_unreachable_airflow_is_a_temporary_failure():
+    def unreachable(request):
         raise httpx.ConnectError("refused")
 
     with pytest.raises(TemporaryFailure, match="does not answer"):
-        _api(away).runs("intent_daily")
+        _api(unreachable).runs("intent_daily")
 
 
-def test_what_airflow_refuses_is_shown():
+def test_a_refusal_of_airflow_is_quoted():
     server = Server({("PATCH", "/api/v2/dags/d"): (403, {"detail": "Forbidden"})})
     with pytest.raises(IntentError, match=r"PATCH dags/d.*Forbidden"):
         _api(server).unpause("d")

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from benchmarks.shops import simulated
 from expectations import thresholds
 from expectations.dataset_profile import RULES
 from intent_tasks.core.anchors import split_days
@@ -17,6 +16,7 @@ from intent_tasks.core.dataset_profile import DatasetProfile
 from intent_tasks.definition import LEAST_BUYERS, Definition
 from intent_tasks.simulator import Config
 from intent_tasks.stores.contracts import contract, profile
+from tools.testbed.shops import simulated
 
 SHOP = Config(customers=400, days=84, products=300)
 FIRST, LAST = SHOP.first_day + timedelta(days=14), SHOP.last_day - timedelta(days=15)

@@ -1,4 +1,4 @@
-"""The demo promotes a version for the person, but none that the gate refused."""
+"""The demo promotes a version that passed the gate, and no other."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -18,11 +18,11 @@ SIMULATED = choose_shop(None, None, "UTC")
 
 @pytest.fixture
 def promoted(monkeypatch):
-    """Versions that were given the alias; `receipts` is what the ledger says."""
+    """Promoted versions; `receipts` are those of the ledger."""
     given = SimpleNamespace(versions=[], receipts={})
     monkeypatch.setattr(demo.registry, "champion", lambda settings: None)
     monkeypatch.setattr(demo.registry, "promote", lambda settings, n: given.versions.append(n))
-    monkeypatch.setattr(demo.postgres, "receipt_of", lambda _, step, day: given.receipts.get(step))
+    monkeypatch.setattr(demo.ledger, "receipt_of", lambda _, step, day: given.receipts.get(step))
     return given
 
 
@@ -51,12 +51,13 @@ def test_a_version_that_failed_the_gate_ends_the_demo_with_the_reason(promoted):
     [
         (
             60,
-            "It learned from 60 of 329 days: set INTENT_TRAINING_DAYS=329, and run the demo again",
+            "It was trained on 60 of 329 days: set INTENT_TRAINING_DAYS=329, "
+            "and run the demo again",
         ),
         (329, "Load more history, or another shop, and run the demo again"),
     ],
 )
-def test_days_that_are_there_are_advised_before_more_history(promoted, training_days, advice):
+def test_unused_days_are_advised_before_more_history(promoted, training_days, advice):
     promoted.receipts = {"register": registered("failed")}
     settings = SimpleNamespace(training_days=training_days, maturity_lag_days=1)
     first = PLAN.trained_on - timedelta(days=14 + 329 + 14)
@@ -70,13 +71,13 @@ def test_days_that_are_there_are_advised_before_more_history(promoted, training_
 
 
 @pytest.mark.parametrize(
-    ("skipped", "said"), [(0, None), (3, "Of 502 active customers 3 were not")]
+    ("skipped", "line"), [(0, None), (3, "Of 502 active customers 3 were not")]
 )
-def test_customers_who_did_not_agree_are_told_where_there_are_any(monkeypatch, skipped, said):
+def test_customers_without_consent_are_counted(monkeypatch, skipped, line):
     rows = [SimpleNamespace(population=502, skipped=skipped)]
     monkeypatch.setattr(report, "_rows", lambda *_, **__: rows)
-    found = report._skipped(None, PLAN)
-    assert found is said or found.startswith(said)
+    printed = report._skipped_customers(None, PLAN)
+    assert printed is line or printed.startswith(line)
 
 
 def test_a_demo_that_registered_nothing_is_refused(promoted):
@@ -91,9 +92,9 @@ def metrics(*counts):
     ]
 
 
-def test_metrics_that_rest_on_few_buyers_say_so():
-    said = report.few_buyers(metrics((1, 504, 2), (1, 504, 2), (3, 504, 30), (7, 50, 41)))
-    assert said.startswith(
+def test_metrics_that_rest_on_few_buyers_have_a_warning():
+    warning = report.few_buyers(metrics((1, 504, 2), (1, 504, 2), (3, 504, 30), (7, 50, 41)))
+    assert warning.startswith(
         "Few cases: 2 buyers and 502 others within 1 day; 41 buyers and 9 others within 7 days. "
         "Below 30 of each"
     )

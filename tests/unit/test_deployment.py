@@ -1,4 +1,4 @@
-"""Rules of the deployment that a review could miss."""
+"""Rules of the deployment."""
 
 import importlib.util
 import re
@@ -52,7 +52,7 @@ def test_the_file_is_a_valid_compose_file():
         ("interval: 15s", "interval: soon"),
     ],
 )
-def test_a_slip_in_the_file_would_be_seen(right, wrong):
+def test_a_mistake_in_the_file_is_found(right, wrong):
     assert right in TEXT
     with pytest.raises(ValueError, match="services"):
         parse(TEXT.replace(right, wrong))
@@ -114,7 +114,7 @@ def test_the_example_names_all_settings_and_gives_no_value():
     assert set(re.findall(r"(?m)^([A-Z_]+)=", EXAMPLE)) == required
 
 
-def test_only_what_needs_them_is_given_the_superuser_and_the_databases_of_the_shop():
+def test_only_services_that_need_them_get_the_superuser_and_the_shop_databases():
     def given(name):
         return {s for s, service in SERVICES.items() if name in service.get("environment", {})}
 
@@ -137,8 +137,8 @@ def test_generated_secrets_are_long_fresh_and_for_their_owner_only(tmp_path):
     generate = load("generate_env")
     (tmp_path / ".env.example").write_text(EXAMPLE)
     generate.main(tmp_path)
-    made = (tmp_path / ".env").read_text()
-    secrets = dict(re.findall(r"(?m)^([A-Z_]+)=(.+)$", made))
+    text = (tmp_path / ".env").read_text()
+    secrets = dict(re.findall(r"(?m)^([A-Z_]+)=(.+)$", text))
     assert set(secrets) == set(re.findall(r"(?m)^([A-Z_]+)=", EXAMPLE))
     assert min(map(len, secrets.values())) >= 40
     assert len(set(secrets.values())) == len(secrets)
@@ -146,13 +146,13 @@ def test_generated_secrets_are_long_fresh_and_for_their_owner_only(tmp_path):
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
 
 
-def test_secrets_in_force_are_not_replaced(tmp_path):
+def test_existing_secrets_are_not_replaced(tmp_path):
     generate = load("generate_env")
     (tmp_path / ".env.example").write_text(EXAMPLE)
-    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=in-force\n")
-    with pytest.raises(SystemExit, match="kept as it is"):
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=in-use\n")
+    with pytest.raises(SystemExit, match="was not changed"):
         generate.main(tmp_path)
-    assert (tmp_path / ".env").read_text() == "POSTGRES_PASSWORD=in-force\n"
+    assert (tmp_path / ".env").read_text() == "POSTGRES_PASSWORD=in-use\n"
 
 
 def test_the_roles_are_those_of_a_local_installation():
@@ -161,7 +161,7 @@ def test_the_roles_are_those_of_a_local_installation():
     assert set(load("init").PASSWORDS) == set(ROLES)
 
 
-def test_the_log_of_the_database_holds_no_value_of_a_statement_here_either():
+def test_the_database_log_holds_no_statement_or_parameter():
     from intent_tasks.local.postgres import PRIVATE_LOG
 
     command = SERVICES["postgres"]["command"]
@@ -169,13 +169,16 @@ def test_the_log_of_the_database_holds_no_value_of_a_statement_here_either():
     assert any(option.startswith("--reserved_connections=") for option in command)
 
 
-def test_mlflow_takes_pages_of_the_addresses_that_it_is_reached_by():
+def test_mlflow_allows_origins_of_its_own_addresses():
     script = (ROOT / "docker" / "mlflow.sh").read_text(encoding="utf-8")
     (assign,) = re.findall(r"(?ms)^MLFLOW_SERVER_CORS_ALLOWED_ORIGINS=.*?\)$", script)
-    given = {"MLFLOW_SERVER_ALLOWED_HOSTS": "mlflow:5000,ml.shop.example", "PATH": "/usr/bin:/bin"}
-    shown = f'{assign}\nprintf %s "$MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"'
+    environment = {
+        "MLFLOW_SERVER_ALLOWED_HOSTS": "mlflow:5000,ml.shop.example",
+        "PATH": "/usr/bin:/bin",
+    }
+    command = f'{assign}\nprintf %s "$MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"'
     done = subprocess.run(
-        ["sh", "-c", shown], env=given, capture_output=True, text=True, check=True
+        ["sh", "-c", command], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.split(",") == [
         f"{scheme}://{host}"

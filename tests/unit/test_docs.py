@@ -12,7 +12,7 @@ PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 
 
 def test_generated_pages_are_up_to_date():
-    command = [sys.executable, "docs/generate.py", "--check"]
+    command = [sys.executable, "-m", "tools.docs.generate", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -7,9 +7,9 @@ from intent_tasks.local import ports
 
 
 def test_free_ports_differ_and_are_free():
-    found = ports.free_ports(5)
-    assert len(set(found)) == 5
-    assert all(ports.is_free(port) for port in found)
+    free = ports.free_ports(5)
+    assert len(set(free)) == 5
+    assert all(ports.is_free(port) for port in free)
 
 
 def test_a_taken_port_is_refused_by_the_name_of_its_setting():

@@ -1,6 +1,6 @@
 """Reasons read as a person would say them."""
 
-from intent_tasks.steps.score import MOST_REASONS, _distinct, sentence
+from intent_tasks.core.reasons import MOST_REASONS, choose, sentence
 
 
 def reason(kind="view", product="P9", effect=0.5, day="2026-06-28"):
@@ -15,9 +15,9 @@ def test_reasons_are_one_sentence_and_ids_keep_their_capitals():
 
 
 def test_a_thing_is_named_once_with_its_strongest_effect():
-    assert _distinct([reason(effect=0.9), reason(effect=0.4)]) == [reason(effect=0.9)]
+    assert choose([reason(effect=0.9), reason(effect=0.4)]) == [reason(effect=0.9)]
 
 
 def test_only_the_strongest_few_are_named():
     many = [reason(product=f"P{n}") for n in range(9)]
-    assert _distinct(many) == many[:MOST_REASONS]
+    assert choose(many) == many[:MOST_REASONS]

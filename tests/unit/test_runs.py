@@ -5,14 +5,14 @@ from types import SimpleNamespace
 import pytest
 
 from intent_tasks.errors import IntentError, TemporaryFailure
-from intent_tasks.local import patience, runs
+from intent_tasks.local import runs, waiting
 from intent_tasks.local.plan import Plan
 
 DAYS = [date(2026, 6, 29), date(2026, 6, 30)]
 
 
 class Airflow:
-    """A scheduler that takes one more step each time it is asked."""
+    """A scheduler that makes one step of progress at each call."""
 
     address = "http://airflow"
 
@@ -30,10 +30,10 @@ class Airflow:
         return list(next(self.states))
 
     def tasks(self, dag_id, run_id):
-        found = {"dag_id": dag_id, "dag_run_id": run_id, "try_number": 2, "map_index": -1}
+        task = {"dag_id": dag_id, "dag_run_id": run_id, "try_number": 2, "map_index": -1}
         return [
-            found | {"task_id": "window", "state": "success"},
-            found | {"task_id": "train", "state": "failed"},
+            task | {"task_id": "window", "state": "success"},
+            task | {"task_id": "train", "state": "failed"},
         ]
 
     def log_lines(self, task):
@@ -60,34 +60,34 @@ def settings(tmp_path, monkeypatch):
 
 def test_waits_until_the_run_has_succeeded(settings):
     api = Airflow(["queued", "running", "success"])
-    seen = []
-    runs.Runs(api, settings).run("intent_train", date(2026, 6, 14), seen.append)
+    details = []
+    runs.Runs(api, settings).run("intent_train", date(2026, 6, 14), details.append)
     assert api.triggered == ("intent_train", "demo_2026-06-14", {"as_of_date": "2026-06-14"})
-    assert len(seen) == 2
+    assert len(details) == 2
 
 
-def test_a_failure_says_the_task_its_message_and_where_the_log_is(settings):
+def test_a_failure_names_the_task_its_message_and_its_log(settings):
     api = Airflow(["failed"])
     with pytest.raises(IntentError) as caught:
         runs.Runs(api, settings).run("intent_train", date(2026, 6, 14), print)
-    said = str(caught.value)
-    assert said.startswith("Task train of intent_train failed in run demo_2026-06-14.")
-    assert "It said: Refused: too few buyers: 3, at least 100 are needed." in said
-    assert "page: http://airflow/train" in said
-    assert "dag_id=intent_train/run_id=demo_2026-06-14/task_id=train/…/attempt=2.log" in said
+    message = str(caught.value)
+    assert message.startswith("Task train of intent_train failed in run demo_2026-06-14.")
+    assert "Message: Refused: too few buyers: 3, at least 100 are needed." in message
+    assert "page: http://airflow/train" in message
+    assert "dag_id=intent_train/run_id=demo_2026-06-14/task_id=train/…/attempt=2.log" in message
 
 
-def _published_after(asked, monkeypatch):
-    """Let the ledger know all days after it was asked that often."""
+def _published_after(queries, monkeypatch):
+    """Let the ledger know all days after this many queries."""
     count = iter(range(1000))
 
     def receipt_of(settings, step, day):
-        return {"rows": 1} if next(count) >= asked * len(DAYS) else None
+        return {"rows": 1} if next(count) >= queries * len(DAYS) else None
 
-    monkeypatch.setattr(runs.postgres, "receipt_of", receipt_of)
+    monkeypatch.setattr(runs.ledger, "receipt_of", receipt_of)
 
 
-def test_a_backfill_is_asked_for_again_until_it_is_accepted(settings, monkeypatch):
+def test_a_backfill_is_requested_until_it_is_accepted(settings, monkeypatch):
     _published_after(3, monkeypatch)
     api = Airflow([[], [], [], []])
     runs.Runs(api, settings).backfill(DAYS, lambda _: None)
@@ -116,7 +116,7 @@ def test_a_day_that_failed_long_ago_is_no_failure_of_this_backfill(settings, mon
         runs.Runs(Airflow([[now]] * 4), settings).backfill(DAYS, lambda _: None)
 
 
-def test_a_backfill_says_for_each_day_what_is_waited_for(settings, monkeypatch):
+def test_a_backfill_shows_the_running_task_of_each_day(settings, monkeypatch):
     _published_after(3, monkeypatch)
     at = datetime(2026, 6, 28, 22, tzinfo=UTC)
     ended = {"state": "success", "start_date": at.isoformat(), "dag_run_id": "r1",
@@ -126,26 +126,26 @@ def test_a_backfill_says_for_each_day_what_is_waited_for(settings, monkeypatch):
     api = Airflow([[ended, running]] * 4)
     api.tasks = lambda *_: [{"task_id": "score", "state": "running", "try_number": 1}]
     api.heartbeat = lambda: "now"
-    shown, said = [], []
-    runs.Runs(api, settings, said.append).backfill(DAYS, shown.append)
-    assert shown[0] == "0 of 2 days published; 2026-06-29: score; a day usually takes 41 s"
-    assert [text.split(", in")[0] for text in said] == [
+    details, lines = [], []
+    runs.Runs(api, settings, lines.append).backfill(DAYS, details.append)
+    assert details[0] == "0 of 2 days published; 2026-06-29: score; a day usually takes 41 s"
+    assert [text.split(", in")[0] for text in lines] == [
         "2026-06-29 is published: 2 of 2 days",
         "2026-06-30 is published: 2 of 2 days",
     ]
 
 
 class Training(Airflow):
-    """A training of 200 questions, of which Airflow answers two out of three."""
+    """A training of 200 polls, of which Airflow answers two out of three."""
 
     def __init__(self, states, heartbeat=None):
         super().__init__(states)
-        self.asked = 0
-        self._heartbeat = heartbeat or (lambda: self.asked)
+        self.polls = 0
+        self._heartbeat = heartbeat or (lambda: self.polls)
 
     def tasks(self, dag_id, run_id):
-        self.asked += 1
-        if self.asked % 3 == 0:
+        self.polls += 1
+        if self.polls % 3 == 0:
             raise TemporaryFailure("late")
         return [{"task_id": "train", "state": "running", "try_number": 1}]
 
@@ -153,39 +153,41 @@ class Training(Airflow):
         return self._heartbeat()
 
 
-def test_a_training_that_lives_is_waited_for_though_answers_are_late(settings, monkeypatch):
-    monkeypatch.setattr(patience, "STILL_SECONDS", 3)
+def test_waiting_lasts_while_a_training_makes_progress_although_responses_are_late(
+    settings, monkeypatch
+):
+    monkeypatch.setattr(waiting, "STALL_SECONDS", 3)
     times = itertools.count()
-    monkeypatch.setattr(patience.time, "monotonic", lambda: next(times) / 2)
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: next(times) / 2)
     api = Training(["running"] * 200 + ["success"])
     runs.Runs(api, settings).run("intent_train", DAYS[0], lambda _: None)
-    assert api.asked > 200, "longer than anything may stand still"
+    assert api.polls > 200, "longer than the limit without progress"
 
 
-def test_a_task_is_not_waited_for_when_the_scheduler_is_dead(settings, monkeypatch):
-    monkeypatch.setattr(patience, "STILL_SECONDS", 3)
+def test_waiting_for_a_task_ends_when_the_scheduler_is_dead(settings, monkeypatch):
+    monkeypatch.setattr(waiting, "STALL_SECONDS", 3)
     times = itertools.count()
-    monkeypatch.setattr(patience.time, "monotonic", lambda: next(times) / 2)
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: next(times) / 2)
     api = Training(["running"] * 200, heartbeat=lambda: "long ago")
     with pytest.raises(TemporaryFailure, match="intent_train demo_2026-06-29"):
         runs.Runs(api, settings).run("intent_train", DAYS[0], lambda _: None)
 
 
 def test_a_log_that_grows_is_progress(settings):
-    wait = runs.Runs(Airflow([]), settings)
-    before = wait._sign([("intent_train", "demo")])
-    log = wait._logs("intent_train", "demo") / "task_id=train" / "attempt=1.log"
+    waited = runs.Runs(Airflow([]), settings)
+    before = waited._progress([("intent_train", "demo")])
+    log = waited._log_folder("intent_train", "demo") / "task_id=train" / "attempt=1.log"
     log.parent.mkdir(parents=True)
     log.write_text("epoch 1")
-    assert wait._sign([("intent_train", "demo")]) != before
+    assert waited._progress([("intent_train", "demo")]) != before
 
 
-def test_feedback_is_there_when_it_is_measured_and_nothing_runs(settings, monkeypatch):
-    monkeypatch.setattr(runs.postgres, "receipt_of", lambda *_: {"rows": 1})
+def test_feedback_is_complete_when_it_is_measured_and_no_run_is_unfinished(settings, monkeypatch):
+    monkeypatch.setattr(runs.ledger, "receipt_of", lambda *_: {"rows": 1})
     busy = {"state": "running", "end_date": None, "dag_run_id": "asset_1"}
     api = Airflow([[busy], [busy], [busy], [busy], []])
     runs.Runs(api, settings).feedback(DAYS[-1], lambda _: None)
-    assert list(api.states) == [], "it asked until no run was under way"
+    assert list(api.states) == [], "it polled until no run was unfinished"
 
 
 def test_the_first_day_of_the_plan_is_known_at_every_horizon_today():
@@ -198,7 +200,7 @@ def test_the_first_day_of_the_plan_is_known_at_every_horizon_today():
     assert (len(plan.recent_days), plan.recent_days[-1]) == (8, plan.today)
 
 
-def test_no_day_of_the_plan_is_one_on_which_the_shop_was_closed():
+def test_the_plan_has_no_day_on_which_the_shop_was_closed():
     last = date(2026, 6, 28)
     whole = Plan(last)
     plan = Plan(last, frozenset({last, whole.first_day, whole.recent_days[2]}))

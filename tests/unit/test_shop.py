@@ -20,7 +20,7 @@ from intent_tasks.local.shop import choose_shop
         ("user_id,item_id,event,ts\n1,2,view,1442534400\n", "rees", "no format 'rees'"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_before_the_state_folder_is_made(
+def test_an_unusable_file_is_refused_before_the_state_folder_is_created(
     tmp_path, content, layout, message
 ):
     events, home = tmp_path / "events.csv", tmp_path / "state"
@@ -31,12 +31,14 @@ def test_a_file_that_cannot_be_used_is_refused_before_the_state_folder_is_made(
     assert not home.exists()
 
 
-def test_too_short_a_history_is_refused_before_the_state_folder_is_made(tmp_path):
+def test_too_short_a_history_is_refused_before_the_state_folder_is_created(tmp_path):
     events, home = tmp_path / "events.csv", tmp_path / "state"
     second = int(datetime(2015, 9, 18, tzinfo=UTC).timestamp())
     lines = [f"1,2,view,{second - day * 86_400}" for day in range(57)]
     events.write_text("user_id,item_id,event,ts\n" + "\n".join(lines))
-    with pytest.raises(Refused, match="56 whole days, 2015-07-24 to 2015-09-17; the demo needs 83"):
+    with pytest.raises(
+        Refused, match="56 complete days, 2015-07-24 to 2015-09-17; the demo needs 83"
+    ):
         demo(home, events, "retailrocket", None)
     assert not home.exists()
 
@@ -54,7 +56,7 @@ def test_a_format_without_a_file_is_refused(tmp_path):
         ("2015-09-18T23:00:00", date(2015, 9, 18)),
     ],
 )
-def test_the_today_of_recorded_events_is_their_last_whole_day(tmp_path, newest, today):
+def test_the_today_of_recorded_events_is_their_last_complete_day(tmp_path, newest, today):
     events = tmp_path / "events.csv"
     second = int(datetime.fromisoformat(f"{newest}+00:00").timestamp())
     lines = [f"1,2,view,{second - 90_000}", "a broken line", f"1,2,transaction,{second}"]
@@ -62,14 +64,14 @@ def test_the_today_of_recorded_events_is_their_last_whole_day(tmp_path, newest, 
     assert choose_shop(events, "retailrocket", "UTC").last_day == today
 
 
-def test_a_row_of_the_future_is_left_out_and_said(tmp_path):
+def test_a_row_of_the_future_is_left_out_and_counted(tmp_path):
     events = tmp_path / "events.csv"
     second = int(datetime(2015, 9, 18, 23, 30, tzinfo=UTC).timestamp())
     future = int(datetime(2037, 4, 8, tzinfo=UTC).timestamp())
     events.write_text(f"user_id,item_id,event,ts\n1,2,view,{second}\n1,2,view,{future}\n")
     shop = choose_shop(events, "retailrocket", "UTC")
-    assert shop.described == (
-        "Shop: events.csv; its today is 2015-09-18. 1 of its rows are later, and left out."
+    assert shop.description == (
+        "Shop: events.csv; its today is 2015-09-18. 1 later rows are left out."
     )
 
 
@@ -86,7 +88,7 @@ def test_the_days_of_recorded_events_are_those_of_the_time_zone_that_was_set(tmp
     assert (shop.first_day, shop.last_day) == (date(2015, 9, 2), date(2015, 9, 3))
     assert shop.calendar.time_zone == "Europe/Stockholm"
     monkeypatch.setenv("INTENT_TIME_ZONE", "Europe/Stockholm")
-    with pytest.raises(Refused, match="2 whole days, 2015-09-02 to 2015-09-03"):
+    with pytest.raises(Refused, match="2 complete days, 2015-09-02 to 2015-09-03"):
         demo(tmp_path / "state", events, "retailrocket", None)
 
 
@@ -98,7 +100,7 @@ def _recorded(tmp_path):
     return events
 
 
-def test_files_of_products_and_customers_go_with_those_of_events(tmp_path):
+def test_files_of_products_and_customers_are_loaded_with_the_events(tmp_path):
     products, customers = tmp_path / "products.csv", tmp_path / "customers.csv"
     products.write_text("product_id,title\np1,Mug\n")
     customers.write_text("customer_id,consent_marketing\nc1,yes\n")
@@ -115,7 +117,7 @@ def test_files_of_products_and_customers_go_with_those_of_events(tmp_path):
         ("customer_id,country\n,SE\n", r"Line 2: customer_id is missing"),
     ],
 )
-def test_a_file_of_customers_that_is_none_is_refused_before_anything_is_begun(
+def test_an_invalid_file_of_customers_is_refused_before_anything_is_started(
     tmp_path, content, message
 ):
     customers, home = tmp_path / "customers.csv", tmp_path / "state"

@@ -204,9 +204,9 @@ def test_a_full_disk_is_not_blamed_on_the_folder(tmp_path, monkeypatch):
 
 
 def test_the_page_about_it_is_current():
-    from docs import generate_simulator
+    from tools.docs import generate_simulator
 
     events = pa.concat_tables(simulate(Config()))
-    compared = generate_simulator.shops(events)
+    compared = generate_simulator.marginals_of_shops(events)
     written = generate_simulator.PAGE.read_text(encoding="utf-8")
-    assert written == generate_simulator.page(compared), "run `python -m docs.generate_simulator`"
+    assert written == generate_simulator.page(compared), "run `make docs`"

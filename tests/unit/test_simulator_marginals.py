@@ -1,4 +1,4 @@
-"""The numbers of a shop of events, beside those of others."""
+"""Marginal numbers and curves of shops."""
 
 import json
 import sys
@@ -6,8 +6,8 @@ import sys
 import pandas as pd
 import pytest
 
-from docs import simulator_marginals
-from docs.simulator_marginals import PARTS, marginals, table
+from tools.docs import simulator_marginals
+from tools.docs.simulator_marginals import PARTS, marginals, table
 
 RETAILROCKET = """\
 user_id,item_id,event,ts
@@ -33,7 +33,7 @@ def public(tmp_path, monkeypatch) -> dict:
     return json.loads((tmp_path / "public.json").read_text())
 
 
-def test_a_public_file_is_told_in_numbers_only(public):
+def test_only_marginals_of_a_public_file_are_written(public):
     shop = public["Retailrocket"]
     assert shop["about"] == "8 events of 3 customers"
     numbers = shop["numbers"]
@@ -47,7 +47,7 @@ def test_a_public_file_is_told_in_numbers_only(public):
     assert shop["curves"]["products"][1][-1] == 1
 
 
-def test_shops_stand_side_by_side(public):
+def test_the_table_has_a_column_for_each_shop(public):
     events = pd.DataFrame(
         {
             "customer_id": ["a", "a", "a"],

@@ -1,4 +1,4 @@
-"""Write `docs/simulator.md` and its pictures from the default shop; `--check` only compares."""
+"""Generate `docs/simulator.md` and its pictures; `--check` only compares."""
 
 import json
 import sys
@@ -11,7 +11,6 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from docs.simulator_marginals import CURVES, PARTS, PUBLIC, Marginals, marginals, table
 from intent_tasks.simulator import Config, customers, simulate
 from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.config import STATES
@@ -19,15 +18,16 @@ from intent_tasks.simulator.observed import Observed, observe
 from intent_tasks.simulator.planted import described
 from intent_tasks.simulator.process import PURCHASE
 from intent_tasks.simulator.shop import block_of_days
+from tools.docs.simulator_marginals import CURVES, PARTS, PUBLIC, Marginals, marginals, table
 
-FOLDER = Path(__file__).parent
-PAGE, PICTURE = FOLDER / "simulator.md", FOLDER / "simulator.svg"
-BESIDE = FOLDER / "simulator_public.svg"
-TEMPLATE = FOLDER / "simulator.template.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, PICTURE = DOCS / "simulator.md", DOCS / "simulator.svg"
+COMPARISON_PICTURE = DOCS / "simulator_public.svg"
+TEMPLATE = Path(__file__).with_name("simulator.template.md")
 HORIZON = 7
 
 
-def shops(events: pa.Table) -> dict[str, Marginals]:
+def marginals_of_shops(events: pa.Table) -> dict[str, Marginals]:
     """Return the marginals of the public shops and of the simulated one."""
     public: dict[str, Marginals] = json.loads(PUBLIC.read_text(encoding="utf-8"))
     return public | {"simulated": marginals(events.to_pandas(), PARTS)}
@@ -45,17 +45,17 @@ def page(compared: dict[str, Marginals]) -> str:
 
 
 def draw(config: Config, events: pa.Table) -> None:
-    """Draw activity, hours, one customer's intent, and whether the limit holds."""
+    """Draw activity, hours, one customer's intent, and the calibration of the limit."""
     figure, axes = _panels()
-    seen = observe(config, events, customers(config))
+    observed = observe(config, events, customers(config))
     _activity(axes[0, 0], events)
     _hours(axes[0, 1], events)
-    _one_customer(axes[1, 0], config, seen)
-    _calibration(axes[1, 1], config, seen)
+    _one_customer(axes[1, 0], config, observed)
+    _calibration(axes[1, 1], config, observed)
     figure.savefig(PICTURE, metadata={"Date": None})
 
 
-def draw_beside(compared: dict[str, Marginals]) -> None:
+def draw_comparison(compared: dict[str, Marginals]) -> None:
     """Draw the curves of the public shops and of the simulated one."""
     figure, axes = _panels()
     for axis, curve in zip(axes.flat, CURVES, strict=True):
@@ -70,7 +70,7 @@ def draw_beside(compared: dict[str, Marginals]) -> None:
         xlabel="share of products",
         ylabel="share of events",
     )
-    figure.savefig(BESIDE, metadata={"Date": None})
+    figure.savefig(COMPARISON_PICTURE, metadata={"Date": None})
 
 
 def _panels() -> tuple[Figure, np.ndarray]:
@@ -94,48 +94,49 @@ def _hours(axis: Axes, events: pa.Table) -> None:
     axis.set(title="Events by hour of the week", xlabel="day, Monday first", ylabel="share")
 
 
-def _one_customer(axis: Axes, config: Config, seen: Observed) -> None:
+def _one_customer(axis: Axes, config: Config, observed: Observed) -> None:
     hidden = block_of_days(config, 0)[0].states
-    bought = seen.kinds[:, : hidden.shape[1], PURCHASE]
-    who = int(np.flatnonzero(bought.sum(0) == 3)[0])
-    one = Observed(seen.joined[[who]], seen.sessions[:, [who]], seen.kinds[:, [who]])
+    bought = observed.kinds[:, : hidden.shape[1], PURCHASE]
+    customer = int(np.flatnonzero(bought.sum(0) == 3)[0])
+    chosen = [customer]
+    one = Observed(observed.joined[chosen], observed.sessions[:, chosen], observed.kinds[:, chosen])
     days = np.arange(config.days - 1)
     limit = [probabilities(config, one, int(day), [HORIZON])[0, 0] for day in days]
-    axis.step(days, hidden[:-1, who], where="mid", color="0.75")
+    axis.step(days, hidden[:-1, customer], where="mid", color="0.75")
     axis.set_yticks(range(len(STATES)), STATES)
     chance = axis.twinx()
     chance.plot(days, limit)
-    for day in np.flatnonzero(bought[:, who]):
-        chance.axvline(day, color="C3", linestyle=":")
+    for day in np.flatnonzero(bought[:, customer]):
+        chance.axvline(float(day), color="C3", linestyle=":")
     chance.set(ylim=(0, 1), ylabel="probability in 7 days")
     axis.set(title="Hidden intent, the limit, purchases (dotted)", xlabel="day")
 
 
-def _calibration(axis: Axes, config: Config, seen: Observed) -> None:
+def _calibration(axis: Axes, config: Config, observed: Observed) -> None:
     chances, outcomes = [], []
     for anchor in range(60, config.days - HORIZON, HORIZON):
-        here = seen.joined <= anchor
-        chances.append(probabilities(config, seen, anchor, [HORIZON])[here, 0])
-        bought = seen.kinds[anchor + 1 : anchor + 1 + HORIZON, :, PURCHASE].any(0)
-        outcomes.append(bought[here])
+        joined = observed.joined <= anchor
+        chances.append(probabilities(config, observed, anchor, [HORIZON])[joined, 0])
+        bought = np.any(observed.kinds[anchor + 1 : anchor + 1 + HORIZON, :, PURCHASE], axis=0)
+        outcomes.append(bought[joined])
     chance, outcome = np.concatenate(chances), np.concatenate(outcomes)
-    groups = np.array_split(np.argsort(chance), 20)
+    groups = np.array_split(np.argsort(chance, kind="stable"), 20)
     axis.plot([0, 0.6], [0, 0.6], color="0.75")
     axis.plot([chance[g].mean() for g in groups], [outcome[g].mean() for g in groups], "o")
-    axis.set(title="The limit keeps its word", xlabel="probability in 7 days", ylabel="purchased")
+    axis.set(title="Calibration of the limit", xlabel="probability in 7 days", ylabel="purchased")
 
 
 def main() -> None:
-    """Write the page and its picture, or say that the page is stale."""
+    """Write the page and its pictures, or exit with an error when the page is stale."""
     config = Config()
     events = pa.concat_tables(simulate(config))
-    compared = shops(events)
+    compared = marginals_of_shops(events)
     if "--check" not in sys.argv:
         PAGE.write_text(page(compared), encoding="utf-8")
         draw(config, events)
-        draw_beside(compared)
+        draw_comparison(compared)
     elif PAGE.read_text(encoding="utf-8") != page(compared):
-        sys.exit("docs/simulator.md is stale; run `python -m docs.generate_simulator`.")
+        sys.exit("docs/simulator.md is stale. Run `make docs`.")
 
 
 if __name__ == "__main__":

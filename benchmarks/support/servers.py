@@ -1,4 +1,4 @@
-"""A Postgres server and an installation of this product on it, for as long as a benchmark runs."""
+"""A PostgreSQL server with a migrated database, while a benchmark runs."""
 
 import secrets
 import shutil
@@ -15,11 +15,11 @@ from intent_tasks.local import databases, ports
 from intent_tasks.local.postgres import Server
 from intent_tasks.settings import Settings
 from intent_tasks.stores import migrate
-from tests.conftest import settings_for
+from tools.testbed.settings import settings_for
 
 
-def tidy_when_ended() -> None:
-    """Let SIGTERM, as of `timeout`, unwind like Ctrl-C: folders are removed, servers stopped."""
+def clean_up_on_sigterm() -> None:
+    """Handle SIGTERM like Ctrl-C, so that servers are stopped and folders removed."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
@@ -28,10 +28,10 @@ def installation(name: str, **changes: object) -> Iterator[tuple[Server, Setting
     """Yield a server with safe writes, and the settings of a migrated database on it.
 
     Args:
-        name: of the benchmark; its folder below the temporary one begins so.
+        name: of the benchmark, for its temporary folder.
         changes: settings that differ from those of a fresh installation.
     """
-    tidy_when_ended()
+    clean_up_on_sigterm()
     folder = Path(tempfile.mkdtemp(prefix=f"intent-{name}-"))
     folder.chmod(0o755)  # the server may run under another account
     server = Server(folder / "postgres", ports.free_ports(1)[0], SecretStr(secrets.token_hex(8)))
@@ -40,8 +40,8 @@ def installation(name: str, **changes: object) -> Iterator[tuple[Server, Setting
     try:
         server.start()
         databases.create(server, {role: role for role in databases.ROLES})
-        whole = {"bucket_count": Settings.model_fields["bucket_count"].default, **changes}
-        settings = settings_for(server, databases.SHOP, home, **whole)
+        values = {"bucket_count": Settings.model_fields["bucket_count"].default, **changes}
+        settings = settings_for(server, databases.SHOP, home, **values)
         migrate.migrate(settings)
         yield server, settings
     finally:

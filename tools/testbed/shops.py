@@ -1,4 +1,4 @@
-"""Shops to measure on, as the tables of events that the pipeline reads from its snapshots."""
+"""Events of simulated and recorded shops, as the pipeline reads them from its snapshots."""
 
 from pathlib import Path
 
@@ -11,23 +11,25 @@ from intent_tasks.stores.extracting.source import PRODUCT_COLUMNS
 from intent_tasks.stores.snapshots import SCHEMA
 
 ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
+"""Sort order of the events of a snapshot."""
 
 
 def simulated(config: Config) -> pa.Table:
     """Return the events of a simulated shop, columns of `SCHEMA`."""
-    return _as_snapshot(pa.concat_tables(simulate(config)).join(goods(config), "product_id"))
+    events = pa.concat_tables(simulate(config))
+    return _as_snapshot(events.join(product_columns(config), "product_id"))
 
 
-def goods(config: Config) -> pa.Table:
-    """Return what the events of a simulated shop tell of its products, as the extract does."""
+def product_columns(config: Config) -> pa.Table:
+    """Return the product columns that the extract adds to the events of a simulated shop."""
     return compress_embeddings(catalogue(config).select(list(PRODUCT_COLUMNS)))
 
 
 def without_content(events: pa.Table) -> pa.Table:
-    """Return events of a shop that knows no titles and pictures of its products."""
+    """Return events of a shop that records no titles and pictures of its products."""
     for name in ("title", "picture"):
-        place = events.column_names.index(name)
-        events = events.set_column(place, name, pa.nulls(len(events), pa.string()))
+        position = events.column_names.index(name)
+        events = events.set_column(position, name, pa.nulls(len(events), pa.string()))
     return events
 
 
@@ -46,6 +48,6 @@ def _as_snapshot(events: pa.Table) -> pa.Table:
         else pa.nulls(events.num_rows, field.type)
         for field in SCHEMA
     }
-    arrived, happened = columns["ingested_at"], columns["occurred_at"]
-    columns["ingested_at"] = pa.compute.coalesce(arrived, happened)
+    ingested_at, occurred_at = columns["ingested_at"], columns["occurred_at"]
+    columns["ingested_at"] = pa.compute.coalesce(ingested_at, occurred_at)
     return pa.table(columns).sort_by(ORDER)

@@ -1,7 +1,7 @@
-"""Corruptions of a day of the shop, each as SQL: what really goes wrong with loads of events.
+"""Corruptions of a day of the shop, as SQL, of kinds that happen when events are loaded.
 
-Each begins with clean copies in a schema of its own: `events` of the day (arrived from :start up to
-:end), `before` (the day before), `products` and `customers`.
+Each starts from clean copies in a schema of its own: `events` of the day (ingested from :start up
+to :end), `before` (the day before), `products` and `customers`.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Corruption:
-    """One thing gone wrong, and the SQL that does it to the copies; names without a schema."""
+    """A corruption, and the SQL that applies it to the copies; names without a schema."""
 
     name: str
     sql: tuple[str, ...]
@@ -158,4 +158,4 @@ CORRUPTIONS = (
     _lose("two thirds of customers lost", "hashtextextended(customer_id, 1) % 3 <> 0", "customers"),
     _set("country constant", "country = 'DE'", table="customers"),
 )  # fmt: skip
-"""All that is planted."""
+"""All corruptions of the shop."""

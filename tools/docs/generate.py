@@ -1,7 +1,6 @@
-"""Write the pages that are made from the code; with `--check`, only say whether one is stale.
+"""Generate `dags.md`, `tables.md` and `settings.md`; `--check` only compares.
 
-`dags.md` comes from the docstrings of the DAG files, `tables.md` from the tables of the contract
-and `settings.md` from the settings, so that each fact stands in one place.
+They come from the docstrings of the DAG files, the tables and the settings.
 """
 
 import ast
@@ -16,15 +15,17 @@ import intent_tasks.lock_tables  # noqa: F401 - two of the tables
 from intent_tasks.settings import Settings
 from intent_tasks.tables import intent_metadata, shop_metadata
 
-DOCS = Path(__file__).parent
-SAID = "*Generated from {source} by `make docs`.*\n"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+GENERATED_FROM = "*Generated from {source} by `make docs`.*\n"
 
 
 def dags() -> str:
     """Return the page of the DAGs: one chapter a file."""
-    said = SAID.format(source="the docstrings in `dags/`; Airflow shows the same text")
-    chapters = ["# The DAGs\n", said]
-    for file in sorted((DOCS.parent / "dags").glob("*.py")):
+    source = "the docstrings in `dags/`; Airflow shows the same text"
+    chapters = ["# The DAGs\n", GENERATED_FROM.format(source=source)]
+    for file in sorted((ROOT / "dags").glob("*.py")):
         docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
         chapters.append(f"## {file.stem}\n\n{docstring}\n")
     return "\n".join(chapters)
@@ -32,7 +33,7 @@ def dags() -> str:
 
 def tables() -> str:
     """Return the page of the tables: one chapter a table."""
-    chapters = ["# Tables\n", SAID.format(source="`intent_tasks/tables.py`"), VIEWS]
+    chapters = ["# Tables\n", GENERATED_FROM.format(source="`intent_tasks/tables.py`"), VIEWS]
     for title, metadata in (
         ("Schema shop: what we read", shop_metadata),
         ("Schema intent: what we write", intent_metadata),
@@ -43,8 +44,8 @@ def tables() -> str:
 
 
 VIEWS = """For analysts: `intent.latest_predictions` is the newest day of the champion,
-`intent.model_scorecard` the newest restatement of every metric, `intent.freshness` how far each
-step is.
+`intent.model_scorecard` the newest restatement of every metric, and `intent.freshness` the last day
+of each step.
 """
 
 
@@ -53,7 +54,7 @@ def _table(table: sa.Table) -> str:
     lines = [f"### {table.fullname}\n", f"{table.comment}" + (f" Key: {key}.\n" if key else "\n")]
     lines += ["| column | type | null | meaning |", "|---|---|---|---|"]
     for column in table.columns:
-        kind = column.type.compile(postgresql.dialect()).lower()
+        kind = column.type.compile(DIALECT).lower()
         null = "yes" if column.nullable else "no"
         lines.append(f"| `{column.name}` | {kind} | {null} | {column.comment} |")
     return "\n".join(lines) + "\n"
@@ -61,8 +62,8 @@ def _table(table: sa.Table) -> str:
 
 def settings() -> str:
     """Return the page of the settings."""
-    said = "`intent_tasks/settings.py`"
-    lines = ["# Settings\n", SAID.format(source=said), PLACE, "| name | default | meaning |"]
+    source = GENERATED_FROM.format(source="`intent_tasks/settings.py`")
+    lines = ["# Settings\n", source, INTRODUCTION, "| name | default | meaning |"]
     lines.append("|---|---|---|")
     for name, field in Settings.model_fields.items():
         secret = " Secret." if SecretStr in _types(field.annotation) else ""
@@ -72,11 +73,11 @@ def settings() -> str:
     return "\n".join(lines) + "\n"
 
 
-PLACE = """They are read from the environment and from `intent.env` in the state folder
+INTRODUCTION = """Settings are read from the environment and from `intent.env` in the state folder
 (`INTENT_HOME`, by default `.intent`); the environment wins. `make demo` and `intent up` write that
-file for this machine: settings of the environment at that moment are kept in it, and lines that you
-add or change stay. Only addresses, log-ins, INTENT_MANIFEST_KEY and INTENT_LAST_DAY they decide
-themselves. `docker-compose.yml` sets them for its services.
+file for this machine. They add the settings of their environment and keep the lines that you add or
+change; they set addresses, log-ins, INTENT_MANIFEST_KEY and INTENT_LAST_DAY themselves.
+`docker-compose.yml` sets the settings of its services.
 """
 
 
@@ -86,7 +87,7 @@ def _types(annotation: object) -> tuple[object, ...]:
 
 def _default(name: str, value: object) -> str:
     if name == "python":
-        return "the interpreter that asks"
+        return "the current interpreter"
     return "none" if isinstance(value, SecretStr) or value in (None, "") else f"`{value}`"
 
 
@@ -97,12 +98,12 @@ def main() -> None:
         for name, text in pages.items():
             (DOCS / name).write_text(text, encoding="utf-8")
         return
-    stale = [n for n, t in pages.items() if not _is(DOCS / n, t)]
+    stale = [name for name, text in pages.items() if not _has_text(DOCS / name, text)]
     if stale:
         sys.exit(f"Stale in docs/: {', '.join(stale)}. Run `make docs`.")
 
 
-def _is(path: Path, text: str) -> bool:
+def _has_text(path: Path, text: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == text
 
 

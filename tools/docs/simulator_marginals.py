@@ -1,9 +1,9 @@
-"""The simulated shop beside public ones, in numbers and pictures.
+"""Marginal distributions of the simulated shop and of public shops.
 
-`python -m docs.simulator_marginals --rees46 FILE --retailrocket FILE` reads files of events in
-those formats and writes their marginals, and nothing else of them, to `simulator_public.json`. Then
-`python -m docs.generate_simulator` makes page and pictures. Other shops: REES46 and Retailrocket
-publish theirs on kaggle.com, in these formats.
+`python -m tools.docs.simulator_marginals --rees46 FILE --retailrocket FILE` reads files of events
+in these formats and writes only their marginals to `simulator_public.json`. Then
+`python -m tools.docs.generate_simulator` writes the page and its pictures. REES46 and Retailrocket
+publish their files on kaggle.com.
 """
 
 import argparse
@@ -18,11 +18,11 @@ import pyarrow as pa
 
 PUBLIC = Path(__file__).parent / "simulator_public.json"
 SESSION_GAP_MINUTES = 30
-"""Without a visit's name, a new one begins after so long a pause."""
+"""A longer pause starts a new session, where the shop records no session."""
 
 CURVES = ("events a session", "events a buyer", "days between active days of buyers", "products")
 POINTS = 40
-"""Of a curve at most."""
+"""Most points of a curve."""
 
 Marginals = dict[str, Any]
 
@@ -32,23 +32,23 @@ def marginals(events: pd.DataFrame, parts: Iterable[str]) -> Marginals:
 
     Args:
         events: columns of `shop.events`.
-        parts: what of it can be compared: `visitors` (all of them, with their sessions and prices),
-            `products`, `buyers` (whole histories of those who bought).
+        parts: what can be compared: `visitors` (all, with their sessions and prices), `products`,
+            `buyers` (complete histories of the customers who bought).
 
     Returns:
         `about`, `numbers` (row of the table → text) and `curves` (`CURVES` → x and y).
     """
-    made: Marginals = {"numbers": {}, "curves": {}}
-    made["about"] = f"{len(events):,} events of {events.customer_id.nunique():,} customers"
+    result: Marginals = {"numbers": {}, "curves": {}}
+    result["about"] = f"{len(events):,} events of {events.customer_id.nunique():,} customers"
     for part in parts:
         numbers, curves = PARTS[part](events)
-        made["numbers"] |= numbers
-        made["curves"] |= curves
-    return made
+        result["numbers"] |= numbers
+        result["curves"] |= curves
+    return result
 
 
 def table(shops: dict[str, Marginals]) -> str:
-    """Return the numbers of shops side by side, as Markdown; the last has every row."""
+    """Return the numbers of shops side by side, as Markdown; the last shop has every row."""
     rows = ["| | " + " | ".join(shops) + " |", "|---" * (len(shops) + 1) + "|"]
     for name in list(shops.values())[-1]["numbers"]:
         values = [shop["numbers"].get(name, "–") for shop in shops.values()]
@@ -93,7 +93,7 @@ def _buyers(events: pd.DataFrame) -> tuple[dict[str, str], Marginals]:
     numbers = {
         **_shares(buyers, "buyers: "),
         "buyers: events each: mean, p50, p90, p99": _spread(counts, (0.5, 0.9, 0.99)),
-        "buyers: sessions an active day": f"{_sessions(buyers) / len(active):.1f}",
+        "buyers: sessions an active day": f"{_count_sessions(buyers) / len(active):.1f}",
         "buyers: days between active days: mean, p50, p90": _spread(gaps, (0.5, 0.9)),
         "buyers: share by weekday, Monday first": shares,
     }
@@ -104,8 +104,8 @@ def _buyers(events: pd.DataFrame) -> tuple[dict[str, str], Marginals]:
 PARTS = {"visitors": _visitors, "products": _products, "buyers": _buyers}
 
 
-def _sessions(events: pd.DataFrame) -> int:
-    """Return the number of sessions; pauses tell them where they have no names."""
+def _count_sessions(events: pd.DataFrame) -> int:
+    """Return the number of sessions; where none are recorded, a pause starts one."""
     if events.session_id.notna().all():
         return int(events.session_id.nunique())
     ordered = events.sort_values(["customer_id", "occurred_at"])
@@ -133,21 +133,21 @@ def _spread(values: pd.Series, at: Iterable[float]) -> str:
 
 
 def _at_least(values: pd.Series) -> list[list[float]]:
-    """Return values, and the share of all that are at least so large."""
+    """Return the distinct values, and the share of values that are at least as large."""
     ordered = np.sort(values.to_numpy(float))
     x = np.unique(ordered)
     return _thinned(x, 1 - np.searchsorted(ordered, x) / len(ordered))
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> list[list[float]]:
-    """Return a curve at points that are evenly spread over the logarithm of x."""
+    """Return a curve at points evenly spaced on the logarithm of x."""
     wanted = np.geomspace(x[0], x[-1], POINTS)
     chosen = np.unique(np.clip(np.searchsorted(x, wanted), 0, len(x) - 1))
     return [[float(f"{value:.3g}") for value in values[chosen]] for values in (x, y)]
 
 
 SHOPS = {"REES46": ("visitors", "products"), "Retailrocket": ("products", "buyers")}
-"""What each public file can tell: hours of all visitors, or months of buyers alone."""
+"""What can be compared of each public file: one has hours of all visitors, one months of buyers."""
 
 
 def main() -> None:

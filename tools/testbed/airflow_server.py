@@ -1,7 +1,7 @@
-"""A real Airflow on a real PostgreSQL whose steps are stand-ins: fast, and told how to end.
+"""A real Airflow on a real PostgreSQL whose steps are fast stand-ins.
 
-A stand-in reads how its next attempts end from a file, one word an attempt (an exit code, or
-`sleep`), does so, and keeps a journal. What Airflow makes of it is what is tested.
+A stand-in reads from a file how its next attempts end, one word for each attempt (an exit code, or
+`sleep`), ends so, and writes a journal.
 """
 
 import json
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from unittest import mock
 
 import httpx
@@ -50,7 +50,7 @@ if words and words[0] == "sleep":
 elif words and words[0] != "0":
     if words[0] == "78":
         print(json.dumps({{"data_docs": "data_docs/refused.html"}}))
-    print("Refused: " + step + " was told to end with " + words[0], file=sys.stderr)
+    print("Refused: " + step + " ends with " + words[0], file=sys.stderr)
     sys.exit(int(words[0]))
 print(json.dumps({{
     "as_of_date": day, "buckets": [0, 1], "run_url": "http://mlflow/" + step,
@@ -61,53 +61,54 @@ print(json.dumps({{
 
 @dataclass(frozen=True)
 class Airflow:
-    """A running Airflow and its stand-ins."""
+    """A running Airflow with stand-ins for the steps."""
 
     api: AirflowApi
     http: httpx.Client
     home: Path
 
-    def tell(self, step: str, *endings: object) -> None:
-        """Say how the next attempts of a step end; those after them succeed."""
+    def set_endings(self, step: str, *endings: object) -> None:
+        """Set how the next attempts of a step end; later attempts succeed."""
         (self.home / f"{step}.ends").write_text(" ".join(map(str, endings)))
 
-    def journal(self) -> list[tuple[str, str, str | None, int]]:
-        """Return every attempt so far: step, day, bucket, process id."""
+    def attempts(self) -> list[tuple[str, str, str | None, int]]:
+        """Return all attempts so far: step, day, bucket, process id."""
         file = self.home / "journal"
         lines = file.read_text().splitlines() if file.exists() else []
         return [tuple(json.loads(line)) for line in lines]
 
-    def ended(self, dag_id: str, run_id: str) -> str:
+    def wait_for_run(self, dag_id: str, run_id: str) -> str:
         """Wait for the end of a run; return its state."""
 
-        def state() -> str | None:
+        def final_state() -> str | None:
             run = self.api.run(dag_id, run_id)
-            return run["state"] if run and run["state"] in FINISHED else None
+            return str(run["state"]) if run and run["state"] in FINISHED else None
 
-        return until(state, f"the end of {dag_id} {run_id}")
+        return wait_for(final_state, f"the end of {dag_id} {run_id}")
 
     def get(self, path: str) -> httpx.Response:
         """Get a page as a logged-in user."""
         return self.http.get(path)
 
-    def call(self, method: str, path: str, **body: object) -> dict:
+    def call(self, method: str, path: str, **body: object) -> dict[str, Any]:
         """Call the REST API; return the answer."""
         answer = self.http.request(method, f"/api/v2/{path}", json=body or None)
         assert answer.is_success, answer.text
-        return answer.json()
+        parsed: dict[str, Any] = answer.json()
+        return parsed
 
 
-def until(true: Callable[[], T], what: str, seconds: float = 60) -> T:
-    """Ask again and again; return the first answer that is not empty."""
+def wait_for(read: Callable[[], T | None], what: str, seconds: float = 60) -> T:
+    """Read repeatedly; return the first value that is not empty."""
     end = time.monotonic() + seconds
-    while not (found := true()):
+    while not (value := read()):
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
         time.sleep(0.2)
-    return found
+    return value
 
 
 @contextmanager
-def airflow_alone(home: Path, retry_delay_seconds: int = 1) -> Iterator[Airflow]:
+def start_airflow(home: Path, retry_delay_seconds: int = 1) -> Iterator[Airflow]:
     """Start PostgreSQL and Airflow in a folder, and stop them."""
     home.mkdir(parents=True, exist_ok=True)
     schedule = {
@@ -116,7 +117,7 @@ def airflow_alone(home: Path, retry_delay_seconds: int = 1) -> Iterator[Airflow]
         "INTENT_PYTHON": str(_stand_in(home)),
         "INTENT_RETRY_DELAY_SECONDS": str(retry_delay_seconds),
     }
-    # Only while this Airflow starts: other installations of the same test run have real steps.
+    # Only while this Airflow starts: other installations of the test session have real steps.
     with mock.patch.object(configuration, "schedule", return_value=schedule):
         installation = Installation.prepare(home, Calendar(last_day=LAST_DAY))
         configuration.write_all(installation)
@@ -129,7 +130,7 @@ def airflow_alone(home: Path, retry_delay_seconds: int = 1) -> Iterator[Airflow]
             secrets = installation.secrets
             api = AirflowApi(str(http.base_url), configuration.USER, secrets.airflow)
             for dag_id in DAGS:
-                until(partial(api.dag_is_known, dag_id), dag_id)
+                wait_for(partial(api.dag_is_known, dag_id), dag_id)
                 api.unpause(dag_id)
             yield Airflow(api, http, home)
             api.close()

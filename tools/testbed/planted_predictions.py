@@ -1,7 +1,7 @@
-"""Predictions of a simulated shop by its exact limit, and corruptions of a day of them, as SQL.
+"""Exact predictions of a simulated shop, and corruptions of a day of them, as SQL.
 
-The model is the best there can be, and the same on all days: what the contract says of it is about
-the contract, not about a model.
+The predictions are the best possible ones on every day, so that every finding is about the contract
+and none about a model.
 """
 
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.planted_corruptions import Corruption
 from intent_tasks import simulator
+from intent_tasks.core.bands import bands
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
 from intent_tasks.settings import Settings
 from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.observed import observe
-from intent_tasks.steps.score import bands
 from intent_tasks.stores import ledger, postgres
 from intent_tasks.stores.contracts.prediction_profile import Pinned
+from tools.testbed.planted_corruptions import Corruption
 
 VERSION = 3
 CHANNELS = ("direct", "organic", "ads", "e-mail", "social")
@@ -28,20 +28,20 @@ CHANNELS = ("direct", "organic", "ads", "e-mail", "social")
 def publish(
     settings: Settings, config: simulator.Config, events: pa.Table, days: Iterable[date]
 ) -> Pinned:
-    """Write the predictions of some days, and what was pinned for them; return the pin."""
+    """Write the predictions of some days and the receipts of `pin` for them; return the pin."""
     people = simulator.customers(config)
-    seen, names = observe(config, events, people), np.array(people["customer_id"].to_pylist())
+    observed, names = observe(config, events, people), np.array(people["customer_id"].to_pylist())
     base_rate: float | None = None
     with postgres.changing(settings.pipeline_url, "benchmark") as connection:
         for day in days:
             number = (day - config.first_day).days
             since = max(0, number + 1 - Definition().population_days)
-            who = np.flatnonzero(seen.sessions[since : number + 1].any(0))
-            chance = probabilities(config, seen, number, HORIZONS_DAYS)[who]
-            main = chance[:, HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)]
+            customers = np.flatnonzero(observed.sessions[since : number + 1].any(0))
+            predicted = probabilities(config, observed, number, HORIZONS_DAYS)[customers]
+            main = predicted[:, HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)]
             base_rate = base_rate or float(main.mean())
             postgres.ensure_partition(connection, day)
-            rows = _rows(day, names[who], who, chance, bands(main, base_rate))
+            rows = _rows(day, names[customers], customers, predicted, bands(main, base_rate))
             postgres.copy_in(connection, "intent.predictions", rows)
             rates = {str(MAIN_HORIZON_DAYS): base_rate}
             receipt = {"model_version": VERSION, "base_rates": rates}
@@ -50,10 +50,14 @@ def publish(
 
 
 def _rows(
-    day: date, names: np.ndarray, who: np.ndarray, chance: np.ndarray, called: list[str]
+    day: date,
+    names: np.ndarray,
+    customers: np.ndarray,
+    predicted: np.ndarray,
+    band_names: list[str],
 ) -> pa.Table:
     count = len(names)
-    same = {
+    constants = {
         "as_of_date": day,
         "role": "champion",
         "reason": "View of p000001 on that day raised it",
@@ -64,18 +68,18 @@ def _rows(
     }
     return pa.table(
         {
-            **{name: pa.array([value] * count) for name, value in same.items()},
+            **{name: pa.array([value] * count) for name, value in constants.items()},
             "customer_id": names,
-            "band": called,
-            "channel": [CHANNELS[n % len(CHANNELS)] for n in who],
-            **{f"probability_{h}d": chance[:, n] for n, h in enumerate(HORIZONS_DAYS)},
+            "band": band_names,
+            "channel": [CHANNELS[n % len(CHANNELS)] for n in customers],
+            **{f"probability_{h}d": predicted[:, n] for n, h in enumerate(HORIZONS_DAYS)},
         }
     )
 
 
 @dataclass(frozen=True)
-class OfPredictions(Corruption):
-    """One thing gone wrong with a day's predictions; `before` is the day before."""
+class PredictionCorruption(Corruption):
+    """A corruption of a day of predictions; `before` is the day before."""
 
     def statements(self, place: str) -> list[str]:
         """Return everything to execute: clean copies first, then the corruption."""
@@ -95,18 +99,18 @@ class OfPredictions(Corruption):
 _ALL = [f"probability_{h}d" for h in HORIZONS_DAYS]
 
 
-def _each(name: str, change: str, where: str = "true") -> OfPredictions:
+def _each(name: str, change: str, where: str = "true") -> PredictionCorruption:
     """Change all probabilities; `p` in the change is the probability."""
     changes = ", ".join(f"{one} = {change.replace('p', one)}" for one in _ALL)
-    return OfPredictions(name, (f"UPDATE predictions SET {changes} WHERE {where}",))
+    return PredictionCorruption(name, (f"UPDATE predictions SET {changes} WHERE {where}",))
 
 
-def _set(name: str, change: str, where: str = "true") -> OfPredictions:
-    return OfPredictions(name, (f"UPDATE predictions SET {change} WHERE {where}",))
+def _set(name: str, change: str, where: str = "true") -> PredictionCorruption:
+    return PredictionCorruption(name, (f"UPDATE predictions SET {change} WHERE {where}",))
 
 
-def _lose(name: str, where: str) -> OfPredictions:
-    return OfPredictions(name, (f"DELETE FROM predictions WHERE {where}",))
+def _lose(name: str, where: str) -> PredictionCorruption:
+    return PredictionCorruption(name, (f"DELETE FROM predictions WHERE {where}",))
 
 
 def _part(of: int) -> str:
@@ -139,8 +143,8 @@ CORRUPTIONS = (
     _each("scores cut at 0.2", "least(p, 0.2)"),
     _each("log-odds doubled", "p * p / (p * p + (1 - p) * (1 - p))"),
     _each("scores of a fifth of the customers 0", "0", _part(5)),
-    OfPredictions("scores given to other customers", (_SHUFFLED,)),
-    OfPredictions("scores of the day before", (_OF_BEFORE,)),
+    PredictionCorruption("scores given to other customers", (_SHUFFLED,)),
+    PredictionCorruption("scores of the day before", (_OF_BEFORE,)),
     _set("1 and 14 days swapped",
          "probability_1d = probability_14d, probability_14d = probability_1d"),
     _set("7 days as 1 day", "probability_7d = probability_1d"),
@@ -152,12 +156,13 @@ CORRUPTIONS = (
     _lose("customers of a channel missing", "channel = 'e-mail'"),
     _lose("hot customers missing", "band = 'hot'"),
     _lose("all customers missing", "true"),
-    OfPredictions("all customers twice", ("INSERT INTO predictions SELECT * FROM predictions",)),
-    OfPredictions("a tenth of the customers twice", (
+    PredictionCorruption("all customers twice", (
+        "INSERT INTO predictions SELECT * FROM predictions",)),
+    PredictionCorruption("a tenth of the customers twice", (
         f"INSERT INTO predictions SELECT * FROM predictions WHERE {_part(10)}",)),
     _set("reasons lost", "reason = NULL, reasons = NULL"),
     _set("a third by fallback", "fallback_level = 'base_rate'", _part(3)),
     _set("all customers hot", "band = 'hot'"),
     _set("channel lost", "channel = NULL"),
 )  # fmt: skip
-"""All that is planted into predictions."""
+"""All corruptions of predictions."""

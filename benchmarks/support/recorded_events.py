@@ -1,7 +1,4 @@
-"""Read the public files of events, given by path, as the tables the product reads.
-
-Used by `quality_sessions` and `quality_snapshots`; the files are never part of the project.
-"""
+"""Read public files of events, which are no part of the project, as the product reads events."""
 
 from pathlib import Path
 
@@ -10,8 +7,8 @@ import pandas as pd
 import pyarrow as pa
 
 from intent_tasks.stores.snapshots import SCHEMA
+from tools.testbed.shops import ORDER
 
-ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
 TYPES = {"view": "view", "addtocart": "cart", "transaction": "purchase"}
 
 
@@ -30,7 +27,7 @@ def retailrocket(path: Path) -> pd.DataFrame:
 
 
 def online_retail(path: Path) -> pd.DataFrame:
-    """Return invoices without cancellations and nameless customers as purchases."""
+    """Return invoices of known customers as purchases, without cancellations."""
     lines = pd.read_parquet(path).dropna(subset=["CustomerID"])
     lines = lines[~lines["InvoiceNo"].str.startswith("C") & (lines["Quantity"] > 0)]
     at = pd.to_datetime(lines["InvoiceDate"], format="mixed")
@@ -49,8 +46,8 @@ def online_retail(path: Path) -> pd.DataFrame:
     return events.sort_values(["customer_key", "second"], kind="stable", ignore_index=True)
 
 
-def table(events: pd.DataFrame) -> pa.Table:
-    """Return events as a snapshot, absent columns null, in the order of the frame per customer."""
+def as_snapshot(events: pd.DataFrame) -> pa.Table:
+    """Return events as a snapshot; missing columns are null."""
     at = pa.array(events["second"].to_numpy() * 1_000_000, pa.int64())
     instant = at.cast(SCHEMA.field("occurred_at").type)
     columns = {
@@ -65,5 +62,5 @@ def table(events: pd.DataFrame) -> pa.Table:
             columns[field.name] = pa.array(events[field.name], field.type, from_pandas=True)
         else:
             columns[field.name] = pa.nulls(len(events), field.type)
-    made = pa.table({name: columns[name] for name in SCHEMA.names})
-    return made.sort_by(ORDER)
+    snapshot = pa.table({name: columns[name] for name in SCHEMA.names})
+    return snapshot.sort_by(ORDER)

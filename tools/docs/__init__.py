@@ -1,0 +1,1 @@
+"""Programs that generate pages of docs/."""
