@@ -197,7 +197,7 @@ class Settings(Schedule):
     """What a version says is the network mixed with LightGBM, by the share that is likeliest;
     false: the network alone."""
     pretrained: bool = False
-    """Training begins with what `intent pretrain` learns from all events: docs/pretraining.md."""
+    """Task `pretrain` runs, and training starts from its weights: docs/pretraining.md."""
     mixed_precision: bool = False
     """Layers of the network compute in bfloat16 (losses and probabilities do not): faster and half
     the memory on a GPU, slower on most processors."""

@@ -21,9 +21,16 @@ from intent_tasks.local import ports
 from intent_tasks.local.supervisor import wait_until
 from intent_tasks.local.up import is_ok
 from intent_tasks.steps import register
-from intent_tasks.steps.evaluate import EVIDENCE, MEASURED
-from intent_tasks.steps.train import LOSSES, MODEL, TEST, digest_of, folder_of
 from intent_tasks.stores import postgres, registry
+from intent_tasks.stores.training_files import (
+    EVIDENCE,
+    LOSSES,
+    MEASURED,
+    MODEL,
+    TEST,
+    digest_of,
+    folder_of,
+)
 
 DAY = date(2026, 6, 10)
 
