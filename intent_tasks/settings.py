@@ -190,7 +190,7 @@ class Settings(Schedule):
     training_days: int = 60
     """Days of anchors that training learns from."""
     model_encoder: str = "gru"
-    """What reads the past: `mlp`, `cnn`, `gru` or `transformer`; see docs/model.md."""
+    """Encoder of the network: a module of `intent_tasks/models/encoders/`; see docs/model.md."""
     model_size: str = "nano"
     """Size of the network, `nano` to `xl`; see docs/model.md."""
     blend: bool = True

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from intent_tasks.core.input_version import INPUT_VERSION
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.local import ports
 from intent_tasks.local.supervisor import wait_until
@@ -88,7 +89,8 @@ def train(settings, day, weights=b"weights", gate="passed"):
     rates = {str(h): 0.25 for h in HORIZONS_DAYS}
     size = {"events": 8, "steps": 4, "width": 4, "depth": 1}
     built = {"encoder": "mlp", "size": size, "vocabulary_sizes": {}, "mixed_precision": False}
-    config = {"architecture": built, "base_rates": rates, "thresholds": rates}
+    config = {"input_version": INPUT_VERSION, "architecture": built}
+    config |= {"base_rates": rates, "thresholds": rates}
     for name, content in (("config.json", json.dumps(config).encode()), ("weights.npz", weights),
                           ("vocabulary.json", b"{}")):  # fmt: skip
         (folder / MODEL / name).write_bytes(content)
