@@ -8,7 +8,7 @@ learned ends 14 days before the first anchor that is asked about; pasts are read
 - popularity: by customers over the last 14 days to learn from;
 - co-visitation: by customers and days that hold it and one of the customer's latest 20 products,
   the newer weighing more; item-nearest-neighbour: the cosine of the products' customers instead;
-- ours: the dot product of `models/heads.py`, learned by `models/pretraining.py`;
+- ours: the dot product of `models/pretraining/heads.py`, learned by `models/pretraining/train.py`;
 - limit, of the simulated shop: the exact probability of each category given what the customer
   looked at (`simulator/taste.py`), times the product's share of its category.
 
@@ -45,7 +45,7 @@ from intent_tasks.core.next_event_targets import (
 )
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import HORIZONS_DAYS, Definition
-from intent_tasks.models import heads, learner, pretraining
+from intent_tasks.models.pretraining import heads, losses, train
 from intent_tasks.models.sizes import SIZES
 from intent_tasks.simulator import Config, simulate
 from intent_tasks.simulator.catalogue import catalogue, stock
@@ -156,11 +156,9 @@ def _held(who: np.ndarray, number: np.ndarray, shape: tuple[int, int]) -> sparse
 
 def ours(shop: Shop, asked: tuple[Encoded, NextEventTargets]) -> Ranker:
     """Learn what comes next up to the cut, and return the dot product as a ranker."""
-    plan = pretraining.Plan("gru", SIZES["nano"], Definition(), shop.first, shop.cut, SEED)
-    ranker = pretraining.learn(
-        [shop.events], plan, lambda line: print(line, file=sys.stderr)
-    ).ranker
-    vectors = learner.customer_vectors(ranker, *asked)
+    plan = train.Plan("gru", SIZES["nano"], Definition(), shop.first, shop.cut, SEED)
+    ranker = train.learn([shop.events], plan, lambda line: print(line, file=sys.stderr)).ranker
+    vectors = losses.customer_vectors(ranker, *asked)
     table = ranker.heads.products.table()
     return lambda rows: vectors[rows] @ table.T
 

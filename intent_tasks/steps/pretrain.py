@@ -58,7 +58,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 def _learn(
     settings: Settings, allowed: consent.Learnable, first: date, until: date, folder: Path
 ) -> Receipt:
-    from intent_tasks.models import pretrained, pretraining
+    from intent_tasks.models.pretraining import train, weights
     from intent_tasks.models.sizes import size_of
 
     size = size_of(settings.model_size, settings.model_encoder)
@@ -66,13 +66,13 @@ def _learn(
         allowed.of(snapshots.read(settings.home, settings.definition, until, [bucket], first))
         for bucket in range(settings.bucket_count)
     ]
-    plan = pretraining.Plan(
+    plan = train.Plan(
         settings.model_encoder, size, settings.definition, first, until, settings.seed
     )
-    learned = pretraining.learn(tables, plan, _say)
-    pretrained.save(folder, learned, until)
+    learned = train.learn(tables, plan, _say)
+    weights.save(folder, learned, until)
     return {
-        "digest": pretrained.digest(folder),
+        "digest": weights.digest(folder),
         "rows": learned.rows,
         "products": len(learned.products),
         "passes": len(learned.curve),

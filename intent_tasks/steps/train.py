@@ -36,7 +36,7 @@ from intent_tasks.stores.training_files import (
 if TYPE_CHECKING:
     from intent_tasks.models.fit_models import Baselines, Samples
     from intent_tasks.models.model_io import Model
-    from intent_tasks.models.pretrained import Pretrained
+    from intent_tasks.models.pretraining.weights import Pretrained
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -132,7 +132,7 @@ def _load_pretrained(settings: Settings, window: Receipt) -> "Pretrained | None"
     """
     if not settings.pretrained:
         return None
-    from intent_tasks.models.pretrained import load
+    from intent_tasks.models.pretraining.weights import load
 
     as_of_date = date.fromisoformat(window["as_of_date"])
     folder = training_files.pretrained_folder(settings, window)

@@ -7,7 +7,9 @@ import pytest
 
 from intent_tasks.core.dataset import SPLITS
 from intent_tasks.errors import BadInput, NothingToDo, Refused
-from intent_tasks.models import model_io, pretrained, pretraining, training
+from intent_tasks.models import model_io, training
+from intent_tasks.models.pretraining import train as pretraining
+from intent_tasks.models.pretraining import weights
 from intent_tasks.simulator import Config
 from intent_tasks.steps import pretrain, train
 from intent_tasks.stores import postgres
@@ -40,19 +42,19 @@ def windowed(settings, monkeypatch):
 
 def test_training_starts_from_the_pretrained_weights(windowed, monkeypatch):
     begun = []
-    give = pretrained.Pretrained.give
+    give = weights.Pretrained.give
 
     def seen(self, network, *more):
         give(self, network, *more)
         begun.append(network.read.get_weights())
 
-    monkeypatch.setattr(pretrained.Pretrained, "give", seen)
+    monkeypatch.setattr(weights.Pretrained, "give", seen)
     with pytest.raises(BadInput, match=f"Run `intent pretrain --as-of-date {DAY}` first"):
         train.run(windowed, DAY)
     ledger = pretrain.run(windowed, DAY)
     assert postgres.receipt_of(windowed, "pretrain", DAY) == ledger
     receipt = train.run(windowed, DAY)
-    kept = pretrained.load(windowed.home / ledger["path"])
+    kept = weights.load(windowed.home / ledger["path"])
     assert receipt["pretrained"] == ledger["digest"] == kept.digest
     for left, right in zip(begun[0], kept.read, strict=True):
         np.testing.assert_array_equal(left, right)

@@ -24,7 +24,7 @@ from intent_tasks.models.config import (
 )
 from intent_tasks.models.model_io import WEIGHTS
 from intent_tasks.models.network import Architecture, Network
-from intent_tasks.models.pretraining import Learned
+from intent_tasks.models.pretraining.train import Learned
 
 PRODUCTS = "products.json"
 
