@@ -8,7 +8,7 @@ anchor; histories are read up to the anchor.
 - popularity: number of customers in the last 14 training days;
 - co-visitation: number of customer days with the product and one of the customer's latest 20
   products, weighted by recency; item-nearest-neighbour: the cosine of the products' customers;
-- ours: the dot product of `models/heads.py`, trained by `models/pretraining.py`;
+- ours: the dot product of `models/pretraining/heads.py`, trained by `models/pretraining/train.py`;
 - limit, in the simulated shop: the exact probability of each category given the customer's events
   (`simulator/taste.py`), times the product's share of its category.
 
@@ -45,7 +45,7 @@ from intent_tasks.core.next_event_targets import (
 )
 from intent_tasks.core.vocabulary import learn_vocabulary
 from intent_tasks.definition import HORIZONS_DAYS, Definition
-from intent_tasks.models import heads, learner, pretraining
+from intent_tasks.models.pretraining import heads, losses, train
 from intent_tasks.models.sizes import SIZES
 from intent_tasks.simulator import Config, simulate
 from intent_tasks.simulator.catalogue import catalogue, stock
@@ -158,11 +158,9 @@ def _customer_products(
 
 def our_ranker(shop: Shop, test: tuple[Encoded, NextEventTargets]) -> Ranker:
     """Pretrain on the events up to the cut; return the dot product as a ranker."""
-    plan = pretraining.Plan("gru", SIZES["nano"], Definition(), shop.first, shop.cut, SEED)
-    ranker = pretraining.learn(
-        [shop.events], plan, lambda line: print(line, file=sys.stderr)
-    ).ranker
-    vectors = learner.customer_vectors(ranker, *test)
+    plan = train.Plan("gru", SIZES["nano"], Definition(), shop.first, shop.cut, SEED)
+    ranker = train.learn([shop.events], plan, lambda line: print(line, file=sys.stderr)).ranker
+    vectors = losses.customer_vectors(ranker, *test)
     table = ranker.heads.products.table()
     return lambda rows: vectors[rows] @ table.T
 

@@ -24,9 +24,10 @@ from intent_tasks.core.dataset import SPLITS, Dataset
 from intent_tasks.core.metrics import log_losses
 from intent_tasks.core.vocabulary import vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS, Definition
-from intent_tasks.models import fit_models, hazards, network, pretraining, training
+from intent_tasks.models import fit_models, hazards, network, training
 from intent_tasks.models.ensemble import EnsembleWeights
 from intent_tasks.models.hazards import MAIN_INDEX
+from intent_tasks.models.pretraining import train
 from intent_tasks.models.sizes import SIZES
 from intent_tasks.simulator import Config
 from tools.testbed.shops import simulated
@@ -48,8 +49,8 @@ def main() -> int:
     until = split.train[-1] + GAP
     end = pa.scalar(definition.day_end(until), events["occurred_at"].type)
     known = events.filter(pc.less(events["occurred_at"], end))
-    plan = pretraining.Plan(ENCODER, SIZE, definition, shop.first_day, until, SEED)
-    learned = pretraining.learn([known], plan, _print_progress)
+    plan = train.Plan(ENCODER, SIZE, definition, shop.first_day, until, SEED)
+    learned = train.learn([known], plan, _print_progress)
     dataset = Dataset(lambda _: events, 1, vars(split), definition, SEED, learned.vocabulary)
     sources = {part: dataset.source(part) for part in SPLITS}
     summary, samples = fit_models.summarize(sources)
@@ -85,7 +86,7 @@ def main() -> int:
     return 0
 
 
-def _copy_weights(built: network.Network, learned: pretraining.Learned) -> None:
+def _copy_weights(built: network.Network, learned: train.Learned) -> None:
     built.embed.set_weights(learned.learner.network.embed.get_weights())
     built.read.set_weights(learned.learner.network.read.get_weights())
 

@@ -1,11 +1,14 @@
 """Train a new model version and hand it to the registry as challenger.
 
 **What it does.** `window` chooses the days to learn from and completes their snapshots; `validate`
-checks the newest of them; `train` checks the training set as a whole and trains the sequence model
-and the baselines; `evaluate` measures them on later days and judges the gate; `register` logs
-everything to MLflow and registers a version with the gate's verdict. It promotes nothing: a person
-gives a version the alias `champion` in the MLflow UI (Models → purchase_intent → version →
-Aliases), or with `intent promote VERSION`.
+checks the newest of them; `pretrain` pretrains the encoder on all events; `train` checks the
+training set as a whole and trains the sequence model and the baselines; `evaluate` measures them on
+later days and judges the gate; `register` logs everything to MLflow and registers a version with
+the gate's verdict. It promotes nothing: a person gives a version the alias `champion` in the MLflow
+UI (Models → purchase_intent → version → Aliases), or with `intent promote VERSION`.
+
+**Pretraining** is skipped unless INTENT_PRETRAINED is set. A skipped `pretrain` does not skip
+`train`, which then starts from new weights; a failed one stops the run.
 
 **Which day.** Training learns from what was known at the end of one shop day, T. A scheduled run
 takes the day before it; a run started by hand the Param `as_of_date` (a shop day, YYYY-MM-DD) or,
@@ -22,10 +25,10 @@ has registered.
 **Overlap.** One training at a time: a second run waits until the first has ended.
 
 Settings: INTENT_WEEKLY_CRON, INTENT_TIME_ZONE, INTENT_LAST_DAY (a recording is trained on demand
-only), INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
+only), INTENT_PRETRAINED, INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
 """
 
-from airflow.sdk import DAG, chain
+from airflow.sdk import DAG, TriggerRule, chain
 from intent_dag_defaults import frame
 from intent_days import ShopTimes
 from intent_step import Step
@@ -41,4 +44,11 @@ with DAG(
     max_active_runs=1,
     **frame(__doc__, schedule),
 ) as dag:
-    chain(*[Step(task_id=s) for s in ("window", "validate", "train", "evaluate", "register")])
+    chain(
+        Step(task_id="window"),
+        Step(task_id="validate"),
+        Step(task_id="pretrain"),
+        Step(task_id="train", trigger_rule=TriggerRule.NONE_FAILED),
+        Step(task_id="evaluate"),
+        Step(task_id="register"),
+    )

@@ -9,8 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-EVENT_TYPES = ("view", "click", "search", "cart", "remove", "purchase", "review", "refund")
-"""What a customer can do, in the order of their codes."""
+EVENT_TYPES = (
+    "view",
+    "click",
+    "search",
+    "cart",
+    "remove",
+    "purchase",
+    "review",
+    "refund",
+)
+"""What a customer can do, in the order of their codes: append new types."""
 
 HORIZONS_DAYS = (1, 3, 7, 14)
 """Days after the anchor. A constant: the columns of `intent.predictions` are made from it."""

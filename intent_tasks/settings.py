@@ -196,14 +196,14 @@ class Settings(Schedule):
     training_days: int = 60
     """Days of anchors that training learns from."""
     model_encoder: str = "gru"
-    """What reads the past: `mlp`, `cnn`, `gru` or `transformer`; see docs/model.md."""
+    """Encoder of the network: a module of `intent_tasks/models/encoders/`; see docs/model.md."""
     model_size: str = "nano"
     """Size of the network, `nano` to `xl`; see docs/model.md."""
     blend: bool = True
     """What a version says is the network mixed with LightGBM, by the share that is likeliest;
     false: the network alone."""
     pretrained: bool = False
-    """Training begins with what `intent pretrain` learns from all events: docs/pretraining.md."""
+    """Task `pretrain` runs, and training starts from its weights: docs/pretraining.md."""
     mixed_precision: bool = False
     """Layers of the network compute in bfloat16 (losses and probabilities do not): faster and half
     the memory on a GPU, slower on most processors."""

@@ -1,4 +1,4 @@
-"""`intent pretrain`: learn from all events what comes next, before purchases are learned."""
+"""`intent pretrain`: pretrain the encoder on the next event of all customers."""
 
 from typing import Annotated
 
@@ -14,11 +14,12 @@ app = typer.Typer()
 def pretrain(
     as_of_date: Annotated[str, typer.Option(help="shop day of a window, YYYY-MM-DD")],
 ) -> None:
-    """Learn from all events of a window what comes next: docs/pretraining.md.
+    """Pretrain the encoder on all events of a window; docs/pretraining.md.
 
-    With INTENT_PRETRAINED=true, training on that window begins with it.
+    It pretrains whatever INTENT_PRETRAINED is; training uses the weights if that is true.
     """
     from intent_tasks.steps import receipt_line, run_step
 
-    receipt = run_step(load_settings(), "pretrain", day(as_of_date), {})
+    settings = load_settings().model_copy(update={"pretrained": True})
+    receipt = run_step(settings, "pretrain", day(as_of_date), {})
     typer.echo(receipt_line(receipt))

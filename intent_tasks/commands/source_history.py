@@ -6,9 +6,9 @@ from math import inf
 
 import sqlalchemy as sa
 
+from intent_tasks.core.anchors import Split, needed_days, training_split
 from intent_tasks.definition import HORIZONS_DAYS, LEAST_BUYERS
 from intent_tasks.settings import Settings
-from intent_tasks.steps.window import needed_days, split_of
 from intent_tasks.stores.extracting import source_facts, source_ids
 
 MOST_WEEKS = 52
@@ -25,7 +25,7 @@ def judged(
         first: shop day on which the first event arrived.
         last: last shop day that is over.
     """
-    split = split_of(settings, first, last)
+    split = _split(settings, first, last)
     lag = max(HORIZONS_DAYS) + settings.maturity_lag_days
     anchors = vars(split) if split else {"latest": [last - timedelta(days=lag)]}
     found = source_facts.buyers(connection, settings, anchors)
@@ -55,6 +55,10 @@ def judged(
     )
 
 
+def _split(settings: Settings, first: date, last: date) -> Split | None:
+    return training_split(first, last, settings.training_days, settings.maturity_lag_days)
+
+
 def _parts(found: Mapping[str, int]) -> str:
     """Say what the parts count: a customer who purchases after several of the days, for each."""
     counts = ", ".join(f"{count:,} to {part}" for part, count in found.items())
@@ -67,7 +71,7 @@ def _parts(found: Mapping[str, int]) -> str:
 def _weeks_to_wait(settings: Settings, first: date, last: date, rate: float) -> int | None:
     """Return after how many weeks of the same business there is enough; None: not in a year."""
     for weeks in range(1, MOST_WEEKS + 1):
-        split = split_of(settings, first, last + timedelta(weeks=weeks))
+        split = _split(settings, first, last + timedelta(weeks=weeks))
         if split and all(len(days) * rate >= LEAST_BUYERS for days in vars(split).values()):
             return weeks
     return None

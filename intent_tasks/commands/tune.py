@@ -31,11 +31,12 @@ def tune(
 
 def _search(settings: Settings, as_of_date: date, seconds: float) -> dict[str, Any]:
     from intent_tasks.models.sizes import size_of
-    from intent_tasks.steps.train import slices_of, window_of
+    from intent_tasks.stores import training_window
     from intent_tasks.stores.privacy import consent
 
     size = size_of(settings.model_size, settings.model_encoder)
-    slices = slices_of(settings, window_of(settings, as_of_date), consent.learnable(settings))
+    window = training_window.read_window(settings, as_of_date)
+    slices = training_window.open_dataset(settings, window, consent.learnable(settings))
     slices.learn_vocabulary()
     from intent_tasks.models import fit_models, tuning
 

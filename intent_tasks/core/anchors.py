@@ -49,6 +49,33 @@ def split_days(first: date, last: date) -> Split | None:
     return Split(**parts)
 
 
+def training_split(
+    earliest: date, as_of_date: date, training_days: int, maturity_lag_days: int
+) -> Split | None:
+    """Return the anchors of a training on the end of a day; None if there are too few days.
+
+    Args:
+        earliest: first shop day with an event.
+        as_of_date: shop day at whose end the labels are known.
+        training_days: maximum number of days with anchors.
+        maturity_lag_days: days after a horizon until its labels are known.
+    """
+    last = as_of_date - timedelta(days=max(HORIZONS_DAYS) + maturity_lag_days)
+    days = min(training_days, available_training_days(earliest, as_of_date, maturity_lag_days))
+    return split_days(last - timedelta(days=days - 1), last)
+
+
+def available_training_days(earliest: date, as_of_date: date, maturity_lag_days: int) -> int:
+    """Return how many days can have anchors; arguments as of `training_split`."""
+    immature = max(HORIZONS_DAYS) + maturity_lag_days
+    return (as_of_date - earliest).days + 1 - MIN_HISTORY_DAYS - immature
+
+
+def needed_days(maturity_lag_days: int) -> int:
+    """Return the minimum number of days of events for a training, the last day included."""
+    return MIN_HISTORY_DAYS + MIN_DAYS + 3 * max(HORIZONS_DAYS) + maturity_lag_days
+
+
 def evenly(first: date, last: date, most: int) -> list[date]:
     """Return at most `most` evenly spaced days from `first` to `last`, both included."""
     days = (last - first).days + 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from intent_tasks.core.anchors import available_training_days
 from intent_tasks.errors import Refused
 from intent_tasks.local import configuration, report
 from intent_tasks.local.airflow_api import AirflowApi
@@ -19,7 +20,6 @@ from intent_tasks.local.shop import Shop, choose_shop
 from intent_tasks.local.supervisor import last_lines
 from intent_tasks.local.up import lock_command, up
 from intent_tasks.settings import Settings, load_settings
-from intent_tasks.steps.window import most_training_days
 from intent_tasks.stores import ledger, registry
 
 TIMES_FILE = "demo_times.json"
@@ -112,7 +112,8 @@ def _promote(settings: Settings, plan: Plan, shop: Shop) -> int:
 def _advise(settings: Settings, plan: Plan, shop: Shop) -> str:
     """Return what may let the next version pass: unused days first, then more history."""
     if shop.first_day:
-        days = most_training_days(settings, shop.first_day, plan.trained_on)
+        lag = settings.maturity_lag_days
+        days = available_training_days(shop.first_day, plan.trained_on, lag)
         if days > settings.training_days:
             return (
                 f"It was trained on {settings.training_days} of {days} days: set "

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Self
 
+from intent_tasks.core.anchors import needed_days
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
-from intent_tasks.steps.window import needed_days
 from intent_tasks.stores.extracting import source
 
 MATURED_BEFORE_DAYS = 15

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from intent_tasks.core import image_codes
+from intent_tasks.core.input_version import INPUT_VERSION
 from intent_tasks.core.vocabulary import COLUMNS, FIRST_CODE, Vocabulary
 from intent_tasks.definition import EVENT_TYPES, HORIZONS_DAYS
 from intent_tasks.errors import BadInput
@@ -51,12 +52,14 @@ class Config(_Strict):
     """What a model's files say of it, checked.
 
     Args:
+        input_version: of the codes, numeric inputs and features that the model reads.
         architecture: how the network is built, as JSON can hold it.
         base_rates: horizon in days, as text → share of customers who purchased within it.
         thresholds: horizon → least probability that counts as a predicted purchase.
         blend: what is mixed with the network; None: nothing.
     """
 
+    input_version: str = Field(max_length=32)
     architecture: _Architecture
     base_rates: Shares
     thresholds: Shares
@@ -67,9 +70,10 @@ def read(contents: Mapping[str, bytes]) -> Config:
     """Return the configuration among the files of a model.
 
     Raises:
-        BadInput: it is missing, of another release, or out of bounds.
+        BadInput: it is missing, of another input version or release, or out of bounds.
     """
     content = read_json(contents, CONFIG, MOST_CONFIG_BYTES)
+    require_input_version(content)
     try:
         return Config.model_validate(content)
     except ValidationError as error:
@@ -80,6 +84,24 @@ def read(contents: Mapping[str, bytes]) -> Config:
             f"{CONFIG} was written by another release: {problems}. Train a version with this "
             "one and promote it."
         ) from None
+
+
+def require_input_version(content: object) -> None:
+    """Require that a model reads what this release computes.
+
+    Args:
+        content: of CONFIG.
+
+    Raises:
+        BadInput: it reads inputs of another version.
+    """
+    version = content.get("input_version") if isinstance(content, dict) else None
+    if version != INPUT_VERSION:
+        raise BadInput(
+            f"{CONFIG} has input version {str(version)[:32]}; this release computes "
+            f"{INPUT_VERSION}: other features or event types. Train again with this release, and "
+            "promote the new version."
+        )
 
 
 def read_served(contents: Mapping[str, bytes]) -> Config:

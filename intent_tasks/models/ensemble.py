@@ -21,7 +21,7 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import Refused
 from intent_tasks.models.hazards import hazard_loss
 from intent_tasks.models.layers import Dropout, QuantileRanks
-from intent_tasks.models.tensors import Tensor
+from intent_tasks.models.tensors import LayerOption, Tensor
 
 MEMBERS, WIDTH = 8, 32
 """Number of networks, and width of their two layers; wider ones gained nothing on small shops."""
@@ -41,7 +41,7 @@ PREDICTION_ROWS = 8192
 class Ensemble(layers.Layer):  # type: ignore[misc]
     """The mean of the members' logits of the hazards; zeros before training."""
 
-    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - of any Keras layer
+    def __init__(self, **kwargs: LayerOption) -> None:
         """Create the dropout layers."""
         super().__init__(**kwargs)
         self.dropouts = [Dropout(INPUT_DROPOUT), Dropout(DROPOUT), Dropout(DROPOUT)]

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from intent_tasks.core.arrays import Float32Array, FloatArray
-from intent_tasks.models.tensors import Tensor
+from intent_tasks.models.tensors import LayerOption, Tensor
 
 TYPICAL_DAY_EVENTS = 8.0
 """Events of a typical day; sums are divided by it."""
@@ -41,7 +41,7 @@ class EventEmbedding(layers.Layer):  # type: ignore[misc]
     is multiplied by its part of the kernel once, for all events.
     """
 
-    def __init__(self, tables: Sequence[EmbeddingTable], width: int, **kwargs: Any) -> None:  # noqa: ANN401 - of any Keras layer
+    def __init__(self, tables: Sequence[EmbeddingTable], width: int, **kwargs: LayerOption) -> None:
         """Set the tables, in the order of the codes, and the output width."""
         super().__init__(**kwargs)
         self.tables, self.width = [EmbeddingTable(*table) for table in tables], width

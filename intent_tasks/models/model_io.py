@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.features import FEATURES
+from intent_tasks.core.input_version import INPUT_VERSION
 from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
 from intent_tasks.errors import BadInput
 from intent_tasks.models import arrays, booster_text, config
@@ -62,6 +63,7 @@ class Model:
 def save(folder: Path, model: Model) -> None:
     """Write the files of a model."""
     facts: dict[str, Any] = {
+        "input_version": INPUT_VERSION,
         "architecture": model.architecture.as_json(),
         "base_rates": model.base_rates,
         "thresholds": model.thresholds,

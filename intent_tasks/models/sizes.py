@@ -24,8 +24,7 @@ class Size:
 
     def encoder_parameters(self, encoder: str) -> int:
         """Return the number of parameters of the encoder."""
-        count: int = ENCODERS[encoder].parameter_count(self.width, self.depth)
-        return count
+        return ENCODERS[encoder].parameter_count(self.width, self.depth)
 
 
 SIZES = {

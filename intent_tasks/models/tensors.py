@@ -9,3 +9,5 @@ Tensor = Any
 """A tensor; the docstring of each function gives its shape."""
 Inputs = Any
 """A dictionary of tensors, keyed as `network.INPUTS`."""
+LayerOption = Any
+"""A keyword argument of any Keras layer, such as its name."""

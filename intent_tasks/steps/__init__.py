@@ -33,7 +33,7 @@ STEPS = {
     "score": "predict one bucket of customers with the pinned version",
     "publish": "write a day's scores to intent.predictions in one transaction",
     "window": "choose the days to learn from and complete their snapshots",
-    "pretrain": "learn from all events of a window what comes next, for training to begin with",
+    "pretrain": "pretrain the encoder on all events of a window, if INTENT_PRETRAINED is set",
     "train": "train the sequence model and the baselines on a window",
     "evaluate": "measure the trained model and the baselines on later days, and judge the gate",
     "register": "register the evaluated model in MLflow as challenger",

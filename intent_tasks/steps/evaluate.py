@@ -18,13 +18,11 @@ from intent_tasks.definition import HORIZONS_DAYS, LEAST_GROUP, MAIN_HORIZON_DAY
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.steps.train import MODEL, SLICE, TEST, folder_of
 from intent_tasks.stores import ledger
+from intent_tasks.stores.training_files import EVIDENCE, MEASURED, MODEL, SLICE, TEST, folder_of
 
 Weights = npt.NDArray[np.floating]
 Customers = npt.NDArray[np.integer]
-
-MEASURED, EVIDENCE = "metrics.json", "evidence.html"
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:

@@ -1,4 +1,4 @@
-"""Learn to read pasts from all events of a window, label or not, and keep the weights."""
+"""Pretrain the event embedding and the encoder on all events of a window."""
 
 import shutil
 import sys
@@ -6,27 +6,33 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.errors import NothingToDo
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.steps.train import pretrained_folder, window_of
-from intent_tasks.stores import ledger, snapshots
+from intent_tasks.stores import ledger, snapshots, training_files, training_window
 from intent_tasks.stores.privacy import consent, erasure
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
-    """Learn from what happened up to the end of the last outcome that training learns from.
+    """Pretrain on the events up to the last label of the training split, and save the weights.
 
-    Nothing of the days on which a version of that window is calibrated or judged is looked at.
+    Events of the days that calibrate or test a version of that window are not read.
 
     Raises:
+        NothingToDo: INTENT_PRETRAINED is not set.
         BadInput: there is no window, or the settings name no network.
-        Refused: there is too little to learn from, the loss became no number, or somebody who was
-            learned from was erased meanwhile.
+        Refused: there are too few events, the loss is not finite, or a customer of the window was
+            erased meanwhile.
     """
-    window = window_of(settings, as_of_date)
+    if not settings.pretrained:
+        raise NothingToDo(
+            "INTENT_PRETRAINED is not set: training starts from new weights. "
+            "`intent pretrain` pretrains without it."
+        )
+    window = training_window.read_window(settings, as_of_date)
     first = date.fromisoformat(window["first_day"])
     until = date.fromisoformat(window["split"]["train"][-1]) + timedelta(days=max(HORIZONS_DAYS))
-    target = pretrained_folder(settings, window)
+    target = training_files.pretrained_folder(settings, window)
     temporary = target.with_suffix(".part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -50,7 +56,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 def _learn(
     settings: Settings, allowed: consent.Learnable, first: date, until: date, folder: Path
 ) -> Receipt:
-    from intent_tasks.models import pretrained, pretraining
+    from intent_tasks.models.pretraining import train, weights
     from intent_tasks.models.sizes import size_of
 
     size = size_of(settings.model_size, settings.model_encoder)
@@ -58,13 +64,13 @@ def _learn(
         allowed.of(snapshots.read(settings.home, settings.definition, until, [bucket], first))
         for bucket in range(settings.bucket_count)
     ]
-    plan = pretraining.Plan(
+    plan = train.Plan(
         settings.model_encoder, size, settings.definition, first, until, settings.seed
     )
-    learned = pretraining.learn(tables, plan, _say)
-    pretrained.save(folder, learned, until)
+    learned = train.learn(tables, plan, _say)
+    weights.save(folder, learned, until)
     return {
-        "digest": pretrained.digest(folder),
+        "digest": weights.digest(folder),
         "rows": learned.rows,
         "products": len(learned.products),
         "passes": len(learned.curve),

@@ -12,10 +12,17 @@ from sqlalchemy.dialects import postgresql
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.steps.evaluate import EVIDENCE, MEASURED
-from intent_tasks.steps.train import LOSSES, MODEL, TEST, digest_of_files, folder_of
 from intent_tasks.stores import ledger, manifest, registry
 from intent_tasks.stores.privacy import erasure
+from intent_tasks.stores.training_files import (
+    EVIDENCE,
+    LOSSES,
+    MEASURED,
+    MODEL,
+    TEST,
+    digest_of_files,
+    folder_of,
+)
 from intent_tasks.tables import model_versions
 
 

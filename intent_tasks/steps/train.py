@@ -1,11 +1,9 @@
 """Train the network and the baselines on a window, and keep what they predict on later days."""
 
-import hashlib
 import json
 import shutil
 import sys
 import time
-from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,42 +20,44 @@ from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
-from intent_tasks.stores import ledger, snapshots
+from intent_tasks.stores import ledger, training_files, training_window
 from intent_tasks.stores.contracts import checks
 from intent_tasks.stores.privacy import consent, erasure
+from intent_tasks.stores.training_files import (
+    CHECKPOINT,
+    LOSSES,
+    MODEL,
+    SLICE,
+    TEST,
+    digest_of,
+    folder_of,
+)
 
 if TYPE_CHECKING:
     from intent_tasks.models.fit_models import Baselines, Samples
     from intent_tasks.models.model_io import Model
-    from intent_tasks.models.pretrained import Pretrained
-
-SLICE = "slice_"
-"""Before the names of columns that rows of the test slice are told apart by."""
-MODEL, TEST, LOSSES, CHECKPOINT = "model", "test.parquet", "losses.json", "checkpoint"
-
-
-def folder_of(settings: Settings, as_of_date: date) -> Path:
-    """Return where a training run keeps its files."""
-    return settings.home / "training" / str(as_of_date)
+    from intent_tasks.models.pretraining.weights import Pretrained
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
     """Train on the window of `as_of_date`; after a kill it goes on from the last checkpoint.
 
     Raises:
-        BadInput: there is no window, or the settings name no network.
+        BadInput: there is no window, or it lacks pretrained weights that the settings ask for; or
+            the settings name no network.
         Refused: the training set breaks the contract, the loss became no number, or somebody who
             was learned from was erased meanwhile.
     """
-    window = window_of(settings, as_of_date)
+    window = training_window.read_window(settings, as_of_date)
     begun = time.monotonic()
     from intent_tasks.models import distribution, fit_models
     from intent_tasks.models.sizes import size_of
 
     size_of(settings.model_size, settings.model_encoder)  # no time is spent on what is not there
     allowed = consent.learnable(settings)
-    rank, slices = distribution.rank(), slices_of(settings, window, allowed)
-    pretrained = _pretrained(settings, window)
+    rank = distribution.rank()
+    slices = training_window.open_dataset(settings, window, allowed)
+    pretrained = _load_pretrained(settings, window)
     if pretrained is None:
         slices.learn_vocabulary()
     else:
@@ -108,69 +108,33 @@ def _looked_at(slices: Dataset, samples: "Samples") -> tuple[DatasetSummary, Dat
     return slices.summarize(seen), found
 
 
-def window_of(settings: Settings, as_of_date: date) -> Receipt:
-    """Return the receipt of the window of a day.
+def _load_pretrained(settings: Settings, window: Receipt) -> "Pretrained | None":
+    """Return the pretrained weights of a window; None if the setting does not ask for them.
 
     Raises:
-        BadInput: there is none.
+        BadInput: the window was not pretrained.
+        Refused: the files are not those that pretraining wrote.
     """
-    window = ledger.receipt_of(settings, "window", as_of_date)
-    if window is None:
-        raise BadInput(f"Run `intent step window --as-of-date {as_of_date}` first.")
-    return window
-
-
-def pretrained_folder(settings: Settings, window: Receipt) -> Path:
-    """Return where the weights that were pretrained on these very events of a window are kept."""
-    name = f"{window['as_of_date']}-{window['snapshot_digest'][:12]}"
-    return settings.home / "pretraining" / name
-
-
-def _pretrained(settings: Settings, window: Receipt) -> "Pretrained | None":
-    """Return the weights to begin with, pretrained now where they are not there."""
     if not settings.pretrained:
         return None
-    from intent_tasks.models.pretrained import load
-    from intent_tasks.steps import pretrain
+    from intent_tasks.models.pretraining.weights import load
 
-    folder, as_of_date = (
-        pretrained_folder(settings, window),
-        date.fromisoformat(window["as_of_date"]),
-    )
-    noted = ledger.receipt_of(settings, "pretrain", as_of_date)
+    as_of_date = date.fromisoformat(window["as_of_date"])
+    folder = training_files.pretrained_folder(settings, window)
+    receipt = ledger.receipt_of(settings, "pretrain", as_of_date)
     path = str(folder.relative_to(settings.home))
-    if noted is None or noted["path"] != path or not folder.exists():
-        noted = pretrain.run(settings, as_of_date)
-    found = load(folder)
-    if found.digest != noted["digest"]:
+    if receipt is None or receipt["path"] != path or not folder.exists():
+        raise BadInput(
+            f"INTENT_PRETRAINED is set, and there are no pretrained weights of this window. "
+            f"Run `intent pretrain --as-of-date {as_of_date}` first."
+        )
+    weights = load(folder)
+    if weights.digest != receipt["digest"]:
         raise Refused(
             f"The weights in {folder} are not those that `intent pretrain` wrote. "
-            "Delete that folder and run this again."
+            f"Run `intent pretrain --as-of-date {as_of_date}` again."
         )
-    return found
-
-
-def digest_of(folder: Path) -> str:
-    """Return one digest of all files that training wrote."""
-    return digest_of_files([*(folder / MODEL).iterdir(), folder / TEST])
-
-
-def digest_of_files(paths: Iterable[Path]) -> str:
-    """Return one digest of files: of their names and of what is in them."""
-    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-    return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
-
-
-def slices_of(settings: Settings, window: Receipt, allowed: consent.Learnable) -> Dataset:
-    """Return the slices of a window, which read what may be learned from bucket by bucket."""
-    first, last = (date.fromisoformat(window[name]) for name in ("first_day", "last_day"))
-
-    def read(bucket: int) -> pa.Table:
-        known = snapshots.read(settings.home, settings.definition, last, [bucket], first)
-        return allowed.of(known)
-
-    split = {name: [date.fromisoformat(day) for day in window["split"][name]] for name in SPLITS}
-    return Dataset(read, settings.bucket_count, split, settings.definition, settings.seed)
+    return weights
 
 
 def _train(

@@ -6,8 +6,7 @@ from datetime import date, timedelta
 
 import sqlalchemy as sa
 
-from intent_tasks.core.anchors import MIN_DAYS, MIN_HISTORY_DAYS, Split, split_days
-from intent_tasks.definition import HORIZONS_DAYS
+from intent_tasks.core.anchors import Split, needed_days, training_split
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
@@ -22,44 +21,20 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         Refused: the shop has too few days.
     """
     definition = settings.definition
-    split = split_of(settings, _earliest_day(settings, as_of_date), as_of_date)
+    earliest, lag = _earliest_day(settings, as_of_date), settings.maturity_lag_days
+    split = training_split(earliest, as_of_date, settings.training_days, lag)
     if split is None:
         with postgres.reading(settings.shop_url) as connection:
             loaded_at_once = source_ids.loaded_at_once(connection, settings)
         raise Refused(
             f"There are too few days to train as of {as_of_date}: {loaded_at_once}"
-            f"{needed_days(settings.maturity_lag_days)} days of events are needed, and "
+            f"{needed_days(lag)} days of events are needed, and "
             f"INTENT_TRAINING_DAYS={settings.training_days} must allow "
             "for them. Train later, or load more history."
         )
     first_day = definition.first_history_day(split.train[0])
     copy_days.complete_snapshots(settings, first_day, as_of_date)
     return _record(settings, as_of_date, first_day, split)
-
-
-def split_of(settings: Settings, earliest: date, as_of_date: date) -> Split | None:
-    """Return the anchors to learn from at the end of a day; None: there are too few days.
-
-    Args:
-        settings: how many days are wanted.
-        earliest: first shop day with an event.
-        as_of_date: shop day at whose end the outcomes are known.
-    """
-    last = as_of_date - timedelta(days=max(HORIZONS_DAYS) + settings.maturity_lag_days)
-    days = min(settings.training_days, most_training_days(settings, earliest, as_of_date))
-    return split_days(last - timedelta(days=days - 1), last)
-
-
-def most_training_days(settings: Settings, earliest: date, as_of_date: date) -> int:
-    """Return how many days there are to learn from, however many are wanted; arguments as above."""
-    unknown = max(HORIZONS_DAYS) + settings.maturity_lag_days
-    return (as_of_date - earliest).days + 1 - MIN_HISTORY_DAYS - unknown
-
-
-def needed_days(maturity_lag_days: int) -> int:
-    """Return how many days of events, the last one included, there must be to train."""
-    gaps = 3 * max(HORIZONS_DAYS) + maturity_lag_days
-    return MIN_HISTORY_DAYS + MIN_DAYS + gaps
 
 
 def _record(settings: Settings, as_of_date: date, first_day: date, split: Split) -> Receipt:

@@ -51,8 +51,14 @@ def test_scoring_is_one_task_a_bucket(dags):
 
 
 def test_training_goes_from_window_to_register(dags):
-    order = ["window", "validate", "train", "evaluate", "register"]
+    order = ["window", "validate", "pretrain", "train", "evaluate", "register"]
     assert edges(dags["intent_train"]) == set(itertools.pairwise(order))
+
+
+def test_only_train_runs_after_a_skipped_task(dags):
+    rules = {task.task_id: task.trigger_rule for task in dags["intent_train"].tasks}
+    assert rules.pop("train") == "none_failed", "pretrain is skipped unless its setting asks for it"
+    assert set(rules.values()) == {"all_success"}
 
 
 def test_feedback_follows_publication(dags):

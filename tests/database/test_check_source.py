@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from intent_tasks import cli
 from intent_tasks.commands import check_source
+from intent_tasks.core.anchors import needed_days, training_split
 from intent_tasks.definition import LEAST_BUYERS
 from intent_tasks.formats import files
-from intent_tasks.steps.window import needed_days, split_of
 from intent_tasks.stores import postgres, simulated_shop
 from intent_tasks.stores.extracting import source_facts
 
@@ -248,7 +248,8 @@ def test_what_the_parts_count_is_said(settings):
 def test_buyers_are_those_that_training_counts(settings):
     """Against a count in Python over the same rows."""
     _days(settings, 80, 2)
-    split = split_of(settings, LAST - timedelta(days=80), LAST)
+    days, lag = settings.training_days, settings.maturity_lag_days
+    split = training_split(LAST - timedelta(days=80), LAST, days, lag)
     with postgres.reading(settings.shop_url) as connection:
         found = source_facts.buyers(connection, settings, vars(split))
         rows = connection.execute(

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from intent_tasks.core.dataset import SPLITS
 from intent_tasks.core.identity import customer_keys
 from intent_tasks.errors import BadInput, Refused
-from intent_tasks.steps import extract, publish, train
-from intent_tasks.stores import postgres
+from intent_tasks.steps import extract, publish
+from intent_tasks.stores import postgres, training_window
 from intent_tasks.stores.privacy import consent
 from tests.database.conftest import CUSTOMERS, DAY
 
@@ -102,7 +102,7 @@ def learned_from(settings):
     """Return the customers whose events training reads, and how many it leaves out."""
     window = {"first_day": str(DAY), "last_day": str(DAY), "split": {p: [] for p in SPLITS}}
     allowed = consent.learnable(settings)
-    slices = train.slices_of(settings, window, allowed)
+    slices = training_window.open_dataset(settings, window, allowed)
     keys = {k for n in range(slices.buckets) for k in slices.read(n)["customer_key"].to_pylist()}
     secret = settings.identity_key.get_secret_value().encode()
     return {c for c in CUSTOMERS if customer_keys([c], secret)[0] in keys}, allowed.left_out

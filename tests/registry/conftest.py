@@ -16,14 +16,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from intent_tasks.core.input_version import INPUT_VERSION
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.local import ports
 from intent_tasks.local.supervisor import wait_until
 from intent_tasks.local.up import is_ok
 from intent_tasks.steps import register
-from intent_tasks.steps.evaluate import EVIDENCE, MEASURED
-from intent_tasks.steps.train import LOSSES, MODEL, TEST, digest_of, folder_of
 from intent_tasks.stores import ledger, registry
+from intent_tasks.stores.training_files import (
+    EVIDENCE,
+    LOSSES,
+    MEASURED,
+    MODEL,
+    TEST,
+    digest_of,
+    folder_of,
+)
 
 DAY = date(2026, 6, 10)
 
@@ -81,7 +89,8 @@ def train(settings, day, weights=b"weights", gate="passed"):
     rates = {str(h): 0.25 for h in HORIZONS_DAYS}
     size = {"events": 8, "steps": 4, "width": 4, "depth": 1}
     built = {"encoder": "mlp", "size": size, "vocabulary_sizes": {}, "mixed_precision": False}
-    config = {"architecture": built, "base_rates": rates, "thresholds": rates}
+    config = {"input_version": INPUT_VERSION, "architecture": built}
+    config |= {"base_rates": rates, "thresholds": rates}
     for name, content in (("config.json", json.dumps(config).encode()), ("weights.npz", weights),
                           ("vocabulary.json", b"{}")):  # fmt: skip
         (folder / MODEL / name).write_bytes(content)

@@ -122,7 +122,7 @@ def test_a_version_without_a_run_is_refused(installed, served, client):
 
 
 def test_files_that_changed_after_they_were_evaluated_are_not_signed(installed):
-    from intent_tasks.steps.train import MODEL, folder_of
+    from intent_tasks.stores.training_files import MODEL, folder_of
 
     (folder_of(installed, DAY) / MODEL / "weights.npz").write_bytes(b"changed")
     with pytest.raises(BadInput, match="intent step evaluate"):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from intent_tasks.core.input_version import INPUT_VERSION
 from intent_tasks.definition import MAIN_HORIZON_DAYS
 from intent_tasks.errors import BadInput
 from intent_tasks.models import (
@@ -68,6 +69,14 @@ def test_files_that_do_not_belong_together_are_refused(trained, tmp_path):
         model_io.load(tmp_path)
     config.write_text(config.read_text().replace('"encoder"', '"decoder"'))
     with pytest.raises(BadInput, match="another release"):
+        model_io.load(tmp_path)
+
+
+def test_a_model_with_the_features_of_another_release_is_refused(trained, tmp_path):
+    model_io.save(tmp_path, trained.model)
+    config = tmp_path / model_io.CONFIG
+    config.write_text(config.read_text().replace(f'"{INPUT_VERSION}"', '"0-of_before"'))
+    with pytest.raises(BadInput, match=r"input version 0-of_before.*Train again"):
         model_io.load(tmp_path)
 
 

@@ -1,6 +1,7 @@
 """A small network on a shop where carts tell purchases: how it begins, learns and says."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from intent_tasks.errors import BadInput, Refused
 from intent_tasks.models import (
     calibration,
     checkpoint,
+    encoders,
     ensemble,
     hazards,
     network,
@@ -133,6 +135,12 @@ def test_it_says_what_plain_layers_say_of_padded_rows(trained):
     np.testing.assert_allclose(ours, peer(padded_network.padded(encoded, chosen, SIZE)), atol=1e-5)
 
 
+def test_every_file_of_the_package_is_an_encoder():
+    files = {file.stem for file in Path(encoders.__file__).parent.glob("[!_]*.py")}
+    assert set(ENCODERS) == files
+    assert {"mlp", "cnn", "gru", "transformer"} <= files
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_an_encoder_reads_no_padding_and_costs_what_the_table_says(trained, encoder):
     size = Size(16, 8, 32, 2)
@@ -147,8 +155,9 @@ def test_an_encoder_reads_no_padding_and_costs_what_the_table_says(trained, enco
 
 
 def test_what_cannot_be_built_is_refused_by_name():
-    with pytest.raises(BadInput, match="INTENT_MODEL_ENCODER=lstm; allowed: mlp"):
-        size_of("nano", "lstm")
+    allowed = ", ".join(ENCODERS)
+    with pytest.raises(BadInput, match=f"INTENT_MODEL_ENCODER=abacus; allowed: {allowed}"):
+        size_of("nano", "abacus")
     with pytest.raises(BadInput, match="INTENT_MODEL_SIZE=huge; allowed: nano"):
         size_of("huge", "gru")
     assert SIZES["xl"].encoder_parameters("gru") > 1e9

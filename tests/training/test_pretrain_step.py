@@ -7,7 +7,8 @@ import pyarrow.compute as pc
 from pydantic import SecretStr
 
 from intent_tasks.core.vocabulary import vocabulary_sizes
-from intent_tasks.models import network, pretrained
+from intent_tasks.models import network
+from intent_tasks.models.pretraining import weights
 from intent_tasks.settings import Settings
 from intent_tasks.simulator import Config
 from intent_tasks.steps import pretrain
@@ -43,7 +44,7 @@ def test_a_window_is_pretrained_from_its_snapshots(tmp_path):
     receipt = pretrain._learn(settings, EVERYBODY, SHOP.first_day, UNTIL, folder)
     assert receipt["rows"] > 100
     assert 0 < receipt["products"] <= 100
-    kept = pretrained.load(folder)
+    kept = weights.load(folder)
     assert kept.learned_until == UNTIL
     seen = set(pc.unique(known["category_path"].drop_null()).to_pylist())
     assert set(kept.vocabulary["category_path"]) <= seen

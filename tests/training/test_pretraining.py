@@ -23,7 +23,10 @@ from intent_tasks.core.next_event_targets import (
 from intent_tasks.core.vocabulary import PAD, event_code, learn_vocabulary, vocabulary_sizes
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.errors import BadInput, Refused
-from intent_tasks.models import heads, learner, network, pretrained, pretraining
+from intent_tasks.models import network
+from intent_tasks.models.pretraining import heads, weights
+from intent_tasks.models.pretraining import losses as learner
+from intent_tasks.models.pretraining import train as pretraining
 from intent_tasks.models.sizes import Size
 from intent_tasks.stores.snapshots import SCHEMA
 
@@ -270,14 +273,14 @@ def test_the_more_was_seen_the_more_it_says():
 @pytest.fixture(scope="module")
 def kept(learned, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrained")
-    pretrained.save(folder, learned.whole, ANCHOR)
+    weights.save(folder, learned.whole, ANCHOR)
     return folder
 
 
 def give(kept, architecture, vocabulary, before=ANCHOR + timedelta(days=1)):
     network.deterministic(SEED)
     built = network.build(architecture)
-    pretrained.load(kept).give(built, architecture, vocabulary, before)
+    weights.load(kept).give(built, architecture, vocabulary, before)
     return built
 
 
@@ -301,14 +304,14 @@ def test_what_does_not_belong_together_is_refused_by_name(learned, kept, tmp_pat
     with pytest.raises(BadInput, match="know events up to 2026-06-10"):
         give(kept, ours, vocabulary, ANCHOR)
     with pytest.raises(BadInput, match="does not hold what `intent pretrain`"):
-        pretrained.load(tmp_path)
+        weights.load(tmp_path)
 
 
 def test_the_same_seed_gives_the_same_files(learned, kept, tmp_path):
     ours = learned.architecture, learned.start, (learned.train, learned.asked)
     again = fitted(*ours, learned.vocabulary, learned.products)
-    pretrained.save(tmp_path, again, ANCHOR)
-    assert pretrained.digest(tmp_path) == pretrained.digest(kept)
+    weights.save(tmp_path, again, ANCHOR)
+    assert weights.digest(tmp_path) == weights.digest(kept)
     assert json.loads((tmp_path / "products.json").read_text()) == learned.products
 
 

@@ -1,4 +1,4 @@
-"""`intent step train` with INTENT_PRETRAINED against the database: pretrained once, begun with."""
+"""`intent step pretrain` and `intent step train` with INTENT_PRETRAINED against the database."""
 
 from datetime import date, timedelta
 
@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from intent_tasks.core.dataset import SPLITS
-from intent_tasks.models import model_io, pretrained, pretraining, training
+from intent_tasks.errors import BadInput, NothingToDo, Refused
+from intent_tasks.models import model_io, training
+from intent_tasks.models.pretraining import train as pretraining
+from intent_tasks.models.pretraining import weights
 from intent_tasks.simulator import Config
-from intent_tasks.steps import train
+from intent_tasks.steps import pretrain, train
 from intent_tasks.stores import ledger
+from intent_tasks.stores.training_files import MODEL
 from tests.training.test_pretrain_step import fill
 
 pytestmark = pytest.mark.database
@@ -36,24 +40,43 @@ def windowed(settings, monkeypatch):
     return settings.model_copy(update={"pretrained": True})
 
 
-def test_training_pretrains_where_nothing_is_kept_and_begins_with_it(windowed, monkeypatch):
+def test_training_starts_from_the_pretrained_weights(windowed, monkeypatch):
     begun = []
-    give = pretrained.Pretrained.give
+    give = weights.Pretrained.give
 
     def seen(self, network, *more):
         give(self, network, *more)
         begun.append(network.read.get_weights())
 
-    monkeypatch.setattr(pretrained.Pretrained, "give", seen)
+    monkeypatch.setattr(weights.Pretrained, "give", seen)
+    with pytest.raises(BadInput, match=f"Run `intent pretrain --as-of-date {DAY}` first"):
+        train.run(windowed, DAY)
+    weights_receipt = pretrain.run(windowed, DAY)
+    assert ledger.receipt_of(windowed, "pretrain", DAY) == weights_receipt
     receipt = train.run(windowed, DAY)
-    receipt = ledger.receipt_of(windowed, "pretrain", DAY)
-    kept = pretrained.load(windowed.home / ledger["path"])
-    assert receipt["pretrained"] == ledger["digest"] == kept.digest
+    kept = weights.load(windowed.home / weights_receipt["path"])
+    assert receipt["pretrained"] == weights_receipt["digest"] == kept.digest
     for left, right in zip(begun[0], kept.read, strict=True):
         np.testing.assert_array_equal(left, right)
-    model = model_io.load(windowed.home / receipt["path"] / train.MODEL)
+    model = model_io.load(windowed.home / receipt["path"] / MODEL)
     assert model.vocabulary == kept.vocabulary
     assert ledger.receipt_of(windowed, "train", DAY) == receipt
 
     monkeypatch.setattr(pretraining, "learn", lambda *_: pytest.fail("pretrained again"))
     assert train.run(windowed, DAY)["digest"] == receipt["digest"], "twice the same bytes"
+
+
+def test_pretraining_is_skipped_unless_the_setting_asks_for_it(windowed):
+    unset = windowed.model_copy(update={"pretrained": False})
+    with pytest.raises(NothingToDo, match="INTENT_PRETRAINED is not set"):
+        pretrain.run(unset, DAY)
+    assert ledger.receipt_of(windowed, "pretrain", DAY) is None
+    assert train.run(unset, DAY)["pretrained"] is None
+
+
+def test_weights_that_changed_after_pretraining_are_refused(windowed):
+    folder = windowed.home / pretrain.run(windowed, DAY)["path"]
+    file = folder / "products.json"
+    file.write_text(file.read_text() + " ")
+    with pytest.raises(Refused, match="are not those that `intent pretrain` wrote"):
+        train.run(windowed, DAY)

@@ -15,6 +15,8 @@ from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.models import fit_models, hazards, model_io, training
 from intent_tasks.simulator import Config
 from intent_tasks.steps import evaluate, train
+from intent_tasks.stores import training_window
+from intent_tasks.stores.training_files import CHECKPOINT, LOSSES, MODEL, TEST
 from tests.training.test_pretrain_step import EVERYBODY, fill, settings_of
 
 SHOP = Config(customers=120, days=64, products=100, leaves=5, last_day=date(2026, 6, 30))
@@ -29,13 +31,13 @@ def kept(request, tmp_path_factory):
     days = {"train": (28, 32), "calibrate": (40,), "test": (46, 49)}
     split = {p: [str(SHOP.first_day + timedelta(days=n)) for n in days[p]] for p in SPLITS}
     window = {"first_day": str(SHOP.first_day), "last_day": str(SHOP.last_day), "split": split}
-    slices = train.slices_of(settings, window, EVERYBODY)
+    slices = training_window.open_dataset(settings, window, EVERYBODY)
     slices.learn_vocabulary()
     samples = fit_models.Samples()
     survey = slices.summarize(samples.add)
     known = fit_models.fit_baselines(samples, settings.seed)
-    (home / train.MODEL).mkdir()
-    (home / train.CHECKPOINT).mkdir()
+    (home / MODEL).mkdir()
+    (home / CHECKPOINT).mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "MIN_STEPS", 4)
         curve = train._train(settings, slices, survey, known, home, None)
@@ -44,8 +46,8 @@ def kept(request, tmp_path_factory):
 
 def test_the_test_days_hold_what_the_files_of_the_model_say_of_them(kept):
     settings, slices, known, _ = kept
-    model = model_io.load(settings.home / train.MODEL)
-    table = pq.read_table(settings.home / train.TEST)
+    model = model_io.load(settings.home / MODEL)
+    table = pq.read_table(settings.home / TEST)
     parts = list(slices.source("test")(0, 0))
     logits = [training.predict_logits(model.network, rows.encoded) for rows in parts]
     said = np.concatenate(
@@ -64,8 +66,8 @@ def test_the_test_days_hold_what_the_files_of_the_model_say_of_them(kept):
 
 def test_what_is_served_is_judged_and_every_model_is_measured(kept):
     settings, _, _, curve = kept
-    test = pq.read_table(settings.home / train.TEST)
-    config = json.loads((settings.home / train.MODEL / model_io.CONFIG).read_text())
+    test = pq.read_table(settings.home / TEST)
+    config = json.loads((settings.home / MODEL / model_io.CONFIG).read_text())
     who = np.unique(test["customer_key"].to_numpy(), return_inverse=True)[1]
     weights = resample_weights(int(who.max()) + 1, 1, 50)
     table = dict(evaluate._measured(test, config, weights, who))
@@ -79,4 +81,4 @@ def test_what_is_served_is_judged_and_every_model_is_measured(kept):
         checks = {c.name: c for c in evaluate._judge(rows, config, table, weights, who)}
         assert checks["finite"].passed
         assert checks["not worse than LightGBM"].passed is verdict
-    assert json.loads((settings.home / train.LOSSES).read_text()) == curve
+    assert json.loads((settings.home / LOSSES).read_text()) == curve

@@ -17,8 +17,9 @@ from intent_tasks.stores.snapshots import SCHEMA
 END = datetime(2026, 6, 11, tzinfo=UTC)
 SECOND = int(END.timestamp())
 ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
-OFTEN = (0.4, 0.05, 0.1, 0.2, 0.05, 0.15, 0.03, 0.02)
-"""How often each event type occurs."""
+OFTEN = {"view": 40, "click": 5, "search": 10, "cart": 20, "purchase": 15, "remove": 5, "review": 3}
+RARE = 2
+"""How often each event type occurs, relative to the others; RARE for the rest."""
 KEPT = ("view_again", "session", "active_day", "_per_session", "open_cart_price")
 """Parts of the names of features of which small parts are left as they are: a session that starts
 later, a view that would look again then, the dearest price of a product in the cart."""
@@ -38,11 +39,12 @@ def event(rng, customer, hours_before, kind):
 
 def shop(seed, customers=5):
     rng = np.random.default_rng(seed)
+    often = np.array([OFTEN.get(kind, RARE) for kind in EVENT_TYPES])
     for customer in range(customers):
         for day in rng.choice(40, rng.integers(2, 7), replace=False):
             hour = day * 24 + rng.integers(2, 20)
             for minutes in np.sort(rng.choice(50, rng.integers(1, 5), replace=False)):
-                kind = str(rng.choice(EVENT_TYPES, p=OFTEN))
+                kind = str(rng.choice(EVENT_TYPES, p=often / often.sum()))
                 yield event(rng, f"c{customer}", hour + minutes / 60, kind)
 
 

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from intent_tasks.core.anchors import training_split
 from intent_tasks.errors import Refused
 from intent_tasks.local import demo, report
 from intent_tasks.local.plan import Plan
 from intent_tasks.local.shop import choose_shop
-from intent_tasks.steps.window import split_of
 
 PLAN = Plan(date(2026, 6, 30))
 SIMULATED = choose_shop(None, None, "UTC")
@@ -64,9 +64,7 @@ def test_unused_days_are_advised_before_more_history(promoted, training_days, ad
     recorded = replace(SIMULATED, first_day=first)
     with pytest.raises(Refused, match=advice):
         demo._promote(settings, PLAN, recorded)
-    split = split_of(
-        SimpleNamespace(training_days=999, maturity_lag_days=1), first, PLAN.trained_on
-    )
+    split = training_split(first, PLAN.trained_on, training_days=999, maturity_lag_days=1)
     assert (split.test[-1] - split.train[0]).days + 1 == 329
 
 

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from intent_tasks.core.input_version import INPUT_VERSION
 from intent_tasks.core.vocabulary import COLUMNS, FIRST_CODE
 from intent_tasks.definition import EVENT_TYPES, HORIZONS_DAYS
 from intent_tasks.errors import BadInput
@@ -100,7 +101,7 @@ def configured(**changes):
     size = {"events": 128, "steps": 32, "width": 32, "depth": 1}
     built = {"encoder": "gru", "size": size, "vocabulary_sizes": {"brand": 9}}
     found = {"architecture": built | {"mixed_precision": False}}
-    found |= {"base_rates": RATES, "thresholds": RATES}
+    found |= {"base_rates": RATES, "thresholds": RATES, "input_version": INPUT_VERSION}
     found |= {"blend": {"share": 0.5, "shift": 0.1, "boosters": 2}}
     for path, value in changes.items():
         *parents, last = path.split("__")
@@ -137,6 +138,14 @@ def test_a_configuration_out_of_bounds_is_refused(changes):
 def test_a_configuration_that_is_none_is_refused(content):
     with pytest.raises(BadInput, match=r"config\.json"):
         config.read({} if content is None else {config.CONFIG: content})
+
+
+@pytest.mark.parametrize("version", [None, 1, "1-of_another", {"deep": []}, "x" * 60_000])
+def test_a_model_of_another_input_version_is_refused(version):
+    with pytest.raises(BadInput, match=f"computes {INPUT_VERSION}.*Train again") as refused:
+        config.read_served(configured(input_version=version))
+    assert refused.value.exit_code == 78
+    assert len(str(refused.value)) < 300
 
 
 def vocabulary(**changes):

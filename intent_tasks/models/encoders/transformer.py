@@ -4,13 +4,11 @@ Sources: Vaswani et al. 2017, "Attention is all you need"; Xiong et al. 2020, "O
 normalization in the transformer architecture"; Su et al. 2021, "RoFormer".
 """
 
-from typing import Any
-
 import keras
 import numpy as np
 from keras import layers, ops
 
-from intent_tasks.models.tensors import Tensor
+from intent_tasks.models.tensors import LayerOption, Tensor
 
 HEAD_WIDTH = 32
 """Width of one attention head; a narrower network has one head."""
@@ -22,7 +20,7 @@ WIDER = 4
 class RotaryAttention(layers.Layer):  # type: ignore[misc]
     """Causal self-attention; queries and keys are rotated by their position."""
 
-    def __init__(self, width: int, **kwargs: Any) -> None:  # noqa: ANN401 - of any Keras layer
+    def __init__(self, width: int, **kwargs: LayerOption) -> None:
         """Create the projections; `width` is divided among the heads."""
         super().__init__(**kwargs)
         self.heads = max(1, width // HEAD_WIDTH)

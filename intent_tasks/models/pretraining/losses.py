@@ -15,11 +15,12 @@ from intent_tasks.core.encoding import Encoded
 from intent_tasks.core.item_embeddings import ItemEmbeddings
 from intent_tasks.core.next_event_targets import RECENT_PRODUCTS, NextEventTargets
 from intent_tasks.core.vocabulary import FIRST_CODE
-from intent_tasks.models import heads, network
+from intent_tasks.models import network
 from intent_tasks.models.batches import batches
 from intent_tasks.models.hazards import hazard_loss
-from intent_tasks.models.heads import Heads, product_loss
 from intent_tasks.models.network import Architecture, Network
+from intent_tasks.models.pretraining import heads
+from intent_tasks.models.pretraining.heads import Heads, product_loss
 from intent_tasks.models.tensors import Inputs, Tensor
 
 BATCH = 256

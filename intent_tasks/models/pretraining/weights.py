@@ -11,13 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from intent_tasks.core.input_version import INPUT_VERSION
 from intent_tasks.core.vocabulary import Vocabulary
 from intent_tasks.errors import BadInput
 from intent_tasks.models import arrays
-from intent_tasks.models.config import CONFIG, VOCABULARY, read_architecture, read_vocabulary
+from intent_tasks.models.config import (
+    CONFIG,
+    VOCABULARY,
+    read_architecture,
+    read_vocabulary,
+    require_input_version,
+)
 from intent_tasks.models.model_io import WEIGHTS
 from intent_tasks.models.network import Architecture, Network
-from intent_tasks.models.pretraining import Learned
+from intent_tasks.models.pretraining.train import Learned
 
 PRODUCTS = "products.json"
 
@@ -94,7 +101,11 @@ def save(folder: Path, learned: Learned, learned_until: date) -> None:
         learned_until: last shop day of which anything was learned.
     """
     architecture, learner, ranker = learned.architecture, learned.learner, learned.ranker
-    config = {"architecture": architecture.as_json(), "learned_until": str(learned_until)}
+    config = {
+        "input_version": INPUT_VERSION,
+        "architecture": architecture.as_json(),
+        "learned_until": str(learned_until),
+    }
     for name, content in (
         (CONFIG, config),
         (VOCABULARY, learned.vocabulary),
@@ -123,6 +134,7 @@ def load(folder: Path) -> Pretrained:
     try:
         contents = _contents(folder)
         config = json.loads(contents[CONFIG])
+        require_input_version(config)
         vocabulary = read_vocabulary(contents)
         architecture = Architecture.of_json(read_architecture(config["architecture"]))
         learned_until = date.fromisoformat(config["learned_until"])

@@ -30,9 +30,9 @@ from intent_tasks.core.vocabulary import Vocabulary, learn_vocabulary, vocabular
 from intent_tasks.definition import HORIZONS_DAYS, Definition
 from intent_tasks.errors import Refused
 from intent_tasks.models.batches import batches
-from intent_tasks.models.heads import item_embeddings, sample_negatives
-from intent_tasks.models.learner import BATCH, LOSSES, Learner
 from intent_tasks.models.network import Architecture, deterministic
+from intent_tasks.models.pretraining.heads import item_embeddings, sample_negatives
+from intent_tasks.models.pretraining.losses import BATCH, LOSSES, Learner
 from intent_tasks.models.sizes import Size
 from intent_tasks.models.tensors import Inputs, Tensor
 

@@ -26,7 +26,7 @@ from intent_tasks.core.item_embeddings import ItemEmbeddings, Matrix
 from intent_tasks.core.next_event_targets import RECENT_PRODUCTS
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.models.network import Architecture
-from intent_tasks.models.tensors import Tensor
+from intent_tasks.models.tensors import LayerOption, Tensor
 
 CATEGORY_WIDTH = 16
 """Width of the part of a product's vector that its category shares."""
@@ -61,7 +61,7 @@ def product_width(products: int) -> int:
 class ProductRanking(layers.Layer):  # type: ignore[misc]
     """Vectors of products, whose last coordinate is a bias, and of customers."""
 
-    def __init__(self, count: int, categories: int, **kwargs: Any) -> None:  # noqa: ANN401 - of any Keras layer
+    def __init__(self, count: int, categories: int, **kwargs: LayerOption) -> None:
         """Set the number of products and of categories."""
         super().__init__(**kwargs)
         self.count, self.categories, self.own_width = count, categories, product_width(count)
