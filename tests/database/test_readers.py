@@ -186,7 +186,7 @@ def test_a_migration_does_not_wait_for_a_reader_for_long(earlier_schema, monkeyp
     monkeypatch.setattr(migrate, "LOCK_SECONDS", 0.05)
     with analyst(settings) as reader:
         reader.exec_driver_sql("SELECT count(*) FROM intent.predictions")
-        with pytest.raises(TemporaryFailure, match=r"has used a table .* Nothing was changed"):
+        with pytest.raises(TemporaryFailure, match=r"have used a table .* Nothing was changed"):
             migrate.migrate(settings)
     migrate.migrate(settings)
 
