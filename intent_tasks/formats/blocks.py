@@ -25,24 +25,24 @@ than the format says, such as a list in place of a text; each as `misfit` writes
 
 def misfit(name: str, message: str) -> str:
     """Return a field and what is wrong with its value, as one entry of the column `MISFITS`."""
-    return f"{_ENTRY}{name}{_MESSAGE}{message}{_ENTRY}"
+    return f"{ENTRY}{name}{MESSAGE}{message}{ENTRY}"
 
 
 def has_misfit(misfits: pa.Array, name: str) -> pa.Array:
     """Return where a field is among the entries of rows, shape (n,), false where there are none."""
-    return pc.fill_null(pc.match_substring(misfits, f"{_ENTRY}{name}{_MESSAGE}"), False)
+    return pc.fill_null(pc.match_substring(misfits, f"{ENTRY}{name}{MESSAGE}"), False)
 
 
 def misfit_message(entries: str | None, names: Collection[str]) -> str | None:
     """Return what is wrong with the first of some fields, or None."""
-    for entry in (entries or "").split(_ENTRY):
-        name, _, message = entry.partition(_MESSAGE)
+    for entry in (entries or "").split(ENTRY):
+        name, _, message = entry.partition(MESSAGE)
         if name in names:
             return message
     return None
 
 
-_ENTRY, _MESSAGE = "\x1f", "\x1e"
+ENTRY, MESSAGE = "\x1f", "\x1e"
 
 
 @dataclass(frozen=True)

@@ -241,12 +241,6 @@ def _from_text(text: str, tree: Any) -> Any:  # noqa: ANN401 - any JSON
         return text
 
 
-def misfits_of_text(tree: Tree, name: str) -> str:
-    """Return the entry of a field whose text holds no JSON, though fields inside it are named."""
-    message = f"the field {name} is no object"
-    return "".join(blocks.misfit(field, message) for field in _leaves(tree[name], name))
-
-
 def tree_of(shape: Shape) -> Tree:
     """Return the fields that a shape reads."""
     tree: Tree = {}

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from intent_tasks.core.rules import BadRow
 from intent_tasks.formats import blocks, jsonlines, values
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.jsonlines import Tree
@@ -15,7 +16,7 @@ from intent_tasks.formats.mapping import Shape
 def parsed(rows: Rows, shape: Shape) -> Rows:
     """Return the rows with objects, and lists of them, in place of texts that hold JSON.
 
-    Where a text holds none, though the format names a field inside it, that field cannot be read.
+    A row whose text holds none, though the format names a field inside it, is set aside.
     """
     for name, inside in jsonlines.tree_of(shape).items():
         if _is_text_of_objects(rows.table, name, inside, shape):
@@ -45,21 +46,45 @@ def _with_objects(rows: Rows, name: str, inside: object) -> Rows:
     places[given[found.numbers.to_numpy() - 1]] = np.arange(len(found.numbers))
     column = found.table[name].take(pa.array(places, mask=places < 0))
     table = rows.table.set_column(rows.table.column_names.index(name), name, column)
-    return replace(rows, table=_with_misfits(table, tree, name, found, given))
+    entries, broken = _misfits(name, found, given)
+    rows = replace(rows, table=_with_misfits(table, entries))
+    return _without(rows, broken) if broken else rows
 
 
-def _with_misfits(
-    table: pa.Table, tree: Tree, name: str, found: Rows, given: npt.NDArray[np.int64]
-) -> pa.Table:
-    """Return the table with the entries of the rows whose text does not hold what is named."""
+def _misfits(
+    name: str, found: Rows, given: npt.NDArray[np.int64]
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Return place → entries of fields of another kind, and place → rule of texts of no object."""
     entries: dict[int, str] = {}
+    broken = {int(given[row.number - 1]): f"the field {name} is no object" for row in found.bad}
     if blocks.MISFITS in found.table.column_names:
-        texts = found.table[blocks.MISFITS].to_pylist()
-        for number, text in zip(found.numbers.to_pylist(), texts, strict=True):
-            if text:
+        columns = (found.numbers, found.table[blocks.MISFITS], found.table[name].is_null())
+        for number, text, is_none in zip(*(c.to_pylist() for c in columns), strict=True):
+            if text and is_none:
+                message = text.split(blocks.MESSAGE)[1].split(blocks.ENTRY)[0]
+                broken[int(given[number - 1])] = message
+            elif text:
                 entries[int(given[number - 1])] = text
-    for row in found.bad:
-        entries[int(given[row.number - 1])] = jsonlines.misfits_of_text(tree, name)
+    return entries, broken
+
+
+def _without(rows: Rows, broken: dict[int, str]) -> Rows:
+    """Return the rows with those set aside whose text holds no object, by place and rule."""
+    places = sorted(broken)
+    numbers = [rows.numbers[place].as_py() for place in places]
+    bad = [
+        BadRow(number, broken[place], blocks.payload(row))
+        for place, number, row in zip(places, numbers, rows.whole(numbers), strict=True)
+    ]
+    keep = np.ones(rows.table.num_rows, bool)
+    keep[places] = False
+    mask = pa.array(keep)
+    rest = replace(rows, table=rows.table.filter(mask), numbers=rows.numbers.filter(mask))
+    return replace(rest, bad=sorted([*rows.bad, *bad]))
+
+
+def _with_misfits(table: pa.Table, entries: dict[int, str]) -> pa.Table:
+    """Return the table with entries of fields of another kind added, by place."""
     if not entries:
         return table
     known = [None] * table.num_rows

@@ -103,6 +103,9 @@ def _batch(rows: Rows, shape: Shape, is_json: bool) -> TableBatch:
             columns[name] = _closed(name, column.values, lost)
     table = pa.table(columns)
     rules = _rules(table, key)
+    if blocks.MISFITS in rows.table.column_names:  # of a customer, half a row could lose a no
+        entries = rows.table[blocks.MISFITS].combine_chunks()
+        rules = _broken(rules, pc.is_valid(entries), "a field holds a list or an object")
     is_bad = pc.not_equal(rules, OK)
     numbers = rows.numbers.filter(is_bad).to_pylist()
     whole = rows.whole(numbers) if numbers else []

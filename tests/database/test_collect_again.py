@@ -25,11 +25,11 @@ import os, signal, sys
 from intent_tasks.formats import blocks
 from intent_tasks.settings import load_settings
 from intent_tasks.steps import collect
-from intent_tasks.stores.collecting import collected
+from intent_tasks.stores.collecting import file_ledger
 
 blocks.BLOCK_BYTES = 1000
 count, where = int(sys.argv[2]), sys.argv[3]
-advance = collected.advance
+advance = file_ledger.advance
 
 def dying(connection, url, before, after):
     if after.blocks_done == count and where == "before":
@@ -38,7 +38,7 @@ def dying(connection, url, before, after):
         os.kill(os.getpid(), signal.SIGKILL)
     advance(connection, url, before, after)
 
-collected.advance = dying
+file_ledger.advance = dying
 collect.collect(load_settings(), sys.argv[1], "native", print)
 """
 

@@ -98,6 +98,7 @@ WITHOUT_CUSTOMERS = {
     "passwords.json": "log-ins of Airflow",
     "supervisord.conf": "programs of local mode",
     "supervisord.pid": "the number of a process",
+    "fork_server.sock": "a socket, which keeps nothing",
     "answers.parquet": "what was planted in a simulated shop, whose customers do not exist",
 }
 """Everything else below INTENT_HOME, and why it holds no customer."""
