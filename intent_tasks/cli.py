@@ -10,7 +10,6 @@ import typer
 
 from intent_tasks import bug_report, failures
 from intent_tasks.commands import (
-    check_source,
     collect,
     contract,
     days,
@@ -38,7 +37,6 @@ app.add_typer(collect.app)
 app.add_typer(pretrain.app)
 app.add_typer(tune.app)
 app.add_typer(quarantine.app, name="quarantine")
-app.add_typer(check_source.app)
 app.add_typer(days.app)
 
 USAGE, INTERRUPTED = 2, 130
@@ -155,9 +153,9 @@ def _simulated_shop(config: "simulator.Config", plants: dict[str, float]) -> int
 @app.command()
 def sql(query: Annotated[str, typer.Argument(help="one statement, such as: select …")]) -> None:
     """Ask the database as the analyst, who may read only; prints CSV."""
-    from intent_tasks.stores import postgres
+    from intent_tasks.stores.analyst_query import query_as_csv
 
-    typer.echo(postgres.as_csv(load_settings().analyst_url, query), nl=False)
+    typer.echo(query_as_csv(load_settings().analyst_url, query), nl=False)
 
 
 @app.command()
@@ -168,6 +166,17 @@ def promote(version: int) -> None:
     settings = load_settings()
     registry.promote(settings, version)
     typer.echo(f"Version {version} of {settings.model_name} is champion from the next day on.")
+
+
+@app.command(name="check-source")
+def check_source() -> None:
+    """Check the shop's tables: what is missing, what it costs, and whether there is enough history.
+
+    The exit code is 78 when a problem keeps the system from working.
+    """
+    from intent_tasks.commands import check_source
+
+    check_source.check_source()
 
 
 @app.command(name="up")

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from expectations import schema
     from intent_tasks.stores.extracting import source_facts
 
-app = typer.Typer()
-
 COSTS = {
     "session_id": "visits are not told apart",
     "product_id": "no products and nothing about them: reasons can only name what was done",
@@ -93,7 +91,6 @@ class Report:
         self.lines.append(f"PROBLEM  {text}")
 
 
-@app.command(name="check-source")
 def check_source() -> None:
     """Tell what the shop's tables lack, what that costs, and whether there is enough to learn."""
     report = check(load_settings(), datetime.now(UTC))

@@ -3,20 +3,16 @@
 import getpass
 import json
 from datetime import date
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from intent_tasks.commands.arguments import day as day_of
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings, load_settings
-from intent_tasks.stores import postgres
-from intent_tasks.stores.collecting import file_ledger
-from intent_tasks.stores.extracting import quarantine
-from intent_tasks.stores.extracting.quarantine import Found
+
+if TYPE_CHECKING:
+    from intent_tasks.stores.extracting.quarantine import Found
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -31,6 +27,8 @@ Yes = Annotated[bool, typer.Option("--yes", help="do it; without it only what wo
 
 
 def _source(day: str | None, source: str | None) -> str | None:
+    from intent_tasks.stores.extracting import quarantine
+
     if day is not None and source is not None:
         raise BadInput("Name a day or a file, not both.")
     return quarantine.arrivals_of(day_of(day)) if day is not None else source
@@ -42,6 +40,14 @@ def list_() -> None:
 
     Beside them the values of files that are null because they cannot be read.
     """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from intent_tasks.stores import postgres
+    from intent_tasks.stores.collecting import file_ledger
+    from intent_tasks.stores.extracting import quarantine
+
     with postgres.reading(load_settings().pipeline_url) as connection:
         counted, lost = quarantine.count(connection), file_ledger.unreadable(connection)
     table = Table("from", "rule", "state", "rows")
@@ -128,7 +134,10 @@ def drop(
 
 def _found(
     settings: Settings, day: str | None, source: str | None, rule: str | None, row: str | None
-) -> list[Found]:
+) -> list["Found"]:
+    from intent_tasks.stores import postgres
+    from intent_tasks.stores.extracting import quarantine
+
     with postgres.reading(settings.pipeline_url) as connection:
         rows = quarantine.find(connection, source=_source(day, source), rule=rule, row=row)
     if not rows:
@@ -138,7 +147,9 @@ def _found(
 
 def _undecided(
     settings: Settings, day: str | None, source: str | None, rule: str | None, row: str | None
-) -> list[Found]:
+) -> list["Found"]:
+    from intent_tasks.stores.extracting import quarantine
+
     if (day, source, rule, row) == (None, None, None, None):
         raise BadInput("Say which rows: --day, --source, --rule or --row.")
     rows = _found(settings, day, source, rule, row)
@@ -146,7 +157,7 @@ def _undecided(
     return rows if row else [found for found in rows if found.state == quarantine.HELD] or rows
 
 
-def _shown(found: Found) -> str:
+def _shown(found: "Found") -> str:
     """Return a row in two lines; json escapes whatever could move a terminal's cursor."""
     decided = f", {found.state} by {found.decided_by}: {found.reason}" if found.decided_by else ""
     cut = "" if found.replayable else " (cut)"

@@ -5,9 +5,9 @@ from datetime import date, timedelta
 import sqlalchemy as sa
 
 from intent_tasks.settings import Settings
-from intent_tasks.stores import postgres, snapshots
+from intent_tasks.stores import postgres
 from intent_tasks.stores.extracting.conservation import spans
-from intent_tasks.tables import runs
+from intent_tasks.tables import SNAPSHOT_STEP, runs
 
 _MOST_RUNS = 5
 """Spans of days for which a command is shown."""
@@ -22,7 +22,7 @@ def missing_days(settings: Settings, until: date) -> list[date]:
         days = sa.select(runs.c.as_of_date)
         published = set(connection.scalars(days.where(runs.c.step == "publish")))
         empty = runs.c.receipt["rows_in_warehouse"].as_integer() == 0
-        without_events = set(connection.scalars(days.where(runs.c.step == snapshots.STEP, empty)))
+        without_events = set(connection.scalars(days.where(runs.c.step == SNAPSHOT_STEP, empty)))
     if not published:
         return []
     if settings.empty_day == "skip":
