@@ -2,7 +2,8 @@
 
 The reference is `import sqlalchemy, psycopg2`. The commands run as children on a migrated database;
 `status` runs without servers, so that it also waits for none.
-Claims: `--help` and `sql` take at most 1.8 times the reference, `status` at most 2.2 times.
+Claims: `--help` takes at most 1.8 times the reference, `sql` 2.0 times, `status` 2.5 times. Reading
+the settings costs half as much as the reference, and `status` also draws tables.
 Command: `python -m benchmarks.command_start` (own PostgreSQL; 1 minute)
 """
 
@@ -21,8 +22,8 @@ from intent_tasks.settings import Settings
 REFERENCE = ["-c", "import sqlalchemy, psycopg2"]
 COMMANDS = {
     "--help": (["--help"], 1.8),
-    "sql": (["sql", "SELECT 1"], 1.8),
-    "status": (["status"], 2.2),
+    "sql": (["sql", "SELECT 1"], 2.0),
+    "status": (["status"], 2.5),
 }
 """Name → arguments of the command, and the ratio that is allowed."""
 ROUNDS = 7

@@ -20,6 +20,9 @@ from intent_tasks.errors import BadInput
 
 SETTINGS_FILE = "intent.env"
 
+NOT_ZONES = ("localtime", "posixrules", "Factory")
+"""Files among the time zones that name no zone."""
+
 MOST_DAYS = 3650
 """A setting counts so many days at most: further back no calendar is computed with."""
 
@@ -75,6 +78,11 @@ class Schedule(BaseSettings):
     @field_validator("time_zone")
     @classmethod
     def _a_zone(cls, value: str) -> str:
+        if value in NOT_ZONES:
+            raise ValueError(
+                "must be the IANA name of a place, such as Europe/Stockholm: "
+                f"{value} is different on each machine, or no zone"
+            )
         try:
             ZoneInfo(value)
         except (OSError, KeyError, ValueError):

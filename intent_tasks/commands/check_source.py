@@ -227,6 +227,11 @@ def _check_events(
     for name, share in facts.empty.items():
         if share == 1 and name in COSTS:
             report.costs(f"{events.fullname}.{name} is always empty: {COSTS[name]}.")
+    if "price" in facts.empty and (count := source_facts.count_infinite_prices(connection)):
+        report.costs(
+            f"{count:,} events have the price NaN or infinity: it is read as null. Correct it in "
+            "the view."
+        )
     last = _complete(settings, facts, now)
     _check_rows(report, settings, last)
     _check_ids(report, connection, settings, facts.rows)

@@ -2,7 +2,7 @@
 
 import typer
 
-from intent_tasks.settings import load_settings
+from intent_tasks.settings import Settings, load_settings
 from intent_tasks.steps import last_day_over, run_step
 
 app = typer.Typer()
@@ -14,7 +14,20 @@ def check_days() -> None:
     settings = load_settings()
     until = last_day_over(settings)
     run_step(settings, "watch", until, {})
-    typer.echo(f"No shop day up to {until} is missing.")
+    if _has_published(settings):
+        typer.echo(f"No shop day up to {until} is missing.")
+    else:
+        typer.echo("Nothing was published yet: days count from the first one that is published.")
+
+
+def _has_published(settings: Settings) -> bool:
+    import sqlalchemy as sa
+
+    from intent_tasks.stores import postgres
+    from intent_tasks.tables import runs
+
+    with postgres.reading(settings.pipeline_url) as connection:
+        return bool(connection.scalar(sa.select(sa.exists().where(runs.c.step == "publish"))))
 
 
 @app.command()

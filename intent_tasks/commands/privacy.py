@@ -70,16 +70,26 @@ def export(
     )
 
 
+AsOfDate = Annotated[str, typer.Option(help="shop day, YYYY-MM-DD, that the limits count from")]
+DryRun = Annotated[bool, typer.Option(help="only print what would be deleted")]
+
+
 @app.command()
-def retain(
-    as_of_date: Annotated[str, typer.Option(help="shop day, YYYY-MM-DD, that limits count from")],
-    dry_run: Annotated[bool, typer.Option(help="only say what would be deleted")] = False,
-) -> None:
-    """Delete what is older than the limit of its place, as the DAG intent_retention does."""
+def purge(as_of_date: AsOfDate, dry_run: DryRun = False) -> None:
+    """Delete data that is older than the limit of its place, as the DAG intent_retention does."""
     receipt = run_step(load_settings(), "retain", day(as_of_date), {"dry_run": dry_run})
     verb = "would be deleted" if dry_run else "deleted"
     for place, count in receipt["removed"].items():
         typer.echo(f"{place}: {count} {verb}")
+
+
+@app.command(hidden=True)
+def retain(as_of_date: AsOfDate, dry_run: DryRun = False) -> None:
+    """Do the same as `intent purge`; this old name goes with the next release."""
+    typer.echo(
+        "`intent retain` is now `intent purge`; the next release drops the old name.", err=True
+    )
+    purge(as_of_date, dry_run)
 
 
 @app.command(name="rotate-key")

@@ -30,13 +30,14 @@ def read_champion(settings: Settings) -> int | None:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
             return int(json.load(response)["model_version"]["version"])
     except urllib.error.HTTPError as error:
-        return _no_version(settings, error)
+        _require_no_version(settings, error)
+        return None
     except (OSError, ValueError, KeyError) as error:
         raise _no_answer(settings, type(error).__name__) from error
 
 
-def _no_version(settings: Settings, error: urllib.error.HTTPError) -> None:
-    """Return None when MLflow knows no such model or alias, and raise for any other answer."""
+def _require_no_version(settings: Settings, error: urllib.error.HTTPError) -> None:
+    """Raise for every answer but the one that there is no such model or alias."""
     with error:
         code = _error_code(error)
     if code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):

@@ -1,16 +1,20 @@
-"""Queries of the analyst, answered as CSV. It imports little, so that `intent sql` starts at once."""
+"""Queries of the analyst, answered as CSV.
+
+They use the driver without SQLAlchemy's dialect, so that `intent sql` starts
+at once.
+"""
 
 import csv
 import io
+from contextlib import closing
 from typing import Any
 
-import sqlalchemy as sa
+import psycopg2
 from psycopg2 import extras
 from pydantic import SecretStr
-from sqlalchemy.exc import DBAPIError
 
 from intent_tasks.errors import BadInput, TemporaryFailure
-from intent_tasks.stores.addresses import engine, failure
+from intent_tasks.stores.addresses import CONNECT_ARGUMENTS, address_of, failure
 
 
 def query_as_csv(url: SecretStr, query: str) -> str:
@@ -21,42 +25,47 @@ def query_as_csv(url: SecretStr, query: str) -> str:
         Refused: Postgres refuses the log-in.
         TemporaryFailure: the server cannot be reached or gave up.
     """
+    address = address_of(url)
+    login = address.translate_connect_args(username="user", database="dbname")
     try:
-        with engine(url).connect() as connection:
-            connection.execute(sa.text("SET TRANSACTION READ ONLY"))
+        with closing(psycopg2.connect(**login, **address.query, **CONNECT_ARGUMENTS)) as connection:
+            connection.set_session(readonly=True)
             _keep_json_text(connection)
-            return _run(connection, query, url)
-    except DBAPIError as error:
+            with connection.cursor() as cursor:
+                return _run(cursor, query, url)
+    except psycopg2.Error as error:
         raise failure(error, url) from error
 
 
-def _run(connection: sa.Connection, query: str, url: SecretStr) -> str:
+def _keep_json_text(connection: Any) -> None:  # noqa: ANN401 - of the driver, which has no types
+    """Return json and jsonb values as the text that Postgres sends, not as Python objects."""
+    for register in (extras.register_default_json, extras.register_default_jsonb):
+        register(connection, loads=str)
+
+
+def _run(cursor: Any, query: str, url: SecretStr) -> str:  # noqa: ANN401 - of the driver
     try:
-        return _write_csv(connection.exec_driver_sql(query.replace("%", "%%")))
-    except DBAPIError as error:
+        cursor.execute(query)
+        return _write_csv(cursor)
+    except psycopg2.Error as error:
         failed = failure(error, url)
         if isinstance(failed, TemporaryFailure):
             raise failed from error
-        raise BadInput(_describe(error.orig, query)) from None
+        raise BadInput(_describe(error, query)) from None
     except (ValueError, OverflowError) as error:
         raise BadInput(
-            f"The query or a value of its result cannot be shown: {error}. Cast that column to text."
+            f"The query or a value of its result cannot be shown: {error}. Cast that column to "
+            "text."
         ) from None
 
 
-def _write_csv(result: sa.CursorResult[Any]) -> str:
+def _write_csv(cursor: Any) -> str:  # noqa: ANN401 - of the driver
     text = io.StringIO()
-    if result.returns_rows:
+    if cursor.description:
         rows = csv.writer(text)
-        rows.writerow(result.keys())
-        rows.writerows(result)
+        rows.writerow(column.name for column in cursor.description)
+        rows.writerows(cursor)
     return text.getvalue()
-
-
-def _keep_json_text(connection: sa.Connection) -> None:
-    """Return json and jsonb values as the text that Postgres sends, not as Python objects."""
-    for register in (extras.register_default_json, extras.register_default_jsonb):
-        register(connection.connection.dbapi_connection, loads=str)
 
 
 def _describe(error: Any, query: str) -> str:  # noqa: ANN401 - an error of the driver

@@ -20,7 +20,9 @@ def test_json_is_printed_as_json_text(settings, kind, value):
 
 def test_a_refused_query_shows_the_line_the_place_and_the_hint(settings):
     with pytest.raises(BadInput) as refused:
-        query_as_csv(settings.analyst_url, "SELECT 1,\n  customerid\nFROM intent.latest_predictions")
+        query_as_csv(
+            settings.analyst_url, "SELECT 1,\n  customerid\nFROM intent.latest_predictions"
+        )
     assert str(refused.value) == (
         'column "customerid" does not exist\n'
         "LINE 2:   customerid\n"

@@ -212,3 +212,10 @@ def test_settings_given_while_the_servers_run_count_and_are_said_to_need_a_start
     assert said == [
         "Airflow reads INTENT_DAILY_CRON when it starts: `make stop`, and then this again."
     ]
+
+
+@pytest.mark.parametrize("name", ["localtime", "posixrules", "Factory"])
+def test_a_file_that_names_no_zone_is_refused(home, monkeypatch, name):
+    monkeypatch.setenv("INTENT_TIME_ZONE", name)
+    with pytest.raises(BadInput, match="must be the IANA name of a place"):
+        up.calendar_of(home, None, None)
