@@ -72,7 +72,7 @@ STALE_HOURS = 48
 
 @dataclass
 class Report:
-    """What was found, a line each, and how many of them keep the system from working."""
+    """The lines of the report, and the number of problems among them."""
 
     lines: list[str] = field(default_factory=list)
     problems: int = 0
@@ -92,7 +92,7 @@ class Report:
 
 
 def check_source() -> None:
-    """Tell what the shop's tables lack, what that costs, and whether there is enough to learn."""
+    """Print the report on the shop's tables; fail when a problem keeps the system from working."""
     report = check(load_settings(), datetime.now(UTC))
     _print(report)
     if report.problems:
@@ -114,7 +114,7 @@ def _print(report: Report) -> None:
 
 
 def check(settings: Settings, now: datetime) -> Report:
-    """Return what is to be said about the shop's tables at a moment.
+    """Return the report on the shop's tables at a moment.
 
     Raises:
         TemporaryFailure: the database cannot be reached.

@@ -1,4 +1,4 @@
-"""Days that were missed, and days that were cut by another time zone."""
+"""Commands about missed days, and about days that end in another time zone."""
 
 import typer
 
@@ -10,7 +10,7 @@ app = typer.Typer()
 
 @app.command()
 def check_days() -> None:
-    """Name the shop days that were never predicted; exit code 78 when there are some."""
+    """List the shop days that were never predicted; the exit code is 78 if there are any."""
     settings = load_settings()
     until = last_day_over(settings)
     run_step(settings, "watch", until, {})
@@ -32,7 +32,7 @@ def _has_published(settings: Settings) -> bool:
 
 @app.command()
 def recut() -> None:
-    """Copy days whose snapshots end at midnight of another time zone than INTENT_TIME_ZONE."""
+    """Copy again the days whose snapshots end at midnight of another zone than INTENT_TIME_ZONE."""
     from intent_tasks.steps.recut import recut
 
     days = recut(load_settings(), lambda text: typer.echo(text, err=True))

@@ -1,4 +1,4 @@
-"""`intent quarantine …`: look at the rows that were set aside, let them in, or leave them out."""
+"""Show the rows that were set aside, release them, or drop them."""
 
 import getpass
 import json
@@ -18,12 +18,12 @@ app = typer.Typer(no_args_is_help=True, help=__doc__)
 
 MOST_SHOWN = 20
 
-Day = Annotated[str | None, typer.Option(help="shop day the rows arrived on, YYYY-MM-DD")]
-Source = Annotated[str | None, typer.Option(help="file they are lines of")]
-Rule = Annotated[str | None, typer.Option(help="rule they break, as `list` shows it")]
-Row = Annotated[str | None, typer.Option(help="one row, as `show` names it")]
-Reason = Annotated[str, typer.Option(help="why; it is kept with the row")]
-Yes = Annotated[bool, typer.Option("--yes", help="do it; without it only what would happen")]
+Day = Annotated[str | None, typer.Option(help="shop day of arrival, YYYY-MM-DD")]
+Source = Annotated[str | None, typer.Option(help="file that holds the rows")]
+Rule = Annotated[str | None, typer.Option(help="broken rule, as `list` shows it")]
+Row = Annotated[str | None, typer.Option(help="one row, by its id in `show`")]
+Reason = Annotated[str, typer.Option(help="reason; stored with the row")]
+Yes = Annotated[bool, typer.Option("--yes", help="do it; default: only show it")]
 
 
 def _source(day: str | None, source: str | None) -> str | None:
@@ -36,9 +36,9 @@ def _source(day: str | None, source: str | None) -> str | None:
 
 @app.command(name="list")
 def list_() -> None:
-    """Count the rows that are set aside, by where they come from, rule and state.
+    """Count the rows that are set aside, by origin, rule and state.
 
-    Beside them the values of files that are null because they cannot be read.
+    The command also counts unreadable values of files, which are stored as null.
     """
     from rich.console import Console
     from rich.table import Table
@@ -61,7 +61,7 @@ def list_() -> None:
 
 @app.command()
 def show(day: Day = None, source: Source = None, rule: Rule = None, row: Row = None) -> None:
-    """Show rows that are set aside, as they were found."""
+    """Show rows that are set aside, as they arrived."""
     rows = _found(load_settings(), day, source, rule, row)
     for found in rows[:MOST_SHOWN]:
         typer.echo(_shown(found))
@@ -78,15 +78,15 @@ def release(
     row: Row = None,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="COLUMN=VALUE the rows get; without it they go in as they are"),
+        typer.Option("--set", help="COLUMN=VALUE to correct the rows; default: unchanged"),
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option("--format", help="read lines of files in this format, not in their own"),
+        typer.Option("--format", help="read lines of files in this format instead of their own"),
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Let rows in, corrected or accepted as they are, and copy their days again."""
+    """Release rows, corrected or unchanged, and copy their days again."""
     from intent_tasks.steps import release as deciding
     from intent_tasks.stores.extracting import corrections
 
@@ -117,7 +117,7 @@ def drop(
     row: Row = None,
     yes: Yes = False,
 ) -> None:
-    """Leave rows out for good; what they said is kept."""
+    """Leave rows out for good; their content stays stored."""
     from intent_tasks.steps import release as deciding
 
     settings = load_settings()
