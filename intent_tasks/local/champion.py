@@ -5,6 +5,7 @@ import json
 import urllib.error
 import urllib.request
 from http import HTTPStatus
+from http.client import HTTPException
 from urllib.parse import urlencode
 
 from intent_tasks.errors import Refused, TemporaryFailure
@@ -32,7 +33,7 @@ def read_champion(settings: Settings) -> int | None:
     except urllib.error.HTTPError as error:
         _require_no_version(settings, error)
         return None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
         raise _no_answer(settings, type(error).__name__) from error
 
 
