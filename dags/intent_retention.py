@@ -9,7 +9,7 @@ of whom nothing is left. Metrics, receipts, promotions and tombstones stay.
 trimmed by itself: trigger the DAG.
 
 **Which day.** Limits count back from one shop day: the day before a scheduled run, or the Param
-`as_of_date` (YYYY-MM-DD). What would go: `intent retain --as-of-date D --dry-run`.
+`as_of_date` (YYYY-MM-DD). What would go: `intent purge --as-of-date D --dry-run`.
 
 **What a retry does.** The same again: what is deleted already is not there any more. A temporary
 failure is retried three times, after 30 to 60 s, 1 to 2 min and 2 to 4 min. A refusal (a limit that

@@ -1,7 +1,7 @@
-"""What is left of an exception that nobody foresaw: one line for a person, a trace for us.
+"""Reports of unforeseen exceptions: one line for the user, and a trace for the developers.
 
-The trace names files, lines and the class of each exception, and nothing that an exception quotes:
-that may be a value of the shop. With INTENT_DEBUG=1 everything is shown instead.
+The trace holds files, lines and the class of each exception, but no message: a message may quote a
+value of the shop. With INTENT_DEBUG=1 the full traceback is printed instead.
 """
 
 import os
@@ -15,15 +15,15 @@ FILE = "bugs.log"
 """In the state folder; only the account that runs the system may read it."""
 
 MOST_BYTES = 1_000_000
-"""Above it the file is begun anew."""
+"""Size above which the file starts again."""
 
 
 class Bug(IntentError):
-    """An exception that nobody foresaw; exit code 1."""
+    """An unforeseen exception; exit code 1."""
 
 
 def written(error: BaseException, home: Path) -> Bug:
-    """Write the trace of an exception, and return what a person is to read of it."""
+    """Write the trace of an exception, and return the message for the user."""
     if os.environ.get("INTENT_DEBUG") == "1":
         traceback.print_exception(error)
         return Bug(f"{type(error).__name__}, which nobody foresaw; see above.")
@@ -39,7 +39,7 @@ def written(error: BaseException, home: Path) -> Bug:
 
 
 def _trace(error: BaseException) -> str:
-    """Return the places an exception and its causes came by, without what they quote."""
+    """Return the stack frames of an exception and of its causes, without their messages."""
     parts = [f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z"]
     cause: BaseException | None = error
     while cause is not None:

@@ -1,4 +1,4 @@
-"""`intent …`: every step and everything around it, without Airflow."""
+"""Run the pipeline's steps, and administer the installation, without Airflow."""
 
 import json
 import logging
@@ -11,7 +11,6 @@ import typer
 
 from intent_tasks import bug_report, failures
 from intent_tasks.commands import (
-    check_source,
     collect,
     contract,
     days,
@@ -39,11 +38,10 @@ app.add_typer(collect.app)
 app.add_typer(pretrain.app)
 app.add_typer(tune.app)
 app.add_typer(quarantine.app, name="quarantine")
-app.add_typer(check_source.app)
 app.add_typer(days.app)
 
 USAGE, INTERRUPTED = 2, 130
-"""Exit codes of the library of the command line: wrong arguments, and Ctrl-C."""
+"""Exit codes of the command-line library: wrong arguments, and Ctrl-C."""
 
 
 @app.callback()
@@ -67,7 +65,7 @@ def step(
     as_of_date: Annotated[str, typer.Option(help="shop day, YYYY-MM-DD")],
     bucket: Annotated[int | None, typer.Option(help="bucket of customers")] = None,
     options_json: Annotated[str, typer.Option("--json", help="options of the step")] = "{}",
-    until_stdin_closes: Annotated[bool, typer.Option(help="end when the caller is gone")] = False,
+    until_stdin_closes: Annotated[bool, typer.Option(help="end when the caller ends")] = False,
 ) -> None:
     """Run one step; the last line of stdout is its receipt."""
     if until_stdin_closes:
@@ -81,7 +79,7 @@ def step(
 
 @app.command()
 def migrate() -> None:
-    """Bring schema `intent` to the newest version."""
+    """Migrate schema `intent` to the newest version."""
     from intent_tasks.stores.migrate import migrate
 
     migrate(load_settings())
@@ -98,27 +96,27 @@ def _list_plants(wanted: bool) -> None:
 @app.command()
 def simulate(
     to: Annotated[str, typer.Option(help="`shop`: schema shop; else a folder, as Parquet")],
-    customers: Annotated[int, typer.Option(help="how many")] = 4000,
-    days: Annotated[int, typer.Option(help="shop days up to and with last-day")] = 120,
+    customers: Annotated[int, typer.Option(help="number of customers")] = 4000,
+    days: Annotated[int, typer.Option(help="shop days, up to and including last-day")] = 120,
     last_day: Annotated[str, typer.Option(help="last shop day, YYYY-MM-DD")] = "2026-06-30",
-    seed: Annotated[int, typer.Option(help="same seed, same rows")] = 7,
+    seed: Annotated[int, typer.Option(help="the same seed makes the same rows")] = 7,
     plant: Annotated[list[str] | None, typer.Option(help="NAME or NAME=AMOUNT, see above")] = None,
     _: Annotated[
-        bool, typer.Option("--plants", help="tell what can be planted", callback=_list_plants)
+        bool, typer.Option("--plants", help="list what can be planted", callback=_list_plants)
     ] = False,
 ) -> None:
-    """Make a shop whose customers' hidden intent is known.
+    """Simulate a shop in which the intent of each customer is known.
 
-    Each customer is dormant, browsing, comparing, ready or sated on a day;
-    what they do follows from that. Events, products and customers are
-    written. All other parameters: intent_tasks/simulator/config.py.
+    On each day a customer is dormant, browsing, comparing, ready or sated;
+    their events follow from that. The command writes events, products and
+    customers. All other parameters: intent_tasks/simulator/config.py.
 
-    Faults and changes are planted with --plant, as often as wanted. What was
-    planted where is written to answers.parquet, in the folder or INTENT_HOME.
+    Use --plant, several times if you like, to plant faults and changes. The
+    file answers.parquet, in the folder or INTENT_HOME, lists what was planted.
 
     Plants: peak, drift, sale, price_jump, inflation, mix, coupon, late,
     duplicates, refunds, bots, heavy, units, time_zone, half_day and poison;
-    --plants tells what each does and its usual amount.
+    --plants lists the effect and the usual amount of each.
     """
     from intent_tasks import simulator
     from intent_tasks.simulator import planted
@@ -131,7 +129,7 @@ def simulate(
         rows = _simulated_shop(config, plants)
     else:
         rows = simulator.write(config, Path(to), plants)
-    typer.echo(f"{rows} events written." if rows else "This shop is there already.")
+    typer.echo(f"{rows} events written." if rows else "This shop is already loaded.")
 
 
 def _simulated_shop(config: "simulator.Config", plants: dict[str, float]) -> int:
@@ -155,20 +153,31 @@ def _simulated_shop(config: "simulator.Config", plants: dict[str, float]) -> int
 
 @app.command()
 def sql(query: Annotated[str, typer.Argument(help="one statement, such as: select …")]) -> None:
-    """Ask the database as the analyst, who may read only; prints CSV."""
-    from intent_tasks.stores import postgres
+    """Run a read-only query as the analyst, and print the result as CSV."""
+    from intent_tasks.stores.analyst_query import query_as_csv
 
-    typer.echo(postgres.as_csv(load_settings().analyst_url, query), nl=False)
+    typer.echo(query_as_csv(load_settings().analyst_url, query), nl=False)
 
 
 @app.command()
 def promote(version: int) -> None:
-    """Give a version the alias champion, as the MLflow UI does."""
+    """Give a model version the alias champion, as the MLflow UI does."""
     from intent_tasks.stores import registry
 
     settings = load_settings()
     registry.promote(settings, version)
     typer.echo(f"Version {version} of {settings.model_name} is champion from the next day on.")
+
+
+@app.command(name="check-source")
+def check_source() -> None:
+    """Check the shop's tables: what is missing, what it costs, and whether there is enough history.
+
+    The exit code is 78 when a problem keeps the system from working.
+    """
+    from intent_tasks.commands import check_source
+
+    check_source.check_source()
 
 
 @app.command(name="up")
@@ -178,9 +187,9 @@ def start(
         str | None, typer.Option(help="IANA time zone of the shop, else INTENT_TIME_ZONE")
     ] = None,
 ) -> None:
-    """Start PostgreSQL, MLflow and Airflow on this machine, all state in INTENT_HOME.
+    """Start PostgreSQL, MLflow and Airflow on this machine, with all state in INTENT_HOME.
 
-    Settings of the environment are written to intent.env there, and count from then on.
+    The command copies the settings of the environment to intent.env there; they apply from then on.
     """
     from intent_tasks.local.up import calendar_of, up
 
@@ -194,9 +203,9 @@ def start(
 
 @app.command(name="down")
 def stop(
-    delete: Annotated[bool, typer.Option(help="remove all data as well")] = False,
+    delete: Annotated[bool, typer.Option(help="also remove all data")] = False,
 ) -> None:
-    """Stop what `up` started."""
+    """Stop the servers that `up` started."""
     from intent_tasks.local import up
 
     ran = (up.delete if delete else up.down)(state_folder(), typer.echo)
@@ -205,7 +214,7 @@ def stop(
 
 @app.command()
 def status() -> None:
-    """Show servers, champion, and how far data, predictions and feedback are."""
+    """Show the servers, the champion, and the last day of data, predictions and feedback."""
     from rich.console import Console
 
     from intent_tasks.local.status import status
@@ -216,9 +225,9 @@ def status() -> None:
 @app.command()
 def demo(
     events: Annotated[
-        Path | None, typer.Option(help="file of recorded events; a simulated shop without it")
+        Path | None, typer.Option(help="file of recorded events; default: a simulated shop")
     ] = None,
-    layout: Annotated[str | None, typer.Option("--format", help="how that file is written")] = None,
+    layout: Annotated[str | None, typer.Option("--format", help="format of that file")] = None,
     products: Annotated[Path | None, typer.Option(help="file of the products of that shop")] = None,
     customers: Annotated[Path | None, typer.Option(help="file of its customers")] = None,
 ) -> None:
@@ -231,8 +240,8 @@ def demo(
 
 
 def main() -> None:
-    """Run the command line; a failure is a message and an exit code, no traceback."""
-    os.umask(0o077)  # whatever is written, nobody else may read it
+    """Run the command line; a failure ends with a message and an exit code, without traceback."""
+    os.umask(0o077)  # nobody else may read the files we write
     _show_progress()
     try:
         _check_arguments(sys.argv[1:])
@@ -254,7 +263,7 @@ def _show_progress() -> None:
 
 
 def _check_arguments(arguments: list[str]) -> None:
-    """Refuse what no file, database or server can hold, before any command sees it."""
+    """Refuse arguments that no file, database or server can store, before a command runs."""
     for argument in arguments:
         if "\0" in argument or not _is_text(argument):
             raise BadInput(

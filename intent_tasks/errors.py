@@ -1,12 +1,12 @@
-"""The ways a step can end badly, as one tree.
+"""The failures of a step, as one tree.
 
-IntentError            a message for a person; exit code 1
-├── TemporaryFailure   the surroundings failed (database, registry, disk); exit code 75, retried
-├── Refused            a rule says no; retrying will not help; exit code 78
-│   └── BadInput       what was handed in cannot be used: names the field and what is allowed
+IntentError            a foreseen failure, with a message for a person; exit code 1
+├── TemporaryFailure   a database, server or disk failed; exit code 75, retried
+├── Refused            a rule refuses the work; a retry does not help; exit code 78
+│   └── BadInput       an input cannot be used; names the field and the allowed values
 └── NothingToDo        there is no work for this day; exit code 99, a skip
 
-Every message says what happened and what to do about it.
+Every message tells what happened and what to do.
 """
 
 

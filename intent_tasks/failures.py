@@ -1,8 +1,8 @@
-"""How each exception of a library ends a command: the one place that decides.
+"""The failure that each exception of a library stands for: the one place that decides.
 
-A class is known by its dotted name, so that nothing is imported to judge it. What is not listed is
-a bug. Messages of servers and libraries may hold values of the shop: only what Postgres itself
-calls the primary message is shown, and of all others what they name, not what they quote.
+Classes are listed by their dotted names, so that this module imports no library. An exception that
+is not listed is a bug. Messages of servers and libraries may hold values of the shop. So only the
+primary message of Postgres is shown, and only the names in the messages of other libraries.
 """
 
 import errno
@@ -15,10 +15,10 @@ from intent_tasks.errors import BadInput, IntentError, Refused, TemporaryFailure
 # ── Postgres ──────────────────────────────────────────────────────────────────────────────────────
 
 TEMPORARY_CLASSES = ("08", "40", "53", "55006", "55P03", "57", "58", "XX")
-"""How SQLSTATEs of surroundings that failed begin: the connection, a lock, memory, the disk."""
+"""Prefixes of the SQLSTATEs of a failed connection, lock, memory or disk."""
 
 LOG_IN_CLASSES = ("28", "3D")
-"""Of a role that may not log in, and of a database that does not exist."""
+"""Prefixes of the SQLSTATEs of a refused log-in and of a database that does not exist."""
 
 _LOG_IN_WORDS = (
     "password authentication failed",
@@ -29,7 +29,7 @@ _LOG_IN_WORDS = (
     "authentication failed for user",
 )
 _ADDRESS_WORDS = ("invalid dsn", "invalid port", "invalid URI", "invalid connection option")
-"""While connecting, the driver hands on no SQLSTATE: the words of the server tell."""
+"""While connecting, the driver passes no SQLSTATE on: the message decides."""
 
 _ADVICE = {
     "22": "A value does not fit the type that a view or query turns it into: correct the view of "
@@ -71,7 +71,7 @@ def _has(message: str, words: tuple[str, ...]) -> bool:
 
 
 def _is_of_the_query(cause: BaseException) -> bool:
-    """Tell whether a driver that hands on no SQLSTATE blames the query, not the connection."""
+    """Return True if a driver without SQLSTATE blames the query, not the connection."""
     return type(cause).__name__ in ("ProgrammingError", "DataError", "NotSupportedError")
 
 
@@ -112,7 +112,7 @@ _MENDS = {
     errno.EILSEQ: "its name cannot be written here",
     errno.EFBIG: "it is larger than files may be here",
 }
-"""Error of a file that comes again however often it is tried → what is wrong with it."""
+"""Error of a file that a retry does not change → its explanation."""
 
 
 def _of_file(error: Any) -> IntentError:  # noqa: ANN401 - an OSError of any library

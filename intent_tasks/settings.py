@@ -20,8 +20,11 @@ from intent_tasks.errors import BadInput
 
 SETTINGS_FILE = "intent.env"
 
+NOT_ZONES = ("localtime", "posixrules", "Factory")
+"""Files among the time zones that name no zone."""
+
 MOST_DAYS = 3650
-"""A setting counts so many days at most: further back no calendar is computed with."""
+"""Maximum of each setting that counts days."""
 
 
 class DatabaseUrl(SecretStr):
@@ -48,19 +51,19 @@ class Schedule(BaseSettings):
     weekly_cron: str = "0 4 * * 1"
     """When a new version is trained, in that zone."""
     erase_cron: str = "0 1 * * *"
-    """When requests to be erased are worked off, in that zone."""
+    """When the erasure requests of the shop are carried out, in that zone."""
     retention_cron: str = "0 5 * * *"
-    """When what is older than its limit is deleted, in that zone."""
+    """When data older than its limit is deleted, in that zone."""
     watch_cron: str = "0 8 * * *"
-    """When it is looked whether a shop day was missed, in that zone."""
+    """When missed shop days are looked for, in that zone."""
     collect_url: str = ""
     """Folder or object-store prefix whose new files of events are collected; empty: none."""
     collect_format: str = ""
-    """How those files are written: a format's name, or the path of a .toml file of your own."""
+    """Format of those files: a format's name, or the path of your own .toml file."""
     collect_cron: str = "30 1 * * *"
-    """When they are collected, in that zone: before the day is predicted."""
+    """When new files are collected, in that zone: before the day is predicted."""
     last_day: date | None = None
-    """Last day of a shop that is a recording: nothing is scheduled after it."""
+    """Last day of a recorded shop: nothing is scheduled after it."""
     python: str = sys.executable
     """Interpreter that runs the steps; it may be of another environment than Airflow's."""
     step_start: Literal["fork", "spawn"] = "fork"
@@ -70,7 +73,7 @@ class Schedule(BaseSettings):
     """Unix socket of that server; empty: `fork_server.sock` in the state folder. Machines that
     share a state folder need a path of their own."""
     max_active_runs: int = 2
-    """Days that may run at once; each costs the memory of one TensorFlow process a bucket."""
+    """Days that may run at once; each needs the memory of one TensorFlow process a bucket."""
     pool: str = "default_pool"
     """Airflow pool that the steps wait for; create it before naming another."""
     retry_delay_seconds: int = 30
@@ -81,6 +84,11 @@ class Schedule(BaseSettings):
     @field_validator("time_zone")
     @classmethod
     def _a_zone(cls, value: str) -> str:
+        if value in NOT_ZONES:
+            raise ValueError(
+                "must be the IANA name of a place, such as Europe/Stockholm: "
+                f"{value} is different on each machine, or no zone"
+            )
         try:
             ZoneInfo(value)
         except (OSError, KeyError, ValueError):
@@ -120,7 +128,7 @@ class Schedule(BaseSettings):
 
     @property
     def collects(self) -> bool:
-        """Whether new files are looked for every night: both settings are set, time goes on."""
+        """True if new files are collected every night: both settings are set, the shop is live."""
         return bool(self.collect_url and self.collect_format) and self.last_day is None
 
 
@@ -144,74 +152,75 @@ class Settings(Schedule):
     shop_owner_url: SecretStr | None = None
     """URL that may create and fill schema `shop`: only where it is simulated or collected."""
     collect_options: SecretStr = SecretStr("{}")
-    """What fsspec needs to open INTENT_COLLECT_URL, as JSON: {"key": "…", "secret": "…"}."""
+    """Options of fsspec for INTENT_COLLECT_URL, as JSON: {"key": "…", "secret": "…"}."""
 
     mlflow_url: str
     """Address of the MLflow server."""
     mlflow_username: str = ""
-    """Log-in of the MLflow server; empty: it asks for none."""
+    """Log-in of the MLflow server; empty: the server needs none."""
     mlflow_password: SecretStr = SecretStr("")
     """Password of that log-in."""
     model_name: str = "purchase_intent"
-    """Registered model whose alias `champion` is served."""
+    """Registered model whose alias `champion` serves."""
     require_approver: bool = False
     """Refuse a version that does not carry the tag `approved_by`."""
 
     identity_key: SecretStr
     """Key of the HMAC that turns customer_id into customer_key."""
     identity_key_id: str = "k1"
-    """Name of that key, kept beside every customer_key."""
+    """Name of that key, stored with every customer_key."""
     previous_identity_keys: dict[str, SecretStr] = {}
     """Earlier keys, name → key, as JSON: for `intent rotate-key` and for older tombstones."""
     manifest_key: SecretStr
     """Key that signs the manifests of model versions."""
 
     population_days: int = 30
-    """A customer is predicted when they did something in this many days."""
+    """Customers with an event in the last so many days are predicted."""
     history_days: int = 90
     """Events older than this, counted from the anchor, are not read."""
     maturity_lag_days: int = 1
     """Extra days after a horizon before its outcome counts as matured: events arrive late."""
     bucket_count: int = 4
-    """Shards of customers; each is scored by one process."""
+    """Shards of customers; one process scores each."""
     recount_days: int = 3
     """Days before as_of_date that an extract counts again, for transactions that commit late."""
     empty_day: Literal["stop", "skip"] = "stop"
     """A day without events is a broken load (stop, exit 78) or a closed shop (skip, exit 99)."""
     product_content: bool = True
-    """From now on extracts keep titles and pictures of products, for the network to read; what that
-    gains: docs/quality.md."""
+    """Extracts store titles and pictures of products from now on, and the network reads them; the
+    gain: docs/quality.md."""
     quarantine_share: float = 0.05
-    """Share of a day's rows that may be set aside (ten always may); above it the day is refused."""
+    """Share of a day's rows that may be set aside (ten rows always may); above it the day is
+    refused."""
     collect_quarantine_share: float = 0.5
-    """Share of the rows in a file's first block that may be set aside (ten always may, but not
-    all); above it the file is in another format, and is refused."""
+    """Share of the rows in a file's first block that may be set aside (ten rows always may, but not
+    all); above it the file counts as written in another format and is refused."""
     retention_days: dict[str, int] = {}
-    """Other limits than those in docs/privacy.md, place → days, as JSON: {"exports": 7}."""
+    """Limits that replace those in docs/privacy.md, place → days, as JSON: {"exports": 7}."""
     learn_without_consent: bool = False
-    """Learn also from customers who say no to personalisation: see docs/privacy.md first."""
+    """Train also on customers who say no to personalisation: read docs/privacy.md first."""
     consent_not_recorded: bool = False
-    """Confirms that shop.customers or columns of consent are not there on purpose, though they were
-    before: see docs/privacy.md first."""
+    """Confirm that shop.customers or its columns of consent were removed on purpose: read
+    docs/privacy.md first."""
     training_days: int = 60
-    """Days of anchors that training learns from."""
+    """Days of anchors in the training window."""
     model_encoder: str = "gru"
     """Encoder of the network: a module of `intent_tasks/models/encoders/`; see docs/model.md."""
     model_size: str = "nano"
     """Size of the network, `nano` to `xl`; see docs/model.md."""
     blend: bool = True
-    """What a version says is the network mixed with LightGBM, by the share that is likeliest;
-    false: the network alone."""
+    """A version predicts with the network and LightGBM, blended with a fitted weight; false: with
+    the network alone."""
     pretrained: bool = False
     """Task `pretrain` runs, and training starts from its weights: docs/pretraining.md."""
     mixed_precision: bool = False
     """Layers of the network compute in bfloat16 (losses and probabilities do not): faster and half
     the memory on a GPU, slower on most processors."""
     deterministic_training: bool = True
-    """Training twice on the same data gives the same bytes; false: faster, most of all on a GPU,
-    and the same but for rounding."""
+    """Training twice on the same data gives the same bytes; false: faster, above all on a GPU, and
+    equal except for rounding."""
     seed: int = 20260101
-    """Start of every random choice."""
+    """Seed of every random choice."""
 
     @field_validator("model_name")
     @classmethod
@@ -269,7 +278,7 @@ class Settings(Schedule):
 
     @property
     def definition(self) -> Definition:
-        """The part of the settings that says what is predicted."""
+        """The settings that define the prediction."""
         return Definition(
             self.time_zone, self.population_days, self.history_days, self.maturity_lag_days
         )

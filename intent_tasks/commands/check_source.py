@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from expectations import schema
     from intent_tasks.stores.extracting import source_facts
 
-app = typer.Typer()
-
 COSTS = {
     "session_id": "visits are not told apart",
     "product_id": "no products and nothing about them: reasons can only name what was done",
@@ -74,7 +72,7 @@ STALE_HOURS = 48
 
 @dataclass
 class Report:
-    """What was found, a line each, and how many of them keep the system from working."""
+    """The lines of the report, and the number of problems among them."""
 
     lines: list[str] = field(default_factory=list)
     problems: int = 0
@@ -93,9 +91,8 @@ class Report:
         self.lines.append(f"PROBLEM  {text}")
 
 
-@app.command(name="check-source")
 def check_source() -> None:
-    """Tell what the shop's tables lack, what that costs, and whether there is enough to learn."""
+    """Print the report on the shop's tables; fail when a problem keeps the system from working."""
     report = check(load_settings(), datetime.now(UTC))
     _print(report)
     if report.problems:
@@ -117,7 +114,7 @@ def _print(report: Report) -> None:
 
 
 def check(settings: Settings, now: datetime) -> Report:
-    """Return what is to be said about the shop's tables at a moment.
+    """Return the report on the shop's tables at a moment.
 
     Raises:
         TemporaryFailure: the database cannot be reached.
@@ -230,6 +227,11 @@ def _check_events(
     for name, share in facts.empty.items():
         if share == 1 and name in COSTS:
             report.costs(f"{events.fullname}.{name} is always empty: {COSTS[name]}.")
+    if "price" in facts.empty and (count := source_facts.count_infinite_prices(connection)):
+        report.costs(
+            f"{count:,} events have the price NaN or infinity: it is read as null. Correct it in "
+            "the view."
+        )
     last = _complete(settings, facts, now)
     _check_rows(report, settings, last)
     _check_ids(report, connection, settings, facts.rows)

@@ -1,4 +1,4 @@
-"""See the thresholds of the contract, propose them from clean days, and put them in force."""
+"""Show the thresholds of the contract, fit them to clean days, and accept the proposal."""
 
 import difflib
 from datetime import date
@@ -30,7 +30,7 @@ that break it are set aside; above the bound, a share of rows, the day stops) or
 def show(
     suite: Annotated[str | None, typer.Argument(help="events, products, …; all without it")] = None,
 ) -> None:
-    """Print every rule with its meaning and what it allows here."""
+    """Print every rule with its meaning and its bound."""
     from expectations import catalogue, thresholds
     from intent_tasks.stores.contracts import contract
 
@@ -49,7 +49,7 @@ def fit(
     first_day: Annotated[str, typer.Option(help="first clean shop day, YYYY-MM-DD")],
     last_day: Annotated[str, typer.Option(help="last one; at least 14 days, better 60")],
 ) -> None:
-    """Propose thresholds from clean days, and show what would change."""
+    """Fit thresholds to clean days, and show the difference."""
     from expectations import thresholds
 
     settings = load_settings()
@@ -63,13 +63,13 @@ def fit(
 
 @app.command()
 def diff() -> None:
-    """Show what the proposal changes in the thresholds that are in force."""
+    """Show the difference between the proposal and the thresholds in force."""
     typer.echo("\n".join(_changes(_with_proposal())))
 
 
 @app.command()
 def accept() -> None:
-    """Put the proposal in force, after a person has read it."""
+    """Put the proposal in force. Read it first."""
     from expectations import thresholds
 
     home = _with_proposal()

@@ -1,4 +1,4 @@
-"""Erase a customer, list customers for people, change the identity key, delete what is old."""
+"""Erase a customer, export a list, rotate the identity key, purge old data."""
 
 import getpass
 from pathlib import Path
@@ -22,10 +22,13 @@ def erase(
     customer: Annotated[str | None, typer.Argument(help="the shop's id of the customer")] = None,
     file: Annotated[Path | None, typer.Option(help="file of ids, one a line")] = None,
     even_if_unknown: Annotated[
-        bool, typer.Option(help="leave a tombstone also of who is not in the data yet")
+        bool, typer.Option(help="also write a tombstone for an unknown customer")
     ] = False,
 ) -> None:
-    """Remove customers from every place, leave a tombstone, name the model versions they taught."""
+    """Remove customers from every place, and name the model versions trained on their events.
+
+    A tombstone keeps their later events out.
+    """
     from intent_tasks.stores.privacy import erasure
 
     ids = _ids(customer, file)
@@ -50,15 +53,15 @@ def export(
         Path, typer.Option(help="new .csv or .parquet; by default in INTENT_HOME/exports")
     ],
     band: Annotated[str | None, typer.Option(help="hot, warm, cool or cold; else all")] = None,
-    by: Annotated[str | None, typer.Option(help="who it is for; by default the account")] = None,
+    by: Annotated[str | None, typer.Option(help="who receives it; by default this account")] = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="texts as they are, not safe for spreadsheets")
+        bool, typer.Option("--raw", help="write texts unchanged; not safe for spreadsheets")
     ] = False,
 ) -> None:
-    """Write a list of predicted customers who agree to a purpose, and remember the file.
+    """Write a list of predicted customers who agree to a purpose, and record the file.
 
-    In a CSV an apostrophe stands before a text that a spreadsheet would take for a formula, unless
-    --raw is given.
+    In a CSV an apostrophe precedes each text that a spreadsheet would run as a formula, unless you
+    give --raw.
     """
     from intent_tasks.stores.privacy import exporting
 
@@ -70,24 +73,34 @@ def export(
     )
 
 
+AsOfDate = Annotated[str, typer.Option(help="shop day, YYYY-MM-DD, that the limits count from")]
+DryRun = Annotated[bool, typer.Option(help="only print what would be deleted")]
+
+
 @app.command()
-def retain(
-    as_of_date: Annotated[str, typer.Option(help="shop day, YYYY-MM-DD, that limits count from")],
-    dry_run: Annotated[bool, typer.Option(help="only say what would be deleted")] = False,
-) -> None:
-    """Delete what is older than the limit of its place, as the DAG intent_retention does."""
+def purge(as_of_date: AsOfDate, dry_run: DryRun = False) -> None:
+    """Delete data that is older than the limit of its place, as the DAG intent_retention does."""
     receipt = run_step(load_settings(), "retain", day(as_of_date), {"dry_run": dry_run})
     verb = "would be deleted" if dry_run else "deleted"
     for place, count in receipt["removed"].items():
         typer.echo(f"{place}: {count} {verb}")
 
 
+@app.command(hidden=True)
+def retain(as_of_date: AsOfDate, dry_run: DryRun = False) -> None:
+    """Do the same as `intent purge`; this old name goes with the next release."""
+    typer.echo(
+        "`intent retain` is now `intent purge`; the next release drops the old name.", err=True
+    )
+    purge(as_of_date, dry_run)
+
+
 @app.command(name="rotate-key")
 def rotate_key() -> None:
-    """Key everything anew after INTENT_IDENTITY_KEY and INTENT_IDENTITY_KEY_ID were changed.
+    """Rewrite all customer keys after a change of INTENT_IDENTITY_KEY and INTENT_IDENTITY_KEY_ID.
 
-    The old key goes to INTENT_PREVIOUS_IDENTITY_KEYS, and stays there as long as there are
-    tombstones of it. Pause the DAGs meanwhile; killed, it goes on when it is run again.
+    Put the old key into INTENT_PREVIOUS_IDENTITY_KEYS, and keep it there while tombstones use it.
+    Pause the DAGs first. After a kill, run the command again: it continues.
     """
     from intent_tasks.stores.privacy import rotation
 

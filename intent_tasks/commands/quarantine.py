@@ -1,36 +1,34 @@
-"""`intent quarantine …`: look at the rows that were set aside, let them in, or leave them out."""
+"""Show the rows that were set aside, release them, or drop them."""
 
 import getpass
 import json
 from datetime import date
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from intent_tasks.commands.arguments import day as day_of
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings, load_settings
-from intent_tasks.stores import postgres
-from intent_tasks.stores.collecting import file_ledger
-from intent_tasks.stores.extracting import quarantine
-from intent_tasks.stores.extracting.quarantine import Found
+
+if TYPE_CHECKING:
+    from intent_tasks.stores.extracting.quarantine import Found
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
 MOST_SHOWN = 20
 
-Day = Annotated[str | None, typer.Option(help="shop day the rows arrived on, YYYY-MM-DD")]
-Source = Annotated[str | None, typer.Option(help="file they are lines of")]
-Rule = Annotated[str | None, typer.Option(help="rule they break, as `list` shows it")]
-Row = Annotated[str | None, typer.Option(help="one row, as `show` names it")]
-Reason = Annotated[str, typer.Option(help="why; it is kept with the row")]
-Yes = Annotated[bool, typer.Option("--yes", help="do it; without it only what would happen")]
+Day = Annotated[str | None, typer.Option(help="shop day of arrival, YYYY-MM-DD")]
+Source = Annotated[str | None, typer.Option(help="file that holds the rows")]
+Rule = Annotated[str | None, typer.Option(help="broken rule, as `list` shows it")]
+Row = Annotated[str | None, typer.Option(help="one row, by its id in `show`")]
+Reason = Annotated[str, typer.Option(help="reason; stored with the row")]
+Yes = Annotated[bool, typer.Option("--yes", help="do it; default: only show it")]
 
 
 def _source(day: str | None, source: str | None) -> str | None:
+    from intent_tasks.stores.extracting import quarantine
+
     if day is not None and source is not None:
         raise BadInput("Name a day or a file, not both.")
     return quarantine.arrivals_of(day_of(day)) if day is not None else source
@@ -38,10 +36,18 @@ def _source(day: str | None, source: str | None) -> str | None:
 
 @app.command(name="list")
 def list_() -> None:
-    """Count the rows that are set aside, by where they come from, rule and state.
+    """Count the rows that are set aside, by origin, rule and state.
 
-    Beside them the values of files that are null because they cannot be read.
+    The command also counts unreadable values of files, which are stored as null.
     """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from intent_tasks.stores import postgres
+    from intent_tasks.stores.collecting import file_ledger
+    from intent_tasks.stores.extracting import quarantine
+
     with postgres.reading(load_settings().pipeline_url) as connection:
         counted, lost = quarantine.count(connection), file_ledger.unreadable(connection)
     table = Table("from", "rule", "state", "rows")
@@ -55,7 +61,7 @@ def list_() -> None:
 
 @app.command()
 def show(day: Day = None, source: Source = None, rule: Rule = None, row: Row = None) -> None:
-    """Show rows that are set aside, as they were found."""
+    """Show rows that are set aside, as they arrived."""
     rows = _found(load_settings(), day, source, rule, row)
     for found in rows[:MOST_SHOWN]:
         typer.echo(_shown(found))
@@ -72,15 +78,15 @@ def release(
     row: Row = None,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="COLUMN=VALUE the rows get; without it they go in as they are"),
+        typer.Option("--set", help="COLUMN=VALUE to correct the rows; default: unchanged"),
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option("--format", help="read lines of files in this format, not in their own"),
+        typer.Option("--format", help="read lines of files in this format instead of their own"),
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Let rows in, corrected or accepted as they are, and copy their days again."""
+    """Release rows, corrected or unchanged, and copy their days again."""
     from intent_tasks.stores.extracting import corrections
     from intent_tasks.stores.extracting import release as deciding
 
@@ -111,7 +117,7 @@ def drop(
     row: Row = None,
     yes: Yes = False,
 ) -> None:
-    """Leave rows out for good; what they said is kept."""
+    """Leave rows out for good; their content stays stored."""
     from intent_tasks.stores.extracting import release as deciding
 
     settings = load_settings()
@@ -128,7 +134,10 @@ def drop(
 
 def _found(
     settings: Settings, day: str | None, source: str | None, rule: str | None, row: str | None
-) -> list[Found]:
+) -> list["Found"]:
+    from intent_tasks.stores import postgres
+    from intent_tasks.stores.extracting import quarantine
+
     with postgres.reading(settings.pipeline_url) as connection:
         rows = quarantine.find(connection, source=_source(day, source), rule=rule, row=row)
     if not rows:
@@ -138,7 +147,9 @@ def _found(
 
 def _undecided(
     settings: Settings, day: str | None, source: str | None, rule: str | None, row: str | None
-) -> list[Found]:
+) -> list["Found"]:
+    from intent_tasks.stores.extracting import quarantine
+
     if (day, source, rule, row) == (None, None, None, None):
         raise BadInput("Say which rows: --day, --source, --rule or --row.")
     rows = _found(settings, day, source, rule, row)
@@ -146,7 +157,7 @@ def _undecided(
     return rows if row else [found for found in rows if found.state == quarantine.HELD] or rows
 
 
-def _shown(found: Found) -> str:
+def _shown(found: "Found") -> str:
     """Return a row in two lines; json escapes whatever could move a terminal's cursor."""
     decided = f", {found.state} by {found.decided_by}: {found.reason}" if found.decided_by else ""
     cut = "" if found.replayable else " (cut)"

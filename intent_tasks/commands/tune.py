@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from intent_tasks.commands.arguments import day
-from intent_tasks.core.dataset import SPLITS
 from intent_tasks.errors import BadInput
 from intent_tasks.settings import Settings, load_settings
 
@@ -30,6 +29,7 @@ def tune(
 
 
 def _search(settings: Settings, as_of_date: date, seconds: float) -> dict[str, Any]:
+    from intent_tasks.core.dataset import SPLITS
     from intent_tasks.models.sizes import size_of
     from intent_tasks.stores import training_window
     from intent_tasks.stores.privacy import consent

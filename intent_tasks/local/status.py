@@ -7,11 +7,12 @@ from rich.console import Console
 from rich.table import Table
 
 from intent_tasks.errors import IntentError, Refused, TemporaryFailure
+from intent_tasks.local.champion import read_champion
 from intent_tasks.local.installation import Installation
 from intent_tasks.local.supervisor import PROGRAMS, Supervisor
 from intent_tasks.settings import Settings, load_settings
 from intent_tasks.steps import last_day_over
-from intent_tasks.stores import postgres, registry
+from intent_tasks.stores import postgres
 from intent_tasks.stores.extracting import conservation
 from intent_tasks.stores.missing_days import described, missing_days
 from intent_tasks.tables import runs
@@ -68,7 +69,7 @@ def _address(installation: Installation, program: str) -> str:
 
 
 def _describe_champion(settings: Settings) -> str:
-    version = registry.champion(settings)
+    version = read_champion(settings)
     if version is None:
         return (
             "Champion: none. Promote a version in the MLflow UI or with `intent promote VERSION`."

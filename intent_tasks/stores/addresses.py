@@ -1,11 +1,24 @@
 """URLs of databases: engines, and the meaning of connection errors."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from pydantic import SecretStr
 
 from intent_tasks import failures
 from intent_tasks.errors import BadInput, IntentError
 from intent_tasks.stores.server_errors import Cursor
+
+CONNECT_ARGUMENTS: dict[str, Any] = {
+    "cursor_factory": Cursor,
+    "connect_timeout": 10,
+    "application_name": "intent",
+    # A half-open connection is noticed within a minute, not after the two hours of TCP.
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 4,
+}
+"""Arguments of every connection, beside its address."""
 
 
 def engine(url: SecretStr) -> sa.Engine:
@@ -15,15 +28,7 @@ def engine(url: SecretStr) -> sa.Engine:
         address,
         poolclass=sa.NullPool,
         hide_parameters=True,
-        connect_args={
-            "cursor_factory": Cursor,
-            "connect_timeout": 10,
-            "application_name": "intent",
-            # A broken connection is noticed within a minute, not after the two hours of TCP.
-            "keepalives_idle": 20,
-            "keepalives_interval": 10,
-            "keepalives_count": 4,
-        },
+        connect_args=CONNECT_ARGUMENTS,
     )
 
 

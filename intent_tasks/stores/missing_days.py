@@ -3,8 +3,9 @@
 from datetime import date, timedelta
 
 from intent_tasks.settings import Settings
-from intent_tasks.stores import ledger, postgres, snapshots
+from intent_tasks.stores import ledger, postgres
 from intent_tasks.stores.extracting.conservation import spans
+from intent_tasks.tables import SNAPSHOT_STEP
 
 _MOST_RUNS = 5
 """Spans of days for which a command is shown."""
@@ -17,7 +18,7 @@ def missing_days(settings: Settings, until: date) -> list[date]:
     """
     with postgres.reading(settings.pipeline_url) as connection:
         published = set(ledger.read_receipts(connection, "publish"))
-        copied = ledger.read_receipts(connection, snapshots.STEP)
+        copied = ledger.read_receipts(connection, SNAPSHOT_STEP)
     if not published:
         return []
     if settings.empty_day == "skip":

@@ -1,24 +1,22 @@
 """Postgres: transactions, and bulk reads and writes through COPY."""
 
-import csv
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from intent_tasks.errors import BadInput, TemporaryFailure
 from intent_tasks.stores import locks
 from intent_tasks.stores.addresses import address_of, engine, failure
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # costs as much to import as all else here
 
 TEMPORARY = (
     OperationalError,
@@ -70,23 +68,24 @@ def ensure_partition(connection: sa.Connection, as_of_date: date) -> None:
     connection.execute(sa.text("SELECT intent.ensure_partition(:day)"), {"day": as_of_date})
 
 
-_SQL_TYPES: dict[pa.DataType, sa.types.TypeEngine[Any]] = {
-    pa.string(): sa.Text(),
-    pa.float64(): sa.Double(),
-    pa.int64(): sa.BigInteger(),
-    pa.date32(): sa.Date(),
+_SQL_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
+    "string": sa.Text(),
+    "double": sa.Double(),
+    "int64": sa.BigInteger(),
+    "date32[day]": sa.Date(),
 }
+"""Types of columns by the names of Arrow's types."""
 
 
-def temporary_table(name: str, schema: pa.Schema) -> sa.Table:
+def temporary_table(name: str, schema: "pa.Schema") -> sa.Table:
     """Return a table with the columns of an Arrow schema that lives as long as its transaction."""
-    columns = (sa.Column(field.name, _SQL_TYPES[field.type]) for field in schema)
+    columns = (sa.Column(field.name, _SQL_TYPES[str(field.type)]) for field in schema)
     return sa.Table(
         name, sa.MetaData(), *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DROP"
     )
 
 
-def copy_in(connection: sa.Connection, table: sa.Table | str, rows: pa.Table) -> int:
+def copy_in(connection: sa.Connection, table: sa.Table | str, rows: "pa.Table") -> int:
     """Append rows through COPY and return how many.
 
     Args:
@@ -95,12 +94,14 @@ def copy_in(connection: sa.Connection, table: sa.Table | str, rows: pa.Table) ->
         rows: columns named as the table's; text, numbers, booleans, dates and UTC timestamps, and
             lists of numbers for an array.
     """
+    from pyarrow import csv as arrow_csv
+
     name = table if isinstance(table, str) else table.fullname
     columns = ", ".join(rows.column_names)
     buffer = io.BytesIO()
     # Text is quoted and null is not, so that an empty text stays an empty text.
-    options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
-    pa.csv.write_csv(_writable(rows), buffer, options)
+    options = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
+    arrow_csv.write_csv(_writable(rows), buffer, options)
     buffer.seek(0)
     with closing(connection.connection.cursor()) as cursor:
         statement = f"COPY {name} ({columns}) FROM STDIN (FORMAT csv)"
@@ -108,8 +109,11 @@ def copy_in(connection: sa.Connection, table: sa.Table | str, rows: pa.Table) ->
     return int(rows.num_rows)
 
 
-def _writable(rows: pa.Table) -> pa.Table:
+def _writable(rows: "pa.Table") -> "pa.Table":
     """Return the rows with what Arrow cannot write, or only slowly, as text for Postgres."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     for place, field in enumerate(rows.schema):
         column = rows[field.name]
         if pa.types.is_list(field.type):  # of numbers
@@ -122,39 +126,10 @@ def _writable(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def _enclosed(before: str, texts: pa.ChunkedArray, after: str) -> pa.ChunkedArray:
+def _enclosed(before: str, texts: "pa.ChunkedArray", after: str) -> "pa.ChunkedArray":
+    import pyarrow.compute as pc
+
     return pc.binary_join_element_wise(before, texts, after, "")
-
-
-def as_csv(url: SecretStr, query: str) -> str:
-    """Return the result of a query as CSV with a header.
-
-    Raises:
-        BadInput: Postgres does not understand or allow it; with its own words.
-    """
-    with reading(url) as connection:
-        try:
-            found = connection.exec_driver_sql(query.replace("%", "%%"))
-            return _csv(found)
-        except DBAPIError as error:
-            failed = failure(error, url)
-            if isinstance(failed, TemporaryFailure):
-                raise failed from error
-            raise BadInput(str(error.orig).strip()) from None
-        except (ValueError, OverflowError) as error:
-            raise BadInput(
-                f"The query or a value of its result is beyond what can be shown: {error}. Cast "
-                "that column to text."
-            ) from None
-
-
-def _csv(found: sa.CursorResult[Any]) -> str:
-    text = io.StringIO()
-    if found.returns_rows:
-        rows = csv.writer(text)
-        rows.writerow(found.keys())
-        rows.writerows(found)
-    return text.getvalue()
 
 
 def literal(statement: sa.ClauseElement | str, params: Mapping[str, Any] | None = None) -> str:
@@ -168,7 +143,7 @@ def literal(statement: sa.ClauseElement | str, params: Mapping[str, Any] | None 
 @contextmanager
 def arrow(
     url: SecretStr, statement: sa.ClauseElement | str, params: Mapping[str, Any] | None = None
-) -> Iterator[pa.RecordBatchReader]:
+) -> Iterator["pa.RecordBatchReader"]:
     """Stream the rows of one query as Arrow, through COPY.
 
     Raises:
@@ -186,8 +161,9 @@ class ArrowSession:
 
     def read(
         self, statement: sa.ClauseElement | str, params: Mapping[str, Any] | None = None
-    ) -> pa.RecordBatchReader:
+    ) -> "pa.RecordBatchReader":
         """Stream the rows of a query; the reader is used up before the next query."""
+        import pyarrow as pa
         from adbc_driver_manager._reader import AdbcRecordBatchReader
 
         self._cursor.execute(literal(statement, params))
@@ -196,8 +172,9 @@ class ArrowSession:
         found = AdbcRecordBatchReader._import_from_c(stream.address)
         return pa.RecordBatchReader.from_batches(found.schema, self._blocks(found))
 
-    def _blocks(self, found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    def _blocks(self, found: "pa.RecordBatchReader") -> Iterator["pa.RecordBatch"]:
         """Yield the blocks of a result; what ends it early comes from the server."""
+        import pyarrow as pa
         from adbc_driver_manager import Error
 
         try:

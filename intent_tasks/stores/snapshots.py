@@ -22,13 +22,13 @@ from intent_tasks.core.rules import IDENTITY
 from intent_tasks.definition import Definition
 from intent_tasks.errors import BadInput
 from intent_tasks.stores.atomic_files import ParquetFile, private_folder, replace
+from intent_tasks.tables import SNAPSHOT_STEP
 
 log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
 
-STEP = "snapshot"
-"""Ledger rows of this name say which snapshot of a day of arrival is the true one."""
+STEP = SNAPSHOT_STEP
 
 INSTANT = pa.timestamp("us", tz="UTC")
 

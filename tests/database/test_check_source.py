@@ -264,3 +264,10 @@ def test_buyers_are_those_that_training_counts(settings):
                 {c for c, kind, d in rows if kind == "purchase" and anchor < d <= until} & known
             )
         assert found[part] == expected > 0
+
+
+def test_prices_that_are_no_number_are_counted(settings):
+    _days(settings, 3, 5)
+    _change(settings, "UPDATE shop.events SET price = 'NaN' WHERE event_id IN ('v0/0', 'v0/1')")
+    said, _ = _said(settings)
+    assert "costs    2 events have the price NaN or infinity: it is read as null." in said

@@ -398,6 +398,8 @@ def test_a_table_that_collecting_made_counts_once_it_was_filled(settings):
     settings = settings.model_copy(update={"history_days": 1})
     assert validate.run(settings, DAY)["consent"] is None
     assert "shop.customers was made here and never filled" in said_by_check_source(settings)
+    with pytest.raises(Refused, match=r"was made here and is empty: .*--table customers"):
+        exporting.export(settings, wanted())
     for statement in ("INSERT INTO shop.customers VALUES ('c')", "DELETE FROM shop.customers"):
         change_shop(settings, statement)
     with pytest.raises(Refused, match=r"customers\.consent_coverage .*: 0 of 24\) is 0"):

@@ -171,3 +171,8 @@ def test_a_list_is_its_owners_alone_wherever_it_lands(published, tmp_path):
     elsewhere.chmod(0o644)
     erasure.erase(published, [YES])
     assert modes(shared)[elsewhere] == 0o600, "a rewritten list is not shown to more people"
+
+
+def test_the_ending_of_a_file_may_be_in_capitals(published):
+    made = exporting.export(published, wanted("x.CSV"))
+    assert made.path.read_text().replace('"', "").startswith("as_of_date,customer_id")

@@ -10,6 +10,7 @@ from intent_tasks.errors import BadInput, NothingToDo, Refused
 from intent_tasks.formats import files
 from intent_tasks.steps import extract, validate
 from intent_tasks.stores import identity_keys, postgres, simulated_shop, snapshots
+from intent_tasks.stores.analyst_query import query_as_csv
 from intent_tasks.stores.extracting import copy_days
 
 pytestmark = pytest.mark.database
@@ -282,10 +283,10 @@ def test_a_load_that_fails_leaves_nothing(settings):
 
 
 def test_the_analyst_asks_in_sql_and_is_told_what_is_wrong(settings):
-    asked = postgres.as_csv(settings.analyst_url, "SELECT 1 AS a, '50 %' AS b, 'x,y' AS c")
+    asked = query_as_csv(settings.analyst_url, "SELECT 1 AS a, '50 %' AS b, 'x,y' AS c")
     assert asked == 'a,b,c\r\n1,50 %,"x,y"\r\n'
     with pytest.raises(BadInput, match="permission denied"):
-        postgres.as_csv(settings.analyst_url, "SELECT * FROM intent.erasures")
+        query_as_csv(settings.analyst_url, "SELECT * FROM intent.erasures")
 
 
 @pytest.mark.parametrize(

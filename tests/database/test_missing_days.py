@@ -3,7 +3,9 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from typer.testing import CliRunner
 
+from intent_tasks.commands import days
 from intent_tasks.errors import Refused
 from intent_tasks.local import status
 from intent_tasks.steps import run_step
@@ -84,3 +86,12 @@ def test_status_refuses_when_a_day_is_missing(settings):
     recording = settings.model_copy(update={"last_day": yesterday})
     status._print_missing_days(recording, page)
     assert "never predicted" in page.printed[0]
+
+
+def test_check_days_says_that_nothing_was_published_yet(settings, monkeypatch):
+    monkeypatch.setattr(days, "load_settings", lambda: settings)
+    monkeypatch.setattr(days, "last_day_over", lambda _: LAST)
+    assert "Nothing was published yet" in CliRunner().invoke(days.app, ["check-days"]).output
+    publish(settings, ALL)
+    output = CliRunner().invoke(days.app, ["check-days"]).output
+    assert output == "No shop day up to 2026-06-20 is missing.\n"

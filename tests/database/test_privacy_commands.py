@@ -7,7 +7,7 @@ from intent_tasks.commands import privacy
 from intent_tasks.errors import BadInput
 from intent_tasks.stores import identity_keys, postgres
 from intent_tasks.tables import erasures
-from tests.database.conftest import CUSTOMERS
+from tests.database.conftest import CUSTOMERS, DAY
 
 pytestmark = pytest.mark.database
 
@@ -64,3 +64,12 @@ def test_a_file_with_repetitions_and_a_customer_nobody_knows(intent, scored_shop
     again = intent("erase", CUSTOMERS[0])
     assert "removed nothing; erased before, on" in again
     assert "Model versions trained with them: none." in again
+
+
+def test_the_old_name_of_purge_does_the_same_and_prints_a_notice(scored_shop, monkeypatch):
+    monkeypatch.setattr(privacy, "load_settings", lambda: scored_shop)
+    arguments = ["--as-of-date", str(DAY), "--dry-run"]
+    new, old = (CliRunner().invoke(privacy.app, [n, *arguments]) for n in ("purge", "retain"))
+    assert old.stdout == new.stdout
+    assert "would be deleted" in new.stdout
+    assert (new.stderr, "`intent purge`" in old.stderr) == ("", True)

@@ -215,3 +215,10 @@ def test_settings_given_while_the_servers_run_are_written_and_need_a_start(home,
     assert lines == [
         "Airflow reads INTENT_DAILY_CRON at its start. Run `make stop`, then this command again."
     ]
+
+
+@pytest.mark.parametrize("name", ["localtime", "posixrules", "Factory"])
+def test_a_file_that_names_no_zone_is_refused(home, monkeypatch, name):
+    monkeypatch.setenv("INTENT_TIME_ZONE", name)
+    with pytest.raises(BadInput, match="must be the IANA name of a place"):
+        up.calendar_of(home, None, None)

@@ -10,8 +10,7 @@ import sqlalchemy as sa
 
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import snapshots
-from intent_tasks.tables import INTENT, runs
+from intent_tasks.tables import INTENT, SNAPSHOT_STEP, runs
 
 _view = sa.table(
     "conservation",
@@ -54,7 +53,7 @@ def stale(connection: sa.Connection, settings: Settings) -> list[date]:
         .where(
             published.c.step == "publish",
             sa.exists().where(
-                arrived.c.step == snapshots.STEP,
+                arrived.c.step == SNAPSHOT_STEP,
                 arrived.c.as_of_date.between(first, published.c.as_of_date),
                 arrived.c.finished_at > published.c.finished_at,
             ),

@@ -19,6 +19,9 @@ from intent_tasks.stores.extracting import duplicates, source
 from intent_tasks.stores.extracting.day_builder import most_set_aside
 from intent_tasks.stores.extracting.duplicates import hashes
 from intent_tasks.stores.extracting.snapshot_rows import ROW
+from intent_tasks.tables import events
+
+NOT_PRICES = ("nan", "infinity", "-infinity")
 
 
 def problems(table: sa.Table, types: schema.Types) -> list[str]:
@@ -118,6 +121,13 @@ def events_of(
         unknown_types={str(name): n for name, n in types.items() if name not in EVENT_TYPES},
         empty={c.name: 1 - n / rows for c, n in zip(optional, row[7:], strict=True) if rows},
     )
+
+
+def count_infinite_prices(connection: sa.Connection) -> int:
+    """Return how many events have the price NaN or infinity, which a snapshot reads as null."""
+    text = sa.func.lower(sa.cast(events.c.price, sa.Text))
+    query = sa.select(sa.func.count()).select_from(events)
+    return connection.execute(query.where(text.in_(NOT_PRICES))).scalar_one()
 
 
 def _future(rows_of: sa.Subquery, now: datetime) -> sa.ColumnElement[bool]:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from intent_tasks.definition import BANDS, HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
-from intent_tasks.stores import atomic_files, identity_keys, postgres
+from intent_tasks.stores import atomic_files, identity_keys, postgres, simulated_shop
 from intent_tasks.stores.privacy import consent, consent_record
 from intent_tasks.tables import customers, exports, predictions
 
@@ -107,12 +107,23 @@ def export(settings: Settings, wanted: List) -> Made:
 
 def _read_consent(settings: Settings, wanted: List) -> consent.Consent:
     answers = consent.read(settings, wanted.purpose)
+    if not answers.is_recorded and _customers_were_never_loaded(settings):
+        raise Refused(
+            f"{customers.fullname} was made here and is empty: who agreed to {wanted.purpose} is "
+            "not known, so nobody may be on a list. Load the customers: `intent collect URL "
+            "--table customers` (docs/collect.md)."
+        )
     if not answers.is_recorded:
         raise Refused(
             f"{customers.fullname} has no column consent_{wanted.purpose}: who agreed is not "
             "known, so nobody may be on a list. Add the column, true for a yes."
         )
     return answers
+
+
+def _customers_were_never_loaded(settings: Settings) -> bool:
+    with postgres.reading(settings.shop_url) as connection:
+        return simulated_shop.is_unused(connection, customers)
 
 
 def _require_rows(rows: pa.Table, answers: consent.Consent, wanted: List) -> None:
@@ -125,7 +136,7 @@ def _path(settings: Settings, wanted: List) -> Path:
     if wanted.band is not None and wanted.band not in BANDS:
         raise BadInput(f"There is no band {wanted.band!r}; bands: {', '.join(BANDS)}.")
     path = (settings.home / "exports" / wanted.to).resolve()
-    if path.suffix not in KINDS:
+    if path.suffix.lower() not in KINDS:
         raise BadInput(f"{wanted.to} is neither .csv nor .parquet.")
     if path.exists():
         raise BadInput(f"{path} is there already; name a new file.")
@@ -193,7 +204,7 @@ def without_formulas(rows: pa.Table) -> pa.Table:
 
 def _write(path: Path, rows: pa.Table) -> None:
     sink = pa.BufferOutputStream()
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         pa.csv.write_csv(rows, sink)
     else:
         pa.parquet.write_table(rows, sink)

@@ -1,0 +1,80 @@
+"""Processor time of commands that should start at once, and of the imports they cannot avoid.
+
+The reference is `import sqlalchemy, psycopg2`. The commands run as children on a migrated database;
+`status` runs without servers, so that it also waits for none.
+Claims: `--help` takes at most 1.8 times the reference, `sql` 2.0 times, `status` 2.5 times. Reading
+the settings costs half as much as the reference, and `status` also draws tables.
+Command: `python -m benchmarks.command_start` (own PostgreSQL; 1 minute)
+"""
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+
+from pydantic import SecretStr
+
+from benchmarks.support.servers import installation
+from intent_tasks.local.installation import Installation
+from intent_tasks.settings import Settings
+
+REFERENCE = ["-c", "import sqlalchemy, psycopg2"]
+COMMANDS = {
+    "--help": (["--help"], 1.8),
+    "sql": (["sql", "SELECT 1"], 2.0),
+    "status": (["status"], 2.5),
+}
+"""Name → arguments of the command, and the ratio that is allowed."""
+ROUNDS = 7
+
+
+def processor_seconds(arguments: list[str], environment: dict[str, str]) -> float:
+    """Return the processor time of a child of this interpreter, user and system."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, *arguments],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the settings as variables of the environment."""
+    values = settings.model_dump(exclude_defaults=True, exclude={"home"})
+    texts = {
+        f"INTENT_{name.upper()}": value.get_secret_value()
+        if isinstance(value, SecretStr)
+        else str(value)
+        for name, value in values.items()
+    }
+    return {**os.environ, **texts, "INTENT_HOME": str(settings.home)}
+
+
+def main() -> None:
+    """Print the medians and ratios; fail when a claim does not hold."""
+    with installation("command-start") as (_, settings):
+        Installation.prepare(settings.home)
+        environment = environment_of(settings)
+        seconds: dict[str, list[float]] = {name: [] for name in ("reference", *COMMANDS)}
+        for _ in range(ROUNDS):  # in turns, so that a busy moment hits all of them
+            seconds["reference"].append(processor_seconds(REFERENCE, environment))
+            for name, (arguments, _) in COMMANDS.items():
+                command = ["-m", "intent_tasks.cli", *arguments]
+                seconds[name].append(processor_seconds(command, environment))
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    print(f"import sqlalchemy, psycopg2   {median['reference']:.2f} s")
+    failed = False
+    for name, (_, allowed) in COMMANDS.items():
+        ratio = median[name] / median["reference"]
+        failed |= ratio > allowed
+        print(f"intent {name:22} {median[name]:.2f} s   {ratio:.2f} x   (allowed: {allowed} x)")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
