@@ -120,9 +120,10 @@ def convert(
     good = pc.equal(rules, OK)
     bad = _bad(rows, numbers, rules, pc.invert(pc.or_(good, ignored)), events)
     keep = pc.and_(good, pc.invert(pc.or_(again.same, ignored)))
+    wanted = None if pc.all(keep).as_py() else keep  # most blocks are kept whole
     return Batch(
-        events.filter(keep),
-        sources.filter(keep),
+        _only(events, wanted),
+        _only(sources, wanted),
         _products(table, shape, keep),
         sorted([*rows.bad, *bad], key=lambda row: row.number),
         int(pc.sum(again.same).as_py() or 0),
@@ -135,9 +136,14 @@ def convert(
         shape.own_ids,
         POSITION in shape.events,
         len(rows.bad) + rows.table.num_rows,
-        numbers.filter(keep),
+        _only(numbers, wanted),
         rows.whole,
     )
+
+
+def _only(rows: Any, wanted: pa.Array | None) -> Any:  # noqa: ANN401 - a table or an array
+    """Return the wanted ones of some rows; None: all of them, without a copy."""
+    return rows if wanted is None else rows.filter(wanted)
 
 
 def in_parts(rows: Rows, each: str | None) -> Iterator[Rows]:
@@ -222,7 +228,7 @@ def _events(
     A value that cannot be read costs the row only where an event needs it, or where it is a number
     too large for its column: that one a person can judge.
     """
-    rules = pa.array([OK] * table.num_rows, pa.string())
+    rules = pa.repeat(OK, table.num_rows)
     columns: dict[str, pa.Array] = {}
     unreadable: Lost = {}
     signs: dict[str, pa.Array | None] = {}
@@ -339,7 +345,7 @@ def _ids(sources: pa.Array, parts: pa.Array | None) -> pa.Array:
 
 def _ignored(events: pa.Table, shape: Shape) -> pa.Array:
     if shape.events["event_type"].others != "ignore":
-        return pa.array([False] * events.num_rows, pa.bool_())
+        return pa.repeat(False, events.num_rows)
     return pc.is_null(events["event_type"].combine_chunks())
 
 

@@ -95,18 +95,27 @@ class Quotations:
         """Return lines whose marks do not simply surround fields, inner ones doubled."""
         marks = np.flatnonzero(lines.array == _QUOTE)
         marks = marks[np.searchsorted(marks, lines.starts[0]) :] if len(lines.starts) else marks[:0]
-        before = self._edges[lines.array[np.maximum(marks - 1, 0)]]
-        before[:1] |= marks[:1] == 0
-        after = self._edges[lines.array[np.minimum(marks + 1, len(lines.array) - 1)]]
-        after[-1:] |= marks[-1:] + 1 == len(lines.array)
         first = np.searchsorted(marks, lines.starts)
-        if before[::2].all() and after[1::2].all() and not (first % 2).any() and not len(marks) % 2:
-            return marks[:0]
+        if not len(marks) % 2 and not (first % 2).any():
+            before, after = self._at_edges(lines, marks[::2], marks[1::2])
+            if before.all() and after.all():
+                return marks[:0]
+        before, after = self._at_edges(lines, marks, marks)
         counts = np.diff(np.append(first, len(marks)))
         of_line = np.repeat(np.arange(len(counts)), counts)
         opens = (np.arange(len(marks)) - first[of_line]) % 2 == 0
         wrong = of_line[~np.where(opens, before, after)]
         return np.union1d(wrong, np.flatnonzero(counts % 2))
+
+    def _at_edges(
+        self, lines: Lines, opens: Places, closes: Places
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Return which marks a field can begin with, and which it can end with."""
+        before = self._edges[lines.array[np.maximum(opens - 1, 0)]]
+        before[:1] |= opens[:1] == 0
+        after = self._edges[lines.array[np.minimum(closes + 1, len(lines.array) - 1)]]
+        after[-1:] |= closes[-1:] + 1 == len(lines.array)
+        return before, after
 
     def _close(self, data: bytes, start: int) -> int | None:
         """Return where the record that begins there ends; 0: it is malformed, None: nowhere."""

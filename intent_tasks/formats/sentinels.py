@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from intent_tasks.formats import words
 
 NOBODY = (
     "undefined", "null", "none", "nan", "n/a", "na", "nil", "(not set)", "(none)", "(null)",
@@ -21,9 +22,7 @@ LEAST_EVENTS = 10
 def among(events: pa.Table) -> Counter[str]:
     """Return how many events name each customer who is hardly one."""
     ids = events["customer_id"].combine_chunks()
-    bare = pc.ascii_lower(pc.ascii_trim_whitespace(ids))
-    found = ids.filter(pc.is_in(bare, value_set=pa.array(NOBODY)))
-    return Counter(found.to_pylist())
+    return Counter(ids.filter(words.are_among(ids, NOBODY)).to_pylist())
 
 
 def warnings(counts: Counter[str]) -> Iterator[str]:
