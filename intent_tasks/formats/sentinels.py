@@ -8,7 +8,7 @@ import pyarrow as pa
 from intent_tasks.formats import words
 
 NOBODY = (
-    "undefined", "null", "none", "nan", "n/a", "na", "nil", "(not set)", "(none)", "(null)",
+    "undefined", "null", "none", "nan", "n/a", "#n/a", "na", "nil", "(not set)", "(none)", "(null)",
     "[object object]", "[null]", "[]", "{}", "0", "-1", "true", "false", "unknown", "anonymous",
     "guest", "00000000-0000-0000-0000-000000000000", "userid", "user_id", "anonymousid",
     "anonymous_id", "customerid", "customer_id", "distinct_id", "visitorid", "id",

@@ -31,7 +31,7 @@ def _candidates(text: pa.Array, words: Collection[str]) -> Mask:
     edges = np.frombuffer(text.buffers()[1], np.int32)[text.offset :][: len(text) + 1]
     lengths = np.diff(edges)
     if not lengths.any():
-        return lengths == 0
+        return np.ones(len(lengths), bool)
     letters = np.frombuffer(text.buffers()[2], np.uint8)
     last = len(letters) - 1
     first_letters = letters[np.minimum(edges[:-1], last)]

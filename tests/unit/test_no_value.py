@@ -7,7 +7,8 @@ from tests.unit.own_format import layout, lines
 
 NOBODY = [
     "undefined", "null", "None", "NaN", "N/A", "n/a", "[object Object]", "0", "", " NULL ",
-    "(not set)", "(NOT SET)", "00000000-0000-0000-0000-000000000000", "[null]",
+    "#N/A", "#n/a ", "\u00a0", " \u3000", "null\u00a0", "(not set)", "(NOT SET)",
+    "00000000-0000-0000-0000-000000000000", "[null]",
 ]  # fmt: skip
 
 
