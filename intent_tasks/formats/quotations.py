@@ -105,7 +105,7 @@ class Quotations:
 
     def _irregular_of(self, lines: Lines, starts: Places, end: int) -> Places:
         """Return which of the lines that begin there, up to an end, are irregular."""
-        marks = np.flatnonzero(lines.array[starts[0] : end] == _QUOTE) + starts[0]
+        marks: Places = np.flatnonzero(lines.array[starts[0] : end] == _QUOTE) + starts[0]
         first = np.searchsorted(marks, starts)
         if not len(marks) % 2 and not (first % 2).any():
             before, after = self._at_edges(lines, marks[::2], marks[1::2])
