@@ -15,7 +15,8 @@ def are_among(text: pa.Array, words: Collection[str]) -> pa.Array:
 
     Args:
         text: strings; a null is none of the words.
-        words: ASCII texts. The empty one stands for texts of blanks only.
+        words: texts; the empty one stands for texts of blanks only. One that is not ASCII makes
+            all texts be read.
     """
     bare = [word.strip().lower() for word in words]
     found = _candidates(text, bare)
@@ -27,7 +28,12 @@ def are_among(text: pa.Array, words: Collection[str]) -> pa.Array:
 
 
 def _candidates(text: pa.Array, words: Collection[str]) -> Mask:
-    """Return which texts have the length and the first letter of a word, or blanks around."""
+    """Return which texts have the length and the first letter of a word, or blanks around.
+
+    Letters outside ASCII can have another length in the other case: then all texts are candidates.
+    """
+    if not all(word.isascii() for word in words):
+        return np.ones(len(text), bool)
     edges = np.frombuffer(text.buffers()[1], np.int32)[text.offset :][: len(text) + 1]
     lengths = np.diff(edges)
     if not lengths.any():
