@@ -82,6 +82,8 @@ class Rows:
 
     def whole(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """Return rows by their numbers, ascending, with all their fields."""
+        if not numbers:
+            return []
         if self.lines is not None:
             return self.lines(numbers)
         wanted = pc.is_in(self.numbers, value_set=pa.array(numbers, pa.int64()))

@@ -1,17 +1,15 @@
 """Turn rows of a source into events: columns filled, rows that cannot be used told apart."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from intent_tasks.core.rules import CHANGED, OK, REQUIRED, BadRow, broken_rules
-from intent_tasks.formats import blocks, duplicates, raw_text, values
+from intent_tasks.formats import blocks, duplicates, list_elements, raw_text, values
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.column_value import Value
 from intent_tasks.formats.columns import PRODUCTS, SCHEMA
@@ -102,7 +100,7 @@ def convert(
             values that are odd but possible are taken as well.
         now: moment they are collected at; None: any time is taken.
     """
-    table, numbers, parts = _spread(rows.table, rows.numbers, shape.each)
+    table, numbers, parts = list_elements.spread(rows.table, rows.numbers, shape.each)
     if PLACE in table.column_names:
         parts = table[PLACE].combine_chunks().cast(pa.int64())
     events, rules, unreadable = _events(table, shape, correction or {})
@@ -120,9 +118,10 @@ def convert(
     good = pc.equal(rules, OK)
     bad = _bad(rows, numbers, rules, pc.invert(pc.or_(good, ignored)), events)
     keep = pc.and_(good, pc.invert(pc.or_(again.same, ignored)))
+    wanted = None if pc.all(keep).as_py() else keep  # most blocks are kept whole
     return Batch(
-        events.filter(keep),
-        sources.filter(keep),
+        _only(events, wanted),
+        _only(sources, wanted),
         _products(table, shape, keep),
         sorted([*rows.bad, *bad], key=lambda row: row.number),
         int(pc.sum(again.same).as_py() or 0),
@@ -135,79 +134,14 @@ def convert(
         shape.own_ids,
         POSITION in shape.events,
         len(rows.bad) + rows.table.num_rows,
-        numbers.filter(keep),
+        _only(numbers, wanted),
         rows.whole,
     )
 
 
-def in_parts(rows: Rows, each: str | None) -> Iterator[Rows]:
-    """Yield the rows in parts of about as many events as a block may have rows."""
-    if (lists := _lists(rows.table, each)) is None:
-        yield rows
-        return
-    ends = (np.cumsum(_counts(lists)) - 1) // blocks.BLOCK_ROWS
-    last = 0
-    for place in np.flatnonzero(np.diff(ends)).tolist():
-        until = rows.numbers[place].as_py()
-        yield rows.after(last).until(until)
-        last = until
-    yield rows.after(last) if last else rows
-
-
-def _lists(table: pa.Table, each: str | None) -> pa.Array | None:
-    lists = values.field(table, each) if each else None
-    if lists is None or not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
-        return None
-    return lists
-
-
-def _counts(lists: pa.Array) -> npt.NDArray[np.int64]:
-    """Return how many events each list makes, shape (n,): one a list that is empty."""
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-    counts: npt.NDArray[np.int64] = np.maximum(lengths, 1).astype(np.int64)
-    return counts
-
-
-def _spread(
-    table: pa.Table, numbers: pa.Array, each: str | None
-) -> tuple[pa.Table, pa.Array, pa.Array | None]:
-    """Return a row for each element of a list, and the place of each in its list.
-
-    The list is replaced by its element; a row whose list is empty stays as it is.
-    """
-    if (lists := _lists(table, each)) is None:
-        return table, numbers, None
-    counts = _counts(lists)
-    parents = np.repeat(np.arange(len(counts)), counts)
-    places = np.arange(len(parents)) - np.repeat(np.cumsum(counts) - counts, counts)
-    empty = pc.fill_null(pc.equal(pc.list_value_length(lists), 0), True)
-    none = empty.to_numpy(zero_copy_only=False)[parents]
-    flat = np.cumsum(~none) - 1
-    elements = pc.take(pc.list_flatten(lists), pa.array(flat, pa.int64(), mask=none))
-    if elements.null_count > none.sum():  # a null in a list is no line of it
-        is_line = _lines_of(elements, parents)
-        elements, parents = elements.filter(pa.array(is_line)), parents[is_line]
-        first = np.concatenate([[True], parents[1:] != parents[:-1]])
-        places = np.arange(len(parents)) - np.maximum.accumulate(
-            np.where(first, np.arange(len(parents)), 0)
-        )
-    # Without the list itself: its copies, one for each of its elements, would grow as a square.
-    rest = values.without(table, str(each)).append_column(_NUMBER, numbers).take(pa.array(parents))
-    spread = rest.drop_columns([_NUMBER]).append_column(str(each), elements)
-    return spread, rest[_NUMBER].combine_chunks(), pa.array(places)
-
-
-def _lines_of(elements: pa.Array, parents: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Return which elements are lines: those that are not null, and one where all of a list are."""
-    valid = elements.is_valid().to_numpy(zero_copy_only=False)
-    first = np.concatenate([[True], parents[1:] != parents[:-1]])
-    has_none = np.bincount(parents, weights=valid)[parents] == 0
-    lines: npt.NDArray[np.bool_] = valid | (has_none & first)
-    return lines
-
-
-_NUMBER = ""
-"""A column that no source has."""
+def _only(rows: Any, wanted: pa.Array | None) -> Any:  # noqa: ANN401 - a table or an array
+    """Return the wanted ones of some rows; None: all of them, without a copy."""
+    return rows if wanted is None else rows.filter(wanted)
 
 
 Lost = dict[str, tuple[pa.Array, pa.Array]]
@@ -222,7 +156,7 @@ def _events(
     A value that cannot be read costs the row only where an event needs it, or where it is a number
     too large for its column: that one a person can judge.
     """
-    rules = pa.array([OK] * table.num_rows, pa.string())
+    rules = pa.repeat(OK, table.num_rows)
     columns: dict[str, pa.Array] = {}
     unreadable: Lost = {}
     signs: dict[str, pa.Array | None] = {}
@@ -339,7 +273,7 @@ def _ids(sources: pa.Array, parts: pa.Array | None) -> pa.Array:
 
 def _ignored(events: pa.Table, shape: Shape) -> pa.Array:
     if shape.events["event_type"].others != "ignore":
-        return pa.array([False] * events.num_rows, pa.bool_())
+        return pa.repeat(False, events.num_rows)
     return pc.is_null(events["event_type"].combine_chunks())
 
 

@@ -44,6 +44,7 @@ def read(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple[Sha
     shape, header = _shape(begun, path, layout)
     records = _Records(shape, header, _delimiter(path, shape))
     text = whole(_as_utf8(chain([begun], parts), shape.encoding))
+    del begun  # a block that would stay in memory
     number, rest = 1, None
     with suppress(StopIteration):
         while True:

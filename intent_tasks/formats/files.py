@@ -16,7 +16,8 @@ from intent_tasks.core.rules import BadRow
 from intent_tasks.errors import BadInput
 from intent_tasks.formats import mapping, readers
 from intent_tasks.formats.columns import SCHEMA
-from intent_tasks.formats.convert import Batch, convert, in_parts
+from intent_tasks.formats.convert import Batch, convert
+from intent_tasks.formats.list_elements import in_parts
 from intent_tasks.formats.nested_text import parsed
 from intent_tasks.formats.orders import whole_orders
 

@@ -99,12 +99,13 @@ def whole(parts: Iterator[bytes]) -> Whole:
     rest, part = b"", next(parts, b"").removeprefix(_BYTE_ORDER_MARK)
     while part:
         following = next(parts, b"")
-        data, last = rest + part, not following
+        data, part, last = rest + part, following, not following
         end = len(data) if last else _end(data)
         if not end and len(data) > blocks.BLOCK_BYTES:
             raise pa.ArrowInvalid("straddling object")
-        again = (yield data[:end], last) if end else None
-        rest, part = (again or b"") + data[end:], following
+        data, rest = data[:end], data[end:]  # while they are read, the block is in memory once
+        again = (yield data, last) if data else None
+        rest = (again or b"") + rest
     if rest:
         yield rest, True
 

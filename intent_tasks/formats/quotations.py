@@ -24,6 +24,8 @@ MOST_BYTES = 1 << 20
 """Of a record that goes over several lines; a longer one is a stray mark."""
 
 _QUOTE = 34
+_LINES_AT_ONCE = 8192
+"""Lines whose marks are looked at together: so many fit into the cache."""
 
 AreEvents = Callable[[Sequence[bytes]], bool]
 """Tells whether one of some lines is an event by itself."""
@@ -93,20 +95,38 @@ class Quotations:
 
     def _irregular(self, lines: Lines) -> Places:
         """Return lines whose marks do not simply surround fields, inner ones doubled."""
-        marks = np.flatnonzero(lines.array == _QUOTE)
-        marks = marks[np.searchsorted(marks, lines.starts[0]) :] if len(lines.starts) else marks[:0]
-        before = self._edges[lines.array[np.maximum(marks - 1, 0)]]
-        before[:1] |= marks[:1] == 0
-        after = self._edges[lines.array[np.minimum(marks + 1, len(lines.array) - 1)]]
-        after[-1:] |= marks[-1:] + 1 == len(lines.array)
-        first = np.searchsorted(marks, lines.starts)
-        if before[::2].all() and after[1::2].all() and not (first % 2).any() and not len(marks) % 2:
-            return marks[:0]
+        ends = np.append(lines.starts[_LINES_AT_ONCE::_LINES_AT_ONCE], len(lines.data))
+        found = [
+            self._irregular_of(lines, lines.starts[n : n + _LINES_AT_ONCE], end) + n
+            for n, end in zip(range(0, len(lines.starts), _LINES_AT_ONCE), ends, strict=False)
+        ]
+        places: Places = np.concatenate([np.zeros(0, np.int64), *found])
+        return places
+
+    def _irregular_of(self, lines: Lines, starts: Places, end: int) -> Places:
+        """Return which of the lines that begin there, up to an end, are irregular."""
+        marks: Places = np.flatnonzero(lines.array[starts[0] : end] == _QUOTE) + starts[0]
+        first = np.searchsorted(marks, starts)
+        if not len(marks) % 2 and not (first % 2).any():
+            before, after = self._at_edges(lines, marks[::2], marks[1::2])
+            if before.all() and after.all():
+                return marks[:0]
+        before, after = self._at_edges(lines, marks, marks)
         counts = np.diff(np.append(first, len(marks)))
         of_line = np.repeat(np.arange(len(counts)), counts)
         opens = (np.arange(len(marks)) - first[of_line]) % 2 == 0
         wrong = of_line[~np.where(opens, before, after)]
         return np.union1d(wrong, np.flatnonzero(counts % 2))
+
+    def _at_edges(
+        self, lines: Lines, opens: Places, closes: Places
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Return which marks a field can begin with, and which it can end with."""
+        before = self._edges[lines.array[np.maximum(opens - 1, 0)]]
+        before[:1] |= opens[:1] == 0
+        after = self._edges[lines.array[np.minimum(closes + 1, len(lines.array) - 1)]]
+        after[-1:] |= closes[-1:] + 1 == len(lines.array)
+        return before, after
 
     def _close(self, data: bytes, start: int) -> int | None:
         """Return where the record that begins there ends; 0: it is malformed, None: nowhere."""

@@ -38,7 +38,7 @@ def not_text(array: pa.Array) -> pa.Array:
         return pc.is_in(pa.array(range(len(array)), broken.type), value_set=broken)
     if pa.types.is_binary(array.type) and (text := decoded(array)).null_count > array.null_count:
         return pc.and_(pc.is_valid(array), pc.is_null(text))
-    return pa.array([False] * len(array), pa.bool_())
+    return pa.repeat(False, len(array))
 
 
 def _utf8(text: bytes | None) -> str | None:

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from intent_tasks.formats import words
 
 NOBODY = (
-    "undefined", "null", "none", "nan", "n/a", "na", "nil", "(not set)", "(none)", "(null)",
+    "undefined", "null", "none", "nan", "n/a", "#n/a", "na", "nil", "(not set)", "(none)", "(null)",
     "[object object]", "[null]", "[]", "{}", "0", "-1", "true", "false", "unknown", "anonymous",
     "guest", "00000000-0000-0000-0000-000000000000", "userid", "user_id", "anonymousid",
     "anonymous_id", "customerid", "customer_id", "distinct_id", "visitorid", "id",
@@ -21,9 +22,7 @@ LEAST_EVENTS = 10
 def among(events: pa.Table) -> Counter[str]:
     """Return how many events name each customer who is hardly one."""
     ids = events["customer_id"].combine_chunks()
-    bare = pc.ascii_lower(pc.ascii_trim_whitespace(ids))
-    found = ids.filter(pc.is_in(bare, value_set=pa.array(NOBODY)))
-    return Counter(found.to_pylist())
+    return Counter(ids.filter(words.are_among(ids, NOBODY)).to_pylist())
 
 
 def warnings(counts: Counter[str]) -> Iterator[str]:

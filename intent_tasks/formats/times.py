@@ -14,7 +14,7 @@ _UNITS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _LATEST_SECONDS = 32_503_680_000
 """The year 3000: a number beyond it is in another unit."""
 
-_ZONED = r"[T ]\d\d:?\d\d.*(Z|UTC|[+-]\d\d(:?\d\d)?)$"
+_ZONED = r"[T ]\d\d:?\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 
 
 def read(text: pa.Array, ways: Iterable[str], zone: str) -> pa.Array:
@@ -77,7 +77,30 @@ _WRITTEN = {"%d": r"(?P<day>\d\d?)", "%e": r" ?(?P<day>\d\d?)", "%Y": r"\d{4}"} 
 
 
 def _slow_iso(text: pa.Array, zone: str) -> pa.Array:
-    """Read times some of which name a zone or cannot be read."""
+    """Read times some of which name a zone, are written unusually or cannot be read."""
+    found = _mixed_iso(text, zone)
+    lost = pc.and_(pc.is_null(found), pc.is_valid(text))
+    if not pc.any(lost).as_py():
+        return found
+    return pc.replace_with_mask(found, lost, _mixed_iso(_as_usual(text.filter(lost)), zone))
+
+
+def _as_usual(text: pa.Array) -> pa.Array:
+    """Return times with Z for UTC and GMT, T before the hour and a point before fractions."""
+    for pattern, usual in _UNUSUAL.items():
+        text = pc.replace_substring_regex(text, pattern, usual)
+    return text
+
+
+_UNUSUAL = {
+    r" ?(UTC|GMT|[zZ])$": "Z",
+    r"^([\d-]+)t(\d)": r"\1T\2",
+    r"(:\d\d),(\d)": r"\1.\2",
+}
+
+
+def _mixed_iso(text: pa.Array, zone: str) -> pa.Array:
+    """Read times some of which name a zone."""
     zoned = pc.fill_null(pc.match_substring_regex(text, _ZONED), False)
     named = _by_pandas(pc.if_else(zoned, text, None)).cast(INSTANT)
     bare = _by_pandas(pc.if_else(zoned, None, text)).cast(pa.timestamp("us"))
@@ -85,8 +108,7 @@ def _slow_iso(text: pa.Array, zone: str) -> pa.Array:
 
 
 def _by_pandas(text: pa.Array) -> pa.Array:
-    plain = pc.replace_substring_regex(text, r" ?UTC$", "Z")
-    times = pd.to_datetime(plain.to_pandas(), utc=True, format="ISO8601", errors="coerce")
+    times = pd.to_datetime(text.to_pandas(), utc=True, format="ISO8601", errors="coerce")
     return pa.array(times.dt.tz_convert(None).to_numpy(), from_pandas=True).cast(
         pa.timestamp("us"), safe=False
     )

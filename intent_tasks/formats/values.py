@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.formats import blocks, numbers, raw_text, times
+from intent_tasks.formats import blocks, numbers, raw_text, times, words
 from intent_tasks.formats.column_value import Value, with_exchanged_day
 from intent_tasks.formats.columns import INSTANT
 
@@ -35,7 +35,7 @@ def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = Fa
         complete: fields that are joined make nothing where one of them is missing.
     """
     if value.constant is not None:
-        values = pa.array([value.constant] * rows.num_rows, pa.string()).cast(kind)
+        values = pa.repeat(pa.scalar(value.constant, pa.string()), rows.num_rows).cast(kind)
         return Column(values, values.cast(pa.string()))
     if value.time:
         column = _times(rows, value)
@@ -54,14 +54,19 @@ def _marked(text: pa.Array, rows: pa.Table, value: Value, kind: pa.DataType) -> 
     """Return the text, and a mark where an object, or bytes in place of a number, are instead."""
     for array in plain_arrays(rows, value):
         if _is_structure(array.type):
-            text = pc.coalesce(text, pc.if_else(array.is_valid(), "{}", None))
+            text = _with_mark(text, array.is_valid())
         elif not pa.types.is_string(kind):
-            text = pc.coalesce(text, pc.if_else(raw_text.not_text(array), "{}", None))
+            text = _with_mark(text, raw_text.not_text(array))
     if blocks.MISFITS in rows.column_names:
         for name in value.names:
-            where = blocks.has_misfit(_whole(rows[blocks.MISFITS]), name)
-            text = pc.coalesce(text, pc.if_else(where, "{}", None))
+            text = _with_mark(text, blocks.has_misfit(_whole(rows[blocks.MISFITS]), name))
     return text
+
+
+def _with_mark(text: pa.Array, where: pa.Array) -> pa.Array:
+    if not pc.any(where).as_py():
+        return text
+    return pc.coalesce(text, pc.if_else(where, "{}", None))
 
 
 def _is_structure(kind: pa.DataType) -> bool:
@@ -74,7 +79,7 @@ def _is_structure(kind: pa.DataType) -> bool:
 def is_too_large(rows: pa.Table, value: Value, kind: pa.DataType) -> pa.Array:
     """Tell where a number is meant that is larger than a column of whole numbers can hold."""
     if not pa.types.is_integer(kind):
-        return pa.array([False] * rows.num_rows, pa.bool_())
+        return pa.repeat(False, rows.num_rows)
     meant = fill(rows, value, pa.float64()).values
     return pc.fill_null(pc.greater_equal(pc.abs(meant), 2.0**31), False)
 
@@ -246,11 +251,7 @@ _SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-4, 1e10
 
 
 def _not_empty(text: pa.Array, missing: Collection[str] = ()) -> pa.Array:
-    empty = pc.equal(text, "")
-    if missing:
-        bare = pc.ascii_lower(pc.ascii_trim_whitespace(text))
-        none = pa.array(["", *(word.strip().lower() for word in missing)], pa.string())
-        empty = pc.is_in(bare, value_set=none)
+    empty = words.are_among(text, ("", *missing)) if missing else pc.equal(text, "")
     return pc.if_else(pc.fill_null(empty, False), None, text) if pc.any(empty).as_py() else text
 
 

@@ -3,11 +3,12 @@
 import pytest
 
 from intent_tasks.formats import files, mapping
-from tests.unit.own_format import layout, lines
+from tests.unit.own_format import PLAIN, layout, lines, view
 
 NOBODY = [
     "undefined", "null", "None", "NaN", "N/A", "n/a", "[object Object]", "0", "", " NULL ",
-    "(not set)", "(NOT SET)", "00000000-0000-0000-0000-000000000000", "[null]",
+    "#N/A", "#n/a ", "\u00a0", " \u3000", "null\u00a0", "(not set)", "(NOT SET)",
+    "00000000-0000-0000-0000-000000000000", "[null]",
 ]  # fmt: skip
 
 
@@ -82,3 +83,12 @@ def test_a_part_of_a_value_may_list_texts_of_its_own(tmp_path):
     [batch] = files.read(path, own)
     assert batch.events["customer_id"].to_pylist() == ["c1", "nil", "1"]
     assert batch.events["product_id"].to_pylist() == ["unsorted", "p1", "unsorted"]
+
+
+@pytest.mark.parametrize("word", ["–", "Ohne Größe", "ÄÖ", "keine angabe", "#N/A"])
+def test_a_text_in_any_language_can_stand_for_no_value(tmp_path, word):
+    own = layout(tmp_path, {**PLAIN, "product_id": "sku"}, missing=[word])
+    texts = [word, word.lower(), f"\u00a0{word} ", f"{word}s", "Größe"]
+    rows = [view(sku=text) for text in texts]
+    [batch] = files.read(lines(tmp_path / "log.json", rows), own)
+    assert batch.events["product_id"].to_pylist() == [None, None, None, f"{word}s", "Größe"]

@@ -162,7 +162,7 @@ def _append(
     if not expect_known:
         with suppress(UniqueViolation), connection.begin_nested():
             count = postgres.copy_in(connection, events, batch)
-            return Appended(count, pa.array([False] * len(ids), pa.bool_()))
+            return Appended(count, pa.repeat(False, len(ids)))
     new, other = _compared(connection, batch, compare)
     known, changed = pc.invert(pc.is_in(ids, value_set=new)), pc.is_in(ids, value_set=other)
     if sources is not None:  # half of an event must not be added to the other half
