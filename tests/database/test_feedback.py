@@ -114,6 +114,20 @@ def test_a_metric_that_is_added_reaches_the_days_of_the_past(published, monkeypa
     assert measure.run(published, _after(2))["rows"] == 0
 
 
+def test_a_metric_that_is_added_reaches_days_whose_outcomes_no_longer_change(
+    published, monkeypatch
+):
+    with monkeypatch.context() as before:
+        before.setattr(measure, "METRICS", metrics.METRICS[:-1])
+        before.setattr(metrics, "METRICS", metrics.METRICS[:-1])
+        _feed_back(published, 2)
+    assert _metric(published, metrics.METRICS[-1]) == []
+    years_later = _after(1000)
+    assert measure.run(published, years_later)["days_changed"] == 1
+    assert len(_metric(published, metrics.METRICS[-1])) == 1
+    assert measure.run(published, years_later)["days_changed"] == 0
+
+
 def test_a_metric_that_is_computed_in_another_way_restates_the_days_of_the_past(
     published, monkeypatch
 ):
