@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+import logging
 import shutil
-import sys
 import time
 from collections.abc import Iterable
 from datetime import date
@@ -25,6 +25,8 @@ from intent_tasks.steps import Receipt
 from intent_tasks.stores import ledger, snapshots
 from intent_tasks.stores.contracts import contract, profile
 from intent_tasks.stores.privacy import consent, erasure
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from intent_tasks.models.fit_models import Baselines, Samples
@@ -212,7 +214,7 @@ def _train(
         {part: slices.source(part) for part in SPLITS},
         training.Plan(survey.rows["train"], settings.seed, exactly=settings.deterministic_training),
         folder=folder / CHECKPOINT,
-        log=_say,
+        log=log.info,
         initialize=initialize,
     )
     mix, validation = fitted.blend if settings.blend else None, fitted.validation
@@ -231,11 +233,6 @@ def _train(
     pq.write_table(pa.concat_tables(tested), folder / TEST)
     (folder / LOSSES).write_text(json.dumps(fitted.curve))
     return fitted.curve
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 def _tested(rows: Rows, model: "Model", known: "Baselines") -> pa.Table:
