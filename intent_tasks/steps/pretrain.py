@@ -1,7 +1,7 @@
 """Learn to read pasts from all events of a window, label or not, and keep the weights."""
 
-import logging
 import shutil
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,8 +11,6 @@ from intent_tasks.steps import Receipt
 from intent_tasks.steps.train import pretrained_folder, window_of
 from intent_tasks.stores import ledger, snapshots
 from intent_tasks.stores.privacy import consent, erasure
-
-log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -63,7 +61,7 @@ def _learn(
     plan = pretraining.Plan(
         settings.model_encoder, size, settings.definition, first, until, settings.seed
     )
-    learned = pretraining.learn(tables, plan, log.info)
+    learned = pretraining.learn(tables, plan, _say)
     pretrained.save(folder, learned, until)
     return {
         "digest": pretrained.digest(folder),
@@ -72,3 +70,8 @@ def _learn(
         "passes": len(learned.curve),
         "later_losses": {name: round(loss, 4) for name, loss in learned.best.items()},
     }
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
