@@ -65,8 +65,15 @@ def run_step(settings: Settings, name: str, as_of_date: date, options: dict[str,
         raise BadInput(f"Step {name}: {error}. Options it takes: {allowed}.") from None
     begun = time.monotonic()
     receipt = run(settings, as_of_date, **options)
-    log.info("%s of %s ended after %.1f s", name, as_of_date, time.monotonic() - begun)
+    seconds = time.monotonic() - begun
+    log.info("%s of %s ended after %.1f s: %s", name, as_of_date, seconds, describe_counts(receipt))
     return receipt
+
+
+def describe_counts(receipt: Receipt) -> str:
+    """Return the whole numbers of a receipt as text, such as `scored 24, erased 0`."""
+    numbers = {name: n for name, n in receipt.items() if type(n) is int}
+    return ", ".join(f"{name} {n:,}" for name, n in numbers.items()) or "no counts"
 
 
 def last_day_over(settings: Settings, now: datetime | None = None) -> date:

@@ -4,7 +4,7 @@ A block is one transaction: its events, what they tell about products, the rows 
 far the file is now. A run that was killed goes on at the next block; nothing is loaded twice.
 """
 
-import sys
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,6 +27,8 @@ from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.day_builder import LEAST_LIMIT
 from intent_tasks.stores.read_ahead import read_ahead
 
+log = logging.getLogger(__name__)
+
 SAY_EVERY_SECONDS = 10
 Say = Callable[[str], None]
 
@@ -45,8 +47,8 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
             f"INTENT_COLLECT_FORMAT is not set. Formats: {', '.join(mapping.names())}, or a .toml "
             "file of your own."
         )
-    totals = collect(settings, settings.collect_url, settings.collect_format, _to_log)
-    _to_log(totals.said())
+    totals = collect(settings, settings.collect_url, settings.collect_format, log.info)
+    log.info(totals.said())
     receipt: Receipt = {
         "as_of_date": str(as_of_date),
         **{f"files_{n}": totals.files[n] for n in ("loaded", "known", "ignored", "rewritten")},
@@ -54,10 +56,6 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "values_unreadable": {name: lost.rows for name, lost in totals.unreadable.items()},
     }
     return ledger.finish_step(settings, "collect", as_of_date, receipt)
-
-
-def _to_log(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
 
 
 def collect(

@@ -6,6 +6,7 @@ a purchase that arrives late changes just the outcomes it belongs to.
 """
 
 import hashlib
+import logging
 from datetime import date, timedelta
 
 import pyarrow as pa
@@ -19,6 +20,8 @@ from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import ledger, postgres, snapshots
 from intent_tasks.tables import customer_keys, outcomes, predictions
+
+log = logging.getLogger(__name__)
 
 _PURCHASES = postgres.temporary_table("purchases", purchases.SCHEMA)
 
@@ -39,6 +42,11 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
             f"{definition.maturity_lag_days} days must have passed since a published day."
         )
     counted = _purchases(settings, min(matured), as_of_date)
+    log.info(
+        "writing outcomes of %d published days from %s purchases",
+        len(matured),
+        f"{pc.sum(counted['purchase_count']).as_py() or 0:,}",
+    )
     rows = {
         day: _write_day(settings, as_of_date, day, horizons, published[day], counted)
         for day, horizons in sorted(matured.items())

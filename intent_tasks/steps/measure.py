@@ -1,14 +1,15 @@
-"""Compute how right the predictions of all matured days were.
+"""Compute the feedback metrics of all days whose outcomes are known.
 
-Metrics are per day, role, horizon and slice of customers, with an interval and with the same metric
-of predicting the base rate for everybody. A metric that late purchases change gets a new row with
-the next restatement; the old row stays.
+Each metric is computed per day, role, horizon and slice of customers, with an interval, and also
+for the baseline, which predicts the base rate for all customers. If late purchases change a metric,
+it gets a new row with the next restatement; the old row stays.
 """
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,26 +26,27 @@ from intent_tasks.core.metrics import (
     resample_weights,
 )
 from intent_tasks.core.small_groups import shown_values
-from intent_tasks.definition import HORIZONS_DAYS, LEAST_GROUP, RESTATED_DAYS
+from intent_tasks.definition import LEAST_GROUP
 from intent_tasks.errors import NothingToDo
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import ledger, postgres
 from intent_tasks.tables import feedback_metrics, outcomes, predictions
 
+log = logging.getLogger(__name__)
+
 SLICED_BY = ("band", "fallback_level", "channel")
 """Columns of the predictions whose values make slices."""
 
-
 METRICS_VERSION = 1
-"""To be raised when a metric is computed in another way: all days are measured again then.
+"""Raise it when a metric is computed in another way: all days are then measured again.
 
-A metric or slice that is added reaches the days of the past without it.
+A new metric or slice needs no new version.
 """
 
 
 class _Group(NamedTuple):
-    """The predictions of one day, role and horizon, with what came true."""
+    """The predictions of one day, role and horizon, with their outcomes."""
 
     role: str
     horizon_days: int
@@ -52,20 +54,28 @@ class _Group(NamedTuple):
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
-    """Measure every day whose outcomes changed since it was measured.
+    """Measure the days whose outcomes, or the metrics themselves, changed since they were measured.
 
     Raises:
-        NothingToDo: no outcomes were written yet.
+        NothingToDo: no outcomes are known yet.
     """
-    days = _matured_days(settings, as_of_date)
-    if not days:
+    with postgres.reading(settings.pipeline_url) as connection:
+        matured = ledger.read_receipts(connection, ledger.OUTCOMES, last=as_of_date)
+        measured = ledger.read_receipts(connection, ledger.METRICS, last=as_of_date)
+    if not matured:
         raise NothingToDo(
             f"No outcomes are known for {as_of_date}. Run `intent step mature` for it first."
         )
-    written = [_measure_day(settings, day, matured) for day, matured in sorted(days.items())]
+    changed = [
+        day
+        for day, receipt in sorted(matured.items())
+        if measured.get(day, {}).get("inputs") != _inputs(receipt)
+    ]
+    log.info("measuring %d of %d days with outcomes", len(changed), len(matured))
+    written = [_measure_day(settings, day, matured[day]) for day in changed]
     receipt = {
         "as_of_date": str(as_of_date),
-        "days": len(days),
+        "days": len(matured),
         "days_changed": sum(rows > 0 for rows, _ in written),
         "rows": sum(rows for rows, _ in written),
         "restated": sum(restated for _, restated in written),
@@ -73,18 +83,12 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     return ledger.finish_step(settings, "measure", as_of_date, receipt)
 
 
-def _matured_days(settings: Settings, as_of_date: date) -> dict[date, Receipt]:
-    earliest = as_of_date - timedelta(days=max(HORIZONS_DAYS) + RESTATED_DAYS)
-    with postgres.reading(settings.pipeline_url) as connection:
-        return ledger.read_receipts(connection, ledger.OUTCOMES, earliest, as_of_date)
-
-
 def _measure_day(settings: Settings, day: date, matured: Receipt) -> tuple[int, int]:
-    """Write the metrics of one day that changed; return how many, and how many of old ones."""
+    """Write the changed metrics of one day; return the number of rows, and of restated ones."""
     with ledger.transaction(settings, ledger.METRICS, day) as connection:
         inputs = _inputs(matured)
-        known = ledger.read_receipt(connection, ledger.METRICS, day)
-        if known and known["inputs"] == inputs:
+        recorded = ledger.read_receipt(connection, ledger.METRICS, day)
+        if recorded and recorded["inputs"] == inputs:
             return 0, 0
         pin = ledger.read_receipt(connection, "pin", day) or {}
         measured = [
@@ -102,7 +106,7 @@ def _measure_day(settings: Settings, day: date, matured: Receipt) -> tuple[int, 
 
 
 def _inputs(matured: Receipt) -> str:
-    """Return a digest of the outcomes of a day and of what is measured: metrics and slices."""
+    """Return a digest of the outcomes of a day, the metrics, their version and the slices."""
     parts = [matured["inputs"], *METRICS, str(METRICS_VERSION), *SLICED_BY]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -116,7 +120,7 @@ def _groups(settings: Settings, day: date, horizons: list[int]) -> Iterator[_Gro
 
 
 def _joined(day: date, horizon_days: int) -> sa.Select[Any]:
-    """Select predictions beside their outcomes, in an order that fixes the resampling."""
+    """Select predictions with their outcomes, in an order that fixes the resampling."""
     same = sa.and_(
         outcomes.c.as_of_date == predictions.c.as_of_date,
         outcomes.c.customer_id == predictions.c.customer_id,
@@ -162,14 +166,14 @@ def _rows(day: date, group: _Group, pin: Receipt, seed: int) -> Iterator[dict[st
 
 
 def _slices(rows: pa.Table) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    """Yield the name and the members of each slice that may be shown."""
+    """Yield the name of each slice that may be shown, and which rows are in it, shape (n,)."""
     if rows.num_rows >= LEAST_GROUP:
         yield "all", np.ones(rows.num_rows, bool)
     for column in SLICED_BY:
         values = np.asarray(rows[column].to_pylist(), object)
         sizes = Counter(value for value in values if value is not None)
         if column == "fallback_level" and len(sizes) == 1:
-            continue  # its metrics would be those of everybody
+            continue  # the slice would repeat `all`
         for value in shown_values(sizes, rows.num_rows):
             yield f"{column}={value}", values == value
 

@@ -1,6 +1,7 @@
 """Predict one bucket of customers with the pinned version."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 
@@ -21,6 +22,8 @@ from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import identity_keys, ledger, manifest, score_files, snapshots
 from intent_tasks.stores.privacy import consent
+
+log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
@@ -45,6 +48,9 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
     everybody = snapshots.read(settings.home, settings.definition, as_of_date, [bucket])
     known = consent.keys(settings)
     events = _of(everybody, known.are_allowed)
+    log.info(
+        "bucket %d: scoring from %s events of %s", bucket, f"{len(events):,}", f"{len(everybody):,}"
+    )
     scores = _scores(settings, as_of_date, pin, events, model)
     score_files.require_probabilities(scores, f"scores of bucket {bucket} of {as_of_date}")
     population = _population(settings, as_of_date, everybody)

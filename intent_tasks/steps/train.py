@@ -1,8 +1,8 @@
 """Train the network and the baselines on a window, and keep what they predict on later days."""
 
 import json
+import logging
 import shutil
-import sys
 import time
 from datetime import date
 from pathlib import Path
@@ -32,6 +32,8 @@ from intent_tasks.stores.training_files import (
     digest_of,
     folder_of,
 )
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from intent_tasks.models.fit_models import Baselines, Samples
@@ -163,7 +165,7 @@ def _train(
         {part: slices.source(part) for part in SPLITS},
         training.Plan(survey.rows["train"], settings.seed, exactly=settings.deterministic_training),
         folder=folder / CHECKPOINT,
-        log=_say,
+        log=log.info,
         initialize=initialize,
     )
     mix, validation = fitted.blend if settings.blend else None, fitted.validation
@@ -182,11 +184,6 @@ def _train(
     pq.write_table(pa.concat_tables(tested), folder / TEST)
     (folder / LOSSES).write_text(json.dumps(fitted.curve))
     return fitted.curve
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 def _tested(rows: Rows, model: "Model", known: "Baselines") -> pa.Table:

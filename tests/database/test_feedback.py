@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from intent_tasks.core import metrics
 from intent_tasks.errors import BadInput, NothingToDo
-from intent_tasks.steps import extract, mature, measure, publish
+from intent_tasks.steps import extract, mature, measure, publish, run_step
 from intent_tasks.stores import postgres
 from tests.database.conftest import CUSTOMERS, DAY, add, event, score
 
@@ -112,6 +112,30 @@ def test_a_metric_that_is_added_reaches_the_days_of_the_past(published, monkeypa
     assert added["restated"] == 0
     assert [row for row in _ask(published, ALL_METRICS) if row[2] != "brier"] == older
     assert measure.run(published, _after(2))["rows"] == 0
+
+
+def test_the_log_of_a_step_ends_with_what_it_counted(published, caplog):
+    caplog.set_level("INFO", "intent_tasks")
+    _feed_back(published, 2)
+    receipt = run_step(published, "measure", _after(2), {})
+    assert (receipt["days"], receipt["rows"]) == (1, 0)
+    assert "measuring 0 of 1 days with outcomes" in caplog.messages
+    assert caplog.messages[-1].startswith("measure of 2026-06-12 ended after ")
+    assert caplog.messages[-1].endswith(" s: days 1, days_changed 0, rows 0, restated 0")
+
+
+def test_a_metric_that_is_added_reaches_days_whose_outcomes_no_longer_change(
+    published, monkeypatch
+):
+    with monkeypatch.context() as before:
+        before.setattr(measure, "METRICS", metrics.METRICS[:-1])
+        before.setattr(metrics, "METRICS", metrics.METRICS[:-1])
+        _feed_back(published, 2)
+    assert _metric(published, metrics.METRICS[-1]) == []
+    years_later = _after(1000)
+    assert measure.run(published, years_later)["days_changed"] == 1
+    assert len(_metric(published, metrics.METRICS[-1])) == 1
+    assert measure.run(published, years_later)["days_changed"] == 0
 
 
 def test_a_metric_that_is_computed_in_another_way_restates_the_days_of_the_past(
