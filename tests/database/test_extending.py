@@ -14,7 +14,7 @@ pytestmark = pytest.mark.database
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "extending.md"
-PARTS = ("intent_tasks", "expectations", "dags", "plugins")
+PARTS = ("intent_tasks", "expectations", "dags", "plugins", "docs")
 
 
 def _blocks(recipe, language):
@@ -58,11 +58,27 @@ def _run(tree, arguments, **variables):
     )
 
 
-@pytest.mark.parametrize("tree", ["Add a feedback metric"], indirect=True)
-def test_a_metric(tree):
-    [check] = _blocks("Add a feedback metric", "python")
+def _recipes(*titles):
+    return pytest.mark.parametrize(
+        ("tree", "title"), [(title, title) for title in titles], indirect=["tree"]
+    )
+
+
+@_recipes("Add a feedback metric", "Add an encoder", "Add an event type")
+def test_the_check_of_a_recipe(tree, title):
+    [check] = _blocks(title, "python")
     ended = _run(tree, ["-c", check])
     assert ended.returncode == 0, ended.stderr
+
+
+@_recipes("Add an encoder")
+def test_the_new_encoder_reads_steps_and_ignores_padding(tree, title):
+    shutil.copytree(ROOT / "tests", tree / "tests")
+    shutil.copytree(ROOT / "tools", tree / "tools")
+    shutil.copy(ROOT / "pyproject.toml", tree)
+    tests = ["tests/training/test_network.py", "-k", "encoder and lstm", "-p", "no:cacheprovider"]
+    ended = _run(tree, ["-m", "pytest", "-q", *tests])
+    assert ended.returncode == 0, ended.stdout[-3000:]
 
 
 @pytest.mark.parametrize("tree", ["Add a step"], indirect=True)
