@@ -15,6 +15,7 @@ import sys
 
 from pydantic import SecretStr
 
+from benchmarks.support.arguments import arguments_of
 from benchmarks.support.servers import installation
 from intent_tasks.local.installation import Installation
 from intent_tasks.settings import Settings
@@ -57,6 +58,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 def main() -> None:
     """Print the medians and ratios; fail when a claim does not hold."""
+    arguments_of(__doc__).parse_args()
     with installation("command-start") as (_, settings):
         Installation.prepare(settings.home)
         environment = environment_of(settings)

@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -242,10 +244,10 @@ def demo(
 def main() -> None:
     """Run the command line; a failure ends with a message and an exit code, without traceback."""
     os.umask(0o077)  # nobody else may read the files we write
-    _show_progress()
     try:
         _check_arguments(sys.argv[1:])
-        app()
+        with _progress_on_stderr():
+            app()
     except SystemExit as ended:
         sys.exit(Refused.exit_code if ended.code == USAGE else ended.code)
     except KeyboardInterrupt:
@@ -254,12 +256,17 @@ def main() -> None:
         _end(failures.of(error) or bug_report.written(error, state_folder()))
 
 
-def _show_progress() -> None:
+@contextmanager
+def _progress_on_stderr() -> Iterator[None]:
     """Write what our own modules log to stderr; stdout is for results."""
-    ours = logging.getLogger("intent_tasks")
-    ours.handlers = [logging.StreamHandler()]
+    ours, handler = logging.getLogger("intent_tasks"), logging.StreamHandler()
+    ours.addHandler(handler)
     ours.setLevel(logging.INFO)
     ours.propagate = False
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
 
 
 def _check_arguments(arguments: list[str]) -> None:

@@ -30,7 +30,7 @@ def test_the_shop_is_loaded_once_and_whole(simulate, settings: Settings):
     first, again = simulate(), simulate()
     assert (first.exit_code, again.exit_code) == (0, 0), first.output + str(first.exception)
     assert first.output == f"{made.num_rows} events written.\n"
-    assert again.output == "This shop is there already.\n"
+    assert again.output == "This shop is already loaded.\n"
     query = (
         "select count(*), count(distinct customer_id), sum(price), "
         "(select count(*) from shop.customers), "

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from functools import partial
 
 import httpx
@@ -29,9 +30,20 @@ def _secrets(stack):
     return [*secrets.model_dump(exclude={"roles"}).values(), *secrets.roles.values()]
 
 
+def _settled_pids(supervisor, seconds=20):
+    """Return the process ids once they stay: a server whose database was away starts again."""
+    pids, since = {}, time.monotonic()
+    while time.monotonic() - since < seconds:
+        now = {name: supervisor.pid(name) for name in PROGRAMS}
+        if now != pids:
+            pids, since = now, time.monotonic()
+        time.sleep(0.5)
+    return pids
+
+
 def test_starting_again_changes_nothing(stack):
     supervisor = Supervisor(stack.installation)
-    before = {name: supervisor.pid(name) for name in PROGRAMS}
+    before = _settled_pids(supervisor)
     assert up.up(stack.home, None, print) == stack.installation
     assert {name: supervisor.pid(name) for name in PROGRAMS} == before
     assert set(supervisor.states().values()) == {"RUNNING"}
