@@ -187,6 +187,7 @@ class Server:
             self._become_step(request, descriptors)
             return request
         else:
+            log.info("process %d: intent %s", pid, " ".join(request.arguments))
             self._clients[pid] = client
             _answer(client, {"pid": pid})
         for descriptor in descriptors:

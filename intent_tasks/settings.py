@@ -95,7 +95,9 @@ class Schedule(BaseSettings):
             raise ValueError("must be an IANA name, such as Europe/Stockholm") from None
         return value
 
-    @field_validator("daily_cron", "weekly_cron", "erase_cron", "retention_cron", "collect_cron")
+    @field_validator(
+        "daily_cron", "weekly_cron", "erase_cron", "retention_cron", "watch_cron", "collect_cron"
+    )
     @classmethod
     def _a_cron(cls, value: str) -> str:
         from croniter import croniter  # Airflow's own judge; only where one is set

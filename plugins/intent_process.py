@@ -24,7 +24,8 @@ STOP_SECONDS = 3.0
 PASSED_NAMES = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "PYTHONPATH", "SSL_CERT_FILE",
                 "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy",
                 "https_proxy", "no_proxy")  # fmt: skip
-PASSED_PREFIXES = ("INTENT_", "LC_", "OMP_", "TF_", "KERAS_", "MLFLOW_", "GX_", "XDG_", "AWS_")
+PASSED_PREFIXES = ("INTENT_", "LC_", "OMP_", "TF_", "KERAS_", "MLFLOW_", "GX_", "XDG_", "AWS_",
+                   "GOOGLE_", "AZURE_")  # fmt: skip
 """What a step needs from its surroundings. Airflow's own settings, connections and keys
 (`AIRFLOW__*`, `AIRFLOW_CONN_*`) are none of its business."""
 

@@ -38,7 +38,7 @@ def collect(
     tables = mapping.load(layout).tables
     table = table or (Table.EVENTS if "events" in tables else Table(min(tables)))
     if table is Table.EVENTS:
-        typer.echo(collect(load_settings(), url, layout, _say).said())
+        typer.echo(collect(load_settings(), url, layout, _say).summary())
     else:
         _collect_table(url, layout, table)
 
@@ -46,7 +46,7 @@ def collect(
 def _collect_table(url: str, layout: str, table: Table) -> None:
     from intent_tasks.steps.collect_tables import collect_tables
 
-    typer.echo(collect_tables(load_settings(), url, layout, table.value, _say).said())
+    typer.echo(collect_tables(load_settings(), url, layout, table.value, _say).summary())
 
 
 @app.command()
@@ -63,7 +63,7 @@ def load(
     for table, url in ((Table.PRODUCTS, products), (Table.CUSTOMERS, customers)):
         if url:
             _collect_table(url, layout, table)
-    typer.echo(totals.said())
+    typer.echo(totals.summary())
 
 
 def _say(text: str) -> None:

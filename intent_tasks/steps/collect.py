@@ -48,7 +48,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
             "file of your own."
         )
     totals = collect(settings, settings.collect_url, settings.collect_format, log.info)
-    log.info(totals.said())
+    log.info(totals.summary())
     receipt: Receipt = {
         "as_of_date": str(as_of_date),
         **{f"files_{n}": totals.files[n] for n in ("loaded", "known", "ignored", "rewritten")},
@@ -107,7 +107,7 @@ def collect(
         with postgres.changing(owner, "collect") as connection:
             landing.analyze(connection)
     if totals.problems or totals.faults:
-        say(totals.said())
+        say(totals.summary())
     totals.require_all(len(found))
     return totals
 

@@ -40,7 +40,7 @@ class Totals:
     files: Counter[str]
     rows: Counter[str]
 
-    def said(self) -> str:
+    def summary(self) -> str:
         """Return it as a sentence."""
         return (
             f"{self.files['loaded']} files of {self.table} collected, {self.files['known']} known "

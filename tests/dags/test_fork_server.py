@@ -118,7 +118,8 @@ def test_a_variable_of_the_server_does_not_reach_a_step(home, lines, monkeypatch
     with running(home, before) as (_, path):
         child, _ = run(path, lines, "sql", "select 1")
     assert type(child._process).__name__ == "Forked"
-    assert "Nowhere" not in "".join(lines)
+    assert "INTENT_SHOP_URL" in lines[-1], "it reads its settings, which are incomplete"
+    assert "INTENT_TIME_ZONE" not in lines[-1]
 
 
 def test_a_step_that_is_stopped_leaves_nothing_and_the_server_goes_on(home, lines, silent_database):

@@ -243,6 +243,13 @@ def test_a_real_step_that_is_refused_fails_the_task_with_its_own_message(monkeyp
         execute(step())
 
 
+@pytest.mark.parametrize(
+    "name", ["AWS_PROFILE", "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_STORAGE_CONNECTION_STRING"]
+)
+def test_a_step_that_collects_from_an_object_store_gets_its_credentials(name):
+    assert environment({name: "x"})[name] == "x"
+
+
 def test_the_step_is_not_part_of_the_process_group_of_the_task(interpreter):
     interpreter("""import json, os; print(json.dumps({"group": os.getpgid(0)}))""")
     receipt, _, _ = execute(step())

@@ -44,7 +44,7 @@ def test_events_that_a_file_no_longer_holds_stay_and_are_counted(settings, tmp_p
     collected(settings, path)
     path.write_text(HEADER + lines(2, 6))
     totals = collect.collect(settings, str(path), "native", lambda _: None)
-    assert "2 events are no longer in their file, and stay" in totals.said()
+    assert "2 events are no longer in their file, and stay" in totals.summary()
     assert events(settings) == [f"e{n}" for n in range(6)]
     assert ask(settings, LEDGER) == [(4, 1, 3, 0, 2, "loaded")]
     path.write_text(HEADER + lines(2, 7))
@@ -102,8 +102,8 @@ def test_every_row_is_accounted_for_in_ledger_receipt_and_sentence(settings, tmp
     totals = collect.collect(settings, str(path), "native", lambda _: None)
     [(read, loaded, repeated, aside, _, _)] = ask(settings, LEDGER)
     assert (read, loaded, repeated, aside) == (11, 8, 1, 2)
-    assert "8 events loaded, 1 were there already" in totals.said()
-    assert "11 rows read." in totals.said()
+    assert "8 events loaded, 1 were there already" in totals.summary()
+    assert "11 rows read." in totals.summary()
     placed = {"collect_url": str(path), "collect_format": "native"}
     receipt = run_step(settings.model_copy(update=placed), "collect", date(2026, 6, 30), {})
     assert (receipt["files_known"], receipt["rows_read"]) == (1, 0)
@@ -116,8 +116,8 @@ def test_values_that_cannot_be_read_are_in_ledger_and_warning(settings, tmp_path
     totals = collect.collect(settings, str(path), "native", said.append)
     query = "SELECT values_unreadable FROM intent.collected_files"
     assert ask(settings, query) == [({"price": 1},)]
-    assert "WARNING: price of 1 events cannot be read and is null; revenue" in totals.said()
-    assert "row 2 of file://" in totals.said()
+    assert "WARNING: price of 1 events cannot be read and is null; revenue" in totals.summary()
+    assert "row 2 of file://" in totals.summary()
     assert any("null because they cannot be read: price 1" in text for text in said)
     assert ask(settings, "SELECT price FROM shop.events WHERE event_id = 'e1'") == [(None,)]
 

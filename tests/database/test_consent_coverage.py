@@ -8,11 +8,9 @@ import pyarrow.compute as pc
 import pytest
 import sqlalchemy as sa
 
-from intent_tasks.commands import check_source
 from intent_tasks.errors import IntentError, Refused
-from intent_tasks.formats import files
 from intent_tasks.steps import extract, publish, validate
-from intent_tasks.stores import ledger, postgres, simulated_shop
+from intent_tasks.stores import ledger, postgres
 from intent_tasks.stores.contracts import consent_profile
 from intent_tasks.stores.privacy import consent, consent_record, exporting
 from tests.conftest import copy_of
@@ -336,73 +334,3 @@ def test_without_the_protection_who_said_no_is_published(going, monkeypatch):
         consent.ConsentKeys, "are_refused", lambda _, keys: pc.invert(pc.is_valid(keys))
     )
     assert publish.run(going, NEXT)["rows"] == len(CUSTOMERS)
-
-
-def said_by_check_source(settings):
-    settings = settings.model_copy(update={"last_day": NEXT})
-    report = check_source.check(settings, settings.definition.day_end(NEXT))
-    return "\n".join(report.lines)
-
-
-WHY = {
-    "emptied": "sees no row of shop.customers: is it empty, being loaded, or hidden",
-    "hidden by row security": "sees no row of shop.customers",
-    "ids in capitals": "24 more would have one if ids did not differ in case: write them the same",
-    "ids padded": "24 more would have one if ids did not differ in blanks around them",
-    "ids with zeros": "'a 9' in shop.events and like 'a 9' in shop.customers",
-}
-
-
-@pytest.mark.parametrize("name", WHY)
-def test_check_source_says_how_many_have_a_row_and_why_the_others_have_none(small_shop, name):
-    change(small_shop, LOST[name])
-    said = said_by_check_source(small_shop)
-    assert "PROBLEM  Of 24 customers with events 0 have a row in shop.customers" in said
-    assert WHY[name] in said
-    assert "customer 0" not in said
-
-
-def test_check_source_says_how_to_accept_guests_before_the_first_day(small_shop):
-    change_shop(small_shop, f"DELETE FROM shop.customers WHERE {WITHOUT_A_ROW['guests']}")
-    assert (
-        "PROBLEM  Of 24 customers with events 12 have a row in shop.customers (50%); on a first "
-        "day the contract allows at least 0.75"
-    ) in said_by_check_source(small_shop)
-    (small_shop.home / "contract.toml").write_text(ACCEPTED)
-    assert "costs    Of 24 customers with events 12 have" in said_by_check_source(small_shop)
-
-
-def test_check_source_says_what_is_as_it_should_be_what_costs_and_what_is_gone(going):
-    assert "ok       Of 24 customers with events 24 have a row" in said_by_check_source(going)
-    change_shop(going, "ALTER TABLE shop.customers DROP CONSTRAINT customers_pkey")
-    change_shop(going, f"DELETE FROM shop.customers WHERE customer_id = '{CUSTOMERS[0]}'")
-    change_shop(going, "INSERT INTO shop.customers SELECT * FROM shop.customers LIMIT 2")
-    said = said_by_check_source(going)
-    assert "costs    Of 24 customers with events 23 have a row" in said
-    assert "costs    2 customers have several rows in shop.customers: any no of them counts" in said
-    change_shop(going, "DROP TABLE shop.customers")
-    said = said_by_check_source(going)
-    assert "PROBLEM  shop.customers has no consent_marketing, consent_personalisation, supp" in said
-
-
-def test_check_source_says_that_a_table_records_no_consent(small_shop):
-    for name in consent_record.COLUMNS:
-        change_shop(small_shop, f"ALTER TABLE shop.customers DROP COLUMN {name}")
-    said = said_by_check_source(small_shop)
-    assert "costs    shop.customers has none of consent_personalisation" in said
-
-
-def test_a_table_that_collecting_made_counts_once_it_was_filled(settings):
-    rows = [event(n, customer, DAY) for n, customer in enumerate(CUSTOMERS)]
-    simulated_shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
-    settings = settings.model_copy(update={"history_days": 1})
-    assert validate.run(settings, DAY)["consent"] is None
-    assert "shop.customers was made here and never filled" in said_by_check_source(settings)
-    with pytest.raises(Refused, match=r"was made here and is empty: .*--table customers"):
-        exporting.export(settings, wanted())
-    for statement in ("INSERT INTO shop.customers VALUES ('c')", "DELETE FROM shop.customers"):
-        change_shop(settings, statement)
-    with pytest.raises(Refused, match=r"customers\.consent_coverage .*: 0 of 24\) is 0"):
-        validate.run(settings, DAY)
-    change_shop(settings, "TRUNCATE shop.customers")
-    assert len(consent.read(settings, "personalisation").allowed) == 0

@@ -161,6 +161,8 @@ def test_the_version_in_the_registry_carries_evidence_gate_signature_and_metrics
 def test_scoring_and_publishing_a_day_twice_gives_the_same_bytes(stack, demo):
     query = f"SELECT * FROM intent.predictions WHERE as_of_date = '{LAST_DAY}' ORDER BY 2"
     before = fetch(stack, query)
+    forked = (stack.installation.logs / "fork-server.log").read_text()
+    assert f"intent step score --as-of-date {LAST_DAY}" in forked, "Airflow forks, we spawn"
     for bucket in range(stack.settings.bucket_count):
         scored = step("score", LAST_DAY, "--bucket", str(bucket))
         assert scored.returncode == 0, scored.stderr

@@ -151,6 +151,7 @@ def refusal_of(home):
         ("PIPELINE_URL", "mysql://a:b@host/shop", "postgresql://ROLE"),
         ("MLFLOW_URL", "mlflow", "http://HOST:5000"),
         ("DAILY_CRON", "30 25 * * *", "five fields of cron"),
+        ("WATCH_CRON", "0 8 * *", "five fields of cron"),
         ("TIME_ZONE", "../../etc/passwd", "IANA name"),
         ("LAST_DAY", "9999-12-31", "2999-12-31"),
         ("HISTORY_DAYS", "999999999", "at most 3650"),

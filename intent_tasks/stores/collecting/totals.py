@@ -52,7 +52,7 @@ class Totals:
             known = self.unreadable.get(column, Lost(0, 0, f"row {first} of {url}"))
             self.unreadable[column] = Lost(known.rows + rows, known.given + given, known.first)
 
-    def said(self) -> str:
+    def summary(self) -> str:
         """Return it as sentences."""
         rows, files = self.rows, self.files
         other, changed = files["in another format"], files["rewritten"]
