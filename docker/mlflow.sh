@@ -8,6 +8,7 @@ default_permission = NO_PERMISSIONS
 database_uri = ${MLFLOW_BACKEND_STORE_URI}
 admin_username = admin
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 300
 INI
 # Allow requests of pages from the addresses of this server.
 MLFLOW_SERVER_CORS_ALLOWED_ORIGINS=$(echo "$MLFLOW_SERVER_ALLOWED_HOSTS" |

@@ -203,6 +203,8 @@ def mlflow_authentication(installation: Installation) -> dict[str, object]:
         "admin_username": USER,
         "admin_password": installation.secrets.mlflow,
         "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
+        # Comparing a password with its hash takes a tenth of a second or more; a pin asks 40 times.
+        "auth_cache_ttl_seconds": 300,
     }
 
 
