@@ -138,8 +138,12 @@ def fit(rows: FeatureRows, validation: FeatureRows, seed: int) -> EnsembleWeight
     ensemble.hazard_bias.assign(np.tile(_base_logits(rows.first_purchase), (MEMBERS, 1, 1)))
     fold = rows.customers * MEMBERS // max(int(rows.customers.max(initial=0)) + 1, 1)
     epochs = int(np.clip(MAX_ROWS // max(len(fold), 1), MIN_EPOCHS, MAX_EPOCHS))
-    step = _step(ensemble, ranks, epochs * -(-len(fold) // BATCH))
-    predict = _predictor(ensemble, ranks)
+    layer: Callable[[Tensor], Tensor] = ranks
+    if len(fold) <= MAX_RANKED:  # more would take too much memory, and have few epochs
+        rows, validation = (_ranked(each, ranks) for each in (rows, validation))
+        layer = tf.identity
+    step = _step(ensemble, layer, epochs * -(-len(fold) // BATCH))
+    predict = _predictor(ensemble, layer)
     best, least, stale_epochs = ensemble.get_weights(), float("inf"), 0
     for _ in range(epochs):
         for chosen in _batches(rng, len(fold)):
@@ -159,6 +163,14 @@ def fit(rows: FeatureRows, validation: FeatureRows, seed: int) -> EnsembleWeight
     return EnsembleWeights(ranks.get_weights(), best)
 
 
+def _ranked(rows: FeatureRows, ranks: QuantileRanks) -> FeatureRows:
+    """Return rows with the ranks of their features, which are the same in each epoch."""
+    rank = tf.function(lambda values: ranks(values), autograph=False, reduce_retracing=True)
+    starts = range(0, max(len(rows.features), 1), PREDICTION_ROWS)
+    chunks = [np.asarray(rank(rows.features[n : n + PREDICTION_ROWS])) for n in starts]
+    return rows._replace(features=np.concatenate(chunks))
+
+
 def _base_logits(first_purchase: Int32Array) -> Float32Array:
     """Return the logits of the hazards of all rows together, shape (horizons,)."""
     counts = np.bincount(first_purchase, minlength=len(HORIZONS_DAYS) + 1)
@@ -173,7 +185,9 @@ def _batches(rng: np.random.Generator, count: int) -> Iterator[Int64Array]:
         yield np.resize(order[start : start + BATCH], BATCH)  # one shape: the last batch repeats
 
 
-def _step(ensemble: Ensemble, ranks: QuantileRanks, steps: int) -> Callable[..., Any]:
+def _step(
+    ensemble: Ensemble, ranks: Callable[[Tensor], Tensor], steps: int
+) -> Callable[..., Any]:
     """Return the training step: from features, first purchases and the rows each member uses."""
     weights = ensemble.trainable_variables
     schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
@@ -187,7 +201,7 @@ def _step(ensemble: Ensemble, ranks: QuantileRanks, steps: int) -> Callable[...,
             loss = tf.reduce_sum(tf.reduce_mean(_losses(first_purchase, logits) * used, axis=1))
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
 
-    function: Callable[..., Any] = tf.function(step)
+    function: Callable[..., Any] = tf.function(step, autograph=False)
     return function
 
 
@@ -197,9 +211,11 @@ def _losses(first_purchase: Tensor, logits: Tensor) -> Tensor:
     return tf.reshape(hazard_loss(tf.tile(first_purchase, [MEMBERS]), flat), (MEMBERS, -1))
 
 
-def _predictor(ensemble: Ensemble, ranks: QuantileRanks) -> Predict:
+def _predictor(ensemble: Ensemble, ranks: Callable[[Tensor], Tensor]) -> Predict:
     """Return a function that yields, for rows in chunks, the chunk and the members' logits."""
-    members = tf.function(lambda values: ensemble.members(ranks(values)), reduce_retracing=True)
+    members = tf.function(
+        lambda values: ensemble.members(ranks(values)), autograph=False, reduce_retracing=True
+    )
 
     def predict(rows: FeatureRows) -> Iterator[tuple[slice, Tensor]]:
         for start in range(0, len(rows.first_purchase), PREDICTION_ROWS):

@@ -6,6 +6,7 @@ whose size does not grow with the shop.
 """
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -120,7 +121,7 @@ class Baselines:
 
 
 def fit_baselines(samples: Samples, seed: int, exactly: bool = True, **trees: object) -> Baselines:
-    """Fit the baselines and the ensemble.
+    """Fit the baselines and the ensemble, side by side: both compute outside of Python's lock.
 
     Args:
         samples: of the splits `train` and `calibrate`.
@@ -136,12 +137,16 @@ def fit_baselines(samples: Samples, seed: int, exactly: bool = True, **trees: ob
     few = LabeledFeatures(baselines.recency_frequency(train.features), train.outcomes)
     network.deterministic(seed, exactly)
     distribution.strategy()  # TensorFlow needs the strategy before the ensemble computes
-    return Baselines(
-        baselines.logistic(few),
-        baselines.logistic(train),
-        baselines.boosted_trees(train, at_main_horizon(validation), seed, **trees),
-        ensemble.fit(rows, validation, seed),
-    )
+    with ThreadPoolExecutor(1) as executor:
+        fitted = [
+            executor.submit(baselines.logistic, few),
+            executor.submit(baselines.logistic, train),
+            executor.submit(
+                baselines.boosted_trees, train, at_main_horizon(validation), seed, **trees
+            ),
+        ]
+        weights = ensemble.fit(rows, validation, seed)
+    return Baselines(*(each.result() for each in fitted), ensemble=weights)
 
 
 class ValidationPredictions(NamedTuple):

@@ -174,7 +174,9 @@ def graph(function: Callable[..., Any], jit: bool, *more: tf.TensorSpec) -> Any:
             several graphs would round differently.
         more: signatures of the further arguments.
     """
-    return tf.function(function, jit_compile=jit, input_signature=None if jit else [INPUTS, *more])
+    signature = None if jit else [INPUTS, *more]
+    # Nothing here branches on tensors, and converting the code of Keras takes seconds.
+    return tf.function(function, signature, autograph=False, jit_compile=jit)
 
 
 def deterministic(seed: int, exactly: bool = True) -> None:
