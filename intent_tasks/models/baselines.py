@@ -2,7 +2,7 @@
 
 The trees stop early on the calibration split, as the network does, and are a mean over seeds, which
 is a stronger baseline than one booster. The parameters come from a short search; see
-`docs/quality.md` for what was tried and where it used test days.
+`docs/experiments.md` for what was tried and where it used test days.
 """
 
 import os
