@@ -138,12 +138,12 @@ def fit(rows: FeatureRows, validation: FeatureRows, seed: int) -> EnsembleWeight
     ensemble.hazard_bias.assign(np.tile(_base_logits(rows.first_purchase), (MEMBERS, 1, 1)))
     fold = rows.customers * MEMBERS // max(int(rows.customers.max(initial=0)) + 1, 1)
     epochs = int(np.clip(MAX_ROWS // max(len(fold), 1), MIN_EPOCHS, MAX_EPOCHS))
-    layer: Callable[[Tensor], Tensor] = ranks
+    rank: Callable[[Tensor], Tensor] = ranks
     if len(fold) <= MAX_RANKED:  # more would take too much memory, and have few epochs
         rows, validation = (_ranked(each, ranks) for each in (rows, validation))
-        layer = tf.identity
-    step = _step(ensemble, layer, epochs * -(-len(fold) // BATCH))
-    predict = _predictor(ensemble, layer)
+        rank = tf.identity
+    step = _step(ensemble, rank, epochs * -(-len(fold) // BATCH))
+    predict = _predictor(ensemble, rank)
     best, least, stale_epochs = ensemble.get_weights(), float("inf"), 0
     for _ in range(epochs):
         for chosen in _batches(rng, len(fold)):
@@ -185,9 +185,7 @@ def _batches(rng: np.random.Generator, count: int) -> Iterator[Int64Array]:
         yield np.resize(order[start : start + BATCH], BATCH)  # one shape: the last batch repeats
 
 
-def _step(
-    ensemble: Ensemble, ranks: Callable[[Tensor], Tensor], steps: int
-) -> Callable[..., Any]:
+def _step(ensemble: Ensemble, ranks: Callable[[Tensor], Tensor], steps: int) -> Callable[..., Any]:
     """Return the training step: from features, first purchases and the rows each member uses."""
     weights = ensemble.trainable_variables
     schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)

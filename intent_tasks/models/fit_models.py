@@ -138,15 +138,12 @@ def fit_baselines(samples: Samples, seed: int, exactly: bool = True, **trees: ob
     network.deterministic(seed, exactly)
     distribution.strategy()  # TensorFlow needs the strategy before the ensemble computes
     with ThreadPoolExecutor(1) as executor:
-        fitted = [
-            executor.submit(baselines.logistic, few),
-            executor.submit(baselines.logistic, train),
-            executor.submit(
-                baselines.boosted_trees, train, at_main_horizon(validation), seed, **trees
-            ),
-        ]
+        linear = [executor.submit(baselines.logistic, each) for each in (few, train)]
+        boosted = executor.submit(
+            baselines.boosted_trees, train, at_main_horizon(validation), seed, **trees
+        )
         weights = ensemble.fit(rows, validation, seed)
-    return Baselines(*(each.result() for each in fitted), ensemble=weights)
+    return Baselines(linear[0].result(), linear[1].result(), boosted.result(), weights)
 
 
 class ValidationPredictions(NamedTuple):
