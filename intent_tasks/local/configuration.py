@@ -180,11 +180,18 @@ def airflow_sections(installation: Installation) -> dict[str, dict[str, object]]
         "scheduler": {
             "task_instance_heartbeat_timeout": 60,
             "task_queued_timeout": 3600,
-            # Of the 1.1 s between two tasks, 0.8 s are the default sleep of 1 s between two rounds.
-            "scheduler_idle_sleep_time": 0.2,
+            # A round takes 18 ms of processor time, also where there is nothing to do: sleeping for
+            # 0.5 s instead of the default 1 s costs 2 % of a core, and saves a second a daily run.
+            "scheduler_idle_sleep_time": 0.5,
+            "pool_metrics_interval": 60,
         },
         "execution_api": {"jwt_expiration_time": 3600},
-        "dag_processor": {"refresh_interval": 15, "parsing_processes": 1},
+        "dag_processor": {
+            "refresh_interval": 60,
+            "bundle_refresh_check_interval": 30,
+            "min_file_process_interval": 120,  # a changed file is read at once, see dag_processor
+            "parsing_processes": 1,
+        },
         "logging": {
             "base_log_folder": home / "logs",
             "colored_console_log": False,
