@@ -1,5 +1,6 @@
 """Turn rows of a source into events: columns filled, rows that cannot be used told apart."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,7 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intent_tasks.core.rules import CHANGED, OK, REQUIRED, BadRow, broken_rules
-from intent_tasks.formats import blocks, duplicates, list_elements, raw_text, values
+from intent_tasks.formats import (
+    blocks,
+    duplicates,
+    list_elements,
+    raw_text,
+    skipped_rows,
+    values,
+)
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.column_value import Value
 from intent_tasks.formats.columns import PRODUCTS, SCHEMA
@@ -27,6 +35,7 @@ class Batch:
         bad: the rows that cannot be used, in their order.
         repeated: how many usable events are of a source's event that came before: left out whole.
         ignored: how many rows are, as the format says, no events of a customer.
+        skipped: how many of these each condition of the format skips.
         judged: how many rows of the file are not ignored; of them are the bad ones.
         exchanged: a pattern in which all times can be read that the format's cannot read, and all
             that it can: day and month are exchanged.
@@ -46,6 +55,7 @@ class Batch:
     bad: list[BadRow]
     repeated: int
     ignored: int
+    skipped: Counter[str]
     judged: int
     exchanged: str | None
     absent: list[str]
@@ -108,7 +118,8 @@ def convert(
     if POSITION not in (correction or {}):
         sources = _sources(events, numbers, parts, shape, file_id)
     events = events.set_column(0, SCHEMA.field(0), _ids(sources, parts))
-    ignored = _ignored(events, shape)
+    skips = skipped_rows.find_rules(table, shape)
+    ignored = pc.or_(_ignored(events, shape), pc.not_equal(skips, OK))
     broken = broken_rules(events, repeats=False, accepted=correction is not None, now=now)
     rules = _first_rule(rules, broken)
     good = pc.equal(rules, OK)
@@ -126,9 +137,13 @@ def convert(
         sorted([*rows.bad, *bad], key=lambda row: row.number),
         int(pc.sum(again.same).as_py() or 0),
         int(pc.sum(ignored).as_py() or 0),
+        skipped_rows.count(skips),
         len(rows.bad) + pc.count_distinct(numbers.filter(pc.invert(ignored))).as_py(),
         _exchanged(table, shape, rules),
-        values.absent(table, (*shape.events.items(), *shape.of_products.items())),
+        [
+            *values.absent(table, (*shape.events.items(), *shape.of_products.items())),
+            *skipped_rows.absent(table, shape),
+        ],
         _counted(unreadable, numbers, keep),
         rows.last,
         shape.own_ids,

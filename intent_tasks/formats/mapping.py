@@ -45,6 +45,25 @@ class FillDown(Part):
     """Fields that hold for all rows of an order: an empty one is as in the row above."""
 
 
+class Condition(Part):
+    """A condition that a row meets by what it has in one field."""
+
+    field: str
+    """Name of the field."""
+    values: tuple[str, ...] = ()
+    """Texts that meet it, in any case and with blanks around; none: any value does."""
+
+    @field_validator("values")
+    @classmethod
+    def _not_empty(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(text.strip() for text in given):
+            raise ValueError("an empty text is no value; leave `values` out to mean any value")
+        return given
+
+    def __str__(self) -> str:
+        return f"{self.field} is {' or '.join(self.values) or 'given'}"
+
+
 class Shape(Part):
     """One way in which files of a format are laid out."""
 
@@ -60,6 +79,10 @@ class Shape(Part):
     """A field that is a list: each of its elements makes an event, and so does none at all."""
     fill_down: FillDown | None = None
     """Which rows are one order, and what only its first row says: together they are an event."""
+    skip: tuple[Condition, ...] = ()
+    """Rows that meet one of these conditions are no events: orders that were cancelled."""
+    only: tuple[Condition, ...] = ()
+    """Rows that do not meet all of these conditions are no events."""
     events: Columns = Field(default_factory=dict)
     """Columns of `shop.events`."""
     products: Columns = Field(default_factory=dict)
@@ -122,8 +145,8 @@ class Shape(Part):
     def _one_way_of_several_rows(self) -> "Shape":
         if self.each and self.fill_down:
             raise ValueError("an event is made of several rows by each or by fill_down, not both")
-        if (self.each or self.fill_down) and not self.events:
-            raise ValueError("each and fill_down are for files of events")
+        if (self.each or self.fill_down or self.skip or self.only) and not self.events:
+            raise ValueError("each, fill_down, skip and only are for files of events")
         return self
 
     @model_validator(mode="after")
@@ -177,6 +200,14 @@ class Shape(Part):
         return value is None or (value.join is None and len(value.names) == len(value.fields))
 
     @cached_property
+    def conditions(self) -> dict[Condition, Value]:
+        """How the field of each condition is read."""
+        return {
+            condition: Value(fields=(condition.field,), missing=self.missing)
+            for condition in (*self.skip, *self.only)
+        }
+
+    @cached_property
     def of_products(self) -> dict[str, Value]:
         """Columns of products by a name that is none of events."""
         return {f"products.{name}": value for name, value in self.products.items()}
@@ -184,7 +215,8 @@ class Shape(Part):
     @cached_property
     def values(self) -> tuple[Value, ...]:
         """Everything that is read from a row."""
-        return tuple(value for columns in self.filled.values() for value in columns.values())
+        columns = (value for columns in self.filled.values() for value in columns.values())
+        return (*columns, *self.conditions.values())
 
     @cached_property
     def wanted(self) -> frozenset[str]:
