@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from intent_tasks.errors import BadInput, IntentError
-from intent_tasks.formats import arrow_types, blocks, delimited, jsonlines, lines
+from intent_tasks.formats import arrow_types, blocks, delimited, heads, jsonlines, lines
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.mapping import Format, Shape
 
@@ -49,7 +49,7 @@ def read(file: BinaryIO, path: str, layout: Format) -> Iterator[tuple[Shape, Row
     try:
         yield from readers[kind or "text"](file, compression, path, layout)
     except UnicodeDecodeError as error:
-        raise delimited.otherwise_encoded(path, error) from None
+        raise heads.otherwise_encoded(path, error) from None
     except (pa.ArrowException, EOFError, OSError) as error:
         raise unreadable(path, error) from None
 
@@ -151,7 +151,7 @@ def _parquet(
             found = found.rename_columns([named[n] for n in found.column_names])
             yield shape, Rows(found, numbers, [])
         return
-    raise delimited.other_format(path, problems, names)
+    raise heads.other_format(path, problems, names)
 
 
 def _lists(schema: pa.Schema, shape: Shape) -> list[str]:
