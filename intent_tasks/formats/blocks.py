@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -54,12 +54,14 @@ class Rows:
         numbers: number of each row in its file, shape (n,), ascending.
         bad: rows that have no such fields at all.
         lines: returns rows by their number as the file has them, where the table has less of them.
+        no_numbers: type of each field that a number is read from, and that can hold none.
     """
 
     table: pa.Table
     numbers: pa.Array
     bad: list[BadRow]
     lines: Callable[[Sequence[int]], list[dict[str, Any]]] | None = None
+    no_numbers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def last(self) -> int:

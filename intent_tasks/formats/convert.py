@@ -41,6 +41,7 @@ class Batch:
             that it can: day and month are exchanged.
         absent: columns that the format fills from fields, of which no row has one.
         unreadable: values that are null in `events` because they cannot be read.
+        reasons: column → why, in a sentence, where the type of its field shows it.
         last: number of the last row.
         own_ids: ids are the source's own, and not joined by the format.
         has_ids: ids are told by the rows, and not by their place in the file.
@@ -60,6 +61,7 @@ class Batch:
     exchanged: str | None
     absent: list[str]
     unreadable: list["Unreadable"]
+    reasons: dict[str, str]
     last: int
     own_ids: bool
     has_ids: bool
@@ -145,6 +147,7 @@ def convert(
             *skipped_rows.absent(table, shape),
         ],
         _counted(unreadable, numbers, keep),
+        _reasons(rows, shape),
         rows.last,
         shape.own_ids,
         POSITION in shape.events,
@@ -228,6 +231,16 @@ def _compare_currencies(columns: dict[str, pa.Array], beside: pa.Array, lost: Lo
         columns["price"] = pc.if_else(other, None, price)
         where, given = lost.get("price", (pc.is_null(price), pc.is_valid(price)))
         lost["price"] = (pc.or_(pc.and_(where, given), other), given)
+
+
+def _reasons(rows: Rows, shape: Shape) -> dict[str, str]:
+    """Return column → why its values cannot be read, where the type of its field shows it."""
+    return {
+        column: f"Field {name} is of type {rows.no_numbers[name]}, which is no number."
+        for column, value in shape.events.items()
+        for name in value.names
+        if name in rows.no_numbers
+    }
 
 
 def _counted(unreadable: Lost, numbers: pa.Array, keep: pa.Array) -> list[Unreadable]:

@@ -36,6 +36,10 @@ def _with_missing(value: Any, missing: Any) -> Any:  # noqa: ANN401 - whatever t
     return with_missing({"field": value} if isinstance(value, str) else value, missing)
 
 
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
 class FillDown(Part):
     """Fields that stand on the first row of an order only, as an export for people has them."""
 
@@ -225,6 +229,18 @@ class Shape(Part):
         if self.fill_down:
             fields += [self.fill_down.by, *self.fill_down.fields]
         return frozenset(part for f in fields for part in (f, f.split(".")[0]))
+
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        """Names of the fields that numbers are read from as they are."""
+        columns = (
+            value
+            for table, columns in self.filled.items()
+            for name, value in columns.items()
+            if _is_number(TABLES[table].field(name).type)
+        )
+        leaves = (leaf for value in columns for leaf in value.leaves)
+        return frozenset(name for name, leaf in leaves if not (leaf.map or leaf.patterns))
 
     def named(self, fields: Sequence[str]) -> list[str]:
         """Return the fields by the names of the format, where only case or blanks differ."""

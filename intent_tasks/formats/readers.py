@@ -141,6 +141,8 @@ def _parquet(
         if lists := _lists(schema, shape):
             problems.append(f"has a list in {', '.join(lists)}, to be named as `each`")
             continue
+        written = pa.schema([f.with_name(named[f.name]) for f in table.schema_arrow])
+        no_numbers = arrow_types.find_no_numbers(written, shape.numbers)
         number = 1
         for batch in table.iter_batches(
             blocks.BLOCK_ROWS, columns=[n for n in names if named[n] in shape.wanted]
@@ -149,7 +151,7 @@ def _parquet(
             number += batch.num_rows
             found = arrow_types.table(batch)
             found = found.rename_columns([named[n] for n in found.column_names])
-            yield shape, Rows(found, numbers, [])
+            yield shape, Rows(found, numbers, [], no_numbers=no_numbers)
         return
     raise heads.other_format(path, problems, names)
 

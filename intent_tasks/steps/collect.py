@@ -204,7 +204,7 @@ class _Work:
                 self._look_at(batch, progress, totals)
                 before, progress = progress, self._load_block(progress, batch)
                 totals.add(before, progress)
-                totals.lose(self.file.url, batch.unreadable)
+                totals.count_batch(self.file.url, batch)
                 if time.monotonic() - said > SAY_EVERY_SECONDS:
                     said = time.monotonic()
                     self.say(f"{self.label} {progress.rows_loaded:,} events so far")
@@ -228,7 +228,7 @@ class _Work:
                 landing.add_products(connection, kept.products)
                 quarantine.add(connection, self.file.url, kept.bad)
                 progress = batches.counted(progress, kept, kept.events.num_rows)
-                found.lose(self.file.url, batch.unreadable)
+                found.count_batch(self.file.url, batch)
             merged = changed_files.merge(connection, progress.earlier_ids)
             done = progress._replace(
                 state=file_ledger.LOADED,
@@ -239,6 +239,7 @@ class _Work:
             file_ledger.advance(connection, self.file.url, first, done)
         totals.add(first, done)
         totals.unreadable |= found.unreadable
+        totals.skipped += found.skipped
         self._say_done(done, totals, time.monotonic() - begun)
 
     def _batches(self, opened: BinaryIO, progress: file_ledger.Progress) -> Iterator[files.Batch]:

@@ -1,12 +1,11 @@
 """What one call of `collect` did: every file and every row of it, counted."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from intent_tasks.errors import BadInput, IntentError
-from intent_tasks.formats.convert import Unreadable
+from intent_tasks.formats.convert import Batch
 from intent_tasks.stores.collecting.file_ledger import Progress
 
 MOST_NAMED = 5
@@ -23,11 +22,13 @@ class Lost(NamedTuple):
         rows: how many.
         given: how many values there are.
         first: file and row of the first.
+        reason: a sentence about why, where the type of a field shows it; else empty.
     """
 
     rows: int
     given: int
     first: str
+    reason: str = ""
 
 
 @dataclass
@@ -40,17 +41,20 @@ class Totals:
     faults: list[str] = field(default_factory=list)
     absent: set[str] = field(default_factory=set)
     unreadable: dict[str, Lost] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def add(self, before: Progress, after: Progress) -> None:
         """Count what a block added to a file."""
         for name in COUNTED:
             self.rows[name] += getattr(after, f"rows_{name}") - getattr(before, f"rows_{name}")
 
-    def lose(self, url: str, lost: Iterable[Unreadable]) -> None:
-        """Count values that cannot be read."""
-        for column, rows, given, first in lost:
-            known = self.unreadable.get(column, Lost(0, 0, f"row {first} of {url}"))
-            self.unreadable[column] = Lost(known.rows + rows, known.given + given, known.first)
+    def count_batch(self, url: str, batch: Batch) -> None:
+        """Count the values of a batch that cannot be read, and the rows that the format skips."""
+        for column, rows, given, first in batch.unreadable:
+            lost = self.unreadable.get(column, Lost(0, 0, f"row {first} of {url}"))
+            reason = lost.reason or batch.reasons.get(column, "")
+            self.unreadable[column] = Lost(lost.rows + rows, lost.given + given, lost.first, reason)
+        self.skipped.update(batch.skipped)
 
     def summary(self) -> str:
         """Return it as sentences."""
@@ -62,9 +66,13 @@ class Totals:
         return (
             f"{files['loaded']} files collected, {files['known']} known before{in_other}: "
             f"{rows['loaded']:,} events loaded, {rows['repeated']:,} were there already, "
-            f"{rows['ignored']:,} rows tell of no event, {rows['quarantined']:,} set aside in "
+            f"{rows['ignored']:,} rows tell of no event{self._skipped()}, {rows['quarantined']:,} set aside in "
             f"intent.quarantine. {rows['read']:,} rows read.{again}{gone}{self._warnings()}"
         )
+
+    def _skipped(self) -> str:
+        rules = (f"{rule}: {count:,}" for rule, count in self.skipped.most_common())
+        return f" ({'; '.join(rules)})" if self.skipped else ""
 
     def _warnings(self) -> str:
         return "".join(f" {warning(name, lost)}" for name, lost in self.unreadable.items())
@@ -91,6 +99,6 @@ def warning(column: str, lost: Lost) -> str:
     meant = "; revenue is too low by them" if column == "price" else ""
     return (
         f"WARNING: {column} of {lost.rows:,} events cannot be read and is null{meant} "
-        f"({lost.rows / lost.given:.0%} of those that have one; the first is {lost.first}). Say "
-        "in the format how it is written: docs/collect.md."
+        f"({lost.rows / lost.given:.0%} of those that have one; the first is {lost.first}). "
+        f"{lost.reason or 'Say in the format how it is written: docs/collect.md.'}"
     )
