@@ -7,7 +7,7 @@ far the file is now. A run that was killed goes on at the next block; nothing is
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,13 +16,14 @@ from typing import BinaryIO
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.errors import BadInput, IntentError, NothingToDo, Refused
+from intent_tasks.errors import BadInput, NothingToDo, Refused
 from intent_tasks.formats import files, mapping, sentinels
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import identity_keys, ledger, postgres, simulated_shop
 from intent_tasks.stores.collecting import batches, changed_files, discovery, file_ledger, landing
-from intent_tasks.stores.collecting.totals import COUNTED, MOST_NAMED, Totals
+from intent_tasks.stores.collecting.file_loop import MOST_NAMED, Say, load_each
+from intent_tasks.stores.collecting.totals import COUNTED, Totals
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.day_builder import LEAST_LIMIT
 from intent_tasks.stores.read_ahead import read_ahead
@@ -30,7 +31,6 @@ from intent_tasks.stores.read_ahead import read_ahead
 log = logging.getLogger(__name__)
 
 SAY_EVERY_SECONDS = 10
-Say = Callable[[str], None]
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -54,6 +54,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         **{f"files_{n}": totals.files[n] for n in ("loaded", "known", "ignored", "rewritten")},
         **{f"rows_{name}": totals.rows[name] for name in (*COUNTED, "gone")},
         "values_unreadable": {name: lost.rows for name, lost in totals.unreadable.items()},
+        "rows_skipped": dict(totals.skipped),
     }
     return ledger.finish_step(settings, "collect", as_of_date, receipt)
 
@@ -84,25 +85,18 @@ def collect(
         if alone:
             _require_alone(connection, found[0].url)
         landing.prepare(connection)
-    totals = Totals(Counter({"ignored": len(others) + hidden}))
+    totals = Totals(files=Counter({"ignored": len(others) + hidden}))
     if others:
         more = ", …" if len(others) > MOST_NAMED else ""
         say(
             f"Passed over: {', '.join(others[:MOST_NAMED])}{more} ({len(others)} in all). "
             f"{discovery.KINDS_SAID}"
         )
-    for place, file in enumerate(found, 1):
-        work = _Work(settings, file, url, layout, format_name, say, f"{place}/{len(found)}")
-        try:
-            totals.files[work.load(totals)] += 1
-        except Refused as error:
-            say(f"{work.label} refused: {error}")
-            totals.problems.append(str(error))
-        except IntentError:
-            raise
-        except Exception as error:  # a fault of ours costs this file, not the others
-            totals.faults.append(_fault(file.url, error))
-            say(totals.faults[-1])
+    loadings = (
+        _Work(settings, file, url, layout, format_name, say, f"{place}/{len(found)}")
+        for place, file in enumerate(found, 1)
+    )
+    load_each(loadings, totals, say)
     if totals.rows["loaded"]:
         with postgres.changing(owner, "collect") as connection:
             landing.analyze(connection)
@@ -110,14 +104,6 @@ def collect(
         say(totals.summary())
     totals.require_all(len(found))
     return totals
-
-
-def _fault(url: str, error: Exception) -> str:
-    first = next(iter(str(error).splitlines()), "")
-    return (
-        f"{url} could not be collected: the program failed with {type(error).__name__}: {first}. "
-        "What was loaded of the file stays. Report it, with the first lines of the file."
-    )
 
 
 def _require_alone(connection: sa.Connection, url: str) -> None:
@@ -140,6 +126,10 @@ class _Work:
     format_name: str
     say: Say
     place: str
+
+    @property
+    def url(self) -> str:
+        return self.file.url
 
     @property
     def label(self) -> str:

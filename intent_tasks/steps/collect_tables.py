@@ -14,15 +14,14 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from intent_tasks.core.rules import BadRow
-from intent_tasks.errors import BadInput, Refused
+from intent_tasks.errors import BadInput
 from intent_tasks.formats import mapping, readers, table_files
 from intent_tasks.formats.columns import KEYS
 from intent_tasks.formats.table_files import TableBatch
 from intent_tasks.settings import Settings
-from intent_tasks.steps.collect import Say
 from intent_tasks.stores import identity_keys, postgres, simulated_shop
 from intent_tasks.stores.collecting import batches, discovery, file_ledger, landing, landing_tables
-from intent_tasks.stores.collecting.totals import MOST_NAMED
+from intent_tasks.stores.collecting.file_loop import Counts, Say, load_each
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.day_builder import LEAST_LIMIT
 
@@ -33,12 +32,10 @@ _TRUTHS = {"", "0", "1", "true", "false", "yes", "no", "t", "f", "y", "n"}
 
 
 @dataclass
-class Totals:
-    """What one call did: files loaded and known before, and rows by what became of them."""
+class Totals(Counts):
+    """What one call did with files of a table."""
 
-    table: str
-    files: Counter[str]
-    rows: Counter[str]
+    table: str = ""
 
     def summary(self) -> str:
         """Return it as a sentence."""
@@ -70,19 +67,13 @@ def collect_tables(settings: Settings, url: str, format_name: str, table: str, s
     with postgres.changing(owner, "collect") as connection:
         landing.prepare(connection)
         landing_tables.require_ours(connection, table)
-    totals = Totals(table, Counter(), Counter())
-    problems: list[str] = []
-    for file in found:
-        work = _Work(settings, file, url, layout, format_name, table, say)
-        try:
-            with postgres.changing(owner, "collect") as connection:
-                totals.files[work.load(connection, totals.rows)] += 1
-        except Refused as error:
-            say(f"{file.url} refused: {error}")
-            problems.append(str(error))
-    if problems:
-        more = f" And {len(problems) - MOST_NAMED} more." if len(problems) > MOST_NAMED else ""
-        raise BadInput(" ".join(problems[:MOST_NAMED]) + more)
+    totals = Totals(table=table)
+    loadings = (
+        _Work(settings, file, url, layout, format_name, table, say, f"{place}/{len(found)}")
+        for place, file in enumerate(found, 1)
+    )
+    load_each(loadings, totals, say)
+    totals.require_all(len(found))
     return totals
 
 
@@ -97,9 +88,22 @@ class _Work:
     format_name: str
     table: str
     say: Say
+    place: str
 
-    def load(self, connection: sa.Connection, totals: Counter[str]) -> str:
-        """Load the file, and return what became of it; in the caller's transaction."""
+    @property
+    def url(self) -> str:
+        return self.file.url
+
+    @property
+    def label(self) -> str:
+        return f"[{self.place}] {self.file.url}:"
+
+    def load(self, totals: Totals) -> str:
+        """Load the file in one transaction, and return its outcome."""
+        with postgres.changing(simulated_shop.owner_url(self.settings), "collect") as connection:
+            return self._load(connection, totals)
+
+    def _load(self, connection: sa.Connection, totals: Totals) -> str:
         digest = self.file.digest()
         known = file_ledger.progress_of(connection, self.file.url)
         same = (digest, self.format_name, self.table)
@@ -121,7 +125,7 @@ class _Work:
         if unclear:
             closed = landing_tables.close(connection, unclear)
             self.say(
-                f"{self.file.url}: {closed:,} customers whose rows cannot be used agree to nothing "
+                f"{self.label} {closed:,} customers whose rows cannot be used agree to nothing "
                 "until a row of them can be read."
             )
         done = begun._replace(
@@ -134,9 +138,9 @@ class _Work:
         )
         file_ledger.advance(connection, self.file.url, begun, done)
         for name in ("loaded", "repeated", "ignored", "quarantined"):
-            totals[name] += getattr(done, f"rows_{name}")
+            totals.rows[name] += getattr(done, f"rows_{name}")
         self._say_lost(seen)
-        self.say(f"{self.file.url}: {loaded:,} {self.table}")
+        self.say(f"{self.label} {loaded:,} {self.table}")
         return "loaded"
 
     def _batches(self, seen: "_Seen") -> Iterator[TableBatch]:
@@ -185,14 +189,14 @@ class _Work:
     def _say_lost(self, seen: "_Seen") -> None:
         """Name what the file does not say, and what follows from it."""
         for name, count in seen.unreadable.items():
-            self.say(f"{self.file.url}: {count:,} values of {name} cannot be read: {_taken(name)}")
+            self.say(f"{self.label} {count:,} values of {name} cannot be read: {_taken(name)}")
         if absent := sorted(seen.absent or ()):
-            self.say(f"{self.file.url}: no row has {', '.join(absent)}.")
+            self.say(f"{self.label} no row has {', '.join(absent)}.")
         filled = {name for shape in self.layout.shapes for name in shape.filled[self.table]}
         lacking = [n for n in table_files.CONSENTS if n not in filled - (seen.absent or set())]
         if lacking and self.table == "customers":
             self.say(
-                f"{self.file.url}: a customer who is new here has no {' and no '.join(lacking)}: "
+                f"{self.label} a customer who is new here has no {' and no '.join(lacking)}: "
                 "that counts as a no."
             )
 

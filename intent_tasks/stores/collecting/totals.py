@@ -4,12 +4,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from intent_tasks.errors import BadInput, IntentError
 from intent_tasks.formats.convert import Batch
 from intent_tasks.stores.collecting.file_ledger import Progress
-
-MOST_NAMED = 5
-"""Files that cannot be used, or are passed over, and are named."""
+from intent_tasks.stores.collecting.file_loop import Counts
 
 COUNTED = ("read", "loaded", "repeated", "ignored", "quarantined")
 """Rows that the ledger counts for each block of a file, as `rows_…`."""
@@ -32,13 +29,15 @@ class Lost(NamedTuple):
 
 
 @dataclass
-class Totals:
-    """What one call of `collect` did."""
+class Totals(Counts):
+    """What one call of `collect` did.
 
-    files: Counter[str] = field(default_factory=Counter)
-    rows: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
+    Args:
+        absent: columns that are named already because a file has no field for them.
+        unreadable: column → its values that cannot be read.
+        skipped: rows that are no events, by the condition of the format.
+    """
+
     absent: set[str] = field(default_factory=set)
     unreadable: dict[str, Lost] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -61,13 +60,14 @@ class Totals:
         rows, files = self.rows, self.files
         other, changed = files["in another format"], files["rewritten"]
         in_other = f" ({other} in another format, and they stay as that read them)" if other else ""
-        again = f" {changed} of them had changed since they were collected." if changed else ""
+        rewritten = f" {changed} of them had changed since they were collected." if changed else ""
         gone = f" {rows['gone']:,} events are no longer in their file, and stay." if changed else ""
+        ignored = f"{rows['ignored']:,} rows tell of no event{self._skipped()}"
         return (
             f"{files['loaded']} files collected, {files['known']} known before{in_other}: "
             f"{rows['loaded']:,} events loaded, {rows['repeated']:,} were there already, "
-            f"{rows['ignored']:,} rows tell of no event{self._skipped()}, {rows['quarantined']:,} set aside in "
-            f"intent.quarantine. {rows['read']:,} rows read.{again}{gone}{self._warnings()}"
+            f"{ignored}, {rows['quarantined']:,} set aside in "
+            f"intent.quarantine. {rows['read']:,} rows read.{rewritten}{gone}{self._warnings()}"
         )
 
     def _skipped(self) -> str:
@@ -76,22 +76,6 @@ class Totals:
 
     def _warnings(self) -> str:
         return "".join(f" {warning(name, lost)}" for name, lost in self.unreadable.items())
-
-    def require_all(self, count: int) -> None:
-        """Make sure that each of so many files could be used.
-
-        Raises:
-            BadInput: some cannot be.
-            IntentError: with some the program failed.
-        """
-        bad = [*self.faults, *self.problems]
-        if not bad:
-            return
-        more = f" And {len(bad) - MOST_NAMED} more." if len(bad) > MOST_NAMED else ""
-        named = " ".join(bad[:MOST_NAMED]) + more
-        if count > 1:
-            named = f"{len(bad)} of {count} files cannot be used; the others are collected. {named}"
-        raise IntentError(named) if self.faults else BadInput(named)
 
 
 def warning(column: str, lost: Lost) -> str:
