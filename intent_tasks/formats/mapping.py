@@ -5,6 +5,7 @@ docs/collect.md tells how to write one.
 """
 
 import codecs
+import hashlib
 import tomllib
 from collections.abc import Sequence
 from functools import cached_property
@@ -287,6 +288,11 @@ class Format(Part):
                 f"{', '.join(others)}. Give it one, with [shapes.{table}]: docs/collect.md."
             )
         return self.model_copy(update={"shapes": shapes})
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all that the format says of how files are read."""
+        text = self.model_dump_json(include={"shapes"}, exclude_defaults=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def tables(self) -> frozenset[str]:

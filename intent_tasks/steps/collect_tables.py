@@ -36,6 +36,8 @@ class Totals(Counts):
     """What one call did with files of a table."""
 
     table: str = ""
+    reads_again: bool = False
+    """A file is read once more because its format changed, so are those that came after it."""
 
     def summary(self) -> str:
         """Return it as a sentence."""
@@ -48,7 +50,11 @@ class Totals(Counts):
 
 
 def collect_tables(settings: Settings, url: str, format_name: str, table: str, say: Say) -> Totals:
-    """Load the files of products or customers at and below a URL, in the order of their names.
+    """Load the files of products or customers at and below a URL.
+
+    Files that were loaded before come first, in that order, then new ones by name. When a format
+    has changed, its files are read once more, and so are those that were loaded after them: so the
+    newest file still counts.
 
     Args:
         settings: of this installation.
@@ -67,9 +73,23 @@ def collect_tables(settings: Settings, url: str, format_name: str, table: str, s
     with postgres.changing(owner, "collect") as connection:
         landing.prepare(connection)
         landing_tables.require_ours(connection, table)
+        known = file_ledger.list_files(connection, table)
+    places = {known_url: place for place, known_url in enumerate(known)}
+    found = sorted(found, key=lambda file: (places.get(file.url, len(known)), file.url))
+    lacking = set(known) - {file.url for file in found}
     totals = Totals(table=table)
     loadings = (
-        _Work(settings, file, url, layout, format_name, table, say, f"{place}/{len(found)}")
+        _Work(
+            settings,
+            file,
+            url,
+            layout,
+            format_name,
+            table,
+            say,
+            f"{place}/{len(found)}",
+            [other for other in known[places.get(file.url, len(known)) :] if other in lacking],
+        )
         for place, file in enumerate(found, 1)
     )
     load_each(loadings, totals, say)
@@ -89,6 +109,8 @@ class _Work:
     table: str
     say: Say
     place: str
+    later: list[str]
+    """Files that were loaded after this one, and are not collected now."""
 
     @property
     def url(self) -> str:
@@ -106,13 +128,14 @@ class _Work:
     def _load(self, connection: sa.Connection, totals: Totals) -> str:
         digest = self.file.digest()
         known = file_ledger.progress_of(connection, self.file.url)
-        same = (digest, self.format_name, self.table)
-        if known and (known.digest, known.format, known.table_name) == same:
-            return "known"
+        if known and (known.digest, known.table_name) == (digest, self.table):
+            if not self._is_to_be_read_again(connection, known, totals):
+                return "known"
+            totals.reads_again = True
         identity_keys.hold_off_tombstones(connection)
         begun = file_ledger.begin(
             connection, self.file, self.source, self.format_name, digest,
-            file_ledger.LOADING, table=self.table,
+            file_ledger.LOADING, table=self.table, format_digest=self.layout.digest(),
         )  # fmt: skip
         seen, unclear = _Seen(), set[str]()
         with landing_tables.rows_of_a_file(connection, self.table) as rows:
@@ -142,6 +165,24 @@ class _Work:
         self._say_lost(seen)
         self.say(f"{self.label} {loaded:,} {self.table}")
         return "loaded"
+
+    def _is_to_be_read_again(
+        self, connection: sa.Connection, known: file_ledger.Progress, totals: Totals
+    ) -> bool:
+        """Tell whether a file whose content is known is to be loaded once more."""
+        digest = self.layout.digest()
+        if not known.format_digest:
+            file_ledger.set_format_digest(connection, self.file.url, digest)
+        was_read_so = known.format == self.format_name and known.format_digest in ("", digest)
+        if was_read_so and not totals.reads_again:
+            return False
+        if self.later:
+            self.say(
+                f"{self.label} the format has changed, but the file stays as it was read: "
+                f"{self.later[0]} was collected after it and is not here. Collect both in one "
+                "call, or a copy under another name, which then counts as the newest file."
+            )
+        return not self.later
 
     def _batches(self, seen: "_Seen") -> Iterator[TableBatch]:
         """Yield what the file says, without erased customers."""

@@ -40,6 +40,7 @@ class Progress(NamedTuple):
     values_unreadable: dict[str, int]
     earlier_digests: list[str]
     table_name: str
+    format_digest: str
 
     @property
     def file_id(self) -> str:
@@ -82,6 +83,18 @@ def formats_of(connection: sa.Connection, urls: Iterable[str]) -> dict[str, tupl
     is_of_events = collected_files.c.table_name == EVENTS
     found = connection.execute(query.where(collected_files.c.path.in_(set(urls)), is_of_events))
     return {path: (name, digest[:ID_CHARACTERS]) for path, name, digest in found}
+
+
+def list_files(connection: sa.Connection, table: str) -> list[str]:
+    """Return the addresses of the files that filled a table, in the order in which they did."""
+    query = sa.select(collected_files.c.path).where(collected_files.c.table_name == table)
+    return list(connection.scalars(query.order_by("started_at", "path")))
+
+
+def set_format_digest(connection: sa.Connection, url: str, digest: str) -> None:
+    """Write the checksum of the format of a file that was collected before it was kept."""
+    update = sa.update(collected_files).where(collected_files.c.path == url)
+    connection.execute(update.values(format_digest=digest))
 
 
 def others(connection: sa.Connection, url: str) -> list[str]:
@@ -127,6 +140,7 @@ def begin(
     state: str,
     known: Progress | None = None,
     table: str = EVENTS,
+    format_digest: str = "",
 ) -> Progress:
     """Write the first row of a content of a file.
 
@@ -139,6 +153,7 @@ def begin(
         state: that it begins in.
         known: what the ledger has of an earlier content.
         table: that it fills.
+        format_digest: SHA-256 of its format.
     """
     now = datetime.now(UTC)
     quarantine.keep_decided(connection, file.url)
@@ -153,6 +168,7 @@ def begin(
         "rows_quarantined": 0, "rows_read": 0, "values_unreadable": {},
         "rows_gone": known.events if known and was_loaded else known.rows_gone if known else 0,
         "earlier_digests": earlier, "started_at": now, "changed_at": now, "table_name": table,
+        "format_digest": format_digest,
     }  # fmt: skip
     insert = postgresql.insert(collected_files).values(path=file.url, **values)
     connection.execute(insert.on_conflict_do_update(index_elements=["path"], set_=values))
