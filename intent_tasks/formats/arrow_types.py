@@ -1,4 +1,4 @@
-"""Columns of any type that Parquet knows, in the few that the formats read.
+"""Convert columns of any Parquet type to the few types that the formats read.
 
 Numbers, booleans, dates, instants, texts and bytes stay as they are, in structs and lists too. What
 is written in another way (a text with long offsets, a dictionary) becomes one of them; every other
@@ -164,11 +164,11 @@ _OTHERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Arra
     (pa.types.is_float16, lambda array: array.cast(pa.float64())),
     (pa.types.is_decimal, lambda array: _without_empty_places(_text(array))),
 )
-"""Types that others stand for, and how they become those."""
+"""Types that stand for another type, and their conversions."""
 
 
 def _without_empty_places(numbers: pa.Array) -> pa.Array:
-    """Return 7.00 as 7, as any other number: an id is written in one way."""
+    """Return 7.00 as 7, so that an id has one spelling."""
     short = pc.replace_substring_regex(numbers, r"(\.\d*?)0+$", r"\1")
     return pc.utf8_rtrim(short, ".")
 

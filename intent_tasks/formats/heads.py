@@ -71,7 +71,7 @@ def read_head(begun: bytes, path: str, layout: Format) -> Head:
             if isinstance(head, Head):
                 return head
     _, line, delimiter = _first_line(begun, path, layout.shapes[0])
-    raise other_format(path, problems, _fields(line, delimiter))
+    raise other_format_error(path, problems, _fields(line, delimiter))
 
 
 def _fit(begun: bytes, path: str, shape: Shape, delimiter: str = "") -> Head | str:
@@ -109,7 +109,7 @@ def _first_line(begun: bytes, path: str, shape: Shape) -> tuple[int, str, str]:
             before += 1
         line = lines[before].encode(errors="surrogateescape").decode()
     except UnicodeDecodeError as error:
-        raise otherwise_encoded(path, error) from None
+        raise other_encoding_error(path, error) from None
     return before, line, delimiter
 
 
@@ -129,7 +129,7 @@ def _fields(line: str, delimiter: str) -> list[str]:
     return next(csv.reader([line], delimiter=delimiter), [])
 
 
-def otherwise_encoded(path: str, error: UnicodeDecodeError) -> BadInput:
+def other_encoding_error(path: str, error: UnicodeDecodeError) -> BadInput:
     """Return the refusal of a file that has bytes which its encoding does not know."""
     return BadInput(
         f"{path} is not a CSV file in the encoding that its format names, UTF-8 where it names "
@@ -137,7 +137,7 @@ def otherwise_encoded(path: str, error: UnicodeDecodeError) -> BadInput:
     )
 
 
-def other_format(path: str, problems: list[str], names: Iterable[str]) -> BadInput:
+def other_format_error(path: str, problems: list[str], names: Iterable[str]) -> BadInput:
     """Return the refusal of a file that has none of a format's shapes."""
     return BadInput(
         f"{path} is not in this format: it {'; or it '.join(problems)}. "

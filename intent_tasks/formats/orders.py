@@ -14,7 +14,7 @@ from intent_tasks.formats.column_value import Value
 from intent_tasks.formats.mapping import PLACE, FillDown, Shape
 
 
-def whole_orders(parts: Iterator[tuple[Shape, Rows]], path: str) -> Iterator[tuple[Shape, Rows]]:
+def join_orders(parts: Iterator[tuple[Shape, Rows]], path: str) -> Iterator[tuple[Shape, Rows]]:
     """Yield the rows of a file with each order whole, as its shape says; else as they are.
 
     Raises:

@@ -39,7 +39,7 @@ def _meet(table: pa.Table, condition: Condition, shape: Shape) -> pa.Array:
     text = values.text_of(table, shape.conditions[condition])
     if not condition.values:
         return pc.is_valid(text)
-    return pc.fill_null(words.are_among(text, condition.values), False)
+    return pc.fill_null(words.match_words(text, condition.values), False)
 
 
 def _first(rules: pa.Array, where: pa.Array, rule: str) -> pa.Array:

@@ -90,7 +90,7 @@ def collect(
         more = ", …" if len(others) > MOST_NAMED else ""
         say(
             f"Passed over: {', '.join(others[:MOST_NAMED])}{more} ({len(others)} in all). "
-            f"{discovery.KINDS_SAID}"
+            f"{discovery.ENDINGS_HINT}"
         )
     loadings = (
         _Work(settings, file, url, layout, format_name, say, f"{place}/{len(found)}")
@@ -107,7 +107,7 @@ def collect(
 
 
 def _require_alone(connection: sa.Connection, url: str) -> None:
-    if others := file_ledger.others(connection, url):
+    if others := file_ledger.list_other_files(connection, url):
         raise Refused(
             f"Another shop is loaded here ({', '.join(others)}). Remove it with `make clean`, or "
             "set INTENT_HOME to another folder for another shop. To add files to it, use "
@@ -138,7 +138,7 @@ class _Work:
     def load(self, totals: Totals) -> str:
         """Load what is not loaded yet, and return what became of the file."""
         with self._changing() as connection:
-            known = file_ledger.progress_of(connection, self.file.url)
+            known = file_ledger.read_progress(connection, self.file.url)
         if known and known.state != file_ledger.LOADING and known.is_of(self.file):
             return self._known(known, totals)
         digest = self.file.digest()
@@ -170,14 +170,14 @@ class _Work:
     def _claim(self, digest: str) -> file_ledger.Progress | None:
         """Write into the ledger that the file is being loaded; None: there is nothing to load."""
         with self._changing() as connection:
-            known = file_ledger.progress_of(connection, self.file.url)
+            known = file_ledger.read_progress(connection, self.file.url)
             begun = known and (known.state != file_ledger.LOADING or known.blocks_done > 0)
             if known and begun and known.digest == digest:
                 file_ledger.touch(connection, self.file)
                 return known if known.state == file_ledger.LOADING else None
             if known and known.state == file_ledger.LOADING:  # as if it had never been begun
-                landing.forget(connection, known.file_id)
-            original = file_ledger.original_of(connection, self.file.url, digest)
+                landing.delete_events(connection, known.file_id)
+            original = file_ledger.find_original(connection, self.file.url, digest)
             state = file_ledger.COPY if original else file_ledger.LOADING
             if original:
                 self.say(f"{self.label} has the content of {original}; it is not loaded again.")
@@ -190,7 +190,7 @@ class _Work:
         suspected: Counter[str] = Counter()
         with self.file.opened() as opened:
             for batch in read_ahead(self._batches(opened, progress)):
-                suspected.update(sentinels.among(batch.events))
+                suspected.update(sentinels.count_sentinels(batch.events))
                 self._look_at(batch, progress, totals)
                 before, progress = progress, self._load_block(progress, batch)
                 totals.add(before, progress)
@@ -201,7 +201,7 @@ class _Work:
         with self._changing() as connection:
             done = progress._replace(state=file_ledger.LOADED)
             file_ledger.advance(connection, self.file.url, progress, done)
-        for text in sentinels.warnings(suspected):
+        for text in sentinels.describe_sentinels(suspected):
             self.say(f"{self.label} {text}")
         self._say_done(done, totals, time.monotonic() - begun)
 
@@ -210,14 +210,14 @@ class _Work:
         begun, first, found = time.monotonic(), progress, Totals()
         with self._changing() as connection, self.file.opened() as opened:
             identity_keys.hold_off_tombstones(connection)
-            changed_files.begin(connection)
+            changed_files.create_table(connection)
             for batch in read_ahead(self._batches(opened, progress)):
                 self._look_at(batch, progress, totals)
-                kept = batches.without_erased(self.settings, batch)
-                changed_files.add(connection, kept.events)
+                kept = batches.remove_erased(self.settings, batch)
+                changed_files.add_events(connection, kept.events)
                 landing.add_products(connection, kept.products)
                 quarantine.add(connection, self.file.url, kept.bad)
-                progress = batches.counted(progress, kept, kept.events.num_rows)
+                progress = batches.add_batch(progress, kept, kept.events.num_rows)
                 found.count_batch(self.file.url, batch)
             merged = changed_files.merge(connection, progress.earlier_ids)
             done = progress._replace(
@@ -267,7 +267,7 @@ class _Work:
     def _load_block(self, before: file_ledger.Progress, batch: files.Batch) -> file_ledger.Progress:
         with self._changing() as connection:
             identity_keys.hold_off_tombstones(connection)
-            kept = batches.without_erased(self.settings, batch)
+            kept = batches.remove_erased(self.settings, batch)
             appended = landing.append(
                 connection,
                 kept.events,
@@ -276,10 +276,10 @@ class _Work:
                 compare=kept.own_ids,
             )
             landing.add_products(connection, kept.products)
-            changed = batches.changed(kept, appended.changed)
+            changed = batches.reject_changed(kept, appended.changed)
             quarantine.add(connection, self.file.url, [*kept.bad, *changed])
             others = pc.sum(appended.changed).as_py() or 0
-            after = batches.counted(before, kept, appended.added, others)
+            after = batches.add_batch(before, kept, appended.added, others)
             known = batch.events.num_rows - appended.added + batch.repeated
             after = after._replace(
                 rows_quarantined=after.rows_quarantined + len(changed),
@@ -301,7 +301,7 @@ class _Work:
         if progress.blocks_done:
             return
         if batch.events.num_rows + batch.repeated + batch.ignored == 0:
-            raise files.no_usable_line(self.file.url, self.format_name, batch.bad)
+            raise files.no_usable_line_error(self.file.url, self.format_name, batch.bad)
         most = max(LEAST_LIMIT, self.settings.collect_quarantine_share * batch.judged)
         if len(batch.bad) > most:
-            raise files.too_many_bad(self.file.url, batch)
+            raise files.too_many_bad_error(self.file.url, batch)

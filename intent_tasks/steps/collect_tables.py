@@ -72,7 +72,7 @@ def collect_tables(settings: Settings, url: str, format_name: str, table: str, s
     found = discovery.find(url, settings.collect_options.get_secret_value()).files
     with postgres.changing(owner, "collect") as connection:
         landing.prepare(connection)
-        landing_tables.require_ours(connection, table)
+        landing_tables.require_collected(connection, table)
         known = file_ledger.list_files(connection, table)
     places = {known_url: place for place, known_url in enumerate(known)}
     found = sorted(found, key=lambda file: (places.get(file.url, len(known)), file.url))
@@ -127,7 +127,7 @@ class _Work:
 
     def _load(self, connection: sa.Connection, totals: Totals) -> str:
         digest = self.file.digest()
-        known = file_ledger.progress_of(connection, self.file.url)
+        known = file_ledger.read_progress(connection, self.file.url)
         if known and (known.digest, known.table_name) == (digest, self.table):
             if not self._is_to_be_read_again(connection, known, totals):
                 return "known"
@@ -138,7 +138,7 @@ class _Work:
             file_ledger.LOADING, table=self.table, format_digest=self.layout.digest(),
         )  # fmt: skip
         seen, unclear = _Seen(), set[str]()
-        with landing_tables.rows_of_a_file(connection, self.table) as rows:
+        with landing_tables.gather_rows(connection, self.table) as rows:
             for batch in self._batches(seen):
                 rows.add(batch.rows)
                 quarantine.add(connection, self.file.url, batch.bad)
@@ -146,7 +146,7 @@ class _Work:
             self._require_usable(seen)
             loaded = rows.merge()
         if unclear:
-            closed = landing_tables.close(connection, unclear)
+            closed = landing_tables.withdraw_consent(connection, unclear)
             self.say(
                 f"{self.label} {closed:,} customers whose rows cannot be used agree to nothing "
                 "until a row of them can be read."
@@ -186,7 +186,7 @@ class _Work:
 
     def _batches(self, seen: "_Seen") -> Iterator[TableBatch]:
         """Yield what the file says, without erased customers."""
-        with readers.named(self.file.url), self.file.opened() as opened:
+        with readers.naming_file(self.file.url), self.file.opened() as opened:
             for whole in table_files.batches(opened, self.file.path, self.layout):
                 batch, left_out = self._without_erased(whole)
                 seen.add(batch, left_out)
@@ -195,7 +195,7 @@ class _Work:
     def _without_erased(self, batch: TableBatch) -> tuple[TableBatch, int]:
         if self.table != "customers":
             return batch, 0
-        named = [batches.named(row) for row in batch.bad]
+        named = [batches.find_names(row) for row in batch.bad]
         ids = batch.rows[KEYS[self.table]].combine_chunks()
         gone = identity_keys.erased_among(
             self.settings, {*ids.to_pylist(), *(name for names in named for name in names)}
@@ -210,7 +210,7 @@ class _Work:
         """Return which customers rows that cannot be used may be about."""
         if self.table != "customers":
             return set()
-        texts = (text for row in bad for text in batches.named(row))
+        texts = (text for row in bad for text in batches.find_names(row))
         cells = [[cell.strip() for cell in _BETWEEN_CELLS.split(text)] for text in texts]
         return {
             cell for row in cells for n, cell in enumerate(row) if n == 0 or cell not in _TRUTHS

@@ -69,7 +69,7 @@ _PROGRESS = [collected_files.c[name] for name in Progress._fields]
 _EVENTS_OF = collected_files.c.rows_loaded + collected_files.c.rows_repeated
 
 
-def progress_of(connection: sa.Connection, url: str) -> Progress | None:
+def read_progress(connection: sa.Connection, url: str) -> Progress | None:
     """Return how far a file is loaded; None: it was never begun."""
     row = connection.execute(
         sa.select(*_PROGRESS).where(collected_files.c.path == url)
@@ -77,7 +77,7 @@ def progress_of(connection: sa.Connection, url: str) -> Progress | None:
     return None if row is None else Progress(*row)
 
 
-def formats_of(connection: sa.Connection, urls: Iterable[str]) -> dict[str, tuple[str, str]]:
+def read_formats(connection: sa.Connection, urls: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return, for each file that was collected, the name of its format and its file_id."""
     query = sa.select(collected_files.c.path, collected_files.c.format, collected_files.c.digest)
     is_of_events = collected_files.c.table_name == EVENTS
@@ -97,7 +97,7 @@ def set_format_digest(connection: sa.Connection, url: str, digest: str) -> None:
     connection.execute(update.values(format_digest=digest))
 
 
-def others(connection: sa.Connection, url: str) -> list[str]:
+def list_other_files(connection: sa.Connection, url: str) -> list[str]:
     """Return files other than this one of which something was loaded."""
     is_other = sa.and_(
         collected_files.c.path != url, _EVENTS_OF > 0, collected_files.c.table_name == EVENTS
@@ -105,7 +105,7 @@ def others(connection: sa.Connection, url: str) -> list[str]:
     return list(connection.scalars(sa.select(collected_files.c.path).where(is_other).limit(3)))
 
 
-def unreadable(connection: sa.Connection) -> dict[str, dict[str, int]]:
+def read_unreadable(connection: sa.Connection) -> dict[str, dict[str, int]]:
     """Return, for each file with values that cannot be read, column → how many."""
     query = sa.select(collected_files.c.path, collected_files.c.values_unreadable).where(
         collected_files.c.values_unreadable != {}
@@ -113,7 +113,7 @@ def unreadable(connection: sa.Connection) -> dict[str, dict[str, int]]:
     return {row.path: row.values_unreadable for row in connection.execute(query.order_by("path"))}
 
 
-def original_of(connection: sa.Connection, url: str, digest: str) -> str | None:
+def find_original(connection: sa.Connection, url: str, digest: str) -> str | None:
     """Return a file of another name that is loaded and has the same content."""
     query = sa.select(collected_files.c.path).where(
         collected_files.c.digest == digest,
@@ -125,7 +125,7 @@ def original_of(connection: sa.Connection, url: str, digest: str) -> str | None:
     return connection.scalars(query.order_by("path").limit(1)).first()
 
 
-def of_tables(connection: sa.Connection, urls: Iterable[str]) -> set[str]:
+def select_table_files(connection: sa.Connection, urls: Iterable[str]) -> set[str]:
     """Return which files are of products or customers."""
     query = sa.select(collected_files.c.path).where(collected_files.c.table_name != EVENTS)
     return set(connection.scalars(query.where(collected_files.c.path.in_(set(urls)))))

@@ -75,10 +75,12 @@ class Totals(Counts):
         return f" ({'; '.join(rules)})" if self.skipped else ""
 
     def _warnings(self) -> str:
-        return "".join(f" {warning(name, lost)}" for name, lost in self.unreadable.items())
+        return "".join(
+            f" {describe_unreadable(name, lost)}" for name, lost in self.unreadable.items()
+        )
 
 
-def warning(column: str, lost: Lost) -> str:
+def describe_unreadable(column: str, lost: Lost) -> str:
     """Return what to say of values that cannot be read."""
     meant = "; revenue is too low by them" if column == "price" else ""
     return (
