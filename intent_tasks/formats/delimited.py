@@ -1,4 +1,4 @@
-"""Read delimited text, such as CSV; a line that is no record is set aside."""
+"""Read delimited text, such as CSV; a line that is no record is kept apart."""
 
 import codecs
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from intent_tasks.formats.quotations import Found, Quotations
 def read(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
     """Read the lines of a file, with the first shape of the format that its header fits.
 
-    Rows are numbered by the line of the file that they begin in.
+    Rows have the number of the line in which they begin.
 
     Args:
         stream: at its beginning.
@@ -68,14 +68,14 @@ def _as_utf8(parts: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 
 class _Records:
-    """How the records of one file are read from its lines."""
+    """Reads the records of one file from its lines."""
 
     def __init__(self, shape: Shape, header: list[str], delimiter: str) -> None:
         self._shape, self._header, self._delimiter = shape, header, delimiter
         self.quotations = Quotations(delimiter, len(header), self._are_events)
 
     def rows(self, lines: Lines, found: Found, number: int) -> Rows:
-        """Return the records of lines of which the first has that number."""
+        """Return the records of some lines; the first line has that number."""
         numbers = np.arange(found.until)
         set_aside = np.isin(numbers, list(found.broken))
         inside = found.inside[: found.until]
@@ -99,25 +99,25 @@ class _Records:
         return lines.text(line).decode(errors="backslashreplace")
 
     def _are_events(self, texts: Sequence[bytes]) -> bool:
-        """Tell whether one of some lines names a customer and a time where an event does."""
+        """Return whether one of some lines has a customer and a time where an event has them."""
         table = self._parsed(b"\n".join(texts), {}, several=False)
         events = self._shape.events
         names = ("customer_id", "occurred_at")
-        there = (values.fill(table, events[n], SCHEMA.field(n).type).values for n in names)
-        return bool(pc.any(reduce(pc.and_, (column.is_valid() for column in there))).as_py())
+        filled = (values.fill(table, events[n], SCHEMA.field(n).type).values for n in names)
+        return bool(pc.any(reduce(pc.and_, (column.is_valid() for column in filled))).as_py())
 
     def _parsed(self, data: bytes, wrong: dict[int, str], *, several: bool) -> pa.Table:
-        """Read all columns as bytes, so that one line that is no UTF-8 does not cost the block.
+        """Read all columns as bytes, so that a line that is no UTF-8 costs no other line.
 
         Args:
             data: lines.
-            wrong: gets the place and the rule of records with too many or too few fields.
-            several: whether a record may go over several lines.
+            wrong: gets place → rule of records with too many or too few fields.
+            several: whether a record may span several lines.
         """
         if not data:
             return pa.table({name: pa.array([], pa.binary()) for name in self._header})
 
-        def set_aside(row: pa.csv.InvalidRow) -> str:
+        def note_row(row: pa.csv.InvalidRow) -> str:
             rule = f"{row.actual_columns} fields instead of {row.expected_columns}"
             wrong[row.number - 1] = rule
             return "skip"
@@ -126,13 +126,13 @@ class _Records:
             pa.BufferReader(data),
             read_options=pa.csv.ReadOptions(
                 block_size=len(data) + 1,
-                use_threads=False,  # numbers of lines are known only without
+                use_threads=False,  # threads lose the numbers of lines
                 column_names=self._header,
             ),
             parse_options=pa.csv.ParseOptions(
                 delimiter=self._delimiter,
                 newlines_in_values=several,
-                invalid_row_handler=set_aside,
+                invalid_row_handler=note_row,
             ),
             convert_options=pa.csv.ConvertOptions(
                 column_types=dict.fromkeys(self._header, pa.binary()),

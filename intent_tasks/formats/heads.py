@@ -11,10 +11,10 @@ from intent_tasks.errors import BadInput
 from intent_tasks.formats.mapping import Format, Shape
 
 DELIMITERS = (",", ";", "\t", "|")
-"""A header that fits with one of these proves it, where the delimiter of the format fits not."""
+"""Delimiters to try where that of the format does not fit: a header that fits proves one."""
 
 HEAD_BYTES = 1 << 20
-"""The header, and blank lines before it, end within so much."""
+"""Bytes within which the header, and blank lines before it, must end."""
 
 _ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -119,7 +119,7 @@ def _encoding(begun: bytes, shape: Shape) -> str:
 
 
 def _decode(begun: bytes, encoding: str) -> str:
-    """Return the beginning of a file as text; a line that is not UTF-8 costs no other line."""
+    """Return the beginning of a file as text; a later line need not be UTF-8."""
     errors = "surrogateescape" if encoding == "utf-8" else "strict"
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     return decoder.decode(begun[:HEAD_BYTES]).removeprefix("\ufeff")
@@ -130,7 +130,7 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 
 def other_encoding_error(path: str, error: UnicodeDecodeError) -> BadInput:
-    """Return the refusal of a file that has bytes which its encoding does not know."""
+    """Return the refusal of a file with bytes that its encoding does not allow."""
     return BadInput(
         f"{path} is not a CSV file in the encoding that its format names, UTF-8 where it names "
         f'none: {error}. Name another in the format, as encoding = "latin-1".'

@@ -1,4 +1,4 @@
-"""Bytes as text, where a source does not say that they are: some may be no UTF-8."""
+"""Decode bytes that should be text; some may be no UTF-8."""
 
 import numpy as np
 import pyarrow as pa
@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 
 def decode_lists(lists: pa.Array) -> pa.Array:
-    """Return lists of texts; bytes that are no UTF-8 count as none."""
+    """Return lists of texts; bytes that are no UTF-8 become null."""
     flat = pc.list_flatten(lists)
     parents = pc.list_parent_indices(lists).to_numpy()
     text = flat.cast(pa.string()) if not pa.types.is_binary(flat.type) else decode(flat)
@@ -24,7 +24,7 @@ def decode(array: pa.Array) -> pa.Array:
 
 
 def decode_with_marks(array: pa.Array) -> pa.Array:
-    """Return bytes as text, with a mark in place of those that are no UTF-8."""
+    """Return bytes as text, with a replacement character for each that is no UTF-8."""
     if not pa.types.is_binary(array.type):
         return array
     texts = (None if raw is None else raw.decode(errors="replace") for raw in array.to_pylist())
@@ -32,7 +32,7 @@ def decode_with_marks(array: pa.Array) -> pa.Array:
 
 
 def find_undecodable(array: pa.Array) -> pa.Array:
-    """Tell which values, or elements of lists, are bytes that are no UTF-8."""
+    """Return which values hold bytes, or lists of bytes, that are no UTF-8."""
     if pa.types.is_list(array.type) and pa.types.is_binary(array.type.value_type):
         broken = pc.list_parent_indices(array).filter(find_undecodable(pc.list_flatten(array)))
         return pc.is_in(pa.array(range(len(array)), broken.type), value_set=broken)

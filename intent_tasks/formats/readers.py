@@ -1,6 +1,6 @@
 """Read the rows of one open file, block by block: delimited text, JSON lines or Parquet.
 
-A row that is no row of such a file is set aside with its number; a file that is none is refused.
+A line that is no row is kept apart with its number; a file in no such format is refused.
 """
 
 import re
@@ -23,14 +23,14 @@ KINDS = {
     ".csv": "text", ".tsv": "text", ".txt": "text", ".dat": "text",
     ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet",
 }  # fmt: skip
-"""How a file is read, by the end of its name."""
+"""Kind of a file, by the ending of its name."""
 
 READ_BYTES = 1 << 20
-"""Of each column of a Parquet file, so much is read at once."""
+"""Bytes of each column of a Parquet file that are read at once."""
 
 
 def kind_of(path: str) -> tuple[str | None, str | None]:
-    """Return how a file is read (None: it is no file of events) and how it is compressed."""
+    """Return the kind of a file (None: it is no file of data) and its compression."""
     suffixes = [suffix.lower() for suffix in PurePosixPath(path).suffixes]
     compression = COMPRESSIONS.get(suffixes[-1]) if suffixes else None
     if compression:
@@ -39,10 +39,10 @@ def kind_of(path: str) -> tuple[str | None, str | None]:
 
 
 def read(file: BinaryIO, path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
-    """Read the rows of an open file, with the shape of the format that it has.
+    """Read the rows of an open file, with the shape of the format that it fits.
 
     Raises:
-        BadInput: it cannot be read as what it is called, or has none of the format's shapes.
+        BadInput: its content does not fit its name, or none of the format's shapes.
     """
     kind, compression = kind_of(path)
     readers = {"json": _json, "parquet": _parquet, "text": _text}
@@ -56,11 +56,11 @@ def read(file: BinaryIO, path: str, layout: Format) -> Iterator[tuple[Shape, Row
 
 @contextmanager
 def naming_file(path: str, where: Callable[[], str] = str) -> Iterator[None]:
-    """Turn whatever a library or a reader of ours raises into a refusal of that file.
+    """Turn every error of a library or a reader of ours into a refusal of that file.
 
     Args:
         path: its name.
-        where: returns how far it was read.
+        where: returns the place that was read last.
 
     Raises:
         BadInput: in place of any error that does not name the file itself.
@@ -69,11 +69,11 @@ def naming_file(path: str, where: Callable[[], str] = str) -> Iterator[None]:
         yield
     except IntentError:
         raise
-    except Exception as error:  # every library has its own, and none may cost the other files
-        said = re.sub(r"'[^']*'", "'…'", next(iter(str(error).splitlines()), ""))[:200]
+    except Exception as error:  # every library has its own; none may cost the other files
+        message = re.sub(r"'[^']*'", "'…'", next(iter(str(error).splitlines()), ""))[:200]
         raise BadInput(
-            f"{path} cannot be read {where()}({type(error).__name__}: {said}). Mend the file; if "
-            "it is right, report this as a fault of the reader. What was loaded of it stays."
+            f"{path} cannot be read {where()}({type(error).__name__}: {message}). Mend the file; "
+            "if it is right, report this as a fault of the reader. What was loaded of it stays."
         ) from error
 
 
@@ -84,22 +84,22 @@ def decompress(file: BinaryIO, compression: str | None) -> pa.NativeFile:
 
 
 def broken_file_error(path: str, error: Exception) -> BadInput:
-    """Return what to say of a file whose bytes are broken."""
+    """Return the refusal of a file whose bytes are broken."""
     kind, compression = kind_of(path)
-    said = str(error).splitlines()[0]
-    if _is_too_long(said):
+    message = str(error).splitlines()[0]
+    if _is_too_long(message):
         return BadInput(
             f"{path} has a line longer than {blocks.BLOCK_BYTES >> 20} MiB, or a quotation mark "
             "that is never closed. Mend that line."
         )
-    if "Truncated" in said or "EOF" in said:
-        said = f"{said} (was it still being written?)"
-    called = " ".join(filter(None, (compression, kind if kind == "parquet" else None))) or "text"
-    return BadInput(f"{path} cannot be read as {called}: {said}. Write the file again.")
+    if "Truncated" in message or "EOF" in message:
+        message = f"{message} (was it still being written?)"
+    kind_name = " ".join(filter(None, (compression, kind if kind == "parquet" else None))) or "text"
+    return BadInput(f"{path} cannot be read as {kind_name}: {message}. Write the file again.")
 
 
-def _is_too_long(said: str) -> bool:
-    return "straddl" in said or "try to increase block size" in said
+def _is_too_long(message: str) -> bool:
+    return "straddl" in message or "try to increase block size" in message
 
 
 def _text(
@@ -127,8 +127,8 @@ def _json(
 def _parquet(
     file: BinaryIO, compression: str | None, path: str, layout: Format
 ) -> Iterator[tuple[Shape, Rows]]:
-    # Through a buffer: or a whole group of rows, which may be the whole file, is read at once. And
-    # not ahead: what was read ahead is held until the end of the file.
+    # A buffer keeps Arrow from reading a whole row group, which may be the whole file, at once.
+    # Without pre_buffer, which holds what it has read until the end of the file.
     table = pq.ParquetFile(decompress(file, compression), buffer_size=READ_BYTES, pre_buffer=False)
     schema = arrow_types.table(table.schema_arrow.empty_table()).schema
     names = tuple(schema.names)
@@ -157,7 +157,7 @@ def _parquet(
 
 
 def _lists(schema: pa.Schema, shape: Shape) -> list[str]:
-    """Return lists that a shape names fields in, and does not name as `each`."""
+    """Return lists that hold fields of a shape, and that it does not name as `each`."""
     return sorted(
         {
             path
