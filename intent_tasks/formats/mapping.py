@@ -66,7 +66,10 @@ class Condition(Part):
         return given
 
     def __str__(self) -> str:
-        return f"{self.field} is {' or '.join(self.values) or 'given'}"
+        values = [*self.values[:MOST_NAMED]]
+        if len(self.values) > MOST_NAMED:
+            values.append("others")
+        return f"{self.field} is {' or '.join(values) or 'given'}"
 
 
 class Shape(Part):
@@ -329,7 +332,7 @@ def load(name: str) -> Format:
 
 
 MOST_NAMED = 5
-"""Mistakes of a format that are named at once."""
+"""Mistakes of a format, or values of a condition, that are named at once."""
 
 
 def _describe(problem: ErrorDetails) -> str:

@@ -1,7 +1,7 @@
-"""Land a file that was collected before and is another one now, where its rows have no ids.
+"""Load a file that has changed since it was collected, and whose rows have no ids.
 
-Then a row is known by what it says: of rows that say the same, as many are new as there are more of
-them than before. All of the file is one transaction.
+Rows are compared by content: of rows with the same content, only those are new that exceed their
+number in the earlier file. All of the file is one transaction.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from intent_tasks.tables import events
 
 
 class Merged(NamedTuple):
-    """What became of the events of a file.
+    """Counts of the events of a file.
 
     Args:
-        added: how many are new.
-        gone: how many of before it no longer holds; they stay.
+        added: number of new events.
+        gone: number of earlier events that the file no longer holds; they stay.
     """
 
     added: int
@@ -29,12 +29,12 @@ class Merged(NamedTuple):
 
 
 def create_table(connection: sa.Connection) -> None:
-    """Make room for the events of a file, in the caller's transaction."""
+    """Create a temporary table for the events of a file, in the caller's transaction."""
     create_temporary_table(connection, "rewritten", _names(connection))
 
 
 def add_events(connection: sa.Connection, batch: pa.Table) -> None:
-    """Keep events of the file, columns of `shop.events`, for `merge`."""
+    """Add events of the file, columns of `shop.events`, to the temporary table."""
     with refusing():
         postgres.copy_in(connection, "rewritten", batch.select(_names(connection)))
 
@@ -44,18 +44,18 @@ def _names(connection: sa.Connection) -> list[str]:
 
 
 def merge(connection: sa.Connection, file_ids: Sequence[str]) -> Merged:
-    """Add the events that the shop does not have from earlier contents of the file.
+    """Add to the shop the events that no earlier content of the file had.
 
     Args:
         connection: an open transaction of the shop's owner.
-        file_ids: what the ids of events from its earlier contents begin with.
+        file_ids: prefixes of the ids of events from its earlier contents.
 
     Raises:
         Refused: the shop's own table has a rule that an event breaks, or may not be written.
     """
     names = ", ".join(_names(connection))
     content = ", ".join(f"t.{name}" for name in _names(connection) if name != "event_id")
-    # The text of a row is what it says; its digest is small enough for millions of them.
+    # A checksum of the text of a row is small enough for millions of rows.
     statement = sa.text(f"""
         WITH before AS (
             SELECT md5(ROW({content})::text) AS content, count(*) AS times

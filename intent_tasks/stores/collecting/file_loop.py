@@ -1,14 +1,15 @@
 """Load files one after the other: a file that cannot be used costs no other file."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from intent_tasks.errors import BadInput, IntentError, Refused
+from intent_tasks.stores.collecting.discovery import File
 
-Say = Callable[[str], None]
-"""Gets a line of text about a file."""
+Report = Callable[[str], None]
+"""Receives a line of text about a file."""
 
 MOST_NAMED = 5
 """Files that cannot be used, or are passed over, and are named."""
@@ -65,13 +66,19 @@ class Loading(Protocol):
         """Load it, count its rows, and return its outcome."""
 
 
-def load_each(loadings: Iterable[Loading], counts: Counts, say: Say) -> None:
+def label_files(files: Sequence[File]) -> Iterator[tuple[File, str]]:
+    """Yield each file with the label that lines about it begin with."""
+    for number, file in enumerate(files, 1):
+        yield file, f"[{number}/{len(files)}] {file.url}:"
+
+
+def load_each(loadings: Iterable[Loading], counts: Counts, report: Report) -> None:
     """Load files, and count them by outcome.
 
     Args:
         loadings: files on their way into the shop.
-        counts: gets the files, their rows and the problems.
-        say: gets a line about each file that is not loaded.
+        counts: receives the files, their rows and the problems.
+        report: receives a line about each file that is not loaded.
 
     Raises:
         TemporaryFailure: the database gave up; the same call continues where it was.
@@ -80,13 +87,13 @@ def load_each(loadings: Iterable[Loading], counts: Counts, say: Say) -> None:
         try:
             counts.files[loading.load(counts)] += 1
         except Refused as error:
-            say(f"{loading.label} refused: {error}")
+            report(f"{loading.label} refused: {error}")
             counts.problems.append(str(error))
         except IntentError:
             raise
-        except Exception as error:  # a fault of ours costs this file, not the others
+        except Exception as error:  # a fault of ours costs only this file
             counts.faults.append(_describe_fault(loading.url, error))
-            say(counts.faults[-1])
+            report(counts.faults[-1])
 
 
 def _describe_fault(url: str, error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What one call of `collect` did: every file and every row of it, counted."""
+"""Counts of one call of `collect`: every file and every row."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ COUNTED = ("read", "loaded", "repeated", "ignored", "quarantined")
 """Rows that the ledger counts for each block of a file, as `rows_…`."""
 
 
-class Lost(NamedTuple):
-    """Values of a column that cannot be read.
+class UnreadableValues(NamedTuple):
+    """Unreadable values of a column.
 
     Args:
-        rows: how many.
-        given: how many values there are.
-        first: file and row of the first.
-        reason: a sentence about why, where the type of a field shows it; else empty.
+        rows: number of unreadable values.
+        given: number of all values.
+        first: file and row of the first unreadable one.
+        reason: sentence about why, where the type of a field shows it; else empty.
     """
 
     rows: int
@@ -30,16 +30,16 @@ class Lost(NamedTuple):
 
 @dataclass
 class Totals(Counts):
-    """What one call of `collect` did.
+    """Counts of one call of `collect`.
 
     Args:
-        absent: columns that are named already because a file has no field for them.
-        unreadable: column → its values that cannot be read.
+        absent: columns without a field that are reported.
+        unreadable: column → its unreadable values.
         skipped: rows that are no events, by the condition of the format.
     """
 
     absent: set[str] = field(default_factory=set)
-    unreadable: dict[str, Lost] = field(default_factory=dict)
+    unreadable: dict[str, UnreadableValues] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
 
     def add(self, before: Progress, after: Progress) -> None:
@@ -50,13 +50,15 @@ class Totals(Counts):
     def count_batch(self, url: str, batch: Batch) -> None:
         """Count the values of a batch that cannot be read, and the rows that the format skips."""
         for column, rows, given, first in batch.unreadable:
-            lost = self.unreadable.get(column, Lost(0, 0, f"row {first} of {url}"))
-            reason = lost.reason or batch.reasons.get(column, "")
-            self.unreadable[column] = Lost(lost.rows + rows, lost.given + given, lost.first, reason)
+            so_far = self.unreadable.get(column, UnreadableValues(0, 0, f"row {first} of {url}"))
+            reason = so_far.reason or batch.reasons.get(column, "")
+            self.unreadable[column] = UnreadableValues(
+                so_far.rows + rows, so_far.given + given, so_far.first, reason
+            )
         self.skipped.update(batch.skipped)
 
     def summary(self) -> str:
-        """Return it as sentences."""
+        """Return the counts as sentences."""
         rows, files = self.rows, self.files
         other, changed = files["in another format"], files["rewritten"]
         in_other = f" ({other} in another format, and they stay as that read them)" if other else ""
@@ -80,8 +82,8 @@ class Totals(Counts):
         )
 
 
-def describe_unreadable(column: str, lost: Lost) -> str:
-    """Return what to say of values that cannot be read."""
+def describe_unreadable(column: str, lost: UnreadableValues) -> str:
+    """Return the warning about the unreadable values of a column."""
     meant = "; revenue is too low by them" if column == "price" else ""
     return (
         f"WARNING: {column} of {lost.rows:,} events cannot be read and is null{meant} "
