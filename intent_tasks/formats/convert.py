@@ -110,7 +110,7 @@ def convert(
         file_id: what event ids begin with where the source has none.
         correction: column → value for all their events, set by a person; unusual but possible
             values are then accepted.
-        now: moment they are collected at; None: any time is taken.
+        now: moment of collecting; None accepts any time.
     """
     table, numbers, parts = list_elements.spread(rows.table, rows.numbers, shape.each)
     if PLACE in table.column_names:
@@ -163,7 +163,7 @@ def _only(rows: Any, wanted: pa.Array | None) -> Any:  # noqa: ANN401 - a table 
 
 
 Lost = dict[str, tuple[pa.Array, pa.Array]]
-"""Column → where its value cannot be read, and where there is one."""
+"""Column → masks of unreadable values, and of all values."""
 
 
 def _events(
@@ -199,8 +199,8 @@ def _events(
             unreadable[field.name] = (lost, pc.is_valid(column.given))
             costly = pc.and_(lost, values.is_too_large(table, value, field.type))
         rules = _first_rule(rules, _rules_of_lost(table, value, field.name, costly))
-    if (beside := signs.get("price")) is not None:
-        _compare_currencies(columns, beside, unreadable)
+    if (price_signs := signs.get("price")) is not None:
+        _compare_currencies(columns, price_signs, unreadable)
     for name, value in (*shape.events.items(), *shape.of_products.items()):
         if name in correction or not _is_text(name):
             continue
@@ -222,11 +222,11 @@ def _rules_of_lost(table: pa.Table, value: Value, name: str, lost: pa.Array) -> 
     return pa.array(rules, pa.string())
 
 
-def _compare_currencies(columns: dict[str, pa.Array], beside: pa.Array, lost: Lost) -> None:
+def _compare_currencies(columns: dict[str, pa.Array], signs: pa.Array, lost: Lost) -> None:
     """Fill empty currencies from the signs in prices; a price in another currency is unreadable."""
     price, currency = columns["price"], columns["currency"]
-    columns["currency"] = pc.coalesce(currency, beside)
-    other = pc.fill_null(pc.not_equal(pc.ascii_upper(currency), beside), False)
+    columns["currency"] = pc.coalesce(currency, signs)
+    other = pc.fill_null(pc.not_equal(pc.ascii_upper(currency), signs), False)
     if pc.any(other).as_py():
         columns["price"] = pc.if_else(other, None, price)
         where, given = lost.get("price", (pc.is_null(price), pc.is_valid(price)))

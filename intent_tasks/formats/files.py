@@ -43,7 +43,7 @@ def batches(
         layout: its format.
         file_id: what event ids begin with where the source has none.
         after: number of the last row to skip.
-        now: moment they are collected at; None: any time is taken.
+        now: moment of collecting; None accepts any time.
 
     Raises:
         BadInput: the file cannot be read, or is not in that format.

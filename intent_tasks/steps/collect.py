@@ -221,7 +221,7 @@ class _Work:
                 state=file_ledger.LOADED,
                 rows_loaded=merged.added,
                 rows_repeated=progress.events - merged.added,
-                rows_gone=merged.gone,
+                rows_gone=merged.missing,
             )
             file_ledger.advance(connection, self.file.url, first, done)
         totals.add(first, done)

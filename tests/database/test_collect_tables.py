@@ -25,11 +25,11 @@ CUSTOMERS = "customer_id,country,consent_personalisation,consent_marketing,suppr
 
 
 def landed(settings, place, table="customers", layout="native"):
-    """Collect files of a table; return rows by what became of them, and what was said."""
-    said = []
-    totals = collect_tables(settings, str(place), layout, table, said.append)
+    """Collect files of a table; return rows by outcome, and the messages."""
+    messages = []
+    totals = collect_tables(settings, str(place), layout, table, messages.append)
     names = ("loaded", "repeated", "ignored", "quarantined")
-    return tuple(totals.rows[name] for name in names), said
+    return tuple(totals.rows[name] for name in names), messages
 
 
 def agreed(settings):
@@ -40,21 +40,21 @@ def agreed(settings):
 
 def test_only_a_clear_yes_is_one(settings, tmp_path):
     path = tmp_path / "customers.csv"
-    said = ["true", "YES", "1", " t ", "", "maybe", "0", "2", "false", "null"]
-    path.write_text(CUSTOMERS + "".join(f"c{n},SE,{t},{t},\n" for n, t in enumerate(said)))
-    counts, told = landed(settings, path)
+    texts = ["true", "YES", "1", " t ", "", "maybe", "0", "2", "false", "null"]
+    path.write_text(CUSTOMERS + "".join(f"c{n},SE,{t},{t},\n" for n, t in enumerate(texts)))
+    counts, messages = landed(settings, path)
     assert counts == (10, 0, 0, 0)
     assert [row[1] for row in agreed(settings)] == [True] * 4 + [False] * 6
     assert any(
-        "2 values of consent_marketing cannot be read: each counts as a no" in t for t in told
+        "2 values of consent_marketing cannot be read: each counts as a no" in t for t in messages
     )
     assert consent.read(settings, "marketing").yes.to_pylist() == ["c0", "c1", "c2", "c3"]
 
 
-SAID_YES = CUSTOMERS + "".join(f"c{n},SE,true,true,false\n" for n in range(1, 9))
+ALL_YES = CUSTOMERS + "".join(f"c{n},SE,true,true,false\n" for n in range(1, 9))
 
 
-OTHERWISE = {
+ODD_FILES = {
     "odd.jsonl": {"consent_marketing": [False], "suppressed": True},
     "nested.jsonl": {"consent_personalisation": False, "country": {"a": 1}},
     "null.jsonl": {"consent_personalisation": None, "consent_marketing": None},
@@ -67,11 +67,11 @@ OTHERWISE = {
 }
 
 
-@pytest.mark.parametrize("name", OTHERWISE)
+@pytest.mark.parametrize("name", ODD_FILES)
 def test_a_no_is_not_lost_with_a_row_or_header_that_is_written_otherwise(settings, tmp_path, name):
-    (tmp_path / "a.csv").write_text(SAID_YES)
+    (tmp_path / "a.csv").write_text(ALL_YES)
     landed(settings, tmp_path)
-    row = OTHERWISE[name]
+    row = ODD_FILES[name]
     if isinstance(row, dict):
         rows = [{"customer_id": "c4"} | row, {"customer_id": "c1", "country": "SE"}]
         text = "".join(json.dumps(each) + "\n" for each in rows)
@@ -123,8 +123,8 @@ def test_a_newer_file_changes_what_it_says_and_removes_nobody(settings, tmp_path
     path.write_text(CUSTOMERS + "b,NO,yes,no,\n")
     assert landed(settings, path)[0] == (1, 0, 0, 0)
     path.write_text("customer_id,country\nb,\na,FI\nd,DK\n")
-    _, told = landed(settings, path)
-    assert any("no consent_personalisation and no consent_marketing" in text for text in told)
+    _, messages = landed(settings, path)
+    assert any("no consent_personalisation and no consent_marketing" in text for text in messages)
     assert agreed(settings) == [
         ("a", False, False, True), ("b", True, False, None), ("c", True, True, None),
         ("d", None, None, None),
@@ -149,11 +149,11 @@ def test_products_come_from_files_and_from_events(settings, tmp_path):
     path.write_text(
         "product_id,title,price,in_stock,brand\np1,Mug,€5,yes,\np2,Cup,x,perhaps,null\n,Pot,1,,\n"
     )
-    counts, told = landed(settings, path, "products")
+    counts, messages = landed(settings, path, "products")
     assert counts == (2, 0, 0, 1)
     query = "SELECT product_id, title, price, in_stock, brand FROM shop.products ORDER BY 1"
     assert ask(settings, query) == [("p1", "Mug", 5.0, True, None), ("p2", "Cup", None, None, None)]
-    assert any("1 values of price cannot be read: left empty" in text for text in told)
+    assert any("1 values of price cannot be read: left empty" in text for text in messages)
 
 
 def test_a_format_of_ones_own_names_the_columns(settings, tmp_path):
@@ -227,9 +227,9 @@ def test_the_commands_take_files_of_tables(settings, tmp_path, monkeypatch):
         return result.output
 
     assert "1 customers loaded" in run("collect", known, "--table", "customers")
-    said = run("load", log, "--products", sold, "--customers", known)
-    assert "1 products loaded" in said
-    assert "0 files of customers collected, 1 known before" in said
+    output = run("load", log, "--products", sold, "--customers", known)
+    assert "1 products loaded" in output
+    assert "0 files of customers collected, 1 known before" in output
     assert (len(events(settings)), len(agreed(settings))) == (20, 1)
 
 
@@ -323,9 +323,9 @@ def test_an_older_file_is_not_read_again_without_the_newer_one(settings, tmp_pat
         landed(settings, files, layout=name)
     (files / "b.csv").unlink()
     format_of(tmp_path, 'oui = "true", ja = "true"')
-    counts, told = landed(settings, files, layout=name)
+    counts, messages = landed(settings, files, layout=name)
     assert counts == (0, 0, 0, 0)
-    assert "b.csv was collected after it and is not here" in told[-1]
+    assert "b.csv was collected after it and is not here" in messages[-1]
     assert answers(settings) == {"c1": False}
 
 

@@ -139,3 +139,11 @@ def test_a_row_that_is_set_aside_keeps_the_fields_of_conditions(tmp_path):
     rows = [view(), view(user={}, deleted=""), view(user={}, deleted="x")]
     [batch] = files.read(lines(tmp_path / "events.jsonl", rows), name)
     assert [json.loads(row.payload)["deleted"] for row in batch.bad] == [""]
+
+
+def test_the_rule_of_a_condition_is_short(tmp_path):
+    values = [f"state {n}" for n in range(500)]
+    name = layout(tmp_path, PLAIN, skip=[{"field": "state", "values": values}])
+    [batch] = files.read(lines(tmp_path / "a.jsonl", [view(state="state 499"), view()]), name)
+    first = " or ".join(values[:5])
+    assert batch.skipped == {f"state is {first} or others": 1}

@@ -21,11 +21,11 @@ class Merged(NamedTuple):
 
     Args:
         added: number of new events.
-        gone: number of earlier events that the file no longer holds; they stay.
+        missing: number of earlier events that the file no longer holds; they stay.
     """
 
     added: int
-    gone: int
+    missing: int
 
 
 def create_table(connection: sa.Connection) -> None:

@@ -92,7 +92,7 @@ def list_files(connection: sa.Connection, table: str) -> list[str]:
 
 
 def set_format_digest(connection: sa.Connection, url: str, digest: str) -> None:
-    """Write the checksum of the format of a file that was collected before it was kept."""
+    """Write the checksum of the format of a file whose ledger row has none."""
     update = sa.update(collected_files).where(collected_files.c.path == url)
     connection.execute(update.values(format_digest=digest))
 
