@@ -1,4 +1,4 @@
-"""`intent collect` and `intent load`: files of events into schema `shop`."""
+"""The commands `intent collect` and `intent load`: load files into schema `shop`."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -28,7 +28,8 @@ def collect(
     url: Annotated[str, typer.Argument(help="folder, object-store prefix or file")],
     layout: Layout = "native",
     table: Annotated[
-        Table | None, typer.Option(help="what the files are of; without it, what the format is of")
+        Table | None,
+        typer.Option(help="table that the files fill; by default that of the format"),
     ] = None,
 ) -> None:
     """Load the new files of events at a place into schema `shop`, each once: docs/collect.md."""
@@ -38,7 +39,7 @@ def collect(
     tables = mapping.load(layout).tables
     table = table or (Table.EVENTS if "events" in tables else Table(min(tables)))
     if table is Table.EVENTS:
-        typer.echo(collect(load_settings(), url, layout, _say).summary())
+        typer.echo(collect(load_settings(), url, layout, _report).summary())
     else:
         _collect_table(url, layout, table)
 
@@ -46,7 +47,7 @@ def collect(
 def _collect_table(url: str, layout: str, table: Table) -> None:
     from intent_tasks.steps.collect_tables import collect_tables
 
-    typer.echo(collect_tables(load_settings(), url, layout, table.value, _say).summary())
+    typer.echo(collect_tables(load_settings(), url, layout, table.value, _report).summary())
 
 
 @app.command()
@@ -59,12 +60,12 @@ def load(
     """Load one file of events as the whole of a recorded shop, once."""
     from intent_tasks.steps.collect import collect
 
-    totals = collect(load_settings(), events, layout, _say, alone=True)
+    totals = collect(load_settings(), events, layout, _report, alone=True)
     for table, url in ((Table.PRODUCTS, products), (Table.CUSTOMERS, customers)):
         if url:
             _collect_table(url, layout, table)
     typer.echo(totals.summary())
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     typer.echo(text, err=True)

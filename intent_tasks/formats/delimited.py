@@ -1,13 +1,10 @@
-"""Read delimited text, such as CSV; a line that is no record is set aside."""
+"""Read delimited text, such as CSV; a line that is no record is kept apart."""
 
 import codecs
-import csv
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import reduce
 from itertools import chain
-from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -15,19 +12,19 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from intent_tasks.core.rules import BadRow
-from intent_tasks.errors import BadInput
 from intent_tasks.formats import blocks, values
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.columns import SCHEMA
+from intent_tasks.formats.heads import read_head
 from intent_tasks.formats.lines import Lines, chunks, split, whole
 from intent_tasks.formats.mapping import Format, Shape
 from intent_tasks.formats.quotations import Found, Quotations
 
 
 def read(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
-    """Read the lines of a file, with the first shape of the format that its first line fits.
+    """Read the lines of a file, with the first shape of the format that its header fits.
 
-    Rows are numbered by the line of the file that they begin in.
+    Rows have the number of the line in which they begin.
 
     Args:
         stream: at its beginning.
@@ -35,24 +32,25 @@ def read(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple[Sha
         layout: its format.
 
     Raises:
-        BadInput: the first line fits none, or is no text.
+        BadInput: the line that names the columns fits none, or is no text.
     """
     parts = chunks(stream)
     begun = next(parts, b"")
     if not begun:
         return
-    shape, header = _shape(begun, path, layout)
-    records = _Records(shape, header, _delimiter(path, shape))
-    text = whole(_as_utf8(chain([begun], parts), shape.encoding))
+    head = read_head(begun, path, layout)
+    shape = head.shape
+    records = _Records(shape, head.names, head.delimiter)
+    text = whole(_as_utf8(chain([begun], parts), head.encoding))
     del begun  # a block that would stay in memory
     number, rest = 1, None
     with suppress(StopIteration):
         while True:
             data, last = text.send(rest)
             lines = split(data)
-            if number == 1 and not shape.header:
-                lines = lines.without_first()
-                number = 2
+            if number == 1:
+                lines = lines.without_first(head.line_count)
+                number += head.line_count
             found = records.quotations.find(lines, last=last)
             yield shape, records.rows(lines, found, number)
             number += found.until
@@ -70,14 +68,14 @@ def _as_utf8(parts: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 
 class _Records:
-    """How the records of one file are read from its lines."""
+    """Reads the records of one file from its lines."""
 
     def __init__(self, shape: Shape, header: list[str], delimiter: str) -> None:
         self._shape, self._header, self._delimiter = shape, header, delimiter
         self.quotations = Quotations(delimiter, len(header), self._are_events)
 
     def rows(self, lines: Lines, found: Found, number: int) -> Rows:
-        """Return the records of lines of which the first has that number."""
+        """Return the records of some lines; the first line has that number."""
         numbers = np.arange(found.until)
         set_aside = np.isin(numbers, list(found.broken))
         inside = found.inside[: found.until]
@@ -101,25 +99,25 @@ class _Records:
         return lines.text(line).decode(errors="backslashreplace")
 
     def _are_events(self, texts: Sequence[bytes]) -> bool:
-        """Tell whether one of some lines names a customer and a time where an event does."""
+        """Return whether one of some lines has a customer and a time where an event has them."""
         table = self._parsed(b"\n".join(texts), {}, several=False)
         events = self._shape.events
         names = ("customer_id", "occurred_at")
-        there = (values.fill(table, events[n], SCHEMA.field(n).type).values for n in names)
-        return bool(pc.any(reduce(pc.and_, (column.is_valid() for column in there))).as_py())
+        filled = (values.fill(table, events[n], SCHEMA.field(n).type).values for n in names)
+        return bool(pc.any(reduce(pc.and_, (column.is_valid() for column in filled))).as_py())
 
     def _parsed(self, data: bytes, wrong: dict[int, str], *, several: bool) -> pa.Table:
-        """Read all columns as bytes, so that one line that is no UTF-8 does not cost the block.
+        """Read all columns as bytes, so that a line that is no UTF-8 costs no other line.
 
         Args:
             data: lines.
-            wrong: gets the place and the rule of records with too many or too few fields.
-            several: whether a record may go over several lines.
+            wrong: gets place → rule of records with too many or too few fields.
+            several: whether a record may span several lines.
         """
         if not data:
             return pa.table({name: pa.array([], pa.binary()) for name in self._header})
 
-        def set_aside(row: pa.csv.InvalidRow) -> str:
+        def note_row(row: pa.csv.InvalidRow) -> str:
             rule = f"{row.actual_columns} fields instead of {row.expected_columns}"
             wrong[row.number - 1] = rule
             return "skip"
@@ -128,13 +126,13 @@ class _Records:
             pa.BufferReader(data),
             read_options=pa.csv.ReadOptions(
                 block_size=len(data) + 1,
-                use_threads=False,  # numbers of lines are known only without
+                use_threads=False,  # threads lose the numbers of lines
                 column_names=self._header,
             ),
             parse_options=pa.csv.ParseOptions(
                 delimiter=self._delimiter,
                 newlines_in_values=several,
-                invalid_row_handler=set_aside,
+                invalid_row_handler=note_row,
             ),
             convert_options=pa.csv.ConvertOptions(
                 column_types=dict.fromkeys(self._header, pa.binary()),
@@ -143,57 +141,3 @@ class _Records:
                 null_values=[""],
             ),
         )
-
-
-def _first_line(data: bytes, path: str, encoding: str) -> str:
-    try:
-        if encoding == "utf-8":  # which a later line need not be
-            return re.split(rb"[\r\n]", data, maxsplit=1)[0].decode("utf-8-sig")
-        return re.split(r"[\r\n]", codecs.getincrementaldecoder(encoding)().decode(data))[0]
-    except UnicodeDecodeError as error:
-        raise otherwise_encoded(path, error) from None
-
-
-def otherwise_encoded(path: str, error: UnicodeDecodeError) -> BadInput:
-    """Return what to say of a file that has bytes which its encoding does not know."""
-    return BadInput(
-        f"{path} is not a CSV file in the encoding that its format names, UTF-8 where it names "
-        f'none: {error}. Name another in the format, as encoding = "latin-1".'
-    )
-
-
-def _delimiter(path: str, shape: Shape) -> str:
-    return "\t" if ".tsv" in PurePosixPath(path).suffixes else shape.delimiter
-
-
-def _shape(begun: bytes, path: str, layout: Format) -> tuple[Shape, list[str]]:
-    """Return the first shape that the first line fits, and the names of the columns."""
-    problems = []
-    for shape in layout.shapes:
-        line = _first_line(begun, path, shape.encoding)
-        fields = _fields(line, _delimiter(path, shape))
-        if shape.header:
-            if len(fields) == len(shape.header):
-                return shape, list(shape.header)
-            problems.append(f"has {len(fields)} columns instead of {len(shape.header)}")
-            continue
-        fields = shape.named(fields)
-        if missing := shape.lacks(tuple(fields)):
-            problems.append(f"lacks {', '.join(missing)}")
-        elif twice := sorted({n for n in shape.wanted & set(fields) if fields.count(n) > 1}):
-            problems.append(f"names {', '.join(twice)} twice")
-        else:
-            return shape, fields
-    raise other_format(path, problems, _fields(line, _delimiter(path, layout.shapes[0])))
-
-
-def _fields(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line], delimiter=delimiter), [])
-
-
-def other_format(path: str, problems: list[str], names: Iterable[str]) -> BadInput:
-    """Return what to say of a file that has none of a format's shapes."""
-    return BadInput(
-        f"{path} is not in this format: it {'; or it '.join(problems)}. "
-        f"Its columns: {', '.join(names)[:200]}."
-    )

@@ -1,4 +1,4 @@
-"""Tell which events of a source come twice: an event of several rows stays, or goes, whole."""
+"""Find duplicates of a source's events; an event of several rows is kept or left out whole."""
 
 from typing import NamedTuple
 
@@ -8,16 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 CONTENT = ("customer_id", "event_type", "product_id", "quantity", "price", "occurred_at")
-"""Columns that make an event another one; the rest may be filled in later by the source."""
+"""Columns that distinguish events; the source may fill in the others later."""
 
 SAME_TIME_SECONDS = 86_400
-"""An event that is sent again may get a time a little later: clocks are corrected as it is sent."""
+"""Largest difference of times of one event: a clock may be corrected before it is resent."""
 
 Mask = npt.NDArray[np.bool_]
 
 
-class Repeats(NamedTuple):
-    """Rows of events that came before, shape (n,): the same, or with other content."""
+class Duplicates(NamedTuple):
+    """Masks of rows of repeated events, shape (n,): with the same content, or with another."""
 
     same: pa.Array
     changed: pa.Array
@@ -35,29 +35,30 @@ def first_rows(parts: pa.Array) -> npt.NDArray[np.int64]:
     return rows
 
 
-def among(
+def find_duplicates(
     events: pa.Table, sources: pa.Array, parts: pa.Array | None, usable: pa.Array, *, compare: bool
-) -> Repeats:
-    """Find the rows of events whose source's event came before.
+) -> Duplicates:
+    """Find the rows that repeat an earlier event of the source.
 
     Args:
         events: columns of `shop.events`.
-        sources: id of the source's event of each.
+        sources: id of the source's event of each row.
         parts: place of each row in its event; None: each event is one row.
-        usable: which of them count.
-        compare: look whether they say the same as the first; else they are taken for the same.
+        usable: rows that count.
+        compare: compare their content with the first; else the same id is the same event.
     """
     copies = np.arange(len(sources)) if parts is None else first_rows(parts)
     counts = usable.to_numpy(zero_copy_only=False)
     firsts = _firsts(sources, copies, counts)
-    again = counts & (firsts != copies)
-    # Another event may be called as a row of this one is: its id has a stroke in it then.
+    repeats = counts & (firsts != copies)
+    # The id of another event may equal that of a row of this one; it then contains a slash.
     if parts is not None and pc.any(pc.match_substring(sources, "/")).as_py():
-        again |= counts & ~again & _named_before(events["event_id"], counts & ~again)
-    changed = np.zeros(len(again), bool)
-    if compare and again.any():
-        changed = again & _differ(events, copies, firsts)
-    return Repeats(pa.array(again & ~changed), pa.array(changed))
+        others = counts & ~repeats
+        repeats |= others & _have_earlier_id(events["event_id"], others)
+    changed = np.zeros(len(repeats), bool)
+    if compare and repeats.any():
+        changed = repeats & _differ(events, copies, firsts)
+    return Duplicates(pa.array(repeats & ~changed), pa.array(changed))
 
 
 def _firsts(ids: pa.Array, copies: npt.NDArray[np.int64], counts: Mask) -> npt.NDArray[np.int64]:
@@ -65,20 +66,20 @@ def _firsts(ids: pa.Array, copies: npt.NDArray[np.int64], counts: Mask) -> npt.N
     codes = ids.filter(pa.array(counts)).dictionary_encode()
     of_row = codes.indices.to_numpy()
     first = np.zeros(len(codes.dictionary), np.int64)
-    first[of_row[::-1]] = copies[counts][::-1]  # the last that is written is the first of the file
+    first[of_row[::-1]] = copies[counts][::-1]  # the last assignment wins: the first of the file
     found = copies.copy()
     found[counts] = first[of_row]
     return found
 
 
-def _named_before(ids: pa.ChunkedArray, counts: Mask) -> Mask:
+def _have_earlier_id(ids: pa.ChunkedArray, counts: Mask) -> Mask:
     rows = np.arange(len(counts))
-    named: Mask = _firsts(ids.combine_chunks(), rows, counts) != rows
-    return named
+    found: Mask = _firsts(ids.combine_chunks(), rows, counts) != rows
+    return found
 
 
 def _differ(events: pa.Table, copies: npt.NDArray[np.int64], firsts: npt.NDArray[np.int64]) -> Mask:
-    """Tell which rows are of a copy that has other rows than the first, or more, or fewer."""
+    """Return the rows of copies with other rows than the first, or more, or fewer."""
     count = len(copies)
     lengths = np.bincount(copies, minlength=count)
     first = np.minimum(firsts + np.arange(count) - copies, count - 1)

@@ -1,7 +1,7 @@
 """Read a block of JSON lines into the fields that a format looks at.
 
-Arrow reads the block at once when every field has one type. Otherwise (a number here and a text
-there, a line that is broken) the block is read line by line, and what cannot be used set aside.
+Arrow reads the block at once when every field has one type. Otherwise (a number in one line and a
+text in another, a broken line) the block is read line by line, and bad lines are kept apart.
 """
 
 import io
@@ -31,7 +31,7 @@ TOO_DEEP = "the line is nested too deeply"
 _TEXT = pa.string()
 
 Tree = dict[str, Any]
-"""Fields by name: a tree for what is inside, a list of one tree for a list, None for a value."""
+"""Fields by name: a tree for an object, a list of one tree for a list, None for a value."""
 
 PAIRS: list[Tree] = [
     {
@@ -39,7 +39,7 @@ PAIRS: list[Tree] = [
         "value": dict.fromkeys(("string_value", "int_value", "float_value", "double_value")),
     }
 ]
-"""A list of keys and values, as BigQuery exports the parameters of an event."""
+"""A list of key-value pairs, as BigQuery exports the parameters of an event."""
 
 
 def parse(block: bytes, shape: Shape, first_number: int) -> Rows:
@@ -64,7 +64,7 @@ def _parse(block: bytes, tree: Tree, first_number: int) -> Rows:
             if table.num_rows == block.count(b"\n") + (not block.endswith(b"\n")):
                 return Rows(table, numbers, [], partial(_whole, block, first_number))
         except (pa.ArrowException, ValueError, RecursionError):
-            pass  # it is said below which line it was
+            pass  # reading line by line finds the broken line
     return _by_line(block, tree, first_number)
 
 
@@ -86,7 +86,7 @@ def _at_once(block: bytes, tree: Tree) -> pa.Table:
 
 
 def _loaded(line: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """Return what a line says.
+    """Return the value of a line.
 
     Raises:
         ValueError: it is no JSON.
@@ -101,7 +101,7 @@ def _loaded(line: bytes) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _type_of_field(tree: Any, samples: list[Any]) -> pa.DataType:  # noqa: ANN401
-    """Return the type of a field, a text where it holds JSON as such: `nested_text` reads that."""
+    """Return the type of a field; it is text where texts hold JSON, which `nested_text` reads."""
     present = [sample for sample in samples if sample is not None]
     if present and all(isinstance(sample, str) for sample in present):
         return pa.string()
@@ -113,10 +113,10 @@ def _type(
     samples: list[Any],
     text: pa.DataType = _TEXT,
 ) -> pa.DataType:
-    """Return the type of a field that holds such values, `text` where they are none.
+    """Return the type of a field that holds such values; `text` when there are none.
 
     Raises:
-        ValueError: there is none that all of them have.
+        ValueError: the values have no common type.
     """
     present = [sample for sample in samples if sample is not None]
     if tree is not None and not all(isinstance(sample, type(tree)) for sample in present):
@@ -150,10 +150,10 @@ def _by_line(block: bytes, tree: Tree, first_number: int) -> Rows:
             misfits.append("".join(entries) or None)
             numbers.append(number)
         except ValueError:  # also bytes that are no UTF-8
-            bad.append(BadRow(number, NO_OBJECT, blocks.payload(_kept(line))))
+            bad.append(BadRow(number, NO_OBJECT, blocks.payload(_storable(line))))
         except RecursionError:
-            bad.append(BadRow(number, TOO_DEEP, blocks.payload(_kept(line))))
-    # As bytes: half a character is no text, and is told apart as in other files.
+            bad.append(BadRow(number, TOO_DEEP, blocks.payload(_storable(line))))
+    # As bytes: half a character is no text, and its row is kept apart as in other files.
     schema = pa.schema(list(_type(tree, [], pa.binary())))
     lines = partial(_whole, block, first_number)
     table = pa.Table.from_pylist(found, schema)
@@ -164,11 +164,11 @@ def _by_line(block: bytes, tree: Tree, first_number: int) -> Rows:
 
 def _whole(block: bytes, first_number: int, numbers: Sequence[int]) -> list[Any]:
     lines = block.split(b"\n")
-    return [_kept(lines[number - first_number]) for number in numbers]
+    return [_storable(lines[number - first_number]) for number in numbers]
 
 
-def _kept(line: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """Return what a line says, or its text where that cannot be kept."""
+def _storable(line: bytes) -> Any:  # noqa: ANN401 - any JSON
+    """Return the value of a line, or its text when the value cannot be stored."""
     try:
         row = _loaded(line)
         blocks.payload(row)
@@ -180,7 +180,7 @@ def _kept(line: bytes) -> Any:  # noqa: ANN401 - any JSON
 def _pruned(value: Any, tree: Any, name: str, misfits: list[str]) -> Any:  # noqa: ANN401
     """Return the part of a value that the tree names, all of it as text.
 
-    What is of another kind than the tree says becomes null, and an entry of `misfits` for each
+    A value of another kind than the tree says becomes null, and adds an entry to `misfits` for each
     field that the tree names there.
     """
     if value is None or (name and value in ("", [])):  # PHP writes [] for an empty object
@@ -199,7 +199,7 @@ def _pruned(value: Any, tree: Any, name: str, misfits: list[str]) -> Any:  # noq
 
 
 def _elements(value: Any) -> list[Any]:  # noqa: ANN401 - any JSON
-    """Return the elements of a list, also where PHP wrote it as an object with numbers as names."""
+    """Return the elements of a list, also where PHP wrote an object with numbered names."""
     if isinstance(value, list):
         return value
     if isinstance(value, dict) and value and set(value) == set(map(str, range(len(value)))):
@@ -232,7 +232,7 @@ def _text_of(value: Any) -> str:  # noqa: ANN401 - a number or a truth
 
 
 def _from_text(text: str, tree: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return what a text holds as JSON where fields inside it are named, else the text."""
+    """Return the JSON value of a text where the tree names fields inside it, else the text."""
     if not isinstance(tree[0] if isinstance(tree, list) else tree, dict):
         return text
     try:
@@ -260,10 +260,10 @@ def _plant(tree: Tree, name: str, value: Value, each: str | None) -> None:
         if not isinstance(inner, dict) or inside is PAIRS:
             raise _in_two_ways(".".join(parts[:depth]))
         tree = inner
-    known = tree.setdefault(parts[-1], leaf)
-    if known in (None, [None]) and leaf in (None, [None]):
-        tree[parts[-1]] = known or leaf  # a list may hold one value
-    elif known != leaf:
+    before = tree.setdefault(parts[-1], leaf)
+    if before in (None, [None]) and leaf in (None, [None]):
+        tree[parts[-1]] = before or leaf  # a list may hold one value
+    elif before != leaf:
         raise _in_two_ways(name)
 
 

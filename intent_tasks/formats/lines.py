@@ -1,4 +1,4 @@
-"""Whole lines of a stream, block by block, and where each of them begins and ends."""
+"""Read whole lines of a stream, block by block, with the start and end of each."""
 
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
@@ -16,11 +16,11 @@ Places = npt.NDArray[np.int64]
 
 
 class Lines(NamedTuple):
-    """Lines of a block: line i is `data[starts[i]:ends[i]]`, without what ends it.
+    """Lines of a block: line i is `data[starts[i]:ends[i]]`, without its line end.
 
     Args:
-        data: the block; an array of it beside it, shape (bytes,).
-        array: the same as numbers.
+        data: the block.
+        array: the same bytes as numbers, shape (bytes,).
         starts: shape (lines,).
         ends: shape (lines,).
     """
@@ -34,16 +34,20 @@ class Lines(NamedTuple):
         """Return one line."""
         return self.data[self.starts[place] : self.ends[place]]
 
-    def without_first(self) -> "Lines":
-        """Return the lines after the first."""
-        return self._replace(starts=self.starts[1:], ends=self.ends[1:])
+    def without_first(self, count: int) -> "Lines":
+        """Return the lines after the first ones."""
+        return self._replace(starts=self.starts[count:], ends=self.ends[count:])
 
     def rest(self, first: int) -> bytes:
-        """Return the data from a line on; empty where there is none."""
+        """Return the data from a line on; empty after the last line."""
         return self.data[self.starts[first] :] if first < len(self.starts) else b""
 
     def only(self, wanted: npt.NDArray[np.bool_]) -> bytes:
-        """Return the first lines of which these are wanted, with what ends them."""
+        """Return the wanted ones of the first lines, with their line ends.
+
+        Args:
+            wanted: whether each of the first lines is wanted, shape (lines,).
+        """
         stops = np.append(self.starts[1:], len(self.data))[: len(wanted)]
         if not wanted.any():
             return b""
@@ -54,7 +58,7 @@ class Lines(NamedTuple):
         return b"".join(self.data[start:stop] for start, stop in runs)
 
     def of(self, offset: int) -> int:
-        """Return the line that holds a byte."""
+        """Return the number of the line that holds a byte."""
         return int(np.searchsorted(self.starts, offset, side="right")) - 1
 
 
@@ -79,19 +83,19 @@ def split(data: bytes) -> Lines:
 
 
 def chunks(stream: pa.NativeFile) -> Iterator[bytes]:
-    """Yield what a stream holds, about a block at once."""
+    """Yield the bytes of a stream, about a block at a time."""
     while data := stream.read(blocks.BLOCK_BYTES):
         yield bytes(data)
 
 
 Whole = Generator[tuple[bytes, bool], bytes | None, None]
-"""Yields whole lines and whether they are the last; is sent the end of them that comes again."""
+"""Yields whole lines and whether they are the last; receives the part of them to yield again."""
 
 
 def whole(parts: Iterator[bytes]) -> Whole:
     """Yield whole lines, without a byte order mark in front.
 
-    What is sent back, such as a record that is not complete, begins the next lines.
+    Data that the caller sends back, such as an incomplete record, begins the next lines.
 
     Raises:
         pyarrow.ArrowInvalid: a line is longer than a block.
@@ -103,13 +107,13 @@ def whole(parts: Iterator[bytes]) -> Whole:
         end = len(data) if last else _end(data)
         if not end and len(data) > blocks.BLOCK_BYTES:
             raise pa.ArrowInvalid("straddling object")
-        data, rest = data[:end], data[end:]  # while they are read, the block is in memory once
-        again = (yield data, last) if data else None
-        rest = (again or b"") + rest
+        data, rest = data[:end], data[end:]  # so that the block is in memory once
+        returned = (yield data, last) if data else None
+        rest = (returned or b"") + rest
     if rest:
         yield rest, True
 
 
 def _end(data: bytes) -> int:
-    """Return where the last whole line ends; a CR at the end of a part may be half of an end."""
+    """Return the end of the last whole line; a CR at the end of a part may be half of a CRLF."""
     return (data.rfind(b"\n") + 1) or (data.rfind(b"\r", 0, -1) + 1)

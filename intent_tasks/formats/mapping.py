@@ -1,10 +1,11 @@
-"""What a format is: a TOML file that says which field of the source fills which column.
+"""A format: a TOML file that maps fields of a source to columns of the shop.
 
-Those that come with the product are one file each beside this module; your own works the same.
-docs/collect.md tells how to write one.
+The shipped formats are one file each in this folder; your own works the same. docs/collect.md
+describes how to write one.
 """
 
 import codecs
+import hashlib
 import tomllib
 from collections.abc import Sequence
 from functools import cached_property
@@ -23,10 +24,10 @@ from intent_tasks.formats.columns import KEYS, PRODUCTS, TABLES
 FOLDER = Path(__file__).parent
 
 POSITION = "event_id"
-"""The one required column that a source may lack: then a file and a row number are the id."""
+"""The one required column that a source may lack: then file and row number make the id."""
 
 PLACE = "(place in its order)"
-"""A column that no source has: where a row stands in its order, when `fill_down` names one."""
+"""A column that no source has: the place of a row in its order, with `fill_down`."""
 
 
 Columns = dict[str, Value]
@@ -36,41 +37,71 @@ def _with_missing(value: Any, missing: Any) -> Any:  # noqa: ANN401 - whatever t
     return with_missing({"field": value} if isinstance(value, str) else value, missing)
 
 
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
 class FillDown(Part):
-    """Fields that stand on the first row of an order only, as an export for people has them."""
+    """Fields that only the first row of an order has, as in an export for people."""
 
     by: str
-    """The field that names the order; a row without it is of the order above."""
+    """The field that names the order; a row without it belongs to the order above."""
     fields: tuple[str, ...] = ()
-    """Fields that hold for all rows of an order: an empty one is as in the row above."""
+    """Fields of all rows of an order: an empty one is copied from the row above."""
+
+
+class Condition(Part):
+    """A condition that a row meets by what it has in one field."""
+
+    field: str
+    """Name of the field."""
+    values: tuple[str, ...] = ()
+    """Texts that meet it, in any case and with blanks around; none: any value does."""
+
+    @field_validator("values")
+    @classmethod
+    def _not_empty(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(text.strip() for text in given):
+            raise ValueError("an empty text is no value; leave `values` out to mean any value")
+        return given
+
+    def __str__(self) -> str:
+        values = [*self.values[:MOST_NAMED]]
+        if len(self.values) > MOST_NAMED:
+            values.append("others")
+        return f"{self.field} is {' or '.join(values) or 'given'}"
 
 
 class Shape(Part):
-    """One way in which files of a format are laid out."""
+    """One layout of the files of a format."""
 
     header: tuple[str, ...] = ()
-    """Names of the columns, for files without a first line that names them."""
+    """Names of the columns, for files without a header."""
     delimiter: str = ","
-    """What separates the fields of a line, in files that are not called .tsv, .json or .parquet."""
+    """Delimiter of fields, in delimited files other than .tsv."""
     encoding: str = "utf-8"
-    """How the texts of delimited files are encoded, by its name in Python, as latin-1."""
+    """Encoding of delimited files, by its name in Python, such as latin-1."""
     missing: tuple[str, ...] = ()
     """Texts that count as no value, in all columns."""
     each: str | None = None
-    """A field that is a list: each of its elements makes an event, and so does none at all."""
+    """A field that is a list: each element makes an event; an empty list makes one event too."""
     fill_down: FillDown | None = None
-    """Which rows are one order, and what only its first row says: together they are an event."""
+    """Rows that together are one order, and the fields that only its first row has."""
+    skip: tuple[Condition, ...] = ()
+    """Rows that meet one of these conditions are no events: orders that were cancelled."""
+    only: tuple[Condition, ...] = ()
+    """Rows that do not meet all of these conditions are no events."""
     events: Columns = Field(default_factory=dict)
     """Columns of `shop.events`."""
     products: Columns = Field(default_factory=dict)
-    """Columns of `shop.products` that the rows tell beside it, or alone: a file of products."""
+    """Columns of `shop.products`: of the products in events, or of a file of products."""
     customers: Columns = Field(default_factory=dict)
     """Columns of `shop.customers`: a file of customers."""
 
     @model_validator(mode="before")
     @classmethod
     def _missing_everywhere(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-        """Let all columns know what is missing in the shape."""
+        """Pass the texts that count as no value to all columns."""
         if not isinstance(given, dict) or "missing" not in given:
             return given
         places = {n: given[n] for n in TABLES if isinstance(given.get(n), dict)}
@@ -122,8 +153,8 @@ class Shape(Part):
     def _one_way_of_several_rows(self) -> "Shape":
         if self.each and self.fill_down:
             raise ValueError("an event is made of several rows by each or by fill_down, not both")
-        if (self.each or self.fill_down) and not self.events:
-            raise ValueError("each and fill_down are for files of events")
+        if (self.each or self.fill_down or self.skip or self.only) and not self.events:
+            raise ValueError("each, fill_down, skip and only are for files of events")
         return self
 
     @model_validator(mode="after")
@@ -163,7 +194,7 @@ class Shape(Part):
 
     @cached_property
     def required(self) -> tuple[tuple[str, ...], ...]:
-        """Fields of which a file must have one each; of what is joined, all."""
+        """Groups of fields; a file must have one field of each group."""
         columns = self.filled[self.table]
         names = REQUIRED if self.table == "events" else (KEYS[self.table],)
         values = (columns[name] for name in names if name in columns)
@@ -172,35 +203,56 @@ class Shape(Part):
 
     @cached_property
     def own_ids(self) -> bool:
-        """Whether event ids are the source's own: a format joins what makes an event the same."""
+        """True if event ids come from the source; a joined id makes equal ids one event."""
         value = self.events.get(POSITION)
         return value is None or (value.join is None and len(value.names) == len(value.fields))
 
     @cached_property
+    def conditions(self) -> dict[Condition, Value]:
+        """How the field of each condition is read."""
+        return {
+            condition: Value(fields=(condition.field,), missing=self.missing)
+            for condition in (*self.skip, *self.only)
+        }
+
+    @cached_property
     def of_products(self) -> dict[str, Value]:
-        """Columns of products by a name that is none of events."""
+        """Columns of products, with names that differ from those of events."""
         return {f"products.{name}": value for name, value in self.products.items()}
 
     @cached_property
     def values(self) -> tuple[Value, ...]:
-        """Everything that is read from a row."""
-        return tuple(value for columns in self.filled.values() for value in columns.values())
+        """All values that are read from a row."""
+        columns = (value for columns in self.filled.values() for value in columns.values())
+        return (*columns, *self.conditions.values())
 
     @cached_property
     def wanted(self) -> frozenset[str]:
-        """Names of fields, and of those that they may be inside."""
+        """Names of fields, and of the outer fields that hold them."""
         fields = [f for value in self.values for f in value.names]
         if self.fill_down:
             fields += [self.fill_down.by, *self.fill_down.fields]
         return frozenset(part for f in fields for part in (f, f.split(".")[0]))
 
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        """Names of the fields that numbers are read from as they are."""
+        columns = (
+            value
+            for table, columns in self.filled.items()
+            for name, value in columns.items()
+            if _is_number(TABLES[table].field(name).type)
+        )
+        leaves = (leaf for value in columns for leaf in value.leaves)
+        return frozenset(name for name, leaf in leaves if not (leaf.map or leaf.patterns))
+
     def named(self, fields: Sequence[str]) -> list[str]:
-        """Return the fields by the names of the format, where only case or blanks differ."""
-        known = {name.strip().casefold(): name for name in self.wanted - set(fields)}
-        return [f if f in self.wanted else known.get(f.strip().casefold(), f) for f in fields]
+        """Return the names of fields as the format writes them, in any case and without blanks."""
+        spellings = {name.strip().casefold(): name for name in self.wanted - set(fields)}
+        return [f if f in self.wanted else spellings.get(f.strip().casefold(), f) for f in fields]
 
     def lacks(self, fields: tuple[str, ...]) -> list[str]:
-        """Return what a file with these fields lacks."""
+        """Return the required fields that a file with these fields lacks."""
         present = {*fields, *(field.split(".")[0] for field in fields)}
         return [
             " or ".join(any_of)
@@ -210,12 +262,12 @@ class Shape(Part):
 
 
 class Format(Part):
-    """A format: what it is and how its files may look; the first shape that fits is taken."""
+    """A format and the layouts of its files; the first shape that fits is used."""
 
     about: str
-    """What it is, in a sentence."""
+    """Description, in a sentence."""
     source: str = ""
-    """Where it is described."""
+    """Address of its specification."""
     shapes: tuple[Shape, ...]
 
     @field_validator("shapes")
@@ -240,6 +292,11 @@ class Format(Part):
             )
         return self.model_copy(update={"shapes": shapes})
 
+    def digest(self) -> str:
+        """Return the SHA-256 of all settings that decide how files are read."""
+        text = self.model_dump_json(include={"shapes"}, exclude_defaults=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
     @property
     def tables(self) -> frozenset[str]:
         """Tables that files in this format fill."""
@@ -255,7 +312,7 @@ def load(name: str) -> Format:
     """Return the format of that name, or the one in a file of that path.
 
     Raises:
-        BadInput: there is none, or the file says what no format can; the place is named.
+        BadInput: there is none, or the file has a mistake; the message names its place.
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not name.endswith(".toml") and name not in names():
@@ -270,16 +327,16 @@ def load(name: str) -> Format:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"The format {path} is not TOML: {error}.") from None
     except ValidationError as error:
-        said = "; ".join(_said(problem) for problem in error.errors()[:MOST_NAMED])
-        raise BadInput(f"The format {path} cannot be used. {said}.") from None
+        messages = "; ".join(_describe(problem) for problem in error.errors()[:MOST_NAMED])
+        raise BadInput(f"The format {path} cannot be used. {messages}.") from None
 
 
 MOST_NAMED = 5
-"""Mistakes of a format that are named at once."""
+"""Mistakes of a format, or values of a condition, that are named at once."""
 
 
-def _said(problem: ErrorDetails) -> str:
-    """Return what is wrong with a file, and where in it: shapes are counted from 1."""
+def _describe(problem: ErrorDetails) -> str:
+    """Return the message about a mistake and its place: shapes are counted from 1."""
     where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in problem["loc"])
     what = {"extra_forbidden": "there is no such setting", "missing": "is missing"}.get(
         problem["type"], problem["msg"].removeprefix("Value error, ")

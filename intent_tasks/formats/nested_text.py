@@ -1,4 +1,4 @@
-"""Read fields inside a text that holds JSON, as an export of nested columns to CSV has them."""
+"""Read fields inside a text that holds JSON, as exports of nested columns to CSV write them."""
 
 from dataclasses import replace
 
@@ -13,10 +13,10 @@ from intent_tasks.formats.jsonlines import Tree
 from intent_tasks.formats.mapping import Shape
 
 
-def parsed(rows: Rows, shape: Shape) -> Rows:
+def parse_texts(rows: Rows, shape: Shape) -> Rows:
     """Return the rows with objects, and lists of them, in place of texts that hold JSON.
 
-    A row whose text holds none, though the format names a field inside it, is set aside.
+    A row is kept apart when its text holds no object, though the format names a field inside it.
     """
     for name, inside in jsonlines.tree_of(shape).items():
         if _is_text_of_objects(rows.table, name, inside, shape):
@@ -54,7 +54,7 @@ def _with_objects(rows: Rows, name: str, inside: object) -> Rows:
 def _misfits(
     name: str, found: Rows, given: npt.NDArray[np.int64]
 ) -> tuple[dict[int, str], dict[int, str]]:
-    """Return place → entries of fields of another kind, and place → rule of texts of no object."""
+    """Return place → entries of misfits, and place → rule of texts that hold no object."""
     entries: dict[int, str] = {}
     broken = {int(given[row.number - 1]): f"the field {name} is no object" for row in found.bad}
     if blocks.MISFITS in found.table.column_names:
@@ -69,7 +69,7 @@ def _misfits(
 
 
 def _without(rows: Rows, broken: dict[int, str]) -> Rows:
-    """Return the rows with those set aside whose text holds no object, by place and rule."""
+    """Return the rows with those kept apart whose text holds no object, by place and rule."""
     places = sorted(broken)
     numbers = [rows.numbers[place].as_py() for place in places]
     bad = [
@@ -84,12 +84,12 @@ def _without(rows: Rows, broken: dict[int, str]) -> Rows:
 
 
 def _with_misfits(table: pa.Table, entries: dict[int, str]) -> pa.Table:
-    """Return the table with entries of fields of another kind added, by place."""
+    """Return the table with entries of misfits added, by place."""
     if not entries:
         return table
-    known = [None] * table.num_rows
+    texts = [None] * table.num_rows
     if blocks.MISFITS in table.column_names:
-        known = table[blocks.MISFITS].to_pylist()
+        texts = table[blocks.MISFITS].to_pylist()
         table = table.drop_columns([blocks.MISFITS])
-    merged = [(text or "") + entries.get(place, "") or None for place, text in enumerate(known)]
+    merged = [(text or "") + entries.get(place, "") or None for place, text in enumerate(texts)]
     return table.append_column(blocks.MISFITS, pa.array(merged, pa.string()))

@@ -1,4 +1,4 @@
-"""Read numbers that are written as text, amounts of money with their currency among them."""
+"""Read numbers that are written as text, including amounts of money with a currency."""
 
 from functools import reduce
 from typing import NamedTuple
@@ -10,16 +10,16 @@ import pyarrow.compute as pc
 from intent_tasks.formats.column_value import Value
 
 _WITH_COMMA = r"^[+-]?(\d+|\d{1,3}([. '\x{a0}\x{202f}]\d{3})+)(,\d+)?$"
-"""A number with decimal comma, its thousands apart or not; any other is no such number."""
+"""A number with decimal comma, with or without separators of thousands."""
 
 _WITH_POINT = (
     r"^(\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,}|\d{1,3}([ '\x{2019}\x{a0}\x{202f}]\d{3})+(\.\d+)?"
     r"|\d{1,2}(,\d{2})+,\d{3}(\.\d+)?|\d+\.?\d*|\.\d+)$"
 )
-"""A number with decimal point that cannot be one with decimal comma."""
+"""A number with decimal point that cannot be read with decimal comma."""
 
 _EITHER = r"^\d{1,3}[.,]\d{3}$"
-"""1,234 and, with a currency, 1.234: thousands or decimals; what it is, a format must say."""
+"""1,234 and, with a currency, 1.234: thousands or decimals; the format must decide."""
 
 _UNIT = r"[A-Z]{0,3}\p{Sc}|[A-Z]{3}|[Kk]r\.?|zł|Kč|Ft|Fr\.?|Rs\.?|\p{Cyrillic}{2,3}\.?|lei|TL"
 _MINUS = r"[-\x{2212}–]"
@@ -40,14 +40,14 @@ _CODES = {
 
 
 class Numbers(NamedTuple):
-    """What texts say, shape (n,): numbers, and codes of currencies; None: not one names any."""
+    """Values of texts, shape (n,): numbers, and codes of currencies; None when no text has one."""
 
     values: pa.Array
     currencies: pa.Array | None = None
 
 
 def read(text: pa.Array, value: Value) -> Numbers:
-    """Return the numbers of texts; null where a text is none, or is none that is sure."""
+    """Return the numbers of texts; null where a text is no number, or an ambiguous one."""
     numbers = floats(_with_point(text) if value.decimal == "," else text)
     lost = pc.and_(pc.is_null(numbers), pc.is_valid(text))
     if not pc.any(lost).as_py():
@@ -61,7 +61,7 @@ def read(text: pa.Array, value: Value) -> Numbers:
 
 
 def floats(text: pa.Array) -> pa.Array:
-    """Return plain numbers; null for any other text, and for what is not finite."""
+    """Return plain numbers; null for any other text, and for infinite values."""
     try:
         numbers = text.cast(pa.float64())
     except pa.ArrowInvalid:
@@ -78,7 +78,7 @@ def _with_point(text: pa.Array) -> pa.Array:
 
 
 def _amounts(text: pa.Array, value: Value) -> Numbers:
-    """Read amounts with a sign or a code of a currency, thousands apart, and negative ones."""
+    """Read amounts with a sign or code of a currency, with separators, and negative ones."""
     parts = pc.extract_regex(text, _AMOUNT)
     before, after, number = (_part(parts, name) for name in ("before", "after", "number"))
     minuses = [_is_there(parts, name, "+") for name in ("first", "second", "third", "fourth")]
@@ -91,8 +91,9 @@ def _amounts(text: pa.Array, value: Value) -> Numbers:
     )
     numbers = _magnitudes(pc.if_else(sure, number, None), value)
     signed = pc.if_else(pc.equal(count, 1), pc.negate(numbers), numbers)
-    known = pc.if_else(pc.is_valid(numbers), pc.coalesce(*codes), None)
-    return Numbers(signed, known if known.null_count < len(known) else None)
+    currencies = pc.if_else(pc.is_valid(numbers), pc.coalesce(*codes), None)
+    has_any = currencies.null_count < len(currencies)
+    return Numbers(signed, currencies if has_any else None)
 
 
 def _part(parts: pa.Array, name: str) -> pa.Array:
@@ -106,7 +107,7 @@ def _is_there(parts: pa.Array, name: str, other_than: str = "") -> pa.Array:
 
 
 def _codes(unit: pa.Array) -> pa.Array:
-    """Return the code that each sign stands for; null where it stands for several."""
+    """Return the code of each sign; null where the sign stands for several currencies."""
     signs = pa.array(list(_CODES), pa.string())
     known = pc.take(pa.array(list(_CODES.values())), pc.index_in(unit, value_set=signs))
     is_code = pc.fill_null(pc.match_substring_regex(unit, "^[A-Z]{3}$"), False)

@@ -1,4 +1,4 @@
-"""Put the rows of an order together, and fill in what only the first of them says."""
+"""Join the rows of an order, and copy the cells that only its first row has."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,8 +14,8 @@ from intent_tasks.formats.column_value import Value
 from intent_tasks.formats.mapping import PLACE, FillDown, Shape
 
 
-def whole_orders(parts: Iterator[tuple[Shape, Rows]], path: str) -> Iterator[tuple[Shape, Rows]]:
-    """Yield the rows of a file with each order whole, as its shape says; else as they are.
+def join_orders(parts: Iterator[tuple[Shape, Rows]], path: str) -> Iterator[tuple[Shape, Rows]]:
+    """Yield the rows of a file with each order whole where the shape has `fill_down`.
 
     Raises:
         BadInput: an order is longer than a block: the field names no orders.
@@ -42,15 +42,15 @@ def _together(first: Rows | None, second: Rows) -> Rows:
     if first is None:
         return second
     bad = [*first.bad, *second.bad]
-    if not second.table.num_rows:  # only lines that are none
+    if not second.table.num_rows:  # only bad lines
         return replace(first, bad=bad)
     table = pa.concat_tables([first.table, second.table], promote_options="permissive")
     numbers = pa.concat_arrays([first.numbers, second.numbers])
-    return Rows(table.combine_chunks(), numbers, bad)
+    return replace(second, table=table.combine_chunks(), numbers=numbers, bad=bad)
 
 
 def _split(rows: Rows, shape: Shape) -> tuple[Rows, Rows | None]:
-    """Return the whole orders, and the last one, which may go on in the next block."""
+    """Return the whole orders, and the last one, which may continue in the next block."""
     if shape.fill_down is None or not rows.table.num_rows:
         return rows, None
     begins = np.flatnonzero(_begins(rows, shape.fill_down, shape.missing))
@@ -59,9 +59,9 @@ def _split(rows: Rows, shape: Shape) -> tuple[Rows, Rows | None]:
 
 
 def _begins(rows: Rows, fill: FillDown, missing: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-    """Tell which rows are the first of an order, shape (n,).
+    """Return which rows are the first of an order, shape (n,).
 
-    After a line that cannot be read nobody knows whose a row without an order is: no order's.
+    A row without an order that follows an unreadable line belongs to no order.
     """
     named = _text(rows.table, fill.by, missing)
     is_named = named.is_valid().to_numpy(zero_copy_only=False)
@@ -90,11 +90,11 @@ def _filled(rows: Rows, fill: FillDown, missing: tuple[str, ...]) -> Rows:
             table = table.set_column(table.column_names.index(name), name, column)
     starts = _last_where(begins)
     table = table.append_column(PLACE, pa.array(np.arange(len(starts)) - starts))
-    return Rows(table.combine_chunks(), rows.numbers, rows.bad)
+    return replace(rows, table=table.combine_chunks())
 
 
 def _last_where(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Return, for each place, the last one up to it where the mask is true; -1: none."""
+    """Return, for each place, the last one up to it where the mask is true; -1 when none is."""
     found: npt.NDArray[np.int64] = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
     return found
 

@@ -1,10 +1,10 @@
-"""Tell a text that goes over several lines from a stray quotation mark.
+"""Distinguish a text over several lines from a stray quotation mark.
 
 A record of delimited text may hold line ends inside quotation marks, as reviews do. A single mark
 at the beginning of a field (`"24 inch`) looks the same, and would take all lines up to the next
-mark with it. So a record of several lines counts only when it is closed as it should be, has as
-many fields as the others, and its lines are not records themselves. Otherwise the line with the
-open mark is set aside, and the lines after it are read by themselves.
+mark with it. So a record of several lines counts only when it is closed correctly, has as many
+fields as the others, and its lines are no records themselves. Otherwise the line with the open mark
+is kept apart, and the lines after it are read on their own.
 """
 
 import re
@@ -18,26 +18,26 @@ from intent_tasks.formats.lines import Lines, Places
 
 STRAY = "a quotation mark is opened and not closed"
 AMBIGUOUS = "an event or a text inside quotation marks"
-"""Rules of lines that are set aside."""
+"""Rules that lines break."""
 
 MOST_BYTES = 1 << 20
-"""Of a record that goes over several lines; a longer one is a stray mark."""
+"""Longest record over several lines; a longer one is a stray mark."""
 
 _QUOTE = 34
 _LINES_AT_ONCE = 8192
-"""Lines whose marks are looked at together: so many fit into the cache."""
+"""Lines that are checked together: so many fit into the cache."""
 
 AreEvents = Callable[[Sequence[bytes]], bool]
-"""Tells whether one of some lines is an event by itself."""
+"""Returns whether one of some lines is an event on its own."""
 
 
 class Found(NamedTuple):
-    """What there is in some lines.
+    """Broken lines and records of some lines.
 
     Args:
         broken: line → rule that it breaks.
-        inside: which lines are inside a record that began before, shape (lines,).
-        until: the first line of a record that goes beyond these lines; else their number.
+        inside: whether each line is inside a record that began before, shape (lines,).
+        until: the first line of a record that continues after these lines; else their number.
     """
 
     broken: dict[int, str]
@@ -51,7 +51,7 @@ class Quotations:
     Args:
         delimiter: what separates fields.
         width: how many fields a record has.
-        are_events: tells whether one of some lines is an event by itself.
+        are_events: returns whether one of some lines is an event on its own.
     """
 
     def __init__(self, delimiter: str, width: int, are_events: AreEvents) -> None:
@@ -65,11 +65,11 @@ class Quotations:
         self._quoted = re.compile(rb'"(?:[^"]++|"")*+"')
 
     def find(self, lines: Lines, *, last: bool) -> Found:
-        """Return which lines are no records of their own.
+        """Return which lines are no records on their own.
 
         Args:
             lines: some of a file, from the beginning of a record on.
-            last: no others follow.
+            last: whether these are the last lines of the file.
         """
         broken: dict[int, str] = {}
         inside = np.zeros(len(lines.starts), bool)
@@ -94,7 +94,7 @@ class Quotations:
         return Found(broken, inside, len(lines.starts))
 
     def _irregular(self, lines: Lines) -> Places:
-        """Return lines whose marks do not simply surround fields, inner ones doubled."""
+        """Return lines with marks that do not simply surround fields."""
         ends = np.append(lines.starts[_LINES_AT_ONCE::_LINES_AT_ONCE], len(lines.data))
         found = [
             self._irregular_of(lines, lines.starts[n : n + _LINES_AT_ONCE], end) + n
@@ -121,7 +121,7 @@ class Quotations:
     def _at_edges(
         self, lines: Lines, opens: Places, closes: Places
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Return which marks a field can begin with, and which it can end with."""
+        """Return which marks can begin a field, and which can end one."""
         before = self._edges[lines.array[np.maximum(opens - 1, 0)]]
         before[:1] |= opens[:1] == 0
         after = self._edges[lines.array[np.minimum(closes + 1, len(lines.array) - 1)]]
@@ -129,7 +129,7 @@ class Quotations:
         return before, after
 
     def _close(self, data: bytes, start: int) -> int | None:
-        """Return where the record that begins there ends; 0: it is malformed, None: nowhere."""
+        """Return the end of the record that begins there; 0: it is malformed, None: it has none."""
         place, limit, fields = start, start + MOST_BYTES, 1
         while True:
             if data[place : place + 1] == b'"':
@@ -146,7 +146,7 @@ class Quotations:
             place, fields = place + 1, fields + 1
 
     def _verdict(self, lines: Lines, line: int, through: int) -> str:
-        """Return the rule that lines of one record break; empty: they are one."""
+        """Return the rule that the lines of one record break; empty when they are one record."""
         texts = [lines.text(place) for place in range(line, through + 1)]
         fits = [self._fits(text) for text in texts]
         if fits[0] and (all(fits) or self._has_event(texts[1:], fits[1:])):
@@ -162,7 +162,7 @@ class Quotations:
         return bool(whole) and self._are_events(whole)
 
     def _fits(self, text: bytes) -> bool:
-        """Tell whether a line has as many fields as a record, an open mark taken as it is."""
+        """Return whether a line has as many fields as a record, ignoring an open mark."""
         if b'"' not in text:
             return text.count(self._mark) + 1 == self._width
         place, fields = 0, 1

@@ -1,6 +1,6 @@
 """Read the rows of one open file, block by block: delimited text, JSON lines or Parquet.
 
-A row that is no row of such a file is set aside with its number; a file that is none is refused.
+A line that is no row is kept apart with its number; a file in no such format is refused.
 """
 
 import re
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from intent_tasks.errors import BadInput, IntentError
-from intent_tasks.formats import arrow_types, blocks, delimited, jsonlines, lines
+from intent_tasks.formats import arrow_types, blocks, delimited, heads, jsonlines, lines
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.mapping import Format, Shape
 
@@ -23,14 +23,14 @@ KINDS = {
     ".csv": "text", ".tsv": "text", ".txt": "text", ".dat": "text",
     ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet",
 }  # fmt: skip
-"""How a file is read, by the end of its name."""
+"""Kind of a file, by the ending of its name."""
 
 READ_BYTES = 1 << 20
-"""Of each column of a Parquet file, so much is read at once."""
+"""Bytes of each column of a Parquet file that are read at once."""
 
 
 def kind_of(path: str) -> tuple[str | None, str | None]:
-    """Return how a file is read (None: it is no file of events) and how it is compressed."""
+    """Return the kind of a file (None: it is no file of data) and its compression."""
     suffixes = [suffix.lower() for suffix in PurePosixPath(path).suffixes]
     compression = COMPRESSIONS.get(suffixes[-1]) if suffixes else None
     if compression:
@@ -39,28 +39,28 @@ def kind_of(path: str) -> tuple[str | None, str | None]:
 
 
 def read(file: BinaryIO, path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
-    """Read the rows of an open file, with the shape of the format that it has.
+    """Read the rows of an open file, with the shape of the format that it fits.
 
     Raises:
-        BadInput: it cannot be read as what it is called, or has none of the format's shapes.
+        BadInput: its content does not fit its name, or none of the format's shapes.
     """
     kind, compression = kind_of(path)
     readers = {"json": _json, "parquet": _parquet, "text": _text}
     try:
         yield from readers[kind or "text"](file, compression, path, layout)
     except UnicodeDecodeError as error:
-        raise delimited.otherwise_encoded(path, error) from None
+        raise heads.other_encoding_error(path, error) from None
     except (pa.ArrowException, EOFError, OSError) as error:
-        raise unreadable(path, error) from None
+        raise broken_file_error(path, error) from None
 
 
 @contextmanager
-def named(path: str, where: Callable[[], str] = str) -> Iterator[None]:
-    """Turn whatever a library or a reader of ours raises into a refusal of that file.
+def naming_file(path: str, where: Callable[[], str] = str) -> Iterator[None]:
+    """Turn every error of a library or a reader of ours into a refusal of that file.
 
     Args:
         path: its name.
-        where: returns how far it was read.
+        where: returns the place that was read last.
 
     Raises:
         BadInput: in place of any error that does not name the file itself.
@@ -69,43 +69,43 @@ def named(path: str, where: Callable[[], str] = str) -> Iterator[None]:
         yield
     except IntentError:
         raise
-    except Exception as error:  # every library has its own, and none may cost the other files
-        said = re.sub(r"'[^']*'", "'…'", next(iter(str(error).splitlines()), ""))[:200]
+    except Exception as error:  # every library has its own; none may cost the other files
+        message = re.sub(r"'[^']*'", "'…'", next(iter(str(error).splitlines()), ""))[:200]
         raise BadInput(
-            f"{path} cannot be read {where()}({type(error).__name__}: {said}). Mend the file; if "
-            "it is right, report this as a fault of the reader. What was loaded of it stays."
+            f"{path} cannot be read {where()}({type(error).__name__}: {message}). Mend the file; "
+            "if it is right, report this as a fault of the reader. What was loaded of it stays."
         ) from error
 
 
-def unpacked(file: BinaryIO, compression: str | None) -> pa.NativeFile:
+def decompress(file: BinaryIO, compression: str | None) -> pa.NativeFile:
     """Return the file as Arrow reads it, decompressed."""
     source = pa.PythonFile(file, mode="r")
     return pa.CompressedInputStream(source, compression) if compression else source
 
 
-def unreadable(path: str, error: Exception) -> BadInput:
-    """Return what to say of a file whose bytes are broken."""
+def broken_file_error(path: str, error: Exception) -> BadInput:
+    """Return the refusal of a file whose bytes are broken."""
     kind, compression = kind_of(path)
-    said = str(error).splitlines()[0]
-    if _is_too_long(said):
+    message = str(error).splitlines()[0]
+    if _is_too_long(message):
         return BadInput(
             f"{path} has a line longer than {blocks.BLOCK_BYTES >> 20} MiB, or a quotation mark "
             "that is never closed. Mend that line."
         )
-    if "Truncated" in said or "EOF" in said:
-        said = f"{said} (was it still being written?)"
-    called = " ".join(filter(None, (compression, kind if kind == "parquet" else None))) or "text"
-    return BadInput(f"{path} cannot be read as {called}: {said}. Write the file again.")
+    if "Truncated" in message or "EOF" in message:
+        message = f"{message} (was it still being written?)"
+    kind_name = " ".join(filter(None, (compression, kind if kind == "parquet" else None))) or "text"
+    return BadInput(f"{path} cannot be read as {kind_name}: {message}. Write the file again.")
 
 
-def _is_too_long(said: str) -> bool:
-    return "straddl" in said or "try to increase block size" in said
+def _is_too_long(message: str) -> bool:
+    return "straddl" in message or "try to increase block size" in message
 
 
 def _text(
     file: BinaryIO, compression: str | None, path: str, layout: Format
 ) -> Iterator[tuple[Shape, Rows]]:
-    yield from delimited.read(unpacked(file, compression), path, layout)
+    yield from delimited.read(decompress(file, compression), path, layout)
 
 
 def _json(
@@ -113,7 +113,7 @@ def _json(
 ) -> Iterator[tuple[Shape, Rows]]:
     shape = layout.shapes[0]
     number = 1
-    for data, _ in lines.whole(lines.chunks(unpacked(file, compression))):
+    for data, _ in lines.whole(lines.chunks(decompress(file, compression))):
         block = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
         if number == 1 and block.lstrip().startswith(b"["):
             raise BadInput(
@@ -127,9 +127,9 @@ def _json(
 def _parquet(
     file: BinaryIO, compression: str | None, path: str, layout: Format
 ) -> Iterator[tuple[Shape, Rows]]:
-    # Through a buffer: or a whole group of rows, which may be the whole file, is read at once. And
-    # not ahead: what was read ahead is held until the end of the file.
-    table = pq.ParquetFile(unpacked(file, compression), buffer_size=READ_BYTES, pre_buffer=False)
+    # A buffer keeps Arrow from reading a whole row group, which may be the whole file, at once.
+    # Without pre_buffer, which holds what it has read until the end of the file.
+    table = pq.ParquetFile(decompress(file, compression), buffer_size=READ_BYTES, pre_buffer=False)
     schema = arrow_types.table(table.schema_arrow.empty_table()).schema
     names = tuple(schema.names)
     problems = []
@@ -141,6 +141,8 @@ def _parquet(
         if lists := _lists(schema, shape):
             problems.append(f"has a list in {', '.join(lists)}, to be named as `each`")
             continue
+        written = pa.schema([f.with_name(named[f.name]) for f in table.schema_arrow])
+        no_numbers = arrow_types.find_no_numbers(written, shape.numbers)
         number = 1
         for batch in table.iter_batches(
             blocks.BLOCK_ROWS, columns=[n for n in names if named[n] in shape.wanted]
@@ -149,13 +151,13 @@ def _parquet(
             number += batch.num_rows
             found = arrow_types.table(batch)
             found = found.rename_columns([named[n] for n in found.column_names])
-            yield shape, Rows(found, numbers, [])
+            yield shape, Rows(found, numbers, [], no_numbers=no_numbers)
         return
-    raise delimited.other_format(path, problems, names)
+    raise heads.other_format_error(path, problems, names)
 
 
 def _lists(schema: pa.Schema, shape: Shape) -> list[str]:
-    """Return lists that a shape names fields in, and does not name as `each`."""
+    """Return lists that hold fields of a shape, and that it does not name as `each`."""
     return sorted(
         {
             path

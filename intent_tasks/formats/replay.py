@@ -1,4 +1,4 @@
-"""Read one row of a file once more, from what was kept of it when it was set aside."""
+"""Read a row of a file from its payload in quarantine."""
 
 import json
 from dataclasses import replace
@@ -10,24 +10,24 @@ from intent_tasks.formats import jsonlines
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.convert import Batch, convert
 from intent_tasks.formats.mapping import PLACE, Format
-from intent_tasks.formats.nested_text import parsed
+from intent_tasks.formats.nested_text import parse_texts
 
 
-def read_again(
+def read_row(
     payload: dict[str, Any],
     number: int,
     layout: Format,
     file_id: str,
     correction: dict[str, Any],
 ) -> Batch:
-    """Return what a row says in a format, which need not be the one it was set aside in.
+    """Return the events of a row in a format, which need not be that of its file.
 
     Args:
-        payload: field → value, as it was kept.
+        payload: field → value, as quarantine stores it.
         number: of the row in its file.
         layout: the format.
         file_id: what event ids begin with where the source has none.
-        correction: column of `shop.events` → value that its events get.
+        correction: column of `shop.events` → value for its events.
     """
     shapes = layout.of_table("events").shapes
     shape = min(shapes, key=lambda shape: len(shape.lacks(tuple(payload))))
@@ -37,4 +37,4 @@ def read_again(
             rows = replace(rows, table=rows.table.append_column(PLACE, [[payload[PLACE]]]))
     else:
         rows = Rows(pa.Table.from_pylist([payload]), pa.array([number], pa.int64()), [])
-    return convert(parsed(rows, shape), shape, file_id, correction)
+    return convert(parse_texts(rows, shape), shape, file_id, correction)

@@ -1,4 +1,4 @@
-"""Customers who are hardly one: texts that programs write where they know nobody."""
+"""Find sentinels among customer ids: texts that programs write where there is no customer."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ NOBODY = (
     "guest", "00000000-0000-0000-0000-000000000000", "userid", "user_id", "anonymousid",
     "anonymous_id", "customerid", "customer_id", "distinct_id", "visitorid", "id",
 )  # fmt: skip
-"""In lower case and without blanks around."""
+"""Texts in lower case, without blanks around."""
 
 LEAST_EVENTS = 10
-"""With fewer it may be a customer, and hardly matters."""
+"""With fewer events the text may be a customer, and hardly matters."""
 
 
-def among(events: pa.Table) -> Counter[str]:
-    """Return how many events name each customer who is hardly one."""
+def count_sentinels(events: pa.Table) -> Counter[str]:
+    """Return the number of events of each sentinel."""
     ids = events["customer_id"].combine_chunks()
-    return Counter(ids.filter(words.are_among(ids, NOBODY)).to_pylist())
+    return Counter(ids.filter(words.match_words(ids, NOBODY)).to_pylist())
 
 
-def warnings(counts: Counter[str]) -> Iterator[str]:
-    """Yield what to say of those with many events."""
+def describe_sentinels(counts: Counter[str]) -> Iterator[str]:
+    """Yield a warning for each sentinel with many events."""
     for name, count in counts.most_common():
         if count >= LEAST_EVENTS:
             yield (

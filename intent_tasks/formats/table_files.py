@@ -1,4 +1,4 @@
-"""Read files of products and of customers: what the shop knows of them, one row each."""
+"""Read files of products and of customers, one row each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.column_value import Value
 from intent_tasks.formats.columns import KEYS, TABLES
 from intent_tasks.formats.mapping import Shape
-from intent_tasks.formats.nested_text import parsed
+from intent_tasks.formats.nested_text import parse_texts
 
 CONSENTS = ("consent_personalisation", "consent_marketing")
-"""Columns in which only a clear yes is one: what is empty, or cannot be read, is a no.
+"""Columns in which only a clear yes counts: an empty or unreadable value is a no.
 
-A file without such a column says nothing of it."""
+A file without such a column changes nothing."""
 
 
-CLOSED = (*CONSENTS, "suppressed")
-"""Columns that decide whether somebody may be predicted or written to."""
+CONSENT_COLUMNS = (*CONSENTS, "suppressed")
+"""Columns that decide whether a customer may be predicted or contacted."""
 
 
 @dataclass(frozen=True)
 class TableBatch:
-    """What some rows of a file say of products or customers.
+    """Products or customers of some rows of a file.
 
     Args:
-        rows: the usable ones, the columns that the format fills.
-        bad: those that cannot be used.
-        unreadable: column → values that are there and cannot be read.
-        absent: columns that the format fills from fields, of which no row has one.
+        rows: the usable rows, with the columns that the format fills.
+        bad: rows that cannot be used.
+        unreadable: column → number of values that cannot be read.
+        absent: columns whose fields no row has.
     """
 
     rows: pa.Table
@@ -49,18 +49,18 @@ def batches(file: BinaryIO, path: str, layout: mapping.Format) -> Iterator[Table
 
     Args:
         file: positioned at its beginning.
-        path: its name; the end of it says how it is read.
+        path: its name; its ending decides how it is read.
         layout: its format, of files of one table.
 
     Raises:
         BadInput: the file cannot be read, or is not in that format.
     """
     for shape, rows in readers.read(file, path, layout):
-        yield _batch(parsed(rows, shape), shape, readers.kind_of(path)[0] == "json")
+        yield _batch(parse_texts(rows, shape), shape, readers.kind_of(path)[0] == "json")
 
 
 def layout_of(format_name: str, table: str) -> tuple[str, mapping.Format]:
-    """Return the format of files of a table, with its name: `native` where the one has no shape.
+    """Return the name and the format for files of a table: `native` where this one has no shape.
 
     Raises:
         BadInput: there is no such format.
@@ -72,7 +72,7 @@ def layout_of(format_name: str, table: str) -> tuple[str, mapping.Format]:
 
 
 def require_readable(path: Path, format_name: str, table: str) -> None:
-    """Make sure that a file of this machine is one of that table: its first rows are read.
+    """Make sure that a local file is one of that table, by its first rows.
 
     Raises:
         BadInput: it is not.
@@ -96,14 +96,14 @@ def _batch(rows: Rows, shape: Shape, is_json: bool) -> TableBatch:
         if count := pc.sum(lost).as_py():
             unreadable[name] = count
         columns[name] = column.values
-        # Of JSON only a value shows that the file has the field, or else its lines do.
-        if values.is_there(rows.table, value, empty=not is_json) or (
-            is_json and name in CLOSED and _is_in_lines(rows, value)
+        # In JSON a value shows that the file has the field; so does the name in a line.
+        if values.has_field(rows.table, value, empty=not is_json) or (
+            is_json and name in CONSENT_COLUMNS and _is_in_lines(rows, value)
         ):
-            columns[name] = _closed(name, column.values, lost)
+            columns[name] = _fail_closed(name, column.values, lost)
     table = pa.table(columns)
     rules = _rules(table, key)
-    if blocks.MISFITS in rows.table.column_names:  # of a customer, half a row could lose a no
+    if blocks.MISFITS in rows.table.column_names:  # half a row of a customer could lose a no
         entries = rows.table[blocks.MISFITS].combine_chunks()
         rules = _broken(rules, pc.is_valid(entries), "a field holds a list or an object")
     is_bad = pc.not_equal(rules, OK)
@@ -117,19 +117,19 @@ def _batch(rows: Rows, shape: Shape, is_json: bool) -> TableBatch:
         table.filter(pc.invert(is_bad)),
         sorted([*rows.bad, *bad], key=lambda row: row.number),
         unreadable,
-        values.absent(rows.table, shape.filled[shape.table].items()),
+        values.find_absent(rows.table, shape.filled[shape.table].items()),
     )
 
 
 def _is_in_lines(rows: Rows, value: Value) -> bool:
-    """Tell whether a line of JSON has a field, empty or written with other capitals."""
+    """Return whether a line of JSON has a field, also an empty one or in other case."""
     wanted = {name.split(".")[0].casefold() for name in value.names}
     lines = rows.whole(rows.numbers.to_pylist()) if rows.table.num_rows else []
     return any(key.strip().casefold() in wanted for line in lines for key in line)
 
 
-def _closed(name: str, column: pa.Array, lost: pa.Array) -> pa.Array:
-    """Return a column in which nobody agrees, or may be written to, by a misunderstanding."""
+def _fail_closed(name: str, column: pa.Array, lost: pa.Array) -> pa.Array:
+    """Return a consent column in which unclear values count as a no."""
     if name in CONSENTS:
         return pc.fill_null(column, False)
     return pc.if_else(lost, True, column) if name == "suppressed" else column

@@ -12,7 +12,7 @@ from intent_tasks.formats.columns import INSTANT
 
 _UNITS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _LATEST_SECONDS = 32_503_680_000
-"""The year 3000: a number beyond it is in another unit."""
+"""The year 3000: a later number is in another unit."""
 
 _ZONED = r"[T ]\d\d:?\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 
@@ -46,16 +46,16 @@ def read_one(text: pa.Array, way: str, zone: str) -> pa.Array:
 
 
 def _by_pattern(text: pa.Array, way: str) -> pa.Array:
-    """Read times of a pattern; Arrow takes the 30th of February for the 2nd of March."""
+    """Read times of a pattern; Arrow reads the 30th of February as the 2nd of March."""
     found = pc.strptime(text, format=way, unit="us", error_is_null=True)
-    if way.endswith("%z"):  # the day where it was written, not the one in UTC
+    if way.endswith("%z"):  # the local day, not the one in UTC
         bare = pc.replace_substring_regex(text, r" *(Z|[+-]\d\d:?\d\d)$", "")
         local = pc.strptime(bare, format=way[:-2].rstrip(), unit="us", error_is_null=True)
     else:
         local = found
     if "?P<day>" not in (pattern := _with_day(way)):
         return found
-    # A day too many becomes the 1st, 2nd or 3rd of the next month: only those are looked at.
+    # A day too many becomes the 1st, 2nd or 3rd of the next month: only those are checked.
     early = pc.fill_null(pc.less_equal(pc.day(local), 3), False)
     written = pc.struct_field(pc.extract_regex(text.filter(early), pattern), "day").cast(pa.int64())
     wrong = pc.fill_null(pc.not_equal(written, pc.day(local.filter(early))), False)
@@ -63,7 +63,7 @@ def _by_pattern(text: pa.Array, way: str) -> pa.Array:
 
 
 def _with_day(way: str) -> str:
-    """Return a regular expression that finds the day in a time of that pattern, if it has one."""
+    """Return a regular expression that finds the day in a time of that pattern."""
     parts = re.split(r"(%.)", way)
     return "^" + "".join(
         _WRITTEN.get(part, ".*?") if part.startswith("%") else re.escape(part) for part in parts
@@ -73,11 +73,11 @@ def _with_day(way: str) -> str:
 _WRITTEN = {"%d": r"(?P<day>\d\d?)", "%e": r" ?(?P<day>\d\d?)", "%Y": r"\d{4}"} | dict.fromkeys(
     ("%m", "%y", "%H", "%I", "%M", "%S"), r"\d\d?"
 )
-"""How parts of a pattern are written."""
+"""Regular expressions of the parts of a pattern."""
 
 
 def _slow_iso(text: pa.Array, zone: str) -> pa.Array:
-    """Read times some of which name a zone, are written unusually or cannot be read."""
+    """Read times some of which have a zone, an unusual spelling, or cannot be read."""
     found = _mixed_iso(text, zone)
     lost = pc.and_(pc.is_null(found), pc.is_valid(text))
     if not pc.any(lost).as_py():
@@ -100,7 +100,7 @@ _UNUSUAL = {
 
 
 def _mixed_iso(text: pa.Array, zone: str) -> pa.Array:
-    """Read times some of which name a zone."""
+    """Read times some of which have a zone."""
     zoned = pc.fill_null(pc.match_substring_regex(text, _ZONED), False)
     named = _by_pandas(pc.if_else(zoned, text, None)).cast(INSTANT)
     bare = _by_pandas(pc.if_else(zoned, None, text)).cast(pa.timestamp("us"))
@@ -115,7 +115,7 @@ def _by_pandas(text: pa.Array) -> pa.Array:
 
 
 def instants(array: pa.Array, zone: str) -> pa.Array:
-    """Return times as instants; those without a zone are of this one."""
+    """Return times as instants; those without a zone are in this one."""
     if pa.types.is_date(array.type):
         array = array.cast(pa.timestamp("us"))
     if array.type.tz is not None:
@@ -123,6 +123,6 @@ def instants(array: pa.Array, zone: str) -> pa.Array:
     array = array.cast(pa.timestamp("us"), safe=False)
     if zone == "UTC":
         return array.cast(INSTANT)
-    # An hour that comes twice or never, when clocks are changed, is taken as the earlier one.
+    # When clocks change, an hour that occurs twice or never is read as the earlier one.
     local = pc.assume_timezone(array, zone, ambiguous="earliest", nonexistent="earliest")
     return local.cast(INSTANT)

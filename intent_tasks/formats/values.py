@@ -1,7 +1,6 @@
 """Fill the columns of events from the fields of a source, whole columns at a time.
 
-A value that is there and cannot be read as what it should be becomes null; who calls sees it by
-comparing the column with its text.
+A value that cannot be read becomes null; the caller finds it by comparing the column with its text.
 """
 
 from collections.abc import Collection, Iterable
@@ -17,22 +16,22 @@ from intent_tasks.formats.columns import INSTANT
 
 
 class Column(NamedTuple):
-    """A filled column, shape (n,), and the text it was read from (null where there was none)."""
+    """A filled column, shape (n,), and the text it was read from (null where there is none)."""
 
     values: pa.Array
     given: pa.Array
     currencies: pa.Array | None = None
-    """Codes of currencies that stand beside numbers; None: there are none."""
+    """Codes of currencies beside the numbers; None when there are none."""
 
 
 def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = False) -> Column:
-    """Return a column of that type, as a format says.
+    """Return a column of that type, filled as a format says.
 
     Args:
         rows: of a source.
         value: how the column is filled.
-        kind: text, number, truth or instant.
-        complete: fields that are joined make nothing where one of them is missing.
+        kind: text, number, boolean or instant.
+        complete: joined fields are null where one of them is missing.
     """
     if value.constant is not None:
         values = pa.repeat(pa.scalar(value.constant, pa.string()), rows.num_rows).cast(kind)
@@ -45,18 +44,18 @@ def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = Fa
     if pa.types.is_string(kind):
         return Column(_translated(text, value), given)
     if pa.types.is_boolean(kind):
-        return Column(truths(_translated(text, value)), given)
+        return Column(read_booleans(_translated(text, value)), given)
     read = numbers.read(text, value)
     return Column(_typed(_computed(read.values, rows, value), kind), given, read.currencies)
 
 
 def _marked(text: pa.Array, rows: pa.Table, value: Value, kind: pa.DataType) -> pa.Array:
-    """Return the text, and a mark where an object, or bytes in place of a number, are instead."""
+    """Return the text, with a mark where there is an object, or bytes in place of a number."""
     for array in plain_arrays(rows, value):
         if _is_structure(array.type):
             text = _with_mark(text, array.is_valid())
         elif not pa.types.is_string(kind):
-            text = _with_mark(text, raw_text.not_text(array))
+            text = _with_mark(text, raw_text.find_undecodable(array))
     if blocks.MISFITS in rows.column_names:
         for name in value.names:
             text = _with_mark(text, blocks.has_misfit(_whole(rows[blocks.MISFITS]), name))
@@ -70,22 +69,22 @@ def _with_mark(text: pa.Array, where: pa.Array) -> pa.Array:
 
 
 def _is_structure(kind: pa.DataType) -> bool:
-    """Tell whether values are objects, or lists of objects or of lists: no text can be made."""
+    """Return whether values are objects, or lists of objects or lists, which have no text."""
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return bool(pa.types.is_nested(kind.value_type))
     return bool(pa.types.is_nested(kind))
 
 
 def is_too_large(rows: pa.Table, value: Value, kind: pa.DataType) -> pa.Array:
-    """Tell where a number is meant that is larger than a column of whole numbers can hold."""
+    """Return where a number is too large for a column of whole numbers."""
     if not pa.types.is_integer(kind):
         return pa.repeat(False, rows.num_rows)
-    meant = fill(rows, value, pa.float64()).values
-    return pc.fill_null(pc.greater_equal(pc.abs(meant), 2.0**31), False)
+    exact = fill(rows, value, pa.float64()).values
+    return pc.fill_null(pc.greater_equal(pc.abs(exact), 2.0**31), False)
 
 
 def text_of(rows: pa.Table, value: Value, *, complete: bool = False) -> pa.Array:
-    """Return the text that a column is read from: that of the first field, or of all joined."""
+    """Return the text that a column is read from: of the first field, or of all joined."""
     texts = [_text_of(rows, field, value, complete) for field in value.fields]
     if value.join is not None and len(texts) > 1:
         text = _joined(texts, value.join, complete)
@@ -110,13 +109,13 @@ def _joined(texts: list[pa.Array], between: str, complete: bool) -> pa.Array:
 
 
 def plain_arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
-    """Return the fields that there are, without those that are pairs of key and value."""
+    """Return the fields that the rows have, without key-value pairs."""
     found = (field(rows, name) for name, leaf in value.leaves if not leaf.key)
     return [array for array in found if array is not None]
 
 
 def arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
-    """Return the fields that there are, of pairs the values of the key."""
+    """Return the fields that the rows have; of key-value pairs the values of the key."""
     found = (_array(rows, name, leaf) for name, leaf in value.leaves)
     return [array for array in found if array is not None]
 
@@ -126,29 +125,29 @@ def _array(rows: pa.Table, name: str, value: Value) -> pa.Array | None:
     return array if array is None or not value.key else _of_key(array, value.key)
 
 
-def is_there(rows: pa.Table, value: Value, *, empty: bool = False) -> bool:
-    """Tell whether a row has one of the fields, or, also empty, whether there is one."""
+def has_field(rows: pa.Table, value: Value, *, empty: bool = False) -> bool:
+    """Return whether one of the fields has a value; with `empty`, whether one exists."""
     found = (field(rows, name) for name in value.names)
     return any(a is not None and (empty or a.null_count < len(a)) for a in found)
 
 
-def absent(rows: pa.Table, columns: Iterable[tuple[str, Value]]) -> list[str]:
-    """Return the columns that are filled from fields, of which no row has one."""
+def find_absent(rows: pa.Table, columns: Iterable[tuple[str, Value]]) -> list[str]:
+    """Return the columns whose fields no row has."""
     return [
         name if value.names == (name,) else f"{name} ({' or '.join(value.names)})"
         for name, value in columns
-        if rows.num_rows and value.names and not is_there(rows, value)
+        if rows.num_rows and value.names and not has_field(rows, value)
     ]
 
 
 def field(rows: pa.Table, name: str) -> pa.Array | None:
-    """Return a field, also one inside others (`user.id`); None: there is no such field."""
+    """Return a field, also an inner one (`user.id`); None when there is no such field."""
     outer, path = _place(rows, name)
     return _inside(_whole(rows[outer]), path) if outer in rows.column_names else None
 
 
 def _place(rows: pa.Table, name: str) -> tuple[str, list[str]]:
-    """Return the column that a field is in, and its path there."""
+    """Return the column that holds a field, and the path inside it."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         if (outer := ".".join(parts[:end])) in rows.column_names:
@@ -164,21 +163,21 @@ def _inside(array: pa.Array, path: list[str]) -> pa.Array | None:
     return array
 
 
-def without(rows: pa.Table, name: str) -> pa.Table:
-    """Return the rows without a field that they have, also one inside others."""
+def remove_field(rows: pa.Table, name: str) -> pa.Table:
+    """Return the rows without one of their fields, also an inner one."""
     outer, path = _place(rows, name)
     place, rest = rows.column_names.index(outer), _stripped(_whole(rows[outer]), path)
     return rows.remove_column(place) if rest is None else rows.set_column(place, outer, rest)
 
 
 def _stripped(array: pa.Array, path: list[str]) -> pa.Array | None:
-    """Return a struct without the field at a path; None: nothing is left."""
+    """Return a struct without the field at a path; None when nothing is left."""
     if not path:
         return None
     inner = {field.name: pc.struct_field(array, field.name) for field in array.type}
     inner[path[0]] = _stripped(inner[path[0]], path[1:])
-    kept = {name: part for name, part in inner.items() if part is not None}
-    return pa.StructArray.from_arrays(list(kept.values()), names=list(kept)) if kept else None
+    fields = {name: part for name, part in inner.items() if part is not None}
+    return pa.StructArray.from_arrays(list(fields.values()), names=list(fields)) if fields else None
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
@@ -196,13 +195,13 @@ def _of_key(pairs: pa.Array, key: str) -> pa.Array:
     if not pa.types.is_struct(holder.type):
         holder = pa.StructArray.from_arrays([holder], names=["value"])
     kinds = [holder.type.field(n).name for n in range(holder.type.num_fields)]
-    texts = [as_text(raw_text.replaced(pc.struct_field(holder, kind))) for kind in kinds]
+    texts = [as_text(raw_text.decode_with_marks(pc.struct_field(holder, kind))) for kind in kinds]
     text = reduce(pc.coalesce, texts) if texts else pa.nulls(len(flat), pa.string())
     return pc.take(text, pc.index_in(pa.array(range(len(pairs)), parents.type), parents))
 
 
 def _are_pairs(kind: pa.DataType) -> bool:
-    """Tell whether lists of this type hold a `key`, and a `value` with fields by its type."""
+    """Return whether lists of this type hold a `key`, and a `value` with fields by its type."""
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
     if not is_list or not pa.types.is_struct(inner := kind.value_type):
         return False
@@ -211,18 +210,18 @@ def _are_pairs(kind: pa.DataType) -> bool:
 
 
 def as_text(array: pa.Array, value: Value | None = None) -> pa.Array:
-    """Return the values as text; an empty text, and bytes that are no UTF-8, count as none."""
+    """Return the values as text; an empty text, and bytes that are no UTF-8, become null."""
     if pa.types.is_dictionary(array.type):
         array = pc.cast(array, array.type.value_type)
     if _is_structure(array.type):
         text = pa.nulls(len(array), pa.string())
     elif pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         joiner = value.join if value is not None and value.join is not None else ","
-        text = pc.binary_join(raw_text.of_lists(array), joiner)
+        text = pc.binary_join(raw_text.decode_lists(array), joiner)
     elif pa.types.is_floating(array.type):
         text = _text_of_numbers(array)
     elif pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
-        text = raw_text.decoded(array)
+        text = raw_text.decode(array)
     else:
         text = array.cast(pa.string())
     if value is not None and value.whole:
@@ -231,7 +230,7 @@ def as_text(array: pa.Array, value: Value | None = None) -> pa.Array:
 
 
 def _text_of_numbers(array: pa.Array) -> pa.Array:
-    """Return 17850.0 as 17850, whatever the others are: an id is written in one way."""
+    """Return 17850.0 as 17850, so that an id has one spelling."""
     whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), _LARGEST_WHOLE))
     ids = pc.if_else(whole, array, None).cast(pa.int64(), safe=False).cast(pa.string())
     return pc.coalesce(ids, array.cast(pa.string())) if ids.null_count else ids
@@ -247,29 +246,28 @@ def text_of_number(number: float) -> str:
 
 _LARGEST_WHOLE = 2.0**63
 _SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-4, 1e10
-"""Between these Arrow writes numbers as Python does."""
+"""Between these bounds Arrow writes numbers as Python does."""
 
 
 def _not_empty(text: pa.Array, missing: Collection[str] = ()) -> pa.Array:
-    empty = words.are_among(text, ("", *missing)) if missing else pc.equal(text, "")
+    empty = words.match_words(text, ("", *missing)) if missing else pc.equal(text, "")
     return pc.if_else(pc.fill_null(empty, False), None, text) if pc.any(empty).as_py() else text
 
 
 def _translated(text: pa.Array, value: Value) -> pa.Array:
     if not value.map and not value.patterns:
         return text
-    known = pa.array(list(value.map), pa.string())
-    meant = pc.take(
-        pa.array(list(value.map.values()), pa.string()), pc.index_in(text, value_set=known)
-    )
-    for pattern, stands_for in value.patterns.items():
+    texts = pa.array(list(value.map), pa.string())
+    meanings = pa.array(list(value.map.values()), pa.string())
+    found = pc.take(meanings, pc.index_in(text, value_set=texts))
+    for pattern, meaning in value.patterns.items():
         fits = pc.fill_null(pc.match_substring_regex(text, pattern), False)
-        meant = pc.coalesce(meant, pc.if_else(fits, stands_for, pa.scalar(None, pa.string())))
-    return meant if value.others == "ignore" else pc.coalesce(meant, text)
+        found = pc.coalesce(found, pc.if_else(fits, meaning, pa.scalar(None, pa.string())))
+    return found if value.others == "ignore" else pc.coalesce(found, text)
 
 
 def _computed(found: pa.Array, rows: pa.Table, value: Value) -> pa.Array:
-    """Return numbers less what is taken off, and divided; null where a part cannot be read."""
+    """Return numbers after subtraction and division; null where a part cannot be read."""
     for part in value.less:
         off = fill(rows, part, pa.float64())
         found = pc.subtract(found, pc.if_else(pc.is_null(off.given), 0.0, off.values))
@@ -285,7 +283,7 @@ def _computed(found: pa.Array, rows: pa.Table, value: Value) -> pa.Array:
 
 
 _DECIMALS = 6
-"""Of what is computed: 19.99, and not 19.989999999999998."""
+"""Decimals of computed numbers: 19.99, and not 19.989999999999998."""
 
 
 def _typed(found: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -299,8 +297,8 @@ def _typed(found: pa.Array, kind: pa.DataType) -> pa.Array:
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1", "on"), ("false", "f", "no", "n", "0", "off")
 
 
-def truths(text: pa.Array) -> pa.Array:
-    """Return what texts say, as Postgres reads a boolean; null where one says neither."""
+def read_booleans(text: pa.Array) -> pa.Array:
+    """Return the booleans of texts, as Postgres reads them; null for any other text."""
     bare = pc.ascii_lower(pc.ascii_trim_whitespace(text))
     is_true, is_false = (pc.is_in(bare, value_set=pa.array(w)) for w in (_TRUE, _FALSE))
     return pc.if_else(is_true, True, pc.if_else(is_false, False, pa.scalar(None, pa.bool_())))
@@ -322,10 +320,10 @@ def _time(array: pa.Array, value: Value) -> Column:
     return Column(times.read(text, value.time, value.zone), text)
 
 
-def exchanged(rows: pa.Table, value: Value) -> str | None:
-    """Return a pattern of times with day and month exchanged, if it surely is the right one.
+def find_exchanged_pattern(rows: pa.Table, value: Value) -> str | None:
+    """Return a pattern of times with day and month exchanged, if it is certainly right.
 
-    It reads all times that the pattern reads, and some that no pattern reads.
+    It is when it reads all times that the pattern reads, and some that the pattern does not.
     """
     column = _times(rows, value)
     lost = pc.is_null(column.values)

@@ -1,4 +1,4 @@
-"""Find the texts of a column that are one of a few words, without reading all the others."""
+"""Find the texts of a column that are one of a few words, without reading all texts."""
 
 from collections.abc import Collection
 
@@ -10,13 +10,16 @@ import pyarrow.compute as pc
 Mask = npt.NDArray[np.bool_]
 
 
-def are_among(text: pa.Array, words: Collection[str]) -> pa.Array:
-    """Return where a text is one of some words, in any case and with blanks around, shape (n,).
+def match_words(text: pa.Array, words: Collection[str]) -> pa.Array:
+    """Return whether each text is one of some words, in any case and with blanks around.
 
     Args:
         text: strings; a null is none of the words.
-        words: texts; the empty one stands for texts of blanks only. One that is not ASCII makes
-            all texts be read.
+        words: texts; the empty one stands for texts of blanks only. One that is not ASCII needs
+            all texts to be read.
+
+    Returns:
+        Booleans, shape (n,).
     """
     bare = [word.strip().lower() for word in words]
     found = _candidates(text, bare)
@@ -28,7 +31,7 @@ def are_among(text: pa.Array, words: Collection[str]) -> pa.Array:
 
 
 def _candidates(text: pa.Array, words: Collection[str]) -> Mask:
-    """Return which texts have the length and the first letter of a word, or blanks around.
+    """Return which texts have the length and first letter of a word, or blanks around.
 
     Letters outside ASCII can have another length in the other case: then all texts are candidates.
     """

@@ -1,13 +1,13 @@
 """Land new files of events in schema `shop`: each once, block by block.
 
-A block is one transaction: its events, what they tell about products, the rows set aside and how
-far the file is now. A run that was killed goes on at the next block; nothing is loaded twice.
+A block is one transaction: its events, its products, its rows for quarantine, and the progress of
+the file. After a kill the next run continues with the next block; nothing is loaded twice.
 """
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,28 +16,28 @@ from typing import BinaryIO
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.errors import BadInput, IntentError, NothingToDo, Refused
+from intent_tasks.errors import BadInput, NothingToDo, Refused
 from intent_tasks.formats import files, mapping, sentinels
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import identity_keys, ledger, postgres, simulated_shop
 from intent_tasks.stores.collecting import batches, changed_files, discovery, file_ledger, landing
-from intent_tasks.stores.collecting.totals import COUNTED, MOST_NAMED, Totals
+from intent_tasks.stores.collecting.file_loop import MOST_NAMED, Report, label_files, load_each
+from intent_tasks.stores.collecting.totals import COUNTED, Totals
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.day_builder import LEAST_LIMIT
 from intent_tasks.stores.read_ahead import read_ahead
 
 log = logging.getLogger(__name__)
 
-SAY_EVERY_SECONDS = 10
-Say = Callable[[str], None]
+REPORT_EVERY_SECONDS = 10
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
-    """Collect what is new at INTENT_COLLECT_URL.
+    """Collect the new files at INTENT_COLLECT_URL.
 
     Raises:
-        NothingToDo: no such place is set.
+        NothingToDo: the setting is empty.
         Refused: files cannot be used; the others were collected.
     """
     if not settings.collect_url:
@@ -54,12 +54,13 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         **{f"files_{n}": totals.files[n] for n in ("loaded", "known", "ignored", "rewritten")},
         **{f"rows_{name}": totals.rows[name] for name in (*COUNTED, "gone")},
         "values_unreadable": {name: lost.rows for name, lost in totals.unreadable.items()},
+        "rows_skipped": dict(totals.skipped),
     }
     return ledger.finish_step(settings, "collect", as_of_date, receipt)
 
 
 def collect(
-    settings: Settings, url: str, format_name: str, say: Say, *, alone: bool = False
+    settings: Settings, url: str, format_name: str, report: Report, *, alone: bool = False
 ) -> Totals:
     """Load the files at and below a URL that are not loaded yet.
 
@@ -69,59 +70,44 @@ def collect(
         settings: of this installation.
         url: folder, object-store prefix or file, as fsspec reads it.
         format_name: a format that comes with the product, or the path of a .toml file.
-        say: gets a line about every file and, in long ones, every few seconds.
-        alone: refuse when other files are loaded already: one file is the whole shop.
+        report: receives a line about every file and, in long ones, every few seconds.
+        alone: refuse when other files are loaded: one file is the whole shop.
 
     Raises:
         BadInput: there is no such place, format or file of events.
         Refused: files cannot be used or have changed, or the shop cannot be filled.
-        TemporaryFailure: the database gave up; the same call goes on where it was.
+        TemporaryFailure: the database gave up; the same call continues where it was.
     """
     layout = mapping.load(format_name).of_table("events")
     owner = simulated_shop.owner_url(settings)
-    found, others, hidden = discovery.find(url, settings.collect_options.get_secret_value())
+    files_found, others, hidden = discovery.find(url, settings.collect_options.get_secret_value())
     with postgres.changing(owner, "collect") as connection:
         if alone:
-            _require_alone(connection, found[0].url)
+            _require_alone(connection, files_found[0].url)
         landing.prepare(connection)
-    totals = Totals(Counter({"ignored": len(others) + hidden}))
+    totals = Totals(files=Counter({"ignored": len(others) + hidden}))
     if others:
         more = ", …" if len(others) > MOST_NAMED else ""
-        say(
+        report(
             f"Passed over: {', '.join(others[:MOST_NAMED])}{more} ({len(others)} in all). "
-            f"{discovery.KINDS_SAID}"
+            f"{discovery.ENDINGS_HINT}"
         )
-    for place, file in enumerate(found, 1):
-        work = _Work(settings, file, url, layout, format_name, say, f"{place}/{len(found)}")
-        try:
-            totals.files[work.load(totals)] += 1
-        except Refused as error:
-            say(f"{work.label} refused: {error}")
-            totals.problems.append(str(error))
-        except IntentError:
-            raise
-        except Exception as error:  # a fault of ours costs this file, not the others
-            totals.faults.append(_fault(file.url, error))
-            say(totals.faults[-1])
+    loadings = (
+        _Work(settings, file, url, layout, format_name, report, label)
+        for file, label in label_files(files_found)
+    )
+    load_each(loadings, totals, report)
     if totals.rows["loaded"]:
         with postgres.changing(owner, "collect") as connection:
             landing.analyze(connection)
     if totals.problems or totals.faults:
-        say(totals.summary())
-    totals.require_all(len(found))
+        report(totals.summary())
+    totals.require_all(len(files_found))
     return totals
 
 
-def _fault(url: str, error: Exception) -> str:
-    first = next(iter(str(error).splitlines()), "")
-    return (
-        f"{url} could not be collected: the program failed with {type(error).__name__}: {first}. "
-        "What was loaded of the file stays. Report it, with the first lines of the file."
-    )
-
-
 def _require_alone(connection: sa.Connection, url: str) -> None:
-    if others := file_ledger.others(connection, url):
+    if others := file_ledger.list_other_files(connection, url):
         raise Refused(
             f"Another shop is loaded here ({', '.join(others)}). Remove it with `make clean`, or "
             "set INTENT_HOME to another folder for another shop. To add files to it, use "
@@ -138,30 +124,31 @@ class _Work:
     source: str
     layout: mapping.Format
     format_name: str
-    say: Say
-    place: str
+    report: Report
+    label: str
 
     @property
-    def label(self) -> str:
-        return f"[{self.place}] {self.file.url}:"
+    def url(self) -> str:
+        """The address of the file."""
+        return self.file.url
 
     def load(self, totals: Totals) -> str:
-        """Load what is not loaded yet, and return what became of the file."""
+        """Load the rest of the file, and return the outcome."""
         with self._changing() as connection:
-            known = file_ledger.progress_of(connection, self.file.url)
+            known = file_ledger.read_progress(connection, self.file.url)
         if known and known.state != file_ledger.LOADING and known.is_of(self.file):
-            return self._known(known, totals)
+            return self._skip_known(known, totals)
         digest = self.file.digest()
         progress = self._claim(digest)
         if progress is None:
-            return self._known(known, totals)
+            return self._skip_known(known, totals)
         if progress.state == file_ledger.COPY:
             return "copied"
-        load = self._load_at_once if self._is_known_by_content(progress) else self._load
+        load = self._load_at_once if self._is_compared_by_content(progress) else self._load
         load(progress, totals)
         return "loaded"
 
-    def _known(self, known: file_ledger.Progress | None, totals: Totals) -> str:
+    def _skip_known(self, known: file_ledger.Progress | None, totals: Totals) -> str:
         if known and known.format != self.format_name:
             totals.files["in another format"] += 1
         return "known"
@@ -169,8 +156,8 @@ class _Work:
     def _changing(self) -> AbstractContextManager[sa.Connection]:
         return postgres.changing(simulated_shop.owner_url(self.settings), "collect")
 
-    def _is_known_by_content(self, progress: file_ledger.Progress) -> bool:
-        """Tell whether it was another file before and its rows have no ids to know them by."""
+    def _is_compared_by_content(self, progress: file_ledger.Progress) -> bool:
+        """Return whether the file changed and its rows have no ids of their own."""
         if not progress.earlier_digests:
             return False
         with self.file.opened() as opened:
@@ -178,68 +165,69 @@ class _Work:
         return first is not None and not first.has_ids
 
     def _claim(self, digest: str) -> file_ledger.Progress | None:
-        """Write into the ledger that the file is being loaded; None: there is nothing to load."""
+        """Note in the ledger that the file is being loaded; None when there is nothing to load."""
         with self._changing() as connection:
-            known = file_ledger.progress_of(connection, self.file.url)
+            known = file_ledger.read_progress(connection, self.file.url)
             begun = known and (known.state != file_ledger.LOADING or known.blocks_done > 0)
             if known and begun and known.digest == digest:
                 file_ledger.touch(connection, self.file)
                 return known if known.state == file_ledger.LOADING else None
-            if known and known.state == file_ledger.LOADING:  # as if it had never been begun
-                landing.forget(connection, known.file_id)
-            original = file_ledger.original_of(connection, self.file.url, digest)
+            if known and known.state == file_ledger.LOADING:  # start from the beginning
+                landing.delete_events(connection, known.file_id)
+            original = file_ledger.find_original(connection, self.file.url, digest)
             state = file_ledger.COPY if original else file_ledger.LOADING
             if original:
-                self.say(f"{self.label} has the content of {original}; it is not loaded again.")
+                self.report(f"{self.label} has the content of {original}; it is not loaded again.")
             return file_ledger.begin(
                 connection, self.file, self.source, self.format_name, digest, state, known
             )
 
     def _load(self, progress: file_ledger.Progress, totals: Totals) -> None:
-        begun = said = time.monotonic()
+        begun = reported = time.monotonic()
         suspected: Counter[str] = Counter()
         with self.file.opened() as opened:
             for batch in read_ahead(self._batches(opened, progress)):
-                suspected.update(sentinels.among(batch.events))
-                self._look_at(batch, progress, totals)
+                suspected.update(sentinels.count_sentinels(batch.events))
+                self._check(batch, progress, totals)
                 before, progress = progress, self._load_block(progress, batch)
                 totals.add(before, progress)
-                totals.lose(self.file.url, batch.unreadable)
-                if time.monotonic() - said > SAY_EVERY_SECONDS:
-                    said = time.monotonic()
-                    self.say(f"{self.label} {progress.rows_loaded:,} events so far")
+                totals.count_batch(self.file.url, batch)
+                if time.monotonic() - reported > REPORT_EVERY_SECONDS:
+                    reported = time.monotonic()
+                    self.report(f"{self.label} {progress.rows_loaded:,} events so far")
         with self._changing() as connection:
             done = progress._replace(state=file_ledger.LOADED)
             file_ledger.advance(connection, self.file.url, progress, done)
-        for text in sentinels.warnings(suspected):
-            self.say(f"{self.label} {text}")
-        self._say_done(done, totals, time.monotonic() - begun)
+        for text in sentinels.describe_sentinels(suspected):
+            self.report(f"{self.label} {text}")
+        self._report_done(done, totals, time.monotonic() - begun)
 
     def _load_at_once(self, progress: file_ledger.Progress, totals: Totals) -> None:
-        """Load a file that was another one before and whose rows are known by what they say."""
-        begun, first, found = time.monotonic(), progress, Totals()
+        """Load a changed file whose rows are compared by content, in one transaction."""
+        begun, first, counts = time.monotonic(), progress, Totals()
         with self._changing() as connection, self.file.opened() as opened:
             identity_keys.hold_off_tombstones(connection)
-            changed_files.begin(connection)
+            changed_files.create_table(connection)
             for batch in read_ahead(self._batches(opened, progress)):
-                self._look_at(batch, progress, totals)
-                kept = batches.without_erased(self.settings, batch)
-                changed_files.add(connection, kept.events)
-                landing.add_products(connection, kept.products)
-                quarantine.add(connection, self.file.url, kept.bad)
-                progress = batches.counted(progress, kept, kept.events.num_rows)
-                found.lose(self.file.url, batch.unreadable)
+                self._check(batch, progress, totals)
+                rest = batches.remove_erased(self.settings, batch)
+                changed_files.add_events(connection, rest.events)
+                landing.add_products(connection, rest.products)
+                quarantine.add(connection, self.file.url, rest.bad)
+                progress = batches.add_batch(progress, rest, rest.events.num_rows)
+                counts.count_batch(self.file.url, batch)
             merged = changed_files.merge(connection, progress.earlier_ids)
             done = progress._replace(
                 state=file_ledger.LOADED,
                 rows_loaded=merged.added,
                 rows_repeated=progress.events - merged.added,
-                rows_gone=merged.gone,
+                rows_gone=merged.missing,
             )
             file_ledger.advance(connection, self.file.url, first, done)
         totals.add(first, done)
-        totals.unreadable |= found.unreadable
-        self._say_done(done, totals, time.monotonic() - begun)
+        totals.unreadable |= counts.unreadable
+        totals.skipped += counts.skipped
+        self._report_done(done, totals, time.monotonic() - begun)
 
     def _batches(self, opened: BinaryIO, progress: file_ledger.Progress) -> Iterator[files.Batch]:
         return files.batches(
@@ -251,23 +239,23 @@ class _Work:
             datetime.now(UTC),
         )
 
-    def _look_at(self, batch: files.Batch, progress: file_ledger.Progress, totals: Totals) -> None:
+    def _check(self, batch: files.Batch, progress: file_ledger.Progress, totals: Totals) -> None:
         self._require_usable(progress, batch)
-        self._say_absent(progress, batch, totals.absent)
+        self._report_absent(progress, batch, totals.absent)
 
-    def _say_done(self, done: file_ledger.Progress, totals: Totals, seconds: float) -> None:
+    def _report_done(self, done: file_ledger.Progress, totals: Totals, seconds: float) -> None:
         aside = f", {done.rows_quarantined:,} set aside" if done.rows_quarantined else ""
-        self.say(
+        self.report(
             f"{self.label} {done.rows_loaded:,} events{aside} in {seconds:.1f} s; "
             f"{done.rows_read:,} rows read"
         )
         if done.values_unreadable:
             of = ", ".join(f"{name} {count:,}" for name, count in done.values_unreadable.items())
-            self.say(f"{self.label} WARNING: null because they cannot be read: {of}")
+            self.report(f"{self.label} WARNING: null because they cannot be read: {of}")
         if done.earlier_digests:
             totals.files["rewritten"] += 1
             totals.rows["gone"] += done.rows_gone
-            self.say(
+            self.report(
                 f"{self.label} it has changed since it was collected: {done.rows_loaded:,} events "
                 f"are new, {done.rows_repeated:,} were there; {done.rows_gone:,} of before are no "
                 "longer in it, and stay."
@@ -276,19 +264,19 @@ class _Work:
     def _load_block(self, before: file_ledger.Progress, batch: files.Batch) -> file_ledger.Progress:
         with self._changing() as connection:
             identity_keys.hold_off_tombstones(connection)
-            kept = batches.without_erased(self.settings, batch)
+            rest = batches.remove_erased(self.settings, batch)
             appended = landing.append(
                 connection,
-                kept.events,
+                rest.events,
                 expect_known=before.rows_repeated > 0 or bool(before.earlier_digests),
-                sources=kept.sources,
-                compare=kept.own_ids,
+                sources=rest.sources,
+                compare=rest.own_ids,
             )
-            landing.add_products(connection, kept.products)
-            changed = batches.changed(kept, appended.changed)
-            quarantine.add(connection, self.file.url, [*kept.bad, *changed])
+            landing.add_products(connection, rest.products)
+            changed = batches.reject_changed(rest, appended.changed)
+            quarantine.add(connection, self.file.url, [*rest.bad, *changed])
             others = pc.sum(appended.changed).as_py() or 0
-            after = batches.counted(before, kept, appended.added, others)
+            after = batches.add_batch(before, rest, appended.added, others)
             known = batch.events.num_rows - appended.added + batch.repeated
             after = after._replace(
                 rows_quarantined=after.rows_quarantined + len(changed),
@@ -297,20 +285,20 @@ class _Work:
             file_ledger.advance(connection, self.file.url, before, after)
         return after
 
-    def _say_absent(
-        self, progress: file_ledger.Progress, batch: files.Batch, said: set[str]
+    def _report_absent(
+        self, progress: file_ledger.Progress, batch: files.Batch, reported: set[str]
     ) -> None:
-        """Name the columns that stay empty, each once: a field may be called otherwise."""
-        if progress.blocks_done == 0 and (new := [n for n in batch.absent if n not in said]):
-            said.update(new)
-            self.say(f"{self.label} no row of its first block has {', '.join(new)}: left empty.")
+        """Name the columns that stay empty, each once: a field may have another name."""
+        if progress.blocks_done == 0 and (new := [n for n in batch.absent if n not in reported]):
+            reported.update(new)
+            self.report(f"{self.label} no row of its first block has {', '.join(new)}: left empty.")
 
     def _require_usable(self, progress: file_ledger.Progress, batch: files.Batch) -> None:
-        """Refuse a file of whose first block too little can be used: it is in another format."""
+        """Refuse a file of whose first block too little can be used: its format is wrong."""
         if progress.blocks_done:
             return
         if batch.events.num_rows + batch.repeated + batch.ignored == 0:
-            raise files.no_usable_line(self.file.url, self.format_name, batch.bad)
+            raise files.no_usable_line_error(self.file.url, self.format_name, batch.bad)
         most = max(LEAST_LIMIT, self.settings.collect_quarantine_share * batch.judged)
         if len(batch.bad) > most:
-            raise files.too_many_bad(self.file.url, batch)
+            raise files.too_many_bad_error(self.file.url, batch)

@@ -21,14 +21,14 @@ def lines(start, end):
 
 
 def collected(settings, place, layout="native", **options):
-    """Collect; return rows and files by what became of them, and what was said."""
-    said = []
-    totals = collect.collect(settings, str(place), layout, said.append, **options)
+    """Collect; return rows and files by outcome, and the messages."""
+    messages = []
+    totals = collect.collect(settings, str(place), layout, messages.append, **options)
     rows = {name: totals.rows[name] for name in ("loaded", "repeated", "quarantined")}
     return (
         rows
         | {name: totals.files[name] for name in ("known", "copied", "ignored")}
-        | {"said": said}
+        | {"messages": messages}
     )
 
 

@@ -107,11 +107,11 @@ def test_a_file_that_is_mostly_not_in_its_format_is_refused_before_anything_is_l
 def test_what_became_of_the_other_files_is_said_before_what_is_refused(settings, tmp_path):
     (tmp_path / "a.csv").write_text(HEADER + lines(0, 3) + line(4, type="fly"))
     (tmp_path / "b.csv").write_text("a,b\n1,2\n")
-    said = []
+    messages = []
     with pytest.raises(BadInput, match=r"1 of 2 files cannot be used; .*b\.csv is not in this"):
-        collect.collect(settings, str(tmp_path), "native", said.append)
-    assert said[-1].startswith("1 files collected, 0 known before: 3 events loaded")
-    assert "1 set aside" in said[-1]
+        collect.collect(settings, str(tmp_path), "native", messages.append)
+    assert messages[-1].startswith("1 files collected, 0 known before: 3 events loaded")
+    assert "1 set aside" in messages[-1]
 
 
 def test_a_field_that_no_row_has_is_named_once(settings, tmp_path):
@@ -126,8 +126,8 @@ def test_a_field_that_no_row_has_is_named_once(settings, tmp_path):
     folder.mkdir()
     (folder / "a.csv").write_text("user,at,item,cost\na,2026-06-30,p,1\n")
     (folder / "b.jsonl").write_text('{"user": "b", "at": "2026-06-30", "item": "p", "cost": null}')
-    said = collected(settings, folder, str(own))["said"]
-    assert [text.split(" no row ")[1] for text in said if " no row " in text] == [
+    messages = collected(settings, folder, str(own))["messages"]
+    assert [text.split(" no row ")[1] for text in messages if " no row " in text] == [
         "of its first block has product_id (itm), products.title (name): left empty.",
         "of its first block has price (paid or cost): left empty.",
     ]
@@ -164,7 +164,7 @@ def test_it_says_what_is_passed_over_and_how_many_events_a_file_had(settings, tm
     (tmp_path / "c.csv").write_text(HEADER + lines(0, 3) + line(4, type="fly"))
     found = collected(settings, tmp_path)
     assert found["ignored"] == 3
-    first, absent, last = found["said"]
+    first, absent, last = found["messages"]
     assert "has session_id, product_id, quantity, " in absent
     assert first.startswith("Passed over: b.zip, old/a.csv.xz (2 in all). Names of files of events")
     assert "c.csv: 3 events, 1 set aside in " in last
@@ -203,7 +203,7 @@ def test_events_without_an_id_get_one_of_file_and_line(settings, tmp_path):
     path.rename(tmp_path / "renamed.csv")
     renamed = collected(settings, tmp_path / "renamed.csv", "retailrocket")
     assert renamed["copied"] == 1
-    assert "has the content of" in renamed["said"][0]
+    assert "has the content of" in renamed["messages"][0]
     assert events(settings) == ids
 
 
@@ -214,8 +214,8 @@ def test_what_the_rows_tell_about_products_is_kept_and_read_by_the_extract(setti
     one.write_text(head + "2026-06-30 10:00:00 UTC,view,7,20,a.b,,5,u1,s\n")
     two.write_text(head + "2026-06-30 11:00:00 UTC,view,7,20,,Acme,6,u1,s\n")
     collected(settings, tmp_path, "rees46")
-    told = ask(settings, "SELECT product_id, category_path, brand, price FROM shop.products")
-    assert told == [("7", "20", "Acme", 6.0)]
+    rows = ask(settings, "SELECT product_id, category_path, brand, price FROM shop.products")
+    assert rows == [("7", "20", "Acme", 6.0)]
     receipt = extract.run(settings.model_copy(update={"history_days": 2}), date(2026, 6, 30))
     assert receipt["rows_in_snapshot"] == 2
 
@@ -313,8 +313,8 @@ def test_a_customer_who_is_hardly_one_is_named(settings, tmp_path):
     path = tmp_path / "log.csv"
     ids = ["u"] * 12 + ["0"] * 10 + ["guest"] * 9
     path.write_text(HEADER + "".join(line(n, customer=name) for n, name in enumerate(ids)))
-    said = collected(settings, path)["said"]
-    named = [text for text in said if "events are of one customer" in text]
+    messages = collected(settings, path)["messages"]
+    named = [text for text in messages if "events are of one customer" in text]
     assert len(named) == 1
     assert "10 events are of one customer, '0': if that is nobody, list it as `missing`" in named[0]
 

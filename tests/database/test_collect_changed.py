@@ -33,7 +33,7 @@ def test_a_file_that_grows_is_loaded_for_what_is_new(settings, tmp_path):
     assert (found["loaded"], found["repeated"], found["quarantined"]) == (3, 3, 1)
     assert events(settings) == ["e0", "e1", "e10", "e2", "e3", "e4"]
     assert ask(settings, f"{LEDGER} WHERE path LIKE '%events.csv'") == [(6, 2, 3, 1, 0, "loaded")]
-    assert any("2 events are new, 3 were there" in text for text in found["said"])
+    assert any("2 events are new, 3 were there" in text for text in found["messages"])
     again = collected(settings, tmp_path)
     assert (again["known"], again["loaded"], again["repeated"]) == (2, 0, 0)
 
@@ -112,13 +112,13 @@ def test_every_row_is_accounted_for_in_ledger_receipt_and_sentence(settings, tmp
 def test_values_that_cannot_be_read_are_in_ledger_and_warning(settings, tmp_path):
     path = tmp_path / "events.csv"
     path.write_text(HEADER + line(1, type="purchase", price="19 dollars") + lines(2, 4))
-    said = []
-    totals = collect.collect(settings, str(path), "native", said.append)
+    messages = []
+    totals = collect.collect(settings, str(path), "native", messages.append)
     query = "SELECT values_unreadable FROM intent.collected_files"
     assert ask(settings, query) == [({"price": 1},)]
     assert "WARNING: price of 1 events cannot be read and is null; revenue" in totals.summary()
     assert "row 2 of file://" in totals.summary()
-    assert any("null because they cannot be read: price 1" in text for text in said)
+    assert any("null because they cannot be read: price 1" in text for text in messages)
     assert ask(settings, "SELECT price FROM shop.events WHERE event_id = 'e1'") == [(None,)]
 
 

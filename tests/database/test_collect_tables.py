@@ -25,11 +25,11 @@ CUSTOMERS = "customer_id,country,consent_personalisation,consent_marketing,suppr
 
 
 def landed(settings, place, table="customers", layout="native"):
-    """Collect files of a table; return rows by what became of them, and what was said."""
-    said = []
-    totals = collect_tables(settings, str(place), layout, table, said.append)
+    """Collect files of a table; return rows by outcome, and the messages."""
+    messages = []
+    totals = collect_tables(settings, str(place), layout, table, messages.append)
     names = ("loaded", "repeated", "ignored", "quarantined")
-    return tuple(totals.rows[name] for name in names), said
+    return tuple(totals.rows[name] for name in names), messages
 
 
 def agreed(settings):
@@ -40,21 +40,21 @@ def agreed(settings):
 
 def test_only_a_clear_yes_is_one(settings, tmp_path):
     path = tmp_path / "customers.csv"
-    said = ["true", "YES", "1", " t ", "", "maybe", "0", "2", "false", "null"]
-    path.write_text(CUSTOMERS + "".join(f"c{n},SE,{t},{t},\n" for n, t in enumerate(said)))
-    counts, told = landed(settings, path)
+    texts = ["true", "YES", "1", " t ", "", "maybe", "0", "2", "false", "null"]
+    path.write_text(CUSTOMERS + "".join(f"c{n},SE,{t},{t},\n" for n, t in enumerate(texts)))
+    counts, messages = landed(settings, path)
     assert counts == (10, 0, 0, 0)
     assert [row[1] for row in agreed(settings)] == [True] * 4 + [False] * 6
     assert any(
-        "2 values of consent_marketing cannot be read: each counts as a no" in t for t in told
+        "2 values of consent_marketing cannot be read: each counts as a no" in t for t in messages
     )
     assert consent.read(settings, "marketing").yes.to_pylist() == ["c0", "c1", "c2", "c3"]
 
 
-SAID_YES = CUSTOMERS + "".join(f"c{n},SE,true,true,false\n" for n in range(1, 9))
+ALL_YES = CUSTOMERS + "".join(f"c{n},SE,true,true,false\n" for n in range(1, 9))
 
 
-OTHERWISE = {
+ODD_FILES = {
     "odd.jsonl": {"consent_marketing": [False], "suppressed": True},
     "nested.jsonl": {"consent_personalisation": False, "country": {"a": 1}},
     "null.jsonl": {"consent_personalisation": None, "consent_marketing": None},
@@ -67,11 +67,11 @@ OTHERWISE = {
 }
 
 
-@pytest.mark.parametrize("name", OTHERWISE)
+@pytest.mark.parametrize("name", ODD_FILES)
 def test_a_no_is_not_lost_with_a_row_or_header_that_is_written_otherwise(settings, tmp_path, name):
-    (tmp_path / "a.csv").write_text(SAID_YES)
+    (tmp_path / "a.csv").write_text(ALL_YES)
     landed(settings, tmp_path)
-    row = OTHERWISE[name]
+    row = ODD_FILES[name]
     if isinstance(row, dict):
         rows = [{"customer_id": "c4"} | row, {"customer_id": "c1", "country": "SE"}]
         text = "".join(json.dumps(each) + "\n" for each in rows)
@@ -123,8 +123,8 @@ def test_a_newer_file_changes_what_it_says_and_removes_nobody(settings, tmp_path
     path.write_text(CUSTOMERS + "b,NO,yes,no,\n")
     assert landed(settings, path)[0] == (1, 0, 0, 0)
     path.write_text("customer_id,country\nb,\na,FI\nd,DK\n")
-    _, told = landed(settings, path)
-    assert any("no consent_personalisation and no consent_marketing" in text for text in told)
+    _, messages = landed(settings, path)
+    assert any("no consent_personalisation and no consent_marketing" in text for text in messages)
     assert agreed(settings) == [
         ("a", False, False, True), ("b", True, False, None), ("c", True, True, None),
         ("d", None, None, None),
@@ -149,11 +149,11 @@ def test_products_come_from_files_and_from_events(settings, tmp_path):
     path.write_text(
         "product_id,title,price,in_stock,brand\np1,Mug,€5,yes,\np2,Cup,x,perhaps,null\n,Pot,1,,\n"
     )
-    counts, told = landed(settings, path, "products")
+    counts, messages = landed(settings, path, "products")
     assert counts == (2, 0, 0, 1)
     query = "SELECT product_id, title, price, in_stock, brand FROM shop.products ORDER BY 1"
     assert ask(settings, query) == [("p1", "Mug", 5.0, True, None), ("p2", "Cup", None, None, None)]
-    assert any("1 values of price cannot be read: left empty" in text for text in told)
+    assert any("1 values of price cannot be read: left empty" in text for text in messages)
 
 
 def test_a_format_of_ones_own_names_the_columns(settings, tmp_path):
@@ -227,9 +227,9 @@ def test_the_commands_take_files_of_tables(settings, tmp_path, monkeypatch):
         return result.output
 
     assert "1 customers loaded" in run("collect", known, "--table", "customers")
-    said = run("load", log, "--products", sold, "--customers", known)
-    assert "1 products loaded" in said
-    assert "0 files of customers collected, 1 known before" in said
+    output = run("load", log, "--products", sold, "--customers", known)
+    assert "1 products loaded" in output
+    assert "0 files of customers collected, 1 known before" in output
     assert (len(events(settings)), len(agreed(settings))) == (20, 1)
 
 
@@ -243,3 +243,99 @@ def test_an_erased_customer_does_not_come_back_by_a_file(settings, tmp_path):
     path.write_text(CUSTOMERS + "a,NO,yes,yes,\nb,NO,yes,yes,\n")
     assert landed(settings, path)[0] == (1, 0, 1, 0)
     assert [row[0] for row in agreed(settings)] == ["b"]
+
+
+OWN = """
+about = "Ours."
+[[shapes]]
+[shapes.customers]
+customer_id = "customer_id"
+consent_marketing = {{ field = "consent_marketing", map = {{ {words} }} }}
+"""
+
+
+def format_of(folder, words):
+    """Write a format in which some words stand for an answer, and return its name."""
+    path = folder / "ours.toml"
+    path.write_text(OWN.format(words=words))
+    return str(path)
+
+
+def asked(folder, name, **answers):
+    """Write a file of customers."""
+    rows = "".join(f"{customer},{answer}\n" for customer, answer in answers.items())
+    (folder / name).write_text("customer_id,consent_marketing\n" + rows)
+
+
+def answers(settings):
+    """Return what customers answered about marketing."""
+    return dict(ask(settings, "SELECT customer_id, consent_marketing FROM shop.customers"))
+
+
+def test_a_file_is_read_again_when_its_format_is_mended(settings, tmp_path):
+    (files := tmp_path / "files").mkdir()
+    asked(files, "a.csv", c1="oui", c2="non")
+    name = format_of(tmp_path, 'ja = "true"')
+    assert landed(settings, files, layout=name)[0] == (2, 0, 0, 0)
+    assert answers(settings) == {"c1": False, "c2": False}
+    assert landed(settings, files, layout=name)[0] == (0, 0, 0, 0)
+    format_of(tmp_path, 'oui = "true", non = "false"')
+    assert landed(settings, files, layout=name)[0] == (2, 0, 0, 0)
+    assert answers(settings) == {"c1": True, "c2": False}
+    assert landed(settings, files, layout=name)[0] == (0, 0, 0, 0)
+
+
+def test_files_are_read_again_in_the_order_in_which_they_came(settings, tmp_path):
+    (files := tmp_path / "files").mkdir()
+    name = format_of(tmp_path, 'oui = "true"')
+    asked(files, "z.csv", c1="oui", c2="oui", c3="ja")
+    landed(settings, files, layout=name)
+    format_of(tmp_path, 'oui = "true", non = "false"')
+    asked(files, "m.csv", c1="non")
+    asked(files, "z.csv", c1="oui", c2="oui", c3="ja")
+    landed(settings, files, layout=name)
+    asked(files, "a.csv", c2="non")
+    landed(settings, files, layout=name)
+    format_of(tmp_path, 'oui = "true", non = "false", ja = "true"')
+    assert landed(settings, files, layout=name)[0] == (5, 0, 0, 0)
+    assert answers(settings) == {"c1": False, "c2": False, "c3": True}
+
+
+def test_a_file_loaded_after_an_unchanged_format_is_read_again_with_the_others(settings, tmp_path):
+    (files := tmp_path / "files").mkdir()
+    old, new = (tmp_path / folder for folder in ("old", "new"))
+    old.mkdir()
+    new.mkdir()
+    asked(files, "z.csv", c1="oui")
+    landed(settings, files, layout=format_of(old, 'oui = "true"'))
+    asked(files, "a.csv", c1="non")
+    newer = format_of(new, 'oui = "true", non = "false"')
+    landed(settings, files / "a.csv", layout=newer)
+    assert landed(settings, files, layout=newer)[0] == (2, 0, 0, 0)
+    assert answers(settings) == {"c1": False}
+
+
+def test_an_older_file_is_not_read_again_without_the_newer_one(settings, tmp_path):
+    (files := tmp_path / "files").mkdir()
+    name = format_of(tmp_path, 'oui = "true"')
+    for file, answer in (("a.csv", "oui"), ("b.csv", "non")):
+        asked(files, file, c1=answer)
+        landed(settings, files, layout=name)
+    (files / "b.csv").unlink()
+    format_of(tmp_path, 'oui = "true", ja = "true"')
+    counts, messages = landed(settings, files, layout=name)
+    assert counts == (0, 0, 0, 0)
+    assert "b.csv was collected after it and is not here" in messages[-1]
+    assert answers(settings) == {"c1": False}
+
+
+def test_a_file_collected_before_formats_were_kept_learns_its_format(settings, tmp_path):
+    (files := tmp_path / "files").mkdir()
+    name = format_of(tmp_path, 'ja = "true"')
+    asked(files, "a.csv", c1="oui")
+    landed(settings, files, layout=name)
+    with postgres.changing(settings.shop_owner_url, "collect") as connection:
+        connection.execute(sa.text("UPDATE intent.collected_files SET format_digest = ''"))
+    assert landed(settings, files, layout=name)[0] == (0, 0, 0, 0)
+    format_of(tmp_path, 'oui = "true"')
+    assert landed(settings, files, layout=name)[0] == (1, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Files in formats that a shop wrote itself: what fits them, and what is said of what does not."""
+"""Files in formats that a shop wrote itself: which files fit, and the messages about the others."""
 
 import json
 
@@ -192,8 +192,8 @@ def test_texts_that_say_that_there_is_no_value_count_as_none(tmp_path, end):
     else:
         lines(path, rows)
     [batch] = files.read(path, own)
-    told = batch.events.select(["customer_id", "price", "product_id"]).to_pylist()
-    assert [tuple(row.values()) for row in told] == [("c", None, "NA"), ("a", 1.0, None)]
+    rows = batch.events.select(["customer_id", "price", "product_id"]).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [("c", None, "NA"), ("a", 1.0, None)]
     assert (batch.bad, [at.day for at in batch.events["occurred_at"].to_pylist()]) == ([], [30, 29])
 
 
@@ -210,7 +210,7 @@ def test_text_that_is_no_utf_8_is_read_as_the_format_says_and_else_set_aside(tmp
     assert batch.products["title"].to_pylist() == ["café", "tea"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "cp1252"])
 def test_a_first_line_is_read_in_the_encoding_of_the_format(tmp_path, encoding):
     fields = SOLD | {"customer_id": "é"}
     path = tmp_path / "log.csv"

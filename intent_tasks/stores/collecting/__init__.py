@@ -1,1 +1,1 @@
-"""Logs on their way into the shop's tables."""
+"""Find files, load them into the shop's tables, and keep their ledger."""

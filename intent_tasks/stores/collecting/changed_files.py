@@ -1,7 +1,7 @@
-"""Land a file that was collected before and is another one now, where its rows have no ids.
+"""Load a file that has changed since it was collected, and whose rows have no ids.
 
-Then a row is known by what it says: of rows that say the same, as many are new as there are more of
-them than before. All of the file is one transaction.
+Rows are compared by content: of rows with the same content, only those are new that exceed their
+number in the earlier file. All of the file is one transaction.
 """
 
 from collections.abc import Sequence
@@ -12,50 +12,50 @@ import sqlalchemy as sa
 
 from intent_tasks.formats.columns import SCHEMA
 from intent_tasks.stores import postgres
-from intent_tasks.stores.collecting.landing import columns, make_room, written
+from intent_tasks.stores.collecting.landing import create_temporary_table, read_columns, refusing
 from intent_tasks.tables import events
 
 
 class Merged(NamedTuple):
-    """What became of the events of a file.
+    """Counts of the events of a file.
 
     Args:
-        added: how many are new.
-        gone: how many of before it no longer holds; they stay.
+        added: number of new events.
+        missing: number of earlier events that the file no longer holds; they stay.
     """
 
     added: int
-    gone: int
+    missing: int
 
 
-def begin(connection: sa.Connection) -> None:
-    """Make room for the events of a file, in the caller's transaction."""
-    make_room(connection, "rewritten", _names(connection))
+def create_table(connection: sa.Connection) -> None:
+    """Create a temporary table for the events of a file, in the caller's transaction."""
+    create_temporary_table(connection, "rewritten", _names(connection))
 
 
-def add(connection: sa.Connection, batch: pa.Table) -> None:
-    """Keep events of the file, columns of `shop.events`, for `merge`."""
-    with written():
+def add_events(connection: sa.Connection, batch: pa.Table) -> None:
+    """Add events of the file, columns of `shop.events`, to the temporary table."""
+    with refusing():
         postgres.copy_in(connection, "rewritten", batch.select(_names(connection)))
 
 
 def _names(connection: sa.Connection) -> list[str]:
-    return [name for name in SCHEMA.names if name in columns(connection)]
+    return [name for name in SCHEMA.names if name in read_columns(connection)]
 
 
 def merge(connection: sa.Connection, file_ids: Sequence[str]) -> Merged:
-    """Add the events that the shop does not have from earlier contents of the file.
+    """Add to the shop the events that no earlier content of the file had.
 
     Args:
         connection: an open transaction of the shop's owner.
-        file_ids: what the ids of events from its earlier contents begin with.
+        file_ids: prefixes of the ids of events from its earlier contents.
 
     Raises:
         Refused: the shop's own table has a rule that an event breaks, or may not be written.
     """
     names = ", ".join(_names(connection))
     content = ", ".join(f"t.{name}" for name in _names(connection) if name != "event_id")
-    # The text of a row is what it says; its digest is small enough for millions of them.
+    # A checksum of the text of a row is small enough for millions of rows.
     statement = sa.text(f"""
         WITH before AS (
             SELECT md5(ROW({content})::text) AS content, count(*) AS times
@@ -74,7 +74,7 @@ def merge(connection: sa.Connection, file_ids: Sequence[str]) -> Merged:
         SELECT (SELECT count(*) FROM added), (SELECT coalesce(sum(times), 0) FROM before),
             (SELECT count(*) FROM now JOIN before USING (content) WHERE place <= times)
     """)  # noqa: S608 - names of columns are those of the contract
-    with written():
+    with refusing():
         added, before, found = connection.execute(
             statement, {"ids": [f"{file_id}-%" for file_id in file_ids]}
         ).one()

@@ -1,4 +1,4 @@
-"""Files of a folder or of an object-store prefix, through fsspec."""
+"""Find the files of a folder or an object-store prefix, through fsspec."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ class File:
         url: its whole address, without credentials.
         path: its name for the file system.
         size_bytes: as it is stored.
-        version: ETag or time of change; empty where the store tells none.
+        version: ETag or time of change; empty when the store has none.
         system: the fsspec file system that opens it.
     """
 
@@ -39,7 +39,7 @@ class File:
         """Open it for reading.
 
         Raises:
-            BadInput: it is gone, or may not be read.
+            BadInput: it has been removed, or may not be read.
         """
         try:
             with self.system.open(self.path, "rb") as file:
@@ -53,31 +53,30 @@ class File:
             raise _forbidden(self.url, error) from None
 
     def digest(self) -> str:
-        """Return the SHA-256 of the content, decompressed, so that it is known to be whole.
+        """Return the SHA-256 of the decompressed content, which also proves that it is whole.
 
         Raises:
-            BadInput: it is gone, may not be read, or does not decompress.
+            BadInput: it has been removed, may not be read, or does not decompress.
         """
         _, compression = readers.kind_of(self.path)
-        found = hashlib.sha256()
-        with readers.named(self.url), self.opened() as file:
+        checksum = hashlib.sha256()
+        with readers.naming_file(self.url), self.opened() as file:
             try:
-                stream = readers.unpacked(file, compression)
+                stream = readers.decompress(file, compression)
                 while chunk := stream.read(CHUNK_BYTES):
-                    found.update(chunk)
+                    checksum.update(chunk)
             except (pa.ArrowException, EOFError, OSError) as error:
-                raise readers.unreadable(self.url, error) from None
-        return found.hexdigest()
+                raise readers.broken_file_error(self.url, error) from None
+        return checksum.hexdigest()
 
 
 class Found(NamedTuple):
-    """What there is at a place.
+    """Files at a place.
 
     Args:
-        files: those of events, by name.
-        others: names of those that are not read.
-        hidden: how many more have a name, or are in a folder, that begins with `_` or `.`: they
-            are no data, as `_SUCCESS`.
+        files: files of data, by name.
+        others: names of files that are not read.
+        hidden: number of files whose name or folder begins with `_` or `.`, such as `_SUCCESS`.
     """
 
     files: list[File]
@@ -85,21 +84,21 @@ class Found(NamedTuple):
     hidden: int
 
 
-KINDS_SAID = (
+ENDINGS_HINT = (
     f"Names of files of events end in {', '.join(readers.KINDS)}, and .gz or .zst after it where "
     "they are compressed."
 )
 
 
 def find(url: str, options: str = "{}") -> Found:
-    """Return what there is at and below a URL.
+    """Return the files at and below a URL.
 
     Raises:
         BadInput: there is no such place, or no file of events in it.
         Refused: it may not be read.
     """
     system, root = _system(url, options)
-    system.invalidate_cache()  # what this process listed before may have changed
+    system.invalidate_cache()  # an earlier listing of this process may be out of date
     try:
         found: dict[str, dict[str, Any]] = system.find(root, detail=True)
     except FileNotFoundError:
@@ -116,7 +115,7 @@ def find(url: str, options: str = "{}") -> Found:
     files = [_file(system, found[path]) for path in visible if readers.kind_of(path)[0]]
     if not files:
         what = "one other" if len(found) == 1 else f"{len(found)} others"
-        raise BadInput(f"There is no file of events at {url}, only {what}. {KINDS_SAID}")
+        raise BadInput(f"There is no file of events at {url}, only {what}. {ENDINGS_HINT}")
     others = [path for path in visible if not readers.kind_of(path)[0]]
     below = [path.removeprefix(root).strip("/") for path in others]
     return Found(files, below, len(found) - len(visible))
@@ -162,8 +161,8 @@ def _forbidden(url: str, error: Exception) -> Refused:
 
 
 def _unreachable(url: str, error: Exception) -> Refused:
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    message = str(error).splitlines()[0] if str(error) else type(error).__name__
     return Refused(
-        f"{url} cannot be reached: {said}. Check the address, and the credentials in "
+        f"{url} cannot be reached: {message}. Check the address, and the credentials in "
         "INTENT_COLLECT_OPTIONS or in the environment."
     )

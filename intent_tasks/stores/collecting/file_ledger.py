@@ -1,4 +1,4 @@
-"""Ledger of collected files: how far each is loaded, in the transaction that loads it."""
+"""Ledger of collected files: the progress of each, written in the transaction that loads it."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from intent_tasks.stores.extracting import quarantine
 from intent_tasks.tables import collected_files
 
 ID_CHARACTERS = 12
-"""Characters of the digest that event ids begin with where the source has none."""
+"""Length of the prefix of event ids, from the checksum of the file, where the source has none."""
 
 LOADING, LOADED, COPY = "loading", "loaded", "copy"
 
@@ -22,7 +22,7 @@ EVENTS = "events"
 
 
 class Progress(NamedTuple):
-    """How far a file is loaded."""
+    """Progress of loading a file: a row of the ledger."""
 
     state: str
     format: str
@@ -40,24 +40,25 @@ class Progress(NamedTuple):
     values_unreadable: dict[str, int]
     earlier_digests: list[str]
     table_name: str
+    format_digest: str
 
     @property
     def file_id(self) -> str:
-        """What the ids of its events begin with where the source has none."""
+        """Prefix of the ids of its events where the source has none."""
         return self.digest[:ID_CHARACTERS]
 
     @property
     def earlier_ids(self) -> list[str]:
-        """What the ids of events of its earlier contents begin with."""
+        """Prefixes of the ids of events of its earlier contents."""
         return [digest[:ID_CHARACTERS] for digest in self.earlier_digests]
 
     @property
     def events(self) -> int:
-        """How many events its content tells of, new ones and others."""
+        """Number of events of its content, new and repeated ones."""
         return self.rows_loaded + self.rows_repeated
 
     def is_of(self, file: File) -> bool:
-        """Tell whether the store says that the file is still the one that was read."""
+        """Return whether the store shows that the file has not changed since."""
         return bool(file.version) and (self.size_bytes, self.version) == (
             file.size_bytes,
             file.version,
@@ -68,40 +69,52 @@ _PROGRESS = [collected_files.c[name] for name in Progress._fields]
 _EVENTS_OF = collected_files.c.rows_loaded + collected_files.c.rows_repeated
 
 
-def progress_of(connection: sa.Connection, url: str) -> Progress | None:
-    """Return how far a file is loaded; None: it was never begun."""
+def read_progress(connection: sa.Connection, url: str) -> Progress | None:
+    """Return the progress of a file; None when it was never begun."""
     row = connection.execute(
         sa.select(*_PROGRESS).where(collected_files.c.path == url)
     ).one_or_none()
     return None if row is None else Progress(*row)
 
 
-def formats_of(connection: sa.Connection, urls: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return, for each file that was collected, the name of its format and its file_id."""
+def read_formats(connection: sa.Connection, urls: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the name of the format and the file_id of each collected file of events."""
     query = sa.select(collected_files.c.path, collected_files.c.format, collected_files.c.digest)
     is_of_events = collected_files.c.table_name == EVENTS
     found = connection.execute(query.where(collected_files.c.path.in_(set(urls)), is_of_events))
     return {path: (name, digest[:ID_CHARACTERS]) for path, name, digest in found}
 
 
-def others(connection: sa.Connection, url: str) -> list[str]:
-    """Return files other than this one of which something was loaded."""
+def list_files(connection: sa.Connection, table: str) -> list[str]:
+    """Return the addresses of the files that filled a table, in the order in which they did."""
+    query = sa.select(collected_files.c.path).where(collected_files.c.table_name == table)
+    return list(connection.scalars(query.order_by("started_at", "path")))
+
+
+def set_format_digest(connection: sa.Connection, url: str, digest: str) -> None:
+    """Write the checksum of the format of a file whose ledger row has none."""
+    update = sa.update(collected_files).where(collected_files.c.path == url)
+    connection.execute(update.values(format_digest=digest))
+
+
+def list_other_files(connection: sa.Connection, url: str) -> list[str]:
+    """Return up to three other files with loaded events."""
     is_other = sa.and_(
         collected_files.c.path != url, _EVENTS_OF > 0, collected_files.c.table_name == EVENTS
     )
     return list(connection.scalars(sa.select(collected_files.c.path).where(is_other).limit(3)))
 
 
-def unreadable(connection: sa.Connection) -> dict[str, dict[str, int]]:
-    """Return, for each file with values that cannot be read, column → how many."""
+def read_unreadable(connection: sa.Connection) -> dict[str, dict[str, int]]:
+    """Return column → number of unreadable values, for each file with some."""
     query = sa.select(collected_files.c.path, collected_files.c.values_unreadable).where(
         collected_files.c.values_unreadable != {}
     )
     return {row.path: row.values_unreadable for row in connection.execute(query.order_by("path"))}
 
 
-def original_of(connection: sa.Connection, url: str, digest: str) -> str | None:
-    """Return a file of another name that is loaded and has the same content."""
+def find_original(connection: sa.Connection, url: str, digest: str) -> str | None:
+    """Return a loaded file of another name with the same content; None when there is none."""
     query = sa.select(collected_files.c.path).where(
         collected_files.c.digest == digest,
         collected_files.c.path != url,
@@ -112,8 +125,8 @@ def original_of(connection: sa.Connection, url: str, digest: str) -> str | None:
     return connection.scalars(query.order_by("path").limit(1)).first()
 
 
-def of_tables(connection: sa.Connection, urls: Iterable[str]) -> set[str]:
-    """Return which files are of products or customers."""
+def select_table_files(connection: sa.Connection, urls: Iterable[str]) -> set[str]:
+    """Return those files that are of products or customers."""
     query = sa.select(collected_files.c.path).where(collected_files.c.table_name != EVENTS)
     return set(connection.scalars(query.where(collected_files.c.path.in_(set(urls)))))
 
@@ -127,8 +140,9 @@ def begin(
     state: str,
     known: Progress | None = None,
     table: str = EVENTS,
+    format_digest: str = "",
 ) -> Progress:
-    """Write the first row of a content of a file.
+    """Begin to load a content of a file, and return its progress.
 
     Args:
         connection: an open transaction of the shop's owner.
@@ -136,9 +150,10 @@ def begin(
         source: folder or prefix that is collected.
         layout: name of its format.
         digest: of its content.
-        state: that it begins in.
-        known: what the ledger has of an earlier content.
-        table: that it fills.
+        state: its first state.
+        known: the progress of its earlier content.
+        table: table that it fills.
+        format_digest: SHA-256 of its format.
     """
     now = datetime.now(UTC)
     quarantine.keep_decided(connection, file.url)
@@ -153,6 +168,7 @@ def begin(
         "rows_quarantined": 0, "rows_read": 0, "values_unreadable": {},
         "rows_gone": known.events if known and was_loaded else known.rows_gone if known else 0,
         "earlier_digests": earlier, "started_at": now, "changed_at": now, "table_name": table,
+        "format_digest": format_digest,
     }  # fmt: skip
     insert = postgresql.insert(collected_files).values(path=file.url, **values)
     connection.execute(insert.on_conflict_do_update(index_elements=["path"], set_=values))
@@ -160,7 +176,7 @@ def begin(
 
 
 def advance(connection: sa.Connection, url: str, before: Progress, after: Progress) -> None:
-    """Write how far a file is now, if it still is where this run left it.
+    """Write the progress of a file, if no other run has changed it.
 
     Raises:
         TemporaryFailure: another run loads the file at the same time.
@@ -180,7 +196,7 @@ def advance(connection: sa.Connection, url: str, before: Progress, after: Progre
 
 
 def touch(connection: sa.Connection, file: File) -> None:
-    """Note that the content of a file is the known one under a new time of change."""
+    """Write the new version of a file whose content has not changed."""
     connection.execute(
         sa.update(collected_files)
         .where(collected_files.c.path == file.url)

@@ -1,7 +1,7 @@
-"""Land collected events in the shop's tables: each event_id once.
+"""Load collected events into the shop's tables: each event_id once.
 
-The owner of the shop writes, also into the ledger and the quarantine: events, ledger and rows set
-aside are one transaction, and the role that predicts still only reads the shop.
+The owner of the shop writes all of them, the ledger and the quarantine too: they are one
+transaction, and the role that predicts only reads the shop.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ EVENT_ID_INDEX = "events_event_id"
 
 
 def prepare(connection: sa.Connection) -> None:
-    """Make the shop's tables where it has none of its own, and see that an event_id is unique.
+    """Create the shop's tables where it has none, and make event_id unique.
 
     Raises:
         Refused: a simulated shop is here, `shop.events` is a view, lacks a column, holds an
@@ -80,17 +80,17 @@ def _make_ids_unique(connection: sa.Connection) -> None:
 
 
 def _detail(error: sa.exc.DBAPIError) -> str:
-    """Return which event_id an index found twice, or what else the server answers."""
-    told = getattr(error.orig, "diag", None)
-    return str(getattr(told, "message_detail", None) or error.orig).strip()
+    """Return the event_id that an index found twice, or another answer of the server."""
+    diagnosis = getattr(error.orig, "diag", None)
+    return str(getattr(diagnosis, "message_detail", None) or error.orig).strip()
 
 
 class Appended(NamedTuple):
-    """What became of some events.
+    """Outcome of some events.
 
     Args:
-        added: how many there are in the shop now.
-        changed: which ones were not, because their event_id names another event, shape (n,).
+        added: number of events that were added.
+        changed: whether the event_id of each names another event, shape (n,).
     """
 
     added: int
@@ -105,45 +105,45 @@ def append(
     sources: pa.Array | None = None,
     compare: bool = True,
 ) -> Appended:
-    """Add the events whose event_id is not there yet, in the caller's transaction.
+    """Add the events whose event_id is new, in the caller's transaction.
 
-    An event of the source that is several rows is left out whole where one of them is there.
+    An event of several rows is left out whole when one of its rows is in the table.
 
-    Plain COPY is tried first: most blocks hold only new events. One that does not is rolled back to
-    where it began, and done again without the ids that are there.
+    Plain COPY comes first: most blocks hold only new events. Otherwise the block is rolled
+    back, and copied without the known ids.
 
     Args:
         connection: an open transaction of the shop's owner.
         batch: events, each event_id once, columns of `shop.events`.
-        expect_known: some were there in the block before: look first.
-        sources: of each the id of the source's event; None: each row is judged by itself.
-        compare: whether events with one id can be different ones.
+        expect_known: look for known ids first, because the block before had some.
+        sources: id of the source's event of each row; None: each row is an event of its own.
+        compare: whether events with one id can be different events.
 
     Raises:
         Refused: the shop's own table has a rule that an event breaks, or may not be written.
     """
-    batch = batch.select([c for c in batch.column_names if c in columns(connection)])
-    with written():
+    batch = batch.select([c for c in batch.column_names if c in read_columns(connection)])
+    with refusing():
         return _append(connection, batch, sources, expect_known=expect_known, compare=compare)
 
 
 @contextmanager
-def written() -> Iterator[None]:
-    """Write events of which the shop's own table may not take one.
+def refusing() -> Iterator[None]:
+    """Turn errors of the shop's own table into a refusal.
 
     Raises:
-        Refused: it does not.
+        Refused: the table does not accept the events.
     """
     try:
         yield
-    except _NOT_TAKEN as error:
+    except _NOT_ACCEPTED as error:
         raise Refused(
             f"{events.fullname} does not take the events: {str(error).strip().splitlines()[0]}. "
             "Compare the table with docs/tables.md."
         ) from None
 
 
-_NOT_TAKEN = tuple(
+_NOT_ACCEPTED = tuple(
     getattr(library, name)
     for library in (psycopg2, sa.exc)
     for name in ("IntegrityError", "DataError", "ProgrammingError")
@@ -163,9 +163,9 @@ def _append(
         with suppress(UniqueViolation), connection.begin_nested():
             count = postgres.copy_in(connection, events, batch)
             return Appended(count, pa.repeat(False, len(ids)))
-    new, other = _compared(connection, batch, compare)
+    new, other = _find_new(connection, batch, compare)
     known, changed = pc.invert(pc.is_in(ids, value_set=new)), pc.is_in(ids, value_set=other)
-    if sources is not None:  # half of an event must not be added to the other half
+    if sources is not None:  # an event is added whole or not at all
         whole = pc.is_in(sources, value_set=sources.filter(known))
         if compare:
             differs = pc.or_(changed, pc.and_not(whole, known))
@@ -174,12 +174,12 @@ def _append(
     return Appended(postgres.copy_in(connection, events, batch.filter(pc.invert(known))), changed)
 
 
-def _compared(
+def _find_new(
     connection: sa.Connection, batch: pa.Table, compare: bool
 ) -> tuple[pa.Array, pa.Array]:
-    """Return the ids that are not there, and those that name an event with other content."""
+    """Return the new ids, and those of events with other content."""
     names = ["event_id", *(n for n in CONTENT if compare and n in batch.column_names)]
-    make_room(connection, "incoming", names)
+    create_temporary_table(connection, "incoming", names)
     postgres.copy_in(connection, "incoming", batch.select(names))
     incoming = sa.table("incoming", *(sa.column(name) for name in names))
     is_new = events.c.event_id.is_(None)
@@ -196,54 +196,54 @@ def _compared(
 
 
 def _differs(now: sa.ColumnClause[Any], before: sa.Column[Any]) -> sa.ColumnElement[bool]:
-    """Tell where events with one id are different ones: a clock may have been corrected since."""
+    """Return whether a column distinguishes events; a clock may have been corrected since."""
     if before.name != "occurred_at":
         return now.is_distinct_from(before)
     return sa.func.abs(sa.extract("epoch", now - before)) > SAME_TIME_SECONDS
 
 
-def make_room(connection: sa.Connection, name: str, names: Sequence[str]) -> None:
-    """Make a temporary table with columns of `shop.events`, of the types that it has there."""
+def create_temporary_table(connection: sa.Connection, name: str, names: Sequence[str]) -> None:
+    """Create a temporary table with columns of `shop.events`, of the types in that table."""
     kinds = postgres.literal(sa.select(*(events.c[column] for column in names)))
     connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} AS {kinds} WITH NO DATA")
 
 
-def columns(connection: sa.Connection) -> list[str]:
-    """Return the columns of `shop.events`, as far as they are of the contract."""
+def read_columns(connection: sa.Connection) -> list[str]:
+    """Return the columns of `shop.events` that the contract names."""
     found: list[str] = connection.info.setdefault("shop.events", source.columns(connection))
     return found
 
 
-def add_products(connection: sa.Connection, told: pa.Table) -> None:
-    """Add products, or what is new about those that are there, in the caller's transaction.
+def add_products(connection: sa.Connection, rows: pa.Table) -> None:
+    """Add products, or update known ones, in the caller's transaction.
 
-    A shop that keeps `shop.products` itself knows better: nothing is changed there.
+    A `shop.products` that the shop itself maintains stays as it is.
     """
     mark = connection.scalar(sa.text(f"SELECT obj_description('{SHOP}'::regnamespace)"))
-    if told.num_rows == 0 or mark != COLLECTED:
+    if rows.num_rows == 0 or mark != COLLECTED:
         return
-    names = told.column_names
-    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE told (LIKE {products.fullname})")
-    postgres.copy_in(connection, "told", told)
-    new = sa.table("told", *(sa.column(name) for name in names))
+    names = rows.column_names
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE new_products (LIKE {products.fullname})")
+    postgres.copy_in(connection, "new_products", rows)
+    new = sa.table("new_products", *(sa.column(name) for name in names))
     insert = postgresql.insert(products).from_select(
         names, sa.select(*new.c).order_by(new.c.product_id)
     )
-    facts = {n: sa.func.coalesce(insert.excluded[n], products.c[n]) for n in names[1:]}
-    differs = sa.or_(*(products.c[n].is_distinct_from(fact) for n, fact in facts.items()))
+    values = {n: sa.func.coalesce(insert.excluded[n], products.c[n]) for n in names[1:]}
+    differs = sa.or_(*(products.c[n].is_distinct_from(value) for n, value in values.items()))
     connection.execute(
-        insert.on_conflict_do_update(index_elements=["product_id"], set_=facts, where=differs)
+        insert.on_conflict_do_update(index_elements=["product_id"], set_=values, where=differs)
     )
-    connection.exec_driver_sql("DROP TABLE told")
+    connection.exec_driver_sql("DROP TABLE new_products")
 
 
-def forget(connection: sa.Connection, file_id: str) -> None:
-    """Remove the events that have their id from a file."""
+def delete_events(connection: sa.Connection, file_id: str) -> None:
+    """Delete the events whose id begins with that of a file."""
     connection.execute(
         sa.delete(events).where(events.c.event_id.startswith(f"{file_id}-", autoescape=True))
     )
 
 
 def analyze(connection: sa.Connection) -> None:
-    """Let the planner know of the events, where this role may."""
+    """Update the planner's statistics of the events, where this role may."""
     connection.exec_driver_sql(f"ANALYZE {events.fullname}")

@@ -1,4 +1,4 @@
-"""Land files of products and customers: a newer file replaces what it says, and removes nothing."""
+"""Load files of products and customers: a newer file replaces values and removes no row."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +18,11 @@ _ROWS = "file_rows"
 _PLACE = "row_of_file"
 
 
-def require_ours(connection: sa.Connection, table: str) -> None:
-    """Make sure that the table is one that collecting made.
+def require_collected(connection: sa.Connection, table: str) -> None:
+    """Make sure that collecting created the table.
 
     Raises:
-        Refused: the shop keeps it itself.
+        Refused: the shop maintains it itself.
     """
     mark = connection.scalar(sa.text(f"SELECT obj_description('{SHOP}'::regnamespace)"))
     if mark != COLLECTED:
@@ -32,26 +32,26 @@ def require_ours(connection: sa.Connection, table: str) -> None:
         )
 
 
-def close(connection: sa.Connection, named: set[str]) -> int:
-    """Let customers agree to nothing, because what a file says of them cannot be read.
+def withdraw_consent(connection: sa.Connection, customer_ids: set[str]) -> int:
+    """Withdraw the consent of customers whose rows in a file cannot be read.
 
     Args:
         connection: an open transaction of the shop's owner.
-        named: ids; those that the table does not have are of nobody.
+        customer_ids: ids; unknown ones are ignored.
 
     Returns:
-        How many customers there were.
+        Number of customers whose consent was withdrawn.
     """
     customers = shop_metadata.tables[f"{SHOP}.customers"]
     no = dict.fromkeys(CONSENTS, False) | {"suppressed": True}
-    ids = sa.bindparam("ids", sorted(named), postgresql.ARRAY(sa.Text))
+    ids = sa.bindparam("ids", sorted(customer_ids), postgresql.ARRAY(sa.Text))
     changed = sa.update(customers).where(customers.c.customer_id == sa.any_(ids)).values(no)
     return connection.execute(changed).rowcount
 
 
 @contextmanager
-def rows_of_a_file(connection: sa.Connection, table: str) -> Iterator["RowsOfAFile"]:
-    """Gather the rows of a file in the caller's transaction."""
+def gather_rows(connection: sa.Connection, table: str) -> Iterator["RowsOfAFile"]:
+    """Create a temporary table for the rows of a file, in the caller's transaction."""
     connection.exec_driver_sql(
         f"CREATE TEMPORARY TABLE {_ROWS} (LIKE {SHOP}.{table}, {_PLACE} bigserial) ON COMMIT DROP"
     )
@@ -74,31 +74,31 @@ class RowsOfAFile:
         self._names: list[str] = []
 
     def add(self, rows: pa.Table) -> None:
-        """Add some; all of a file have the same columns."""
+        """Add rows; all rows of a file have the same columns."""
         self._names = rows.column_names
         postgres.copy_in(self._connection, _ROWS, rows)
 
     def merge(self) -> int:
-        """Put them into the table, each key once, and return how many keys there were.
+        """Merge the rows into the table, and return the number of keys.
 
-        Of several rows of a key the last value counts, and of consent any no. What a row leaves
-        empty stays as it was, and so does every key that the file does not have.
+        Of several rows of a key the last value counts, and of consent any no. An empty cell, and a
+        key that the file does not have, change nothing.
         """
         if not self._names:
             return 0
         found = sa.table(_ROWS, *(sa.column(name) for name in [*self._names, _PLACE]))
-        columns = [_of_key(found, name, self._key) for name in self._names]
+        columns = [_merge_column(found, name, self._key) for name in self._names]
         query = sa.select(*columns).group_by(found.c[self._key]).order_by(found.c[self._key])
         insert = postgresql.insert(self._table).from_select(self._names, query)
-        facts = {
+        values = {
             name: sa.func.coalesce(insert.excluded[name], self._table.c[name])
             for name in self._names
             if name != self._key
         }
         on_key = [self._key]
         statement = (
-            insert.on_conflict_do_update(index_elements=on_key, set_=facts)
-            if facts
+            insert.on_conflict_do_update(index_elements=on_key, set_=values)
+            if values
             else insert.on_conflict_do_nothing(index_elements=on_key)
         )
         self._connection.execute(statement)
@@ -106,7 +106,7 @@ class RowsOfAFile:
         return int(self._connection.scalar(distinct) or 0)
 
 
-def _of_key(found: sa.TableClause, name: str, key: str) -> sa.ColumnElement[object]:
+def _merge_column(found: sa.TableClause, name: str, key: str) -> sa.ColumnElement[object]:
     column = found.c[name]
     if name == key:
         return column
