@@ -9,8 +9,8 @@ from intent_tasks.core import ablation
 from intent_tasks.core.encoding import encode
 from intent_tasks.core.vocabulary import event_code
 from intent_tasks.models import (
+    attribution,
     hazards,
-    reasons,
     training,
 )
 from tests.training.shop import (
@@ -24,7 +24,7 @@ from tests.training.shop import (
 
 
 def test_reasons_come_with_the_same_scores(trained):
-    found = reasons.explain(trained.model.network, trained.train.encoded)
+    found = attribution.explain(trained.model.network, trained.train.encoded)
     expected = training.predict_logits(trained.model.network, trained.train.encoded)
     assert np.abs(found.logits - expected).max() <= 1e-5
 
@@ -34,8 +34,8 @@ def test_the_encoder_moves_each_event_by_its_gradient_times_its_vector(trained):
     encoded, built = trained.train.encoded, trained.model.network
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ablation, "event_effects", lambda past, slopes: 0)
-        found = reasons.explain(built, encoded)
-    few = (encoded.event_count > 2) & (encoded.event_count <= reasons.MAX_EVENTS)
+        found = attribution.explain(built, encoded)
+    few = (encoded.event_count > 2) & (encoded.event_count <= attribution.MAX_EVENTS)
     for one in np.flatnonzero(few)[::40]:
         inputs = encoded.batch(np.array([one]), SIZE.events, SIZE.steps)
         inputs = {name: tf.constant(values) for name, values in inputs.items()}
@@ -57,12 +57,12 @@ def test_the_encoder_moves_each_event_by_its_gradient_times_its_vector(trained):
 
 def test_taking_named_events_away_moves_a_score_more_than_taking_others(trained):
     encoded = trained.train.encoded
-    named = reasons.explain(trained.model.network, encoded).rows[:, 0]
+    named = attribution.explain(trained.model.network, encoded).rows[:, 0]
     drawn = np.random.default_rng(SEED).integers(encoded.event_count)
     random = encoded.events.row[encoded.place[encoded.event_end[:-1] + drawn]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ablation, "event_effects", lambda past, slopes: 0)
-        encoder = reasons.explain(trained.model.network, encoded).rows[:, 0]
+        encoder = attribution.explain(trained.model.network, encoded).rows[:, 0]
     several = encoded.event_count > 3
     far, near, said = (_distance(trained, several, rows) for rows in (named, random, encoder))
     assert far > 2 * near, f"named events move the log-odds by {far:.2f}, random ones {near:.2f}"
@@ -71,7 +71,7 @@ def test_taking_named_events_away_moves_a_score_more_than_taking_others(trained)
 
 def test_the_effect_of_an_event_is_what_leaving_it_out_does(trained):
     encoded = trained.train.encoded
-    found = reasons.explain(trained.model.network, encoded)
+    found = attribution.explain(trained.model.network, encoded)
     left = encode(encoded.events.drop_rows(found.rows[:, 0]), DEFINITION, ANCHOR)
     kept = np.isin(encoded.customers, left.customers)
     before = logit(scores(trained.model, trained.train)[kept, MAIN])
@@ -83,7 +83,7 @@ def test_the_effect_of_an_event_is_what_leaving_it_out_does(trained):
 
 def test_carts_raise_a_score(trained):
     encoded = trained.train.encoded
-    found = reasons.explain(trained.model.network, encoded)
+    found = attribution.explain(trained.model.network, encoded)
     there = found.rows >= 0
     assert not found.effects[~there].any(), "padding is no reason"
     types = encoded.events.codes_by_column["event_type"][np.where(there, found.rows, 0)]

@@ -12,13 +12,13 @@ from intent_tasks.core.features import FEATURES
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.models import (
+    attribution,
     calibration,
     checkpoint,
     encoders,
     ensemble,
     hazards,
     network,
-    reasons,
     training,
 )
 from intent_tasks.models.encoders import ENCODERS
@@ -113,9 +113,9 @@ def test_calibration_brings_the_mean_to_what_came_true(trained):
 def test_nobody_gets_no_score(trained):
     nobody = rows_of(trained.events.slice(0, 0), trained.vocabulary)
     assert scores(trained.model, nobody).shape == (0, len(HORIZONS_DAYS))
-    assert reasons.explain(trained.model.network, nobody.encoded).rows.shape == (
+    assert attribution.explain(trained.model.network, nobody.encoded).rows.shape == (
         0,
-        reasons.MAX_EVENTS,
+        attribution.MAX_EVENTS,
     )
 
 

@@ -8,7 +8,7 @@ from intent_tasks.core.dataset import Rows
 from intent_tasks.core.features import FEATURES
 from intent_tasks.core.stages import stages
 from intent_tasks.definition import HORIZONS_DAYS, STAGES
-from intent_tasks.models import model_io, network, reasons, stage_model, training
+from intent_tasks.models import attribution, model_io, network, stage_model, training
 from intent_tasks.models.ensemble import MEMBERS
 from tests.training import shop
 
@@ -50,7 +50,7 @@ def test_the_probability_of_a_purchase_stays_as_it_was(asked):
 def test_the_stage_that_is_published_is_the_likeliest_and_is_kept(asked, tmp_path):
     built, rows, _, model = asked
     likeliest = stage_model.probabilities(built, rows.encoded).argmax(axis=1)
-    assert (reasons.explain(built, rows.encoded).stage == likeliest).mean() > 0.999
+    assert (attribution.explain(built, rows.encoded).stage == likeliest).mean() > 0.999
     model_io.save(tmp_path, model)
     kept = model_io.load(tmp_path).network
     assert (
