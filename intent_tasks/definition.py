@@ -21,6 +21,9 @@ EVENT_TYPES = (
 )
 """What a customer can do, in the order of their codes: append new types."""
 
+PURCHASE_EVENT_TYPES = ("purchase", "review", "refund")
+"""Types of a purchase and of what follows it; all others can come before one."""
+
 HORIZONS_DAYS = (1, 3, 7, 14)
 """Days after the anchor. A constant: the columns of `intent.predictions` are made from it."""
 

@@ -146,7 +146,7 @@ def _last_days(events: CustomerEvents) -> Float32Array:
 def _since_purchase(events: CustomerEvents) -> Float32Array:
     """Return counts after the last purchase; without a purchase, counts of everything."""
     index, _ = events.entries
-    age = events.latest_age_days(events.is_type("purchase"))
+    age = events.latest_age_days(events.events.is_purchase)
     before = events.age_days[index] >= np.nan_to_num(age, nan=np.inf)[events.owner[index]]
     return np.asarray(np.log1p(events.count_by_group(1, before.astype(np.int64))[:, 0]))
 

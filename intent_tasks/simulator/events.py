@@ -85,8 +85,9 @@ def _order(
     closing = (kind == CART) | (kind == REMOVE) | (kind == PURCHASE)
     chosen = np.where(closing, sessions[cell] - 1, chosen)
     session = first[cell] + chosen
-    rank = np.array([1.0] * CART + [1.5, 3.0, 4.0, 1.0, 1.0, 1.0, -1.0])[kind]
-    order = np.argsort(session * 8 + rank + rng.random(len(kind)), kind="stable")
+    rank = np.ones(START + 1)
+    rank[[CART, REMOVE, PURCHASE, START]] = 1.5, 3.0, 4.0, -1.0
+    order = np.argsort(session * 8 + rank[kind] + rng.random(len(kind)), kind="stable")
     return order, session[order]
 
 

@@ -21,7 +21,13 @@ from intent_tasks.simulator.config import (
 from intent_tasks.simulator.rates import buying, session_means, transitions
 
 KINDS = (*COUNTED, "remove", "purchase", "review_good", "review_bad", "refund")
-"""Kinds of events that are counted, beyond the view that starts a session."""
+"""Kinds of events that are counted, beyond the view that starts a session.
+
+A kind is an event type, with a suffix if the type has several kinds.
+"""
+
+EVENT_TYPE_OF_KIND = tuple(kind.partition("_")[0] for kind in KINDS)
+"""Event type of each of `KINDS`."""
 
 CART, REMOVE, PURCHASE, GOOD, BAD, REFUND = range(KINDS.index("cart"), len(KINDS))
 

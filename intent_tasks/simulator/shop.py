@@ -22,7 +22,7 @@ from intent_tasks.simulator.catalogue import (
 )
 from intent_tasks.simulator.config import BLOCK, Config
 from intent_tasks.simulator.events import Events, spread
-from intent_tasks.simulator.process import KINDS
+from intent_tasks.simulator.process import EVENT_TYPE_OF_KIND, KINDS
 
 VERSION = 2
 """Of the process: raised when the same config gives other rows."""
@@ -35,20 +35,8 @@ CHANNELS, _CHANNEL_SHARES = (
 _PRAISE = ("Love the {0}, great for {1}", "Very good {0}, works perfectly", "Excellent quality")
 _BLAME = ("The {0} broke after a week", "Disappointed, poor {1} quality", "Not as described")
 
-_TYPES = (
-    "view",
-    "view",
-    "click",
-    "search",
-    "search",
-    "cart",
-    "remove",
-    "purchase",
-    "review",
-    "review",
-    "refund",
-    "view",
-)
+_TYPES = (*EVENT_TYPE_OF_KIND, "view")
+"""Event type of each kind, and of the view that starts a session."""
 _ARRIVES = (20.0, 1.0)
 """Median and log-spread of the seconds until an event reaches the warehouse. Chosen."""
 

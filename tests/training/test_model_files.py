@@ -60,7 +60,7 @@ def test_files_that_do_not_belong_together_are_refused(trained, tmp_path):
     vocabulary = tmp_path / model_io.VOCABULARY
     kept = vocabulary.read_text()
     vocabulary.write_text(kept.replace('"p7":', '"p7x": 99, "p7":'))
-    with pytest.raises(BadInput, match="is of another data set"):
+    with pytest.raises(BadInput, match="belongs to another data set"):
         model_io.load(tmp_path)
     vocabulary.write_text(kept)
     config = tmp_path / model_io.CONFIG

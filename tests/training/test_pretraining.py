@@ -213,7 +213,7 @@ def test_each_purpose_keeps_the_weights_of_its_own_best_pass():
     for total, product in ((3.0, 2.0), (2.0, 1.0), (1.5, 1.2), (1.6, 1.3)):
         epochs.add({"total": total, "product": product}, [np.array(total)])
     assert [epochs.best(name) for name in pretraining.PURPOSES] == [2, 1]
-    assert epochs.kept == {"total": [1.5], "product": [2.0]}
+    assert epochs.weights == {"total": [1.5], "product": [2.0]}
 
 
 def test_products_are_drawn_as_often_as_is_said():
@@ -280,7 +280,7 @@ def kept(learned, tmp_path_factory):
 def give(kept, architecture, vocabulary, before=ANCHOR + timedelta(days=1)):
     network.deterministic(SEED)
     built = network.build(architecture)
-    weights.load(kept).give(built, architecture, vocabulary, before)
+    weights.load(kept).initialize(built, architecture, vocabulary, before)
     return built
 
 
@@ -301,7 +301,7 @@ def test_what_does_not_belong_together_is_refused_by_name(learned, kept, tmp_pat
         give(kept, replace(ours, size=Size(16, 8, 32, 1)), vocabulary)
     with pytest.raises(BadInput, match="another vocabulary"):
         give(kept, ours, vocabulary | {"brand": {"x": 2}})
-    with pytest.raises(BadInput, match="know events up to 2026-06-10"):
+    with pytest.raises(BadInput, match="learned from events until 2026-06-10"):
         give(kept, ours, vocabulary, ANCHOR)
     with pytest.raises(BadInput, match="does not hold what `intent pretrain`"):
         weights.load(tmp_path)

@@ -70,7 +70,7 @@ def test_what_is_served_is_judged_and_every_model_is_measured(kept):
     config = json.loads((settings.home / MODEL / model_io.CONFIG).read_text())
     who = np.unique(test["customer_key"].to_numpy(), return_inverse=True)[1]
     weights = resample_weights(int(who.max()) + 1, 1, 50)
-    table = dict(evaluate._measured(test, config, weights, who))
+    table = dict(evaluate._metrics_by_model(test, config, weights, who))
     assert {f"{name}_7d" for name in NAMES} <= set(table)
     worst = test.set_column(
         test.column_names.index("served_7d"),
