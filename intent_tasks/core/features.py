@@ -139,8 +139,8 @@ def _recency(events: CustomerEvents) -> Float32Array:
 def _last_days(events: CustomerEvents) -> Float32Array:
     index, _ = events.entries
     counts = events.count_by_group(RECENT_DAYS, events.days_back[index])
-    kept = [KINDS.index(kind) for kind in DAILY_KINDS]
-    return np.asarray(_flat(np.log1p(counts[:, :, kept])))
+    daily = [KINDS.index(kind) for kind in DAILY_KINDS]
+    return np.asarray(_flat(np.log1p(counts[:, :, daily])))
 
 
 def _since_purchase(events: CustomerEvents) -> Float32Array:

@@ -29,7 +29,7 @@ _NEVER = np.iinfo(np.int64).min
 
 
 class _Effect(NamedTuple):
-    """What a feature loses without one event.
+    """Change of a feature without one event.
 
     Args:
         name: name of the feature.
@@ -104,9 +104,9 @@ def _last_product(
     events: CustomerEvents, pairs: CustomerProducts, pair: Int64Array
 ) -> Iterator[_Effect]:
     """Without the latest event with a product, the previous one is the latest."""
-    known = np.flatnonzero(pair >= 0)
+    named = np.flatnonzero(pair >= 0)
     last, previous = (
-        np.append(known, -1)[each] for each in last_two(events.owner[known], events.count)
+        np.append(named, -1)[each] for each in last_two(events.owner[named], events.count)
     )
     of_last, of_previous = (np.append(pair, -1)[each] for each in (last, previous))
     at = np.flatnonzero((pair >= 0) & (pair == of_last[events.owner]))

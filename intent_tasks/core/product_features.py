@@ -106,12 +106,12 @@ def product_features(events: CustomerEvents) -> Float32Array:
 
 def customer_products(events: CustomerEvents) -> CustomerProducts:
     """Return the pairs of customers and the products of their events."""
-    known = np.flatnonzero(events.events.product != ABSENT)
-    owner, product = events.owner[known], events.events.product[known].astype(np.int64)
+    named = np.flatnonzero(events.events.product != ABSENT)
+    owner, product = events.owner[named], events.events.product[named].astype(np.int64)
     cell = owner * (int(product.max(initial=0)) + 1) + product
     order = np.argsort(cell, kind="stable")
     starts = np.flatnonzero(run_starts(cell[order]))
-    return CustomerProducts(owner[order][starts], known[order], starts)
+    return CustomerProducts(owner[order][starts], named[order], starts)
 
 
 def _views(events: CustomerEvents, pairs: CustomerProducts) -> list[Float32Array]:
