@@ -1,4 +1,4 @@
-"""`intent pretrain` reads snapshots bucket by bucket, and nothing that happened later."""
+"""`intent pretrain` reads snapshots bucket by bucket, and no later events."""
 
 from datetime import date, timedelta
 
