@@ -22,7 +22,7 @@ from intent_tasks.core.encoding import Encoded, encode
 from intent_tasks.core.event_arrays import event_arrays
 from intent_tasks.core.reasons import LEAST_EFFECT
 from intent_tasks.definition import HORIZONS_DAYS, MAIN_HORIZON_DAYS
-from intent_tasks.models import hazards, network, reasons, training
+from intent_tasks.models import attribution, hazards, network, training
 
 LEAST_EVENTS = 3
 MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
@@ -39,9 +39,9 @@ def main() -> None:
     model, day = train(dataset), dataset.split["test"][-1]
     arrays = event_arrays(events, dataset.vocabulary, DEFINITION.time_zone)
     encoded = encode(arrays, DEFINITION, day)
-    named = reasons.explain(model, encoded)
+    named = attribution.explain(model, encoded)
     with mock.patch.object(ablation, "event_effects", return_value=0):
-        encoder = reasons.explain(model, encoded)
+        encoder = attribution.explain(model, encoded)
     drawn = np.random.default_rng(SEED).integers(encoded.event_count)
     random = arrays.row[encoded.place[encoded.event_end[:-1] + drawn]]
     several = encoded.event_count > LEAST_EVENTS

@@ -21,7 +21,7 @@ from benchmarks.support.simulated_rows import make_dataset
 from intent_tasks.core.dataset import Dataset
 from intent_tasks.core.encoding import Encoded, encode
 from intent_tasks.core.event_arrays import event_arrays
-from intent_tasks.models import network, reasons, training
+from intent_tasks.models import attribution, network, training
 from intent_tasks.models.sizes import size_of
 from intent_tasks.simulator.config import BLOCK
 from tools.testbed import padded_network
@@ -72,7 +72,7 @@ def main() -> None:
         "plain": lambda: peer.predict(inputs, batch_size=1024, verbose=0),
         "ours": lambda: training.predict_logits(built, encoded, False),
         "ours, XLA": lambda: training.predict_logits(built, encoded, True),
-        "ours with reasons": lambda: reasons.explain(built, encoded),
+        "ours with reasons": lambda: attribution.explain(built, encoded),
     }
     took = {name: time_ / count for name, time_ in best_seconds(works).items()}
     took["plain"] *= count / len(chosen)

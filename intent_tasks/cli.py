@@ -91,7 +91,7 @@ def _list_plants(wanted: bool) -> None:
     if wanted:
         from intent_tasks.simulator import planted
 
-        typer.echo(planted.described())
+        typer.echo(planted.describe())
         raise typer.Exit
 
 

@@ -1,7 +1,7 @@
-"""What is predicted: population, anchor, horizons and label, for trainer, scorer and feedback.
+"""Definition of the prediction: population, anchor, horizons and label.
 
-An *anchor* is the end of a shop day `as_of_date`: everything ingested before that instant is known,
-nothing later is. The *label* of a customer at an anchor and a horizon of h days is whether they
+An *anchor* is the end of a shop day `as_of_date`: events ingested before that instant are known,
+later ones are not. The *label* of a customer at an anchor and a horizon of h days is whether they
 purchase within the h shop days that follow the anchor.
 """
 
@@ -21,58 +21,60 @@ EVENT_TYPES = (
 )
 """What a customer can do, in the order of their codes: append new types."""
 
+PURCHASE_EVENT_TYPES = ("purchase", "review", "refund")
+"""Types of a purchase and of what follows it; all others can come before one."""
+
 HORIZONS_DAYS = (1, 3, 7, 14)
-"""Days after the anchor. A constant: the columns of `intent.predictions` are made from it."""
+"""Days after the anchor. A constant, because `intent.predictions` has a column for each."""
 
 MAIN_HORIZON_DAYS = 7
-"""The horizon that bands, reasons and the gate look at."""
+"""Horizon of bands, reasons and the gate."""
 
 ROLES = ("champion", "challenger")
-"""In which role a model version scored a customer."""
+"""Roles in which a model version predicts."""
 
 BANDS = {"hot": 4.0, "warm": 1.5, "cool": 0.5, "cold": 0.0}
-"""Least lift over the realised base rate of the main horizon, hottest first."""
+"""Band → minimum lift over the realised base rate of the main horizon, hottest first."""
 
 STAGES = ("browsing", "comparing", "ready", "leaving")
-"""Where a customer stands, by what they do within the main horizon; see `core/stages.py`."""
+"""Stages of a customer, by their events within the main horizon; see `core/stages.py`."""
 
 RESTATED_DAYS = 30
-"""A purchase that arrives later than this after the longest horizon changes no outcome."""
+"""Days after the longest horizon; a purchase that arrives later changes no outcome."""
 
 LEAST_GROUP = 10
-"""Customers below which a group is not shown: it would say something about single ones.
+"""Minimum number of customers of a group that is shown: a smaller one would reveal single ones.
 
-`intent.feedback_metrics`, from which every aggregate shown to people is read, can hold no smaller
-one.
+`intent.feedback_metrics`, the source of every aggregate that people see, holds no smaller group.
 """
 
 LEAST_BUYERS = 30
-"""Customers who purchase, and as many who do not, below which nothing is learned from a part of the
-days and nothing is said of a slice of customers; `expectations/thresholds.toml` asks for the same.
+"""Minimum number of customers who purchase, and of those who do not, in a split of training and in
+a slice of the gate; `expectations/thresholds.toml` has the same limit.
 """
 
 QUARANTINE_STATES = ("held", "released", "dropped")
-"""What is decided about a row that was set aside: nothing yet, it goes in, it stays out."""
+"""States of a row in quarantine: undecided, released into the data, dropped for good."""
 
 FALLBACK_LEVELS = ("model", "recent", "base_rate")
-"""Where a score came from: the model, the customer's last good score, or the base rate."""
+"""Sources of a prediction: the model, the customer's last good prediction, or the base rate."""
 
 KNOWN_DAYS = (date(1970, 1, 1), date(2999, 12, 31))
-"""Between these every calculation with days has room; a shop day beyond them is a slip."""
+"""First and last allowed shop day: a day outside is a typing error, and dates could overflow."""
 
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Definition:
-    """The choices that fix who is predicted and when the truth is known.
+    """Who is predicted, from which events, and when outcomes are known.
 
     Args:
         time_zone: IANA name of the shop's time zone; its midnight ends a shop day.
-        population_days: a customer is predicted when they did something in this many days.
-        history_days: events older than this, counted from the anchor, are not read.
-        maturity_lag_days: extra days after a horizon before an outcome counts as matured, because
-            events arrive late.
+        population_days: customers with an event in this many days are predicted.
+        history_days: days before the anchor whose events are read.
+        maturity_lag_days: days after a horizon until its outcomes count as matured, because events
+            arrive late.
     """
 
     time_zone: str = "UTC"

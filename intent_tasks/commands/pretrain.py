@@ -12,11 +12,11 @@ app = typer.Typer()
 
 @app.command()
 def pretrain(
-    as_of_date: Annotated[str, typer.Option(help="shop day of a window, YYYY-MM-DD")],
+    as_of_date: Annotated[str, typer.Option(help="shop day of the window, YYYY-MM-DD")],
 ) -> None:
-    """Pretrain the encoder on all events of a window; docs/pretraining.md.
+    """Pretrain the encoder on all events of a window: docs/pretraining.md.
 
-    It pretrains whatever INTENT_PRETRAINED is; training uses the weights if that is true.
+    The command works with any INTENT_PRETRAINED; training uses the weights only if it is true.
     """
     from intent_tasks.steps import receipt_line, run_step
 

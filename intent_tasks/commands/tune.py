@@ -14,15 +14,15 @@ app = typer.Typer()
 
 @app.command()
 def tune(
-    as_of_date: Annotated[str, typer.Option(help="shop day whose window is trained, YYYY-MM-DD")],
-    minutes: Annotated[float, typer.Option(help="no trial begins after that")] = 30.0,
+    as_of_date: Annotated[str, typer.Option(help="shop day of the window to train on, YYYY-MM-DD")],
+    minutes: Annotated[float, typer.Option(help="no trial starts after this time")] = 30.0,
 ) -> None:
-    """Search for better settings of the network on the window of a day; docs/model.md."""
+    """Search for better settings of the network on the window of a day: docs/model.md."""
     if minutes <= 0:
-        raise BadInput(f"--minutes {minutes}; it must be more than 0.")
+        raise BadInput(f"--minutes is {minutes}; it must be more than 0.")
     best = _search(load_settings(), day(as_of_date), 60 * minutes)
     typer.echo(
-        f"{best['trials']} trials; least loss on later days {best['validation_loss']:.4f} with:"
+        f"{best['trials']} trials; lowest validation loss {best['validation_loss']:.4f} with:"
     )
     for name in ("encoder", "width", "learning_rate", "weight_decay"):
         typer.echo(f"  {name}: {best[name]}")
@@ -36,15 +36,22 @@ def _search(settings: Settings, as_of_date: date, seconds: float) -> dict[str, A
 
     size = size_of(settings.model_size, settings.model_encoder)
     window = training_window.read_window(settings, as_of_date)
-    slices = training_window.open_dataset(settings, window, consent.learnable(settings))
-    slices.learn_vocabulary()
+    dataset = training_window.open_dataset(settings, window, consent.learnable(settings))
+    dataset.learn_vocabulary()
     from intent_tasks.models import fit_models, tuning
 
     samples = fit_models.Samples()
-    survey = slices.summarize(samples.add)
-    survey.require_buyers()
-    known = fit_models.fit_baselines(samples, settings.seed)
+    summary = dataset.summarize(samples.add)
+    summary.require_buyers()
+    baselines = fit_models.fit_baselines(samples, settings.seed)
     del samples
-    sources = {part: slices.source(part) for part in SPLITS}
-    found = tuning.Search(size, slices.vocabulary, sources, survey, known, settings.seed)
-    return tuning.search(found, seconds, lambda line: typer.echo(line, err=True))
+    shared = tuning.Search(
+        settings.model_encoder,
+        size,
+        dataset.vocabulary,
+        {split: dataset.source(split) for split in SPLITS},
+        summary,
+        baselines,
+        settings.seed,
+    )
+    return tuning.search(shared, seconds, lambda line: typer.echo(line, err=True))

@@ -103,7 +103,7 @@ class _Entries:
     @cached_property
     def latest_purchases(self) -> tuple[Int64Array, Int64Array]:
         """The last and the second last purchase of each customer, -1 for none; shape (n,) each."""
-        bought = np.flatnonzero(self.events.is_type("purchase"))
+        bought = np.flatnonzero(self.events.events.is_purchase)
         last, previous = last_two(self.events.owner[bought], self.events.count)
         return np.append(bought, -1)[last], np.append(bought, -1)[previous]
 
@@ -197,7 +197,7 @@ def _intervals(entries: _Entries) -> Float64Array:
     for kind in features.INTERVAL_KINDS:
         chosen = np.sort(entries.index[entries.events.entries[1] == KINDS.index(kind)])
         removed = np.ones(len(chosen), bool)
-        if kind != "purchase":
+        if kind in entries.alone:
             removed = entries.alone[kind][chosen]
         if removed.any():
             names = (f"{kind}_{name}" for name in features.INTERVAL_STATISTICS)

@@ -78,13 +78,13 @@ class DatasetSummary:
             rows, buyers = self.rows[split], self.buyers[split]
             if rows == 0:
                 raise Refused(
-                    f"Nobody did anything before the days to {split}: all histories are empty. "
+                    f"No customer has events before the days to {split}. "
                     "Load more history, or raise INTENT_POPULATION_DAYS."
                 )
             if min(buyers, rows - buyers) < LEAST_BUYERS:
                 raise Refused(
-                    f"Of {rows} customers on the days to {split}, {buyers} purchase afterwards; "
-                    f"{LEAST_BUYERS} who do and as many who do not are needed. "
+                    f"Of {rows} customers on the days to {split}, {buyers} purchase afterwards. "
+                    f"At least {LEAST_BUYERS} must purchase, and as many must not. "
                     "Train later, or raise INTENT_TRAINING_DAYS."
                 )
 
@@ -153,12 +153,12 @@ class Dataset:
         cached: dict[str, Rows] | None = self._cache.get(("rows", bucket))
         if cached is not None:
             return cached
-        made = self._rows(bucket, splits)
+        rows = self._rows(bucket, splits)
         if len(splits) == len(SPLITS):
             self._cached(
-                ("rows", bucket), lambda: made, lambda m: sum(r.encoded.nbytes for r in m.values())
+                ("rows", bucket), lambda: rows, lambda m: sum(r.encoded.nbytes for r in m.values())
             )
-        return made
+        return rows
 
     def _rows(self, bucket: int, splits: Sequence[str]) -> dict[str, Rows]:
         everything = event_arrays(self._table(bucket), self.vocabulary, self.definition.time_zone)
@@ -180,9 +180,9 @@ class Dataset:
     def _cached(self, key: object, make: Callable[[], Any], size: Callable[[Any], int]) -> Any:  # noqa: ANN401
         """Return what `make` returns, from the cache if it is there; cache it if it fits."""
         if key not in self._cache:
-            made = make()
-            if size(made) > self._free_bytes:
-                return made
-            self._free_bytes -= size(made)
-            self._cache[key] = made
+            value = make()
+            if size(value) > self._free_bytes:
+                return value
+            self._free_bytes -= size(value)
+            self._cache[key] = value
         return self._cache[key]

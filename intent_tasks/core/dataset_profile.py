@@ -33,8 +33,8 @@ Older events are in earlier splits as well.
 """
 
 MAX_SAMPLED = 200_000
-"""Rows of a split whose drift features are kept. Buckets hold random customers, so the first rows
-are a fair sample."""
+"""Maximum number of sampled rows of a split. Buckets hold random customers, so the first rows are
+a fair sample."""
 
 _DRIFT_INDEX = [FEATURES.index(name) for name in DRIFT_FEATURES]
 _VOCABULARY_INDEX = [CODE_COLUMNS.index(name) for name in VOCABULARY_COLUMNS]
@@ -51,11 +51,11 @@ class SplitProfile:
         one_day: rows of customers with events on one day only.
         events: known events of all rows.
         recent: events of the last RECENT_DAYS before the anchors.
-        known: of these, events whose value is in the vocabulary, for each of VOCABULARY_COLUMNS.
-        not_finite: values of features that are no number.
-        values: values of features.
-        largest: greatest absolute value of a feature.
-        sample: watched features of the first rows, each of shape (n, len(WATCHED)).
+        known: number of these whose value is in the vocabulary, for each of VOCABULARY_COLUMNS.
+        not_finite: number of feature values that are not finite.
+        values: number of feature values.
+        largest: largest absolute value of a feature.
+        sample: drift features of the first rows, each of shape (n, len(DRIFT_FEATURES)).
     """
 
     rows: int = 0

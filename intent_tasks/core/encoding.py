@@ -17,7 +17,7 @@ from intent_tasks.core.arrays import BoolArray, Float32Array, Int32Array, Int64A
 from intent_tasks.core.event_arrays import ABSENT, DAY_SECONDS, FIXED_NUMERIC, EventArrays
 from intent_tasks.core.event_counts import FAR_DAYS, CustomerEvents, run_starts, session_starts
 from intent_tasks.core.features import features
-from intent_tasks.core.vocabulary import CODE_COLUMNS, PAD, event_code
+from intent_tasks.core.vocabulary import CODE_COLUMNS, PAD
 from intent_tasks.definition import Definition
 
 ANCHOR_NUMERIC = ("hours_to_anchor_log", "hours_to_previous_log", "repeat_view", "starts_session")
@@ -253,7 +253,7 @@ def _anchor_numeric(known: EventArrays, end: int) -> Float32Array:
 
 def _repeat_views(known: EventArrays) -> BoolArray:
     """Return which events are a view of the product that the customer viewed just before."""
-    views = np.flatnonzero(known.codes_by_column["event_type"] == event_code("view"))
+    views = np.flatnonzero(known.is_type("view"))
     customer, product = known.customer[views], known.product[views]
     repeated = np.zeros(len(known.customer), bool)
     same = (customer[1:] == customer[:-1]) & (product[1:] == product[:-1])

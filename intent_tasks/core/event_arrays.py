@@ -75,9 +75,10 @@ class EventArrays:
         """Which events are purchases."""
         return self.is_type("purchase")
 
-    def is_type(self, event_type: str) -> BoolArray:
-        """Return which events are of a type."""
-        return np.asarray(self.codes_by_column["event_type"] == event_code(event_type))
+    def is_type(self, *event_types: str) -> BoolArray:
+        """Return which events are of one of some types."""
+        codes = [event_code(event_type) for event_type in event_types]
+        return np.isin(self.codes_by_column["event_type"], codes)
 
     def drop_rows(self, rows: IntegerArray) -> "EventArrays":
         """Return the events without these rows of the table; -1 is ignored."""

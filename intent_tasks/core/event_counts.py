@@ -17,7 +17,7 @@ from intent_tasks.core.arrays import (
     IntegerArray,
 )
 from intent_tasks.core.event_arrays import ABSENT, DAY_SECONDS, FIXED_NUMERIC, EventArrays
-from intent_tasks.core.vocabulary import CODE_COLUMNS, FIRST_CODE, PAD, event_code
+from intent_tasks.core.vocabulary import CODE_COLUMNS, FIRST_CODE, PAD
 from intent_tasks.definition import EVENT_TYPES
 
 KINDS = (*EVENT_TYPES, "view_again", "search_specific", "bad_review", "session", "active_day")
@@ -77,9 +77,9 @@ class CustomerEvents:
         index = self.events.coded[:, CODE_COLUMNS.index("event_type")] - FIRST_CODE
         return np.asarray(np.where(index < len(EVENT_TYPES), index, -1), np.int32)
 
-    def is_type(self, event_type: str) -> BoolArray:
-        """Return which events are of a type."""
-        return np.asarray(self.type_index == event_code(event_type) - FIRST_CODE)
+    def is_type(self, *event_types: str) -> BoolArray:
+        """Return which events are of one of some types."""
+        return self.events.is_type(*event_types)
 
     @cached_property
     def is_first(self) -> BoolArray:

@@ -139,14 +139,14 @@ def _recency(events: CustomerEvents) -> Float32Array:
 def _last_days(events: CustomerEvents) -> Float32Array:
     index, _ = events.entries
     counts = events.count_by_group(RECENT_DAYS, events.days_back[index])
-    kept = [KINDS.index(kind) for kind in DAILY_KINDS]
-    return np.asarray(_flat(np.log1p(counts[:, :, kept])))
+    daily = [KINDS.index(kind) for kind in DAILY_KINDS]
+    return np.asarray(_flat(np.log1p(counts[:, :, daily])))
 
 
 def _since_purchase(events: CustomerEvents) -> Float32Array:
     """Return counts after the last purchase; without a purchase, counts of everything."""
     index, _ = events.entries
-    age = events.latest_age_days(events.is_type("purchase"))
+    age = events.latest_age_days(events.events.is_purchase)
     before = events.age_days[index] >= np.nan_to_num(age, nan=np.inf)[events.owner[index]]
     return np.asarray(np.log1p(events.count_by_group(1, before.astype(np.int64))[:, 0]))
 

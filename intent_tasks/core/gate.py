@@ -18,7 +18,7 @@ MAX_RELATIVE_CALIBRATION_ERROR = 0.5
 MIN_CALIBRATION_LIMIT = 0.01
 """The limit is never lower than this: such an error is noise of the test days."""
 MIN_RELATIVE_LOSS = 0.5
-"""Minimum log loss as a share of the best baseline's: below it the candidate knows the labels.
+"""Minimum log loss as a share of the best baseline's: below it the labels must have leaked.
 All models read the same events, so none can halve the loss of the others."""
 SLICE_WIDTH = 1.5
 """A slice is worse if its loss is, by this many half intervals: one slice in ten is by chance."""
@@ -87,11 +87,11 @@ def judge(served: FloatArray, test_set: TestSet, calibration_error: float) -> li
         Check(
             "better than the base rate",
             over_base.low > 0,
-            f"log loss lower by {_shown(over_base)}; the interval must be above 0",
+            f"log loss lower by {_interval(over_base)}; the interval must be above 0",
         ),
         _calibrated(calibration_error, test_set.base_rate),
         *_not_worse(losses, others, test_set),
-        _believable(losses, others, constant),
+        _not_too_good(losses, others, constant),
         *_slices(losses, others, test_set),
     ]
 
@@ -108,18 +108,18 @@ def _not_worse(
 ) -> Iterator[Check]:
     for name, other in others.items():
         gain = test_set.gain(losses, other)
-        detail = f"log loss lower by {_shown(gain)}; the interval must not be below 0"
+        detail = f"log loss lower by {_interval(gain)}; the interval must not be below 0"
         yield Check(f"not worse than {NAMES[name]}", gain.high >= -ROUNDING, detail)
 
 
-def _believable(
+def _not_too_good(
     losses: FloatArray, others: Mapping[str, FloatArray], constant: FloatArray
 ) -> Check:
     best = min(float(other.mean()) for other in [*others.values(), constant])
     share = float(losses.mean()) / best
     detail = (
-        f"log loss {share:.2f} of the best baseline's; below {MIN_RELATIVE_LOSS} it has seen the "
-        "answer"
+        f"log loss {share:.2f} of the best baseline's; below {MIN_RELATIVE_LOSS} the labels must "
+        "have leaked"
     )
     return Check("not too good to be true", share >= MIN_RELATIVE_LOSS, detail)
 
@@ -140,10 +140,10 @@ def _slices(
             compared += 1
             gain = test_set.gain(losses, others["lightgbm"], chosen)
             if gain.value + SLICE_WIDTH * (gain.high - gain.value) < -ROUNDING:
-                worse.append(f"{value}: {_shown(gain)}")
+                worse.append(f"{value}: {_interval(gain)}")
         detail = f"worse than LightGBM in {'; '.join(worse) or 'none'} of {compared} slices"
         yield Check(f"no worse slice by {name}", not worse, detail)
 
 
-def _shown(gain: Estimate) -> str:
+def _interval(gain: Estimate) -> str:
     return f"{gain.value:.5f} [{gain.low:.5f}, {gain.high:.5f}]"

@@ -17,7 +17,7 @@ def customer_keys(ids: Sequence[str] | npt.NDArray[np.str_], key: bytes) -> npt.
 
     Args:
         ids: customer ids, shape (n,).
-        key: secret of the HMAC; without it a key can neither be made nor guessed.
+        key: secret of the HMAC; without it a customer_key can neither be computed nor guessed.
 
     Returns:
         First 32 hexadecimal digits of HMAC-SHA256, shape (n,).
@@ -34,7 +34,7 @@ def buckets_of(
 ) -> npt.NDArray[np.int64]:
     """Return the bucket of each customer_key, shape (n,), from 0 to bucket_count - 1.
 
-    It depends on the key alone, so that a customer stays in one bucket for ever.
+    The bucket depends only on the key, so a customer always stays in one bucket.
     """
     heads = np.array([int(key[:8], 16) for key in keys], dtype=np.int64)
     return heads % bucket_count
@@ -42,14 +42,14 @@ def buckets_of(
 
 # ── Addresses in texts ────────────────────────────────────────────────────────────────────────────
 #
-# Every pattern is one that RE2 matches in linear time. Libraries that look for addresses go through
-# texts one by one, and know neither an address that is written for people nor an encoded one.
+# RE2 matches every pattern in linear time. Libraries that detect addresses read texts one by one,
+# and miss addresses that are written for people or encoded.
 
 _GAP = r"[\s\x{a0}\x{ad}\x{200b}-\x{200d}\x{2060}\x{feff}]*"
-"""White space, and characters that nobody sees."""
+"""White space, and invisible characters."""
 
 _AT = r"(?:[@\x{ff20}\x{fe6b}]|%(?:25)*40|=40|&(?:amp;)*#[xX]?0*(?:64|40);|&commat;|\\u0040)+"
-"""The character @: as it is, in full width, and as addresses, pages and JSON write it."""
+"""The character @: as it is, in full width, and as URLs, HTML and JSON encode it."""
 
 _AT_IN_WORDS = rf"[\[({{<]{_GAP}(?:(?i:at)|@){_GAP}[\])}}>]"
 _DOT_IN_WORDS = rf"{_GAP}[\[({{<]{_GAP}(?:(?i:dot)|\.){_GAP}[\])}}>]{_GAP}"
@@ -66,7 +66,7 @@ _SIGNED = (
     # max @ mail.example, max (at) mail (dot) example
     rf"{_LOCAL}{_GAP}(?:{_AT}|{_AT_IN_WORDS}){_GAP}(?:{_LABEL}{_DOT})+{_LAST}",
 )
-"""What looks like an e-mail address: customers type theirs into searches and reviews."""
+"""Patterns of e-mail addresses, which customers type into searches and reviews."""
 
 _SPOKEN = (
     # max at mail dot com
@@ -74,7 +74,7 @@ _SPOKEN = (
 )
 
 _SIGNS = (b"@", b"=40", b"%", b"&", b"\\", b"\xef", b"(", b"[", b"{", b"<")
-"""Without one of these bytes there is no signed address; a byte is looked for in no time."""
+"""A text without these bytes has no such address; a search for a byte is fast."""
 
 
 def without_addresses(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
@@ -92,7 +92,7 @@ def without_addresses(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa
 
 
 def _content(texts: pa.Array) -> bytes:
-    """Return the bytes of all texts, one after the other."""
+    """Return the bytes of all texts, concatenated."""
     _, places, content = texts.buffers()
     if content is None or not len(texts):
         return b""
@@ -102,26 +102,27 @@ def _content(texts: pa.Array) -> bytes:
 
 
 def _replaced(texts: pa.Array, mark: str, patterns: Sequence[str]) -> pa.Array:
-    """Return texts with @ for what the patterns match, in those alone that hold the mark."""
+    """Replace matches of the patterns by @, only in texts that match the mark: it is faster."""
     marked = pc.fill_null(pc.match_substring_regex(texts, mark), False)
-    found = texts.filter(marked)
-    if not len(found):
+    candidates = texts.filter(marked)
+    if not len(candidates):
         return texts
     for pattern in patterns:
-        found = pc.replace_substring_regex(found, pattern, "@")
-    return pc.replace_with_mask(texts, marked, found)
+        candidates = pc.replace_substring_regex(candidates, pattern, "@")
+    return pc.replace_with_mask(texts, marked, candidates)
 
 
 def ids_without_addresses(
     ids: pa.ChunkedArray | pa.Array, keys_of: Callable[[list[str]], pa.Array]
 ) -> pa.ChunkedArray | pa.Array:
-    """Return ids of products, sessions or events in which none holds an e-mail address, shape (n,).
+    """Return ids of products, sessions or events without e-mail addresses, shape (n,).
 
-    One that does becomes its key, so that equal ids stay equal and others stay others.
+    An id with an address is replaced by its keyed hash, so that equal ids stay equal and different
+    ids stay different.
 
     Args:
-        ids: of one kind.
-        keys_of: returns the keyed hash of each.
+        ids: ids of one kind.
+        keys_of: returns the keyed hash of each id.
     """
     if isinstance(ids, pa.ChunkedArray):
         parts = [ids_without_addresses(part, keys_of) for part in ids.chunks]

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from scipy.cluster.vq import vq
 
 PROJECTED_LENGTH = 32
-"""Maximum number of values kept of an embedding."""
+"""Maximum number of values of a compressed embedding."""
 CLUSTERED_IMAGES = 20_000
 """Number of images that are clustered, the most frequent; bounds the time."""
 _EMBEDDING, _PICTURE = "image_embedding", "picture"
@@ -64,7 +64,7 @@ def _project(values: Numbers) -> Numbers:
 
 @cache
 def _random_signs(length: int) -> Numbers:
-    """Return random signs, shape (length, NUMBERS), the same on every machine."""
+    """Return random signs, shape (length, PROJECTED_LENGTH), the same on every machine."""
     hashed = pd.util.hash_array(np.arange(length * PROJECTED_LENGTH, dtype=np.uint64))
     return np.where(hashed >> np.uint64(32) & np.uint64(1), 1.0, -1.0).reshape(
         length, PROJECTED_LENGTH
@@ -76,7 +76,7 @@ def _encode(length: int, numbers: npt.NDArray[Any]) -> str:
 
 
 def _decode(pictures: Sequence[str]) -> tuple[npt.NDArray[np.int64], Numbers]:
-    """Return the lengths of embeddings, shape (n,), and their numbers, shape (n, NUMBERS)."""
+    """Return the lengths of embeddings, shape (n,), and their numbers, (n, PROJECTED_LENGTH)."""
     lengths = np.empty(len(pictures), np.int64)
     numbers = np.zeros((len(pictures), PROJECTED_LENGTH))
     for n, (length, _, encoded) in enumerate(text.partition(":") for text in pictures):
@@ -109,8 +109,8 @@ def cluster_centres(counted: Mapping[str, int], most: int) -> list[str]:
         clusters = KMeans(min(most, len(chosen)), n_init=1, random_state=0).fit(
             numbers, sample_weight=[-n for n, _ in chosen]
         )
-    kept = min(length, PROJECTED_LENGTH)
-    return list(dict.fromkeys(_encode(length, each[:kept]) for each in clusters.cluster_centers_))
+    size = min(length, PROJECTED_LENGTH)
+    return list(dict.fromkeys(_encode(length, each[:size]) for each in clusters.cluster_centers_))
 
 
 def nearest_centre(pictures: Sequence[str], centres: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -121,5 +121,5 @@ def nearest_centre(pictures: Sequence[str], centres: Sequence[str]) -> npt.NDArr
     if not (pictures and centres):
         return np.full(len(pictures), -1)
     lengths, numbers = _decode(pictures)
-    known, centre_numbers = _decode(centres)
-    return np.where(lengths == known[0], vq(numbers, centre_numbers)[0], -1)
+    centre_lengths, centre_numbers = _decode(centres)
+    return np.where(lengths == centre_lengths[0], vq(numbers, centre_numbers)[0], -1)

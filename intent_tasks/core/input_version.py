@@ -1,6 +1,6 @@
-"""Version of what a model reads: event codes, numeric inputs and features.
+"""Version of the inputs of a model: event codes, numeric inputs and features.
 
-A model computes nonsense from inputs of another version, so its files name the version and a model
+A model cannot predict from inputs of another version. So its files name their version, and a model
 of another version is refused.
 """
 
@@ -13,7 +13,8 @@ from intent_tasks.core.vocabulary import CODE_COLUMNS
 from intent_tasks.definition import EVENT_TYPES, HORIZONS_DAYS
 
 REVISION = 1
-"""Raise it if a feature or an input changes its values and keeps its name."""
+"""Raise it if an input has other values under the same name; `tests/unit/test_input_version.py`
+pins the values."""
 
 
 def _version() -> str:

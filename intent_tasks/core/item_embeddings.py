@@ -18,7 +18,7 @@ RANDOM_LENGTH = 0.05
 MIN_RELATIVE_LENGTH = 1e-2
 """Vectors shorter than this share of the longest are not normalised: their direction is noise."""
 EXACT_COLUMNS = 1000
-"""Up to so many columns the decomposition is exact; beyond, iterative."""
+"""Maximum number of columns of an exact decomposition; with more columns it is iterative."""
 MAX_PRODUCTS_PER_CUSTOMER = 200
 """Customers with more products are left out: they are probably robots."""
 
@@ -26,12 +26,12 @@ Matrix = Any  # a SciPy sparse matrix; SciPy has no type for all of them
 
 
 def interaction_matrix(
-    who: IntegerArray, numbers: Int32Array, count: int, most: int = MAX_PRODUCTS_PER_CUSTOMER
+    customers: IntegerArray, numbers: Int32Array, count: int, most: int = MAX_PRODUCTS_PER_CUSTOMER
 ) -> Matrix:
     """Return which customers interacted with which products.
 
     Args:
-        who: customer of each event, or another group of events.
+        customers: customer of each event, or another group of events.
         numbers: product number of each event, -1 for none.
         count: number of products.
         most: rows with more products than this are left out.
@@ -39,12 +39,12 @@ def interaction_matrix(
     Returns:
         Sparse matrix of ones, shape (customers, count).
     """
-    known = numbers >= 0
-    pairs = np.unique(np.stack([who[known].astype(np.int64), numbers[known]]), axis=1)
+    named = numbers >= 0
+    pairs = np.unique(np.stack([customers[named].astype(np.int64), numbers[named]]), axis=1)
     _, row, size = np.unique(pairs[0], return_inverse=True, return_counts=True)
-    kept = size[row] <= most
+    chosen = size[row] <= most
     shape = (len(size), count)
-    return sparse.csr_array((np.ones(kept.sum()), (row[kept], pairs[1, kept])), shape)
+    return sparse.csr_array((np.ones(chosen.sum()), (row[chosen], pairs[1, chosen])), shape)
 
 
 class ItemEmbeddings(NamedTuple):
@@ -109,12 +109,12 @@ def svd_vectors(interactions: Matrix, width: int, seed: int) -> Float32Array:
     vectors = rng.normal(0, RANDOM_LENGTH / np.sqrt(width), (count, width)).astype(np.float32)
     length = np.sqrt(np.maximum(interactions.sum(axis=0), 1))
     scaled = (interactions @ sparse.diags_array(1 / length)).tocsc()
-    known = np.flatnonzero(interactions.sum(axis=0))
-    directions = _directions(scaled[:, known], width)
+    present = np.flatnonzero(interactions.sum(axis=0))
+    directions = _directions(scaled[:, present], width)
     length = np.linalg.norm(directions, axis=1, keepdims=True)
     if directions.size:
         directions = directions / np.maximum(length, MIN_RELATIVE_LENGTH * length.max())
-        vectors[known, : directions.shape[1]] += directions
+        vectors[present, : directions.shape[1]] += directions
     return vectors
 
 

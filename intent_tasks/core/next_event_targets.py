@@ -1,8 +1,8 @@
 """Targets of pretraining: what customers do next after an anchor.
 
 The *next event* is the first event after the anchor, within the longest horizon. The *next product*
-is the first product after the anchor that the customer had no event with before: customers find
-products they know without a recommendation.
+is the first product after the anchor with which the customer had no event before: products that
+customers already saw need no recommendation.
 """
 
 from collections.abc import Sequence
@@ -60,8 +60,8 @@ def frequent_products(tables: Sequence[pa.Table]) -> list[str]:
     counted = pc.value_counts(ids.cast(pa.string()).drop_null())
     counts = pa.table({"id": counted.field("values"), "count": counted.field("counts")})
     ordered = counts.sort_by([("count", "descending"), ("id", "ascending")])
-    kept: list[str] = ordered["id"].to_pylist()[:MAX_PRODUCTS]
-    return kept
+    products: list[str] = ordered["id"].to_pylist()
+    return products[:MAX_PRODUCTS]
 
 
 def product_numbers(events: pa.Table, products: Sequence[str]) -> Int32Array:
@@ -73,9 +73,9 @@ def product_numbers(events: pa.Table, products: Sequence[str]) -> Int32Array:
 def product_categories(everything: EventArrays, numbers: Int32Array, count: int) -> Int32Array:
     """Return the category code of each of `count` products, PAD where no event has it."""
     categories = np.full(count, PAD, np.int32)
-    known = numbers >= 0
+    ranked = numbers >= 0
     codes = everything.codes_by_column["category_path"]
-    np.maximum.at(categories, numbers[known], codes[known])
+    np.maximum.at(categories, numbers[ranked], codes[ranked])
     return categories
 
 
@@ -106,21 +106,21 @@ def _targets(
     everything: EventArrays,
     numbers: Int32Array,
     definition: Definition,
-    known: Encoded,
+    encoded: Encoded,
     anchor: date,
 ) -> NextEventTargets:
     ends = [definition.day_end(anchor + timedelta(days=h)) for h in (0, *HORIZONS_DAYS)]
     limits = np.array([int(end.timestamp()) for end in ends])
     inside = (everything.occurred >= limits[0]) & (everything.occurred < limits[-1])
-    later = np.flatnonzero(inside & np.isin(everything.customer, known.customers))
-    owner = np.searchsorted(known.customers, everything.customer[later])
-    count = len(known.customers)
+    later = np.flatnonzero(inside & np.isin(everything.customer, encoded.customers))
+    owner = np.searchsorted(encoded.customers, everything.customer[later])
+    count = len(encoded.customers)
     first = _first(owner, later, count)
     codes = everything.codes_by_column
     category = codes["category_path"]
     named = category[later] >= FIRST_CODE
     first_category = _first(owner[named], later[named], count)
-    new = _is_new_product(everything, known, owner, later)
+    new = _is_new_product(everything, encoded, owner, later)
     first_product = _first(owner[new], later[new], count)
     gap = np.searchsorted(limits[1:], everything.occurred, side="right")
     return NextEventTargets(
@@ -129,7 +129,7 @@ def _targets(
         category=_at(category, first_category, PAD),
         product=_at(numbers, first_product, NO_PRODUCT),
         has_product=first_product >= 0,
-        recent_products=_recent_products(numbers, known),
+        recent_products=_recent_products(numbers, encoded),
     )
 
 
@@ -146,23 +146,23 @@ def _at(values: IntegerArray, index: Int64Array, absent: int) -> Int32Array:
 
 
 def _is_new_product(
-    everything: EventArrays, known: Encoded, owner: Int64Array, later: Int64Array
+    everything: EventArrays, encoded: Encoded, owner: Int64Array, later: Int64Array
 ) -> BoolArray:
     """Return which later events have a product that the customer had no event with before."""
     products = int(everything.product.max(initial=0)) + 2
-    before = known.owner * products + everything.product[known.place]
+    before = encoded.owner * products + everything.product[encoded.place]
     now = everything.product[later]
     return np.asarray((now >= 0) & ~np.isin(owner * products + now, before))
 
 
-def _recent_products(numbers: Int32Array, known: Encoded) -> Int32Array:
+def _recent_products(numbers: Int32Array, encoded: Encoded) -> Int32Array:
     """Return each customer's latest distinct products, newest first, (n, RECENT_PRODUCTS)."""
-    recent = np.full((len(known.customers), RECENT_PRODUCTS), NO_PRODUCT, np.int32)
-    number, owner = numbers[known.place][::-1], known.owner[::-1]
+    recent = np.full((len(encoded.customers), RECENT_PRODUCTS), NO_PRODUCT, np.int32)
+    number, owner = numbers[encoded.place][::-1], encoded.owner[::-1]
     owner, number = owner[number >= 0], number[number >= 0]
     _, index = np.unique(owner * (MAX_PRODUCTS + 1) + number, return_index=True)
-    kept = np.sort(index)  # newest first within a customer, customers in reverse
-    owner, number = owner[kept], number[kept]
+    index = np.sort(index)  # newest first within a customer, customers in reverse
+    owner, number = owner[index], number[index]
     starts = np.flatnonzero(run_starts(owner))
     position = np.arange(len(owner)) - np.repeat(starts, np.diff(np.append(starts, len(owner))))
     fits = position < RECENT_PRODUCTS

@@ -14,7 +14,10 @@ from intent_tasks.core.event_arrays import DAY_SECONDS
 from intent_tasks.core.event_counts import FAR_DAYS, CustomerEvents, last_two
 from intent_tasks.core.features import FeatureGradients
 from intent_tasks.core.product_features import (
+    CART_END_TYPES,
+    LAST_PRODUCT_TYPES,
     LAST_VISIT_VALUES,
+    PRICED_TYPES,
     RECENT_CART_DAYS,
     RECENT_DAYS,
     CustomerProducts,
@@ -26,7 +29,7 @@ _NEVER = np.iinfo(np.int64).min
 
 
 class _Effect(NamedTuple):
-    """What a feature loses without one event.
+    """Change of a feature without one event.
 
     Args:
         name: name of the feature.
@@ -101,18 +104,17 @@ def _last_product(
     events: CustomerEvents, pairs: CustomerProducts, pair: Int64Array
 ) -> Iterator[_Effect]:
     """Without the latest event with a product, the previous one is the latest."""
-    known = np.flatnonzero(pair >= 0)
+    named = np.flatnonzero(pair >= 0)
     last, previous = (
-        np.append(known, -1)[each] for each in last_two(events.owner[known], events.count)
+        np.append(named, -1)[each] for each in last_two(events.owner[named], events.count)
     )
     of_last, of_previous = (np.append(pair, -1)[each] for each in (last, previous))
     at = np.flatnonzero((pair >= 0) & (pair == of_last[events.owner]))
     is_last, owner = at == last[events.owner[at]], events.owner[at]
     left = np.where(is_last, of_previous[owner], pair[at])
-    names = ("last_product_looks_log", "last_product_carted", "last_product_bought")
-    for name, kind in zip(names, ("view", "cart", "purchase"), strict=True):
-        transform = np.log1p if kind == "view" else np.sign
-        chosen = events.is_type(kind)
+    for name, event_type in LAST_PRODUCT_TYPES.items():
+        transform = np.log1p if name.endswith("_log") else np.sign
+        chosen = events.is_type(event_type)
         counts = np.append(pairs.count_per_pair(chosen), 0).astype(np.float64)
         own = chosen[at] & (left == pair[at])
         yield _Effect(name, at, transform(counts[pair[at]]) - transform(counts[left] - own))
@@ -126,8 +128,9 @@ def _open_carts(
     carted, carted_before, last_cart = _last_two_times(
         events, pair, events.is_type("cart"), len(owner)
     )
-    ends = events.is_type("purchase") | events.is_type("remove")
-    ended, ended_before, last_end = _last_two_times(events, pair, ends, len(owner))
+    ended, ended_before, last_end = _last_two_times(
+        events, pair, events.is_type(*CART_END_TYPES), len(owner)
+    )
     open_ = carted > ended
     opens = ~open_ & (carted > ended_before) & (last_end >= 0)
     later = open_ & (carted_before > ended)  # an earlier cart event keeps it open
@@ -166,7 +169,7 @@ def _last_two_times(
 def _prices(events: CustomerEvents) -> Iterator[_Effect]:
     n, price = events.count, events.events.price.astype(np.float64)
     viewed, carted, bought = (
-        np.flatnonzero((price >= 0) & events.is_type(kind)) for kind in ("view", "cart", "purchase")
+        np.flatnonzero((price >= 0) & events.is_type(each)) for each in PRICED_TYPES
     )
     owner = events.owner[viewed]
     count, total = np.bincount(owner, minlength=n), np.bincount(owner, price[viewed], n)

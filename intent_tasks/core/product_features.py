@@ -12,15 +12,23 @@ from intent_tasks.core.vocabulary import CODE_COLUMNS, FIRST_CODE
 LAST_VISIT_VALUES = {"channel": 3, "device": 2}
 """Column → number of its most frequent values that have an indicator of their own."""
 RECENT_DAYS, RECENT_CART_DAYS = 7, 30
+CART_END_TYPES = ("purchase", "remove")
+"""Event types after which a product is not in the cart."""
+LAST_PRODUCT_TYPES = {
+    "last_product_looks_log": "view",
+    "last_product_carted": "cart",
+    "last_product_bought": "purchase",
+}
+"""Feature → event type with the latest product: the number of views, or whether there is one."""
+PRICED_TYPES = ("view", "cart", "purchase")
+"""Event types whose prices are features: means, maxima and sums, in this order."""
 
 PRODUCT_FEATURES = (
     "product_count_log",
     "product_count_7d_log",
     "category_count_log",
     "most_looks_log",
-    "last_product_looks_log",
-    "last_product_carted",
-    "last_product_bought",
+    *LAST_PRODUCT_TYPES,
     "looks_per_product_log",
     "open_cart_count_log",
     "open_cart_price_log",
@@ -98,12 +106,12 @@ def product_features(events: CustomerEvents) -> Float32Array:
 
 def customer_products(events: CustomerEvents) -> CustomerProducts:
     """Return the pairs of customers and the products of their events."""
-    known = np.flatnonzero(events.events.product != ABSENT)
-    owner, product = events.owner[known], events.events.product[known].astype(np.int64)
+    named = np.flatnonzero(events.events.product != ABSENT)
+    owner, product = events.owner[named], events.events.product[named].astype(np.int64)
     cell = owner * (int(product.max(initial=0)) + 1) + product
     order = np.argsort(cell, kind="stable")
     starts = np.flatnonzero(run_starts(cell[order]))
-    return CustomerProducts(owner[order][starts], known[order], starts)
+    return CustomerProducts(owner[order][starts], named[order], starts)
 
 
 def _views(events: CustomerEvents, pairs: CustomerProducts) -> list[Float32Array]:
@@ -122,20 +130,19 @@ def _views(events: CustomerEvents, pairs: CustomerProducts) -> list[Float32Array
         np.log1p(np.bincount(pairs.owner[recent], minlength=n)),
         np.log1p(categories),
         np.log1p(pairs.max_per_customer(views, n)),
-        *_last_product(events, pairs, views),
+        *_last_product(events, pairs),
         np.log1p(per_product),
     ]
 
 
-def _last_product(
-    events: CustomerEvents, pairs: CustomerProducts, views: Int64Array
-) -> list[Float32Array]:
-    """Return views, carted and bought of the product of each customer's latest event."""
+def _last_product(events: CustomerEvents, pairs: CustomerProducts) -> list[Float32Array]:
+    """Return `LAST_PRODUCT_TYPES` of the product of each customer's latest event."""
     latest = np.full(events.count, -1)
     pair = pairs.pair_of_events(len(events.owner))
     with_product = pair >= 0
     latest[events.owner[with_product]] = pair[with_product]
-    carts, bought = (pairs.count_per_pair(events.is_type(kind)) for kind in ("cart", "purchase"))
+    counts = (pairs.count_per_pair(events.is_type(each)) for each in LAST_PRODUCT_TYPES.values())
+    views, carts, bought = counts
     return [
         np.where(latest >= 0, np.append(values, 0)[latest], 0)
         for values in (np.log1p(views), carts > 0, bought > 0)
@@ -149,8 +156,8 @@ def _open_carts(events: CustomerEvents, pairs: CustomerProducts) -> list[Float32
     """
     n, time = events.count, events.events.occurred.astype(np.float64)
     carted = pairs.max_per_pair(np.where(events.is_type("cart"), time, -1))
-    ended = events.is_type("purchase") | events.is_type("remove")
-    open_ = carted > pairs.max_per_pair(np.where(ended, time, -1))
+    ended = pairs.max_per_pair(np.where(events.is_type(*CART_END_TYPES), time, -1))
+    open_ = carted > ended
     prices = np.maximum(pairs.max_per_pair(events.events.price), 0)
     since = np.full(n, FAR_DAYS)
     owner = pairs.owner[open_]
@@ -165,7 +172,7 @@ def _open_carts(events: CustomerEvents, pairs: CustomerProducts) -> list[Float32
 def _prices(events: CustomerEvents) -> list[Float32Array]:
     n, price = events.count, events.events.price.astype(np.float64)
     priced = price >= 0
-    viewed, carted, bought = (priced & events.is_type(k) for k in ("view", "cart", "purchase"))
+    viewed, carted, bought = (priced & events.is_type(each) for each in PRICED_TYPES)
     mean = _mean_per_customer(events, viewed, price)
     largest, last = np.zeros(n), np.zeros(n)
     recent = carted & (events.age_days < RECENT_CART_DAYS)

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from typing import TypedDict
 
 MOST_REASONS = 3
+"""Maximum number of reasons of a prediction."""
 
 LEAST_EFFECT = 0.02
 """Change of the log-odds below which an event is no reason."""
 
-
 EFFECT_DIGITS = 3
+"""Decimals of an effect."""
 
 
 class Reason(TypedDict):
@@ -22,7 +23,7 @@ class Reason(TypedDict):
 
 
 def choose(attributed: Iterable[Reason]) -> list[Reason]:
-    """Return the first reasons with an effect, each kind of event on a product and day once.
+    """Return the strongest reasons, each event type on a product and day once.
 
     Args:
         attributed: events with their effect, the strongest first.

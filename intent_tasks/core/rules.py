@@ -11,37 +11,36 @@ import pyarrow.compute as pc
 from intent_tasks.definition import EVENT_TYPES
 
 REQUIRED = ("event_id", "customer_id", "event_type", "occurred_at")
-"""Columns without which an event says nothing."""
+"""Columns that an event must have."""
 
 RANGES = {"price": (0, 1e12), "quantity": (0, 1_000_000), "rating": (1, 5)}
 """Smallest and largest value of a column that may be null."""
 
 FIRST_YEAR, LAST_YEAR = 1990, 2100
-"""An event before the first or after the last of these years comes from a clock never set."""
+"""An event outside these years comes from a clock that was never set."""
 
 MOST_EARLY_SECONDS = 86_400
-"""An event that happened more than a day after it arrived comes from a clock that is wrong."""
+"""An event that happened more than a day after it arrived comes from a wrong clock."""
 
 MOST_CHARACTERS = {"query_text": 100_000, "review_text": 100_000}
 MOST_CHARACTERS_OF_A_NAME = 1_000
-"""Longest text of a column: what people write, and every other."""
+"""Maximum length of a text: of what people write, and of all other columns."""
 
 OK = ""
-"""The rule that a usable row breaks."""
+"""Rule of a usable row."""
 
 AGAIN = "event_id comes twice"
-"""The rule that the second of two rows with one event_id breaks."""
+"""Rule that the second of two rows with one event_id breaks."""
 
 CHANGED = "event_id comes twice with other content"
-"""The rule that it breaks in a file where it says something else than the first."""
-
+"""Rule that it breaks in a file if its content differs from that of the first."""
 
 IDENTITY = ("customer_id", "event_type", "product_id")
-"""Two rows with one event_id are the same event, sent again, when they agree in these columns."""
+"""Two rows with one event_id are the same event, sent twice, if these columns are equal."""
 
 
 def cannot_be_read(name: str) -> str:
-    """Return the rule that a value breaks which is none of its optional column: it is null."""
+    """Return the rule that an unreadable value of an optional column breaks; the value is null."""
     return f"{name} cannot be read"
 
 
@@ -49,11 +48,11 @@ class BadRow(NamedTuple):
     """One row that cannot be used.
 
     Args:
-        number: line of the file, or place in the day.
-        rule: what is wrong with it.
+        number: line of the file, or position in the day.
+        rule: the broken rule.
         payload: the row as JSON.
-        key: event_id, as far as it has one.
-        customer_key: keyed HMAC of its customer, as far as it names one.
+        key: event_id, if it has one.
+        customer_key: keyed HMAC of its customer, if it names one.
     """
 
     number: int
@@ -69,33 +68,33 @@ def broken_rules(
     accepted: bool = False,
     now: datetime | None = None,
 ) -> pa.Array:
-    """Return the name of the first rule that each row breaks, shape (n,); empty for a good row.
+    """Return the name of the first rule that each row breaks, shape (n,); OK for a good row.
 
     Args:
-        events: columns of `shop.events`; those that are absent count as null.
-        repeats: also look for rows with the event_id of an earlier one.
-        accepted: a person has looked at the rows: an odd value is as it is, and only what no
-            snapshot can hold or nothing can be made of is broken.
-        now: moment they arrive at, where they do not tell.
+        events: columns of `shop.events`; absent columns count as null.
+        repeats: also check for rows with the event_id of an earlier one.
+        accepted: a person has accepted the rows: odd values are allowed, and only unusable rows
+            break a rule.
+        now: time of arrival, if the rows have no `ingested_at`.
     """
-    events, bad_texts = _readable(events)
-    found = [*bad_texts, *_unusable(events)]
+    events, bad_texts = _require_utf8(events)
+    checks = [*bad_texts, *_unusable(events)]
     if not accepted:
-        found += _odd(events, now)
+        checks += _odd(events, now)
     if repeats:
-        found.append((AGAIN, _again(events)))
+        checks.append((AGAIN, _duplicates(events)))
     broken = pa.repeat(pa.scalar(OK, pa.string()), events.num_rows)
-    for rule, bad in found:
+    for rule, bad in checks:
         if pc.any(bad).as_py():
             bad = pc.and_(pc.fill_null(bad, False), pc.equal(broken, OK))
             broken = pc.if_else(bad, rule, broken)
     return broken
 
 
-def _readable(events: pa.Table) -> tuple[pa.Table, list[tuple[str, pa.Array]]]:
-    """Return the rows without texts that are no UTF-8, and which they were."""
-    found = []
-    for place, name in enumerate(events.column_names):
+def _require_utf8(events: pa.Table) -> tuple[pa.Table, list[tuple[str, pa.Array]]]:
+    """Replace texts that are not UTF-8 by null; return the rows, and the rules with bad rows."""
+    rules = []
+    for position, name in enumerate(events.column_names):
         column = _column(events, name)
         if not pa.types.is_string(column.type):
             continue
@@ -104,10 +103,10 @@ def _readable(events: pa.Table) -> tuple[pa.Table, list[tuple[str, pa.Array]]]:
         except pa.ArrowInvalid:
             bad = pa.array([_is_no_utf8(text) for text in column.cast(pa.binary()).to_pylist()])
             events = events.set_column(
-                place, name, pc.if_else(bad, None, column.view(pa.binary())).cast(pa.string())
+                position, name, pc.if_else(bad, None, column.view(pa.binary())).cast(pa.string())
             )
-            found.append((f"{name} is not UTF-8", bad))
-    return events, found
+            rules.append((f"{name} is not UTF-8", bad))
+    return events, rules
 
 
 def _is_no_utf8(text: bytes | None) -> bool:
@@ -119,24 +118,24 @@ def _is_no_utf8(text: bytes | None) -> bool:
 
 
 def _unusable(events: pa.Table) -> Iterator[tuple[str, pa.Array]]:
-    """Yield the rules that nobody can waive: without them there is no event, or no place for it."""
+    """Yield the rules about rows that cannot be stored or that are no event."""
     for name in REQUIRED:
         empty = pc.is_null(_column(events, name))
         if name != "occurred_at":
             empty = pc.or_(empty, pc.equal(pc.utf8_length(_filled(events, name)), 0))
         yield f"{name} is missing", empty
-    known = pc.is_in(_column(events, "event_type"), value_set=pa.array(EVENT_TYPES))
-    yield "event_type is unknown", pc.invert(known)
+    is_known = pc.is_in(_column(events, "event_type"), value_set=pa.array(EVENT_TYPES))
+    yield "event_type is unknown", pc.invert(is_known)
     yield from _outside(events, "rating")
     if "price" in events.column_names:
         yield "price is not finite", pc.invert(pc.is_finite(_column(events, "price")))
     for name in _texts(events):
-        # Postgres stores no such character; everything after it would be lost elsewhere.
+        # Postgres cannot store this character; other programs would cut the text there.
         yield f"{name} holds a NUL", pc.match_substring(_column(events, name), "\0")
 
 
 def _odd(events: pa.Table, now: datetime | None) -> Iterator[tuple[str, pa.Array]]:
-    """Yield the rules about values that are hardly true, but that a person may accept."""
+    """Yield the rules about improbable values, which a person may accept."""
     yield from _outside(events, "price")
     yield from _outside(events, "quantity")
     occurred = _column(events, "occurred_at")
@@ -179,11 +178,11 @@ def _filled(events: pa.Table, name: str) -> pa.Array:
     return pc.fill_null(_column(events, name), "")
 
 
-def _again(events: pa.Table) -> pa.Array:
-    """Tell which rows repeat the event_id of an earlier row."""
+def _duplicates(events: pa.Table) -> pa.Array:
+    """Return which rows have the event_id of an earlier row."""
     ids = _column(events, "event_id").dictionary_encode("encode")
-    # Codes count up as ids appear: one that is not above all before it was there already.
+    # Codes ascend by first appearance, so a code that is not a new maximum appeared before.
     codes = ids.indices.to_numpy()
-    again = np.zeros(len(codes), bool)
-    again[1:] = codes[1:] <= np.maximum.accumulate(codes)[:-1]
-    return pa.array(again)
+    is_duplicate = np.zeros(len(codes), bool)
+    is_duplicate[1:] = codes[1:] <= np.maximum.accumulate(codes)[:-1]
+    return pa.array(is_duplicate)

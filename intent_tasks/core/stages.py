@@ -8,13 +8,18 @@ import numpy.typing as npt
 from intent_tasks.core.arrays import Int32Array
 from intent_tasks.core.event_arrays import ABSENT, EventArrays
 from intent_tasks.core.vocabulary import FIRST_CODE
-from intent_tasks.definition import MAIN_HORIZON_DAYS, STAGES, Definition
+from intent_tasks.definition import (
+    EVENT_TYPES,
+    MAIN_HORIZON_DAYS,
+    PURCHASE_EVENT_TYPES,
+    STAGES,
+    Definition,
+)
 
 COMPARED_PRODUCTS = 3
 """Distinct products of one category that a comparing customer views."""
 
-
-BROWSING = ("view", "click", "search", "cart", "remove")
+BROWSING = tuple(each for each in EVENT_TYPES if each not in PURCHASE_EVENT_TYPES)
 """Event types that distinguish the stages before a purchase."""
 
 
@@ -24,7 +29,7 @@ def has_stage_events(events: EventArrays) -> bool:
     If a shop records only purchases, every customer is either ready or leaving. The stage then adds
     nothing to the probability, and is leaving for nearly everybody.
     """
-    return any(events.is_type(kind).any() for kind in BROWSING)
+    return bool(events.is_type(*BROWSING).any())
 
 
 def stages(

@@ -31,7 +31,7 @@ WORD_CODES = 1024
 
 
 class Column(NamedTuple):
-    """How the values of a column become codes.
+    """Rule by which the values of a column become codes.
 
     Args:
         source: column of a snapshot.
@@ -53,7 +53,7 @@ COLUMNS = {
     "device": Column("device", 30),
     "picture": Column("picture", 64),
 }
-"""Code column → how its codes are made. Codes of event types are fixed: see `event_code`."""
+"""Code column → its rule. Codes of event types are fixed: see `event_code`."""
 
 CODE_COLUMNS = ("event_type", *COLUMNS, *(f"word_{n}" for n in range(WORDS)))
 """Code columns of an event, in order."""
@@ -91,8 +91,8 @@ class Counts:
         codes = {"event_type": {name: event_code(name) for name in EVENT_TYPES}}
         for name, column in COLUMNS.items():
             choose = image_codes.cluster_centres if name == "picture" else _frequent
-            kept = choose(self.of[name], column.most)
-            codes[name] = {value: FIRST_CODE + n for n, value in enumerate(kept)}
+            values = choose(self.of[name], column.most)
+            codes[name] = {value: FIRST_CODE + n for n, value in enumerate(values)}
         return codes
 
 
@@ -118,7 +118,7 @@ def vocabulary_sizes(vocabulary: Vocabulary) -> dict[str, int]:
 
 
 def codes_of(events: pa.Table, vocabulary: Vocabulary) -> Int32Array:
-    """Return the codes of events, shape (n, len(CODED))."""
+    """Return the codes of events, shape (n, len(CODE_COLUMNS))."""
     types = _codes(events["event_type"], vocabulary, "event_type")
     columns = [_codes(_values(events, name), vocabulary, name) for name in COLUMNS]
     return np.column_stack([types, *columns, _words(events)]).astype(np.int32)
@@ -134,19 +134,22 @@ def _values(events: pa.Table, name: str) -> pa.ChunkedArray:
 def _codes(values: pa.ChunkedArray, vocabulary: Vocabulary, name: str) -> Int32Array:
     """Return the codes of values, shape (n,); each distinct value is looked up once."""
     encoded = values.combine_chunks().dictionary_encode()
-    table = _codes_of_names(encoded.dictionary.to_pylist(), vocabulary[name], name)
+    table = _codes_of_values(encoded.dictionary.to_pylist(), vocabulary[name], name)
     index = pc.fill_null(encoded.indices, len(table)).to_numpy()
     return np.asarray(np.append(table, np.int32(UNKNOWN))[index])
 
 
-def _codes_of_names(names: list[str], known: dict[str, int], name: str) -> Int32Array:
+def _codes_of_values(values: list[str], codes: dict[str, int], name: str) -> Int32Array:
     if name == "picture":
-        codes = np.array([*known.values(), UNKNOWN], np.int32)
-        return np.asarray(codes[image_codes.nearest_centre(names, list(known))])
+        table = np.array([*codes.values(), UNKNOWN], np.int32)
+        return np.asarray(table[image_codes.nearest_centre(values, list(codes))])
     hashes = COLUMNS[name].hashes if name in COLUMNS else 0
-    shared = FIRST_CODE + len(known) + _hashed(names, hashes) if hashes else [UNKNOWN] * len(names)
-    table = [known.get(name, other) for name, other in zip(names, shared, strict=True)]
-    return np.array(table, np.int32)
+    shared = [UNKNOWN] * len(values)
+    if hashes:
+        shared = (FIRST_CODE + len(codes) + _hashed(values, hashes)).tolist()
+    return np.array(
+        [codes.get(v, other) for v, other in zip(values, shared, strict=True)], np.int32
+    )
 
 
 def _words(events: pa.Table) -> Int32Array:

@@ -43,7 +43,7 @@ MAX_TREES, PATIENCE = 1500, 40
 SEEDS = 2
 """Number of boosters in the mean."""
 MAX_ROWS = 1_000_000
-"""Maximum number of training rows of the trees, sampled evenly: near anchors are nearly equal."""
+"""Maximum number of training rows of the trees, an even sample: near anchors are nearly equal."""
 MAX_LINEAR_ROWS = 200_000
 INVERSE_REGULARIZATION = 0.01
 """`C` of the logistic regressions."""
@@ -128,13 +128,13 @@ def boosted_trees(
     data = Dataset(
         features, outcomes, params={"max_bin": LIGHTGBM_PARAMETERS["max_bin"], "verbosity": -1}
     )
-    held = Dataset(validation.features, validation.outcomes, reference=data)
+    validation_data = Dataset(validation.features, validation.outcomes, reference=data)
     boosters = [
         train(
             {**LIGHTGBM_PARAMETERS, "seed": seed + n, **changed},
             data,
             MAX_TREES,
-            valid_sets=[held],
+            valid_sets=[validation_data],
             callbacks=[early_stopping(PATIENCE, verbose=False)],
         )
         for n in range(SEEDS)
@@ -158,5 +158,5 @@ def _subsampled(rows: LabeledFeatures, limit: int) -> LabeledFeatures:
     count = len(rows.outcomes)
     if count <= limit:
         return rows
-    kept = np.linspace(0, count - 1, limit).astype(np.int64)
-    return LabeledFeatures(rows.features[kept], rows.outcomes[kept])
+    chosen = np.linspace(0, count - 1, limit).astype(np.int64)
+    return LabeledFeatures(rows.features[chosen], rows.outcomes[chosen])

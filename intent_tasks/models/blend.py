@@ -55,8 +55,8 @@ def fit(
 ) -> float:
     """Return the share of the network with the highest posterior on the calibration split.
 
-    The prior prefers equal shares: with a few hundred rows, fitted shares are seldom better. Many
-    customers overrule it.
+    The prior prefers equal shares, because with a few hundred rows fitted shares are seldom better.
+    With many customers the data outweigh it.
     Source: Smith & Wallis 2009, "A simple explanation of the forecast combination puzzle".
 
     Args:
@@ -76,7 +76,7 @@ def fit(
 def safest_share(
     base: FloatArray, full: FloatArray, outcomes: BoolArray, customers: IntegerArray
 ) -> float:
-    """Return the share of a model's addition to another with the highest lower bound of its gain.
+    """Return the share of an addition to a model whose gain has the highest lower bound.
 
     Args:
         base: probabilities without the addition, shape (n,).

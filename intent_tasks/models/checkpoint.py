@@ -1,4 +1,4 @@
-"""What training needs to go on after a kill: weights, moments of the optimizer, and its place."""
+"""The checkpoint of training: weights, moments of the optimizer, and progress."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ FILE = "checkpoint.npz"
 
 
 class Checkpoint(NamedTuple):
-    """What is read back: the weights that were best, and where training was."""
+    """What `load` returns: the best weights so far, and the progress of training."""
 
     best: list[npt.NDArray[Any]]
     progress: dict[str, Any]
@@ -23,7 +23,7 @@ class Checkpoint(NamedTuple):
 def save(
     folder: Path, variables: list[Any], best: list[npt.NDArray[Any]], progress: dict[str, Any]
 ) -> None:
-    """Write a checkpoint in one rename, so that a kill leaves the one before."""
+    """Write a checkpoint; the rename is atomic, so a kill leaves the previous one."""
     values = {f"v{n:04d}": np.asarray(variable.value) for n, variable in enumerate(variables)}
     values["progress"] = np.array(json.dumps(progress))
     values |= {f"b{n:04d}": each for n, each in enumerate(best)}
@@ -34,27 +34,30 @@ def save(
 
 
 def load(folder: Path, variables: list[Any]) -> Checkpoint | None:
-    """Give the variables the values of the checkpoint, and return the rest; None: there is none.
+    """Assign the values of the checkpoint to the variables, and return the rest.
+
+    Returns:
+        None if there is no checkpoint.
 
     Raises:
-        BadInput: it is of a network that is built in another way, or broken.
+        BadInput: the checkpoint belongs to another architecture, or is broken.
     """
     if not (folder / FILE).exists():
         return None
     try:
-        kept = arrays.read(FILE, (folder / FILE).read_bytes())
-        progress = json.loads(str(kept.pop("progress")))
+        content = arrays.read(FILE, (folder / FILE).read_bytes())
+        progress = json.loads(str(content.pop("progress")))
     except (BadInput, KeyError, ValueError) as error:
         raise BadInput(
-            f"The checkpoint in {folder} cannot be read: {error} Delete that folder to begin anew."
+            f"The checkpoint in {folder} cannot be read: {error} Delete that folder to start again."
         ) from None
     values, best = (
-        [array for name, array in kept.items() if name.startswith(letter)] for letter in "vb"
+        [array for name, array in content.items() if name.startswith(letter)] for letter in "vb"
     )
     if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
         raise BadInput(
-            f"The checkpoint in {folder} is of a network of another architecture. Set the encoder "
-            "and the size it was begun with, or delete that folder to begin anew."
+            f"The checkpoint in {folder} belongs to another architecture. Set the encoder and the "
+            "size with which training started, or delete that folder to start again."
         )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

@@ -1,4 +1,4 @@
-"""The configuration of a model's files, with bounds: read before anything is built by it."""
+"""The configuration file of a model, with bounds that are checked before anything is built."""
 
 import json
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from intent_tasks.definition import EVENT_TYPES, HORIZONS_DAYS
 from intent_tasks.errors import BadInput
 
 CONFIG, VOCABULARY = "config.json", "vocabulary.json"
-MOST_CONFIG_BYTES = 2**16
-"""The configuration has about a thousand."""
-MOST_VOCABULARY_BYTES = 64 * 2**20
-"""A few thousand names; those of products may be long."""
+MAX_CONFIG_BYTES = 2**16
+"""Maximum size of the configuration; usual is about a thousand bytes."""
+MAX_VOCABULARY_BYTES = 64 * 2**20
+"""Maximum size of the vocabulary: a few thousand values, of which product ids may be long."""
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Shares = Annotated[dict[str, Share], Field(max_length=len(HORIZONS_DAYS))]
@@ -27,7 +27,7 @@ class _Strict(BaseModel):
 
 
 class _Size(_Strict):
-    """Twice the largest size of `models/sizes.py`, so that a larger one can still come."""
+    """Bounds: twice the largest size of `models/sizes.py`, so that a larger one can be added."""
 
     events: int = Field(ge=1, le=4096)
     steps: int = Field(ge=1, le=1024)
@@ -49,14 +49,14 @@ class _Blend(_Strict):
 
 
 class Config(_Strict):
-    """What a model's files say of it, checked.
+    """The checked content of CONFIG.
 
     Args:
-        input_version: of the codes, numeric inputs and features that the model reads.
-        architecture: how the network is built, as JSON can hold it.
+        input_version: version of the codes, numeric inputs and features that the model reads.
+        architecture: how the network is built.
         base_rates: horizon in days, as text → share of customers who purchased within it.
-        thresholds: horizon → least probability that counts as a predicted purchase.
-        blend: what is mixed with the network; None: nothing.
+        thresholds: horizon → minimum probability that counts as a predicted purchase.
+        blend: the blend with boosted trees; None: the network alone.
     """
 
     input_version: str = Field(max_length=32)
@@ -67,12 +67,15 @@ class Config(_Strict):
 
 
 def read(contents: Mapping[str, bytes]) -> Config:
-    """Return the configuration among the files of a model.
+    """Return the configuration from the files of a model.
+
+    Args:
+        contents: file name → content.
 
     Raises:
-        BadInput: it is missing, of another input version or release, or out of bounds.
+        BadInput: the file is missing, of another input version or release, or out of bounds.
     """
-    content = read_json(contents, CONFIG, MOST_CONFIG_BYTES)
+    content = read_json(contents, CONFIG, MAX_CONFIG_BYTES)
     require_input_version(content)
     try:
         return Config.model_validate(content)
@@ -82,18 +85,18 @@ def read(contents: Mapping[str, bytes]) -> Config:
         )
         raise BadInput(
             f"{CONFIG} was written by another release: {problems}. Train a version with this "
-            "one and promote it."
+            "release and promote it."
         ) from None
 
 
 def require_input_version(content: object) -> None:
-    """Require that a model reads what this release computes.
+    """Require that a model reads the inputs that this release computes.
 
     Args:
-        content: of CONFIG.
+        content: content of CONFIG.
 
     Raises:
-        BadInput: it reads inputs of another version.
+        BadInput: the model reads inputs of another version.
     """
     version = content.get("input_version") if isinstance(content, dict) else None
     if version != INPUT_VERSION:
@@ -105,78 +108,83 @@ def require_input_version(content: object) -> None:
 
 
 def read_served(contents: Mapping[str, bytes]) -> Config:
-    """Return the configuration of a model that is to be served.
+    """Return the configuration of a model to serve.
 
     Raises:
-        BadInput: as `read`, or it does not say how often each horizon came true.
+        BadInput: as `read`, or base rates or thresholds do not cover all horizons.
     """
-    found = read(contents)
+    config = read(contents)
     horizons = {str(h) for h in HORIZONS_DAYS}
-    if not found.base_rates.keys() == found.thresholds.keys() == horizons:
+    if not config.base_rates.keys() == config.thresholds.keys() == horizons:
         raise BadInput(
             f"{CONFIG} needs base rates and thresholds of {', '.join(map(str, HORIZONS_DAYS))} "
             "days. Train a version with this release and promote it."
         )
-    return found
+    return config
 
 
-def read_architecture(found: object) -> dict[str, Any]:
-    """Return how a network is built, as JSON can hold it, once it is within the bounds.
+def read_architecture(content: object) -> dict[str, Any]:
+    """Return a checked architecture as JSON types.
 
     Raises:
-        ValueError: it is not.
+        ValueError: a value is missing or out of bounds.
     """
-    return _Architecture.model_validate(found).model_dump()
+    return _Architecture.model_validate(content).model_dump()
 
 
 def read_vocabulary(contents: Mapping[str, bytes]) -> Vocabulary:
-    """Return the vocabulary among the files of a model.
+    """Return the vocabulary from the files of a model.
 
     Raises:
-        BadInput: it is missing, or no vocabulary of this release.
+        BadInput: the file is missing or is no vocabulary.
     """
-    found = read_json(contents, VOCABULARY, MOST_VOCABULARY_BYTES)
-    if not isinstance(found, dict) or not all(map(_are_codes, found.values())):
-        raise BadInput(f"{VOCABULARY} holds no codes of values. Restore it, or train anew.")
-    return found
+    vocabulary = read_json(contents, VOCABULARY, MAX_VOCABULARY_BYTES)
+    if not isinstance(vocabulary, dict) or not all(map(_are_codes, vocabulary.values())):
+        raise BadInput(f"{VOCABULARY} holds no codes of values. Restore it, or train again.")
+    return vocabulary
 
 
 def require_codes(vocabulary: Vocabulary) -> None:
-    """Require that every code of a vocabulary is one that the network has.
+    """Require that the network has every code of a vocabulary.
 
     Raises:
-        BadInput: the columns are not those of this release, or a code is of nothing.
+        BadInput: the columns are not those of this release, or a code has no embedding.
     """
-    most = {"event_type": len(EVENT_TYPES)} | {name: c.most for name, c in COLUMNS.items()}
-    for name in most.keys() | vocabulary.keys():
+    limits = {"event_type": len(EVENT_TYPES)} | {name: c.most for name, c in COLUMNS.items()}
+    for name in limits.keys() | vocabulary.keys():
         codes = sorted(vocabulary.get(name, {}).values())
         expected = list(range(FIRST_CODE, FIRST_CODE + len(codes)))
-        if name not in vocabulary or len(codes) > most.get(name, -1) or codes != expected:
+        if name not in vocabulary or len(codes) > limits.get(name, -1) or codes != expected:
             raise BadInput(
                 f"The codes of {name!r} in {VOCABULARY} are not those of this release. "
-                "Train a version with it and promote it."
+                "Train a version with this release and promote it."
             )
     try:
         image_codes.nearest_centre(list(vocabulary["picture"]), list(vocabulary["picture"]))
     except (ValueError, OverflowError):
-        raise BadInput(f"The pictures in {VOCABULARY} cannot be read. Train anew.") from None
+        raise BadInput(f"The pictures in {VOCABULARY} cannot be read. Train again.") from None
 
 
-def _are_codes(found: object) -> bool:
-    return isinstance(found, dict) and all(type(code) is int for code in found.values())
+def _are_codes(value: object) -> bool:
+    return isinstance(value, dict) and all(type(code) is int for code in value.values())
 
 
 def read_json(contents: Mapping[str, bytes], name: str, most: int) -> Any:  # noqa: ANN401 - JSON
-    """Return what a JSON file among the files of a model holds.
+    """Return the content of a JSON file from the files of a model.
+
+    Args:
+        contents: file name → content.
+        name: name of the file.
+        most: maximum size in bytes.
 
     Raises:
-        BadInput: it is missing, too large, or no JSON.
+        BadInput: the file is missing, too large, or no JSON.
     """
     if name not in contents:
-        raise BadInput(f"{name} is missing. Restore the files of one version, or train anew.")
+        raise BadInput(f"{name} is missing. Restore the files of one version, or train again.")
     if len(contents[name]) > most:
-        raise BadInput(f"{name} has {len(contents[name])} bytes; at most {most} are read.")
+        raise BadInput(f"{name} has {len(contents[name])} bytes; the limit is {most}.")
     try:
         return json.loads(contents[name])
     except (ValueError, RecursionError):
-        raise BadInput(f"{name} is no JSON. Restore it, or train anew.") from None
+        raise BadInput(f"{name} is no JSON. Restore it, or train again.") from None

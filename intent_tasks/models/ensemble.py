@@ -152,7 +152,7 @@ def fit(rows: FeatureRows, validation: FeatureRows, seed: int) -> EnsembleWeight
         loss = _held_out_loss(predict, rows, validation, fold)
         if not np.isfinite(loss):
             raise Refused(
-                f"The loss on hand-made features became {loss}: nothing is kept. Look for absurd "
+                f"The loss of the ensemble became {loss}; no model was saved. Look for absurd "
                 "prices or times in the events of the window."
             )
         stale_epochs += 1

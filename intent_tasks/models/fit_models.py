@@ -2,7 +2,7 @@
 
 The step `train`, the search in `tune` and the benchmarks use this code. Baselines and ensemble come
 first: the network starts from the ensemble and learns from the trees. They are fitted on a sample
-whose size does not grow with the shop.
+of bounded size.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,24 +41,27 @@ MAX_ROWS = {"train": baselines.MAX_ROWS, "calibrate": baselines.MAX_ROWS // 4}
 
 @dataclass
 class RowSample:
-    """An even sample of a stream of rows, of between half of `most` and `most` rows."""
+    """An even sample of a stream of rows: every `stride`-th row.
 
-    most: int
-    seen: int = 0
+    The stride doubles when the sample exceeds `max_rows`, so at least half as many rows are left.
+    """
+
+    max_rows: int
+    row_count: int = 0
     stride: int = 1
-    customers: int = 0
-    kept: list[FeatureRows] = field(default_factory=list)
+    customer_count: int = 0
+    parts: list[FeatureRows] = field(default_factory=list)
 
     def add(self, rows: Rows) -> None:
         """Sample from more rows, of customers that were not added before."""
-        chosen = slice(-self.seen % self.stride, None, self.stride)
+        chosen = slice(-self.row_count % self.stride, None, self.stride)
         encoded = rows.encoded
-        owner = encoded.customers[chosen].astype(np.int64) + self.customers
-        self.kept.append(FeatureRows(encoded.features[chosen], rows.first_purchase[chosen], owner))
-        self.seen += len(rows.first_purchase)
-        self.customers += len(encoded.events.keys)
-        while sum(len(each.first_purchase) for each in self.kept) > self.most:
-            self.kept = [self.rows().every(2)]
+        owner = encoded.customers[chosen].astype(np.int64) + self.customer_count
+        self.parts.append(FeatureRows(encoded.features[chosen], rows.first_purchase[chosen], owner))
+        self.row_count += len(rows.first_purchase)
+        self.customer_count += len(encoded.events.keys)
+        while sum(len(each.first_purchase) for each in self.parts) > self.max_rows:
+            self.parts = [self.rows().every(2)]
             self.stride *= 2
 
     def rows(self) -> FeatureRows:
@@ -66,7 +69,7 @@ class RowSample:
         empty = FeatureRows(
             np.zeros((0, len(FEATURES)), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int64)
         )
-        return FeatureRows.joined(self.kept or [empty])
+        return FeatureRows.joined(self.parts or [empty])
 
 
 def at_main_horizon(rows: FeatureRows) -> LabeledFeatures:
@@ -75,20 +78,20 @@ def at_main_horizon(rows: FeatureRows) -> LabeledFeatures:
 
 
 class Samples:
-    """The samples of the splits that the baselines learn from."""
+    """Samples of the splits on which the baselines are fitted."""
 
     def __init__(self) -> None:
         """Start with empty samples."""
-        self.of = {split: RowSample(most) for split, most in MAX_ROWS.items()}
+        self.by_split = {split: RowSample(most) for split, most in MAX_ROWS.items()}
 
     def add(self, split: str, rows: Rows) -> None:
         """Sample from rows of a split."""
-        if split in self.of:
-            self.of[split].add(rows)
+        if split in self.by_split:
+            self.by_split[split].add(rows)
 
 
 def summarize(sources: Sources) -> tuple[DatasetSummary, Samples]:
-    """Read all rows once, count them and sample from them."""
+    """Read all rows once, count them and sample them."""
     summary, samples = DatasetSummary(), Samples()
     for split in SPLITS:
         for rows in sources[split](0, 0):
@@ -99,10 +102,12 @@ def summarize(sources: Sources) -> tuple[DatasetSummary, Samples]:
 
 @dataclass(frozen=True)
 class Baselines:
-    """The baselines, of which `lightgbm` also teaches the network, and the ensemble it starts from.
+    """The fitted baselines, and the ensemble from which the network starts.
 
     Args:
-        recency_frequency, logistic, lightgbm: models of the main horizon.
+        recency_frequency: logistic regression on recency and frequency, at the main horizon.
+        logistic: logistic regression on all features, at the main horizon.
+        lightgbm: boosted trees at the main horizon; also the teacher of the network.
         ensemble: weights of the trained ensemble.
     """
 
@@ -132,13 +137,13 @@ def fit_baselines(samples: Samples, seed: int, exactly: bool = True, **trees: ob
     Raises:
         Refused: the loss of the ensemble is not finite.
     """
-    rows, validation = (samples.of[split].rows() for split in MAX_ROWS)
+    rows, validation = (samples.by_split[split].rows() for split in MAX_ROWS)
     train = at_main_horizon(rows)
-    few = LabeledFeatures(baselines.recency_frequency(train.features), train.outcomes)
+    selected = LabeledFeatures(baselines.recency_frequency(train.features), train.outcomes)
     network.deterministic(seed, exactly)
     distribution.strategy()  # TensorFlow needs the strategy before the ensemble computes
     with ThreadPoolExecutor(1) as executor:
-        linear = [executor.submit(baselines.logistic, each) for each in (few, train)]
+        linear = [executor.submit(baselines.logistic, each) for each in (selected, train)]
         boosted = executor.submit(
             baselines.boosted_trees, train, at_main_horizon(validation), seed, **trees
         )
@@ -161,12 +166,12 @@ class ValidationPredictions(NamedTuple):
     first_purchase: Int32Array
     customers: Int64Array
 
-    def probabilities(self, mix: blend.Blend | None) -> Float64Array:
-        """Return the blended probabilities, or the network's if `mix` is None, (n, horizons)."""
-        alone = hazards.probabilities(self.logits)
-        if mix is None:
-            return alone
-        target = blend.blend_log_odds(mix.share, alone[:, MAIN_INDEX], self.trees)
+    def probabilities(self, blended: blend.Blend | None) -> Float64Array:
+        """Return the blended probabilities; None: those of the network. Shape (n, horizons)."""
+        network = hazards.probabilities(self.logits)
+        if blended is None:
+            return network
+        target = blend.blend_log_odds(blended.share, network[:, MAIN_INDEX], self.trees)
         return hazards.probabilities(blend.shift_to(self.logits, target))
 
 
@@ -189,7 +194,7 @@ class Fitted:
 
 def fit_network(
     architecture: Architecture,
-    known: Baselines,
+    fitted: Baselines,
     sources: Sources,
     plan: training.Plan,
     *,
@@ -201,9 +206,9 @@ def fit_network(
     """Train a network from the ensemble and the trees, calibrate it and fit the blend.
 
     Args:
-        architecture: of the network.
-        known: the baselines, fitted on the same rows.
-        sources: of the splits `train` and `calibrate`.
+        architecture: architecture of the network.
+        fitted: baselines fitted on the same rows.
+        sources: rows of the splits `train` and `calibrate`.
         plan: length of training, and the seed.
         folder: folder of the checkpoint; None: no checkpoint.
         log: receives a line after each validation.
@@ -216,47 +221,45 @@ def fit_network(
     network.deterministic(plan.seed, plan.exactly)
     with distribution.strategy().scope():
         built = network.build(architecture)
-        built.start_from_ensemble(known.ensemble)
+        built.start_from_ensemble(fitted.ensemble)
         initialize(built)
         train, validation = sources["train"], sources["calibrate"]
         curve = training.fit(
-            built, train, validation, plan, folder, log, on_validation, known.lightgbm
+            built, train, validation, plan, folder, log, on_validation, fitted.lightgbm
         )
-    predicted = _shrink_event_logits(built, known, validation)
+    predicted = _shrink_event_logits(built, fitted.lightgbm, validation)
     customers = len(np.unique(predicted.customers))
     calibration.fit(built, predicted.logits, predicted.first_purchase, customers)
     stage_model.fit(built, train)
     predicted = predicted._replace(logits=np.asarray(built.calibration(predicted.logits)))
-    alone = hazards.probabilities(predicted.logits)[:, MAIN_INDEX]
-    bought = predicted.first_purchase <= MAIN_INDEX
-    share = blend.fit(alone, predicted.trees, bought, predicted.customers)
-    return Fitted(built, curve, predicted, blend.Blend(share, known.lightgbm))
+    main = hazards.probabilities(predicted.logits)[:, MAIN_INDEX]
+    purchased = predicted.first_purchase <= MAIN_INDEX
+    share = blend.fit(main, predicted.trees, purchased, predicted.customers)
+    return Fitted(built, curve, predicted, blend.Blend(share, fitted.lightgbm))
 
 
 def _shrink_event_logits(
-    built: Network, known: Baselines, source: training.RowSource
+    built: Network, trees: Trees, source: training.RowSource
 ) -> ValidationPredictions:
-    """Scale what events add to the ensemble's logits down to the share that surely helps."""
-    predicted, base_logits = _validation_predictions(built, known, source)
-    alone, with_events = (
-        hazards.probabilities(z)[:, MAIN_INDEX] for z in (base_logits, predicted.logits)
-    )
-    bought = predicted.first_purchase <= MAIN_INDEX
-    share = blend.safest_share(alone, with_events, bought, predicted.customers)
+    """Scale the events' part of the logits to the share with the safest gain, and predict."""
+    predicted, base_logits = _validation_predictions(built, trees, source)
+    base, full = (hazards.probabilities(z)[:, MAIN_INDEX] for z in (base_logits, predicted.logits))
+    purchased = predicted.first_purchase <= MAIN_INDEX
+    share = blend.safest_share(base, full, purchased, predicted.customers)
     built.scale_event_logits(share)
     logits = base_logits + np.float32(share) * (predicted.logits - base_logits)
     return predicted._replace(logits=logits)
 
 
 def _validation_predictions(
-    built: Network, known: Baselines, source: training.RowSource
+    built: Network, trees: Trees, source: training.RowSource
 ) -> tuple[ValidationPredictions, Float32Array]:
     """Return predictions and the logits of the ensemble alone, both before calibration."""
     parts, base_logits, customers = [], [], 0
-    for rows in source(0, 0):  # each of other customers
+    for rows in source(0, 0):  # no two buckets share a customer
         encoded = rows.encoded
         base_logits.append(built.ensemble_logits(encoded.features))
-        predicted = training.predict_logits(built, encoded), known.lightgbm(encoded.features)
+        predicted = training.predict_logits(built, encoded), trees(encoded.features)
         owner = encoded.customers.astype(np.int64) + customers
         parts.append((*predicted, rows.first_purchase, owner))
         customers += len(encoded.events.keys)

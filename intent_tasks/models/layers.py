@@ -97,7 +97,7 @@ class Dropout(layers.Dropout):  # type: ignore[misc]
     """Dropout with random numbers by Philox."""
 
     def call(self, values: Tensor, training: bool = False) -> Tensor:
-        """Return the values, same shape, scaled up where they are kept."""
+        """Return the values, same shape: zero where dropped, scaled up elsewhere."""
         if not (training and self.rate):
             return values
         kept = random_uniform(self.seed_generator, ops.shape(values)) >= self.rate
@@ -107,7 +107,7 @@ class Dropout(layers.Dropout):  # type: ignore[misc]
 KNOTS = 9
 """Points of a feature's distribution, between which its rank is interpolated."""
 CAPPING_ROUNDS = 16
-"""How often counts are capped at an equal share of their sum; more rounds change nothing."""
+"""Number of times that counts are capped at an equal share of their sum; more change nothing."""
 
 
 def _interpolated(features: Tensor, knots: Tensor, ranks: Tensor) -> Tensor:
@@ -143,9 +143,9 @@ class QuantileRanks(layers.Layer):  # type: ignore[misc]
     def call(self, features: Tensor) -> Tensor:
         """Return ranks, same shape, (n, features).
 
-        The gradient is the mean slope over the whole distribution. Reasons multiply it by what a
-        feature loses without an event, often from one end of the distribution to the other, and the
-        slope at one point would be arbitrary.
+        The gradient is the mean slope over the whole distribution, not the slope at the value.
+        Attribution multiplies it by the change of the feature without an event, which often goes
+        from one end of the distribution to the other.
         """
         knots, ranks = ops.convert_to_tensor(self.knots), ops.convert_to_tensor(self.ranks)
         mean_slope = (ranks[-1] - ranks[0]) / ops.maximum(knots[-1] - knots[0], 1e-9)

@@ -1,4 +1,4 @@
-"""A model as files: weights without code, and JSON for all that is needed to build the network."""
+"""Save a model as files, and load it: weights without code, and JSON to build the network."""
 
 import json
 from collections.abc import Mapping
@@ -22,21 +22,22 @@ from intent_tasks.models.hazards import probabilities
 from intent_tasks.models.network import Architecture, Network, build
 
 WEIGHTS, WEIGHT = "weights.npz", "w{:03d}"
-"""A file, and the name of an array in it."""
+"""File of the weights, and name of each array in it."""
 BOOSTER = "trees_{}.txt"
+"""File of each booster."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network with what it was trained for.
+    """A trained network with all that predicting needs.
 
     Args:
         architecture: how the network is built.
-        vocabulary: codes of the values it knows.
-        network: with its weights.
+        vocabulary: codes of the values.
+        network: trained.
         base_rates: horizon in days, as text → share of customers who purchased within it.
-        thresholds: horizon → least probability that counts as a predicted purchase.
-        blend: what is mixed with the network before it is said; None: nothing.
+        thresholds: horizon → minimum probability that counts as a predicted purchase.
+        blend: boosted trees that are blended with the network; None: the network alone.
     """
 
     architecture: Architecture
@@ -49,10 +50,10 @@ class Model:
     def probabilities(
         self, logits: npt.NDArray[np.floating], encoded: Encoded
     ) -> npt.NDArray[np.float64]:
-        """Return what the version says of n customers, shape (n, horizons).
+        """Return the predictions of the model for n customers, shape (n, horizons).
 
         Args:
-            logits: what its network says of them, shape (n, horizons).
+            logits: logits of the hazards, from the network, shape (n, horizons).
             encoded: the customers.
         """
         if self.blend is None:
@@ -62,7 +63,7 @@ class Model:
 
 def save(folder: Path, model: Model) -> None:
     """Write the files of a model."""
-    facts: dict[str, Any] = {
+    content: dict[str, Any] = {
         "input_version": INPUT_VERSION,
         "architecture": model.architecture.as_json(),
         "base_rates": model.base_rates,
@@ -70,21 +71,21 @@ def save(folder: Path, model: Model) -> None:
     }
     if model.blend is not None:
         trees = model.blend.trees
-        facts["blend"] = {
+        content["blend"] = {
             "share": model.blend.share,
             "shift": trees.shift,
             "boosters": len(trees.boosters),
         }
         for n, booster in enumerate(trees.boosters):
             (folder / BOOSTER.format(n)).write_text(booster_text.text_of(booster))
-    _write_json(folder / CONFIG, facts)
+    _write_json(folder / CONFIG, content)
     _write_json(folder / VOCABULARY, model.vocabulary)
     weights = model.network.everything.get_weights()
     np.savez(folder / WEIGHTS, **{WEIGHT.format(n): values for n, values in enumerate(weights)})
 
 
 def load(folder: Path) -> Model:
-    """Build the network by our own code and give it the weights of the files in a folder.
+    """Load the model from a folder: our own code builds the network, the files hold its weights.
 
     Raises:
         BadInput: as `parse`.
@@ -93,64 +94,64 @@ def load(folder: Path) -> Model:
 
 
 def parse(contents: Mapping[str, bytes]) -> Model:
-    """Build the network by our own code and give it the weights among some files.
+    """Build the model from the contents of its files.
 
     Args:
-        contents: of the files, by their name.
+        contents: file name → content.
 
     Raises:
-        BadInput: weights, vocabulary and architecture are not of one model.
+        BadInput: weights, vocabulary and architecture do not belong to one model.
     """
-    found = config.read(contents)
-    architecture = _architecture(found.architecture.model_dump())
+    settings = config.read(contents)
+    architecture = _architecture(settings.architecture.model_dump())
     vocabulary = config.read_vocabulary(contents)
     if vocabulary_sizes(vocabulary) != architecture.vocabulary_sizes:
         raise BadInput(
-            f"{VOCABULARY} is of another data set than the network beside it. "
-            "Restore the files of one version, or train anew."
+            f"{VOCABULARY} belongs to another data set than the network. "
+            "Restore the files of one version, or train again."
         )
     config.require_codes(vocabulary)
-    values = _weights(contents)
-    _require_weights(architecture.least_weights <= sum(each.size for each in values))
+    weights = _weights(contents)
+    # Before the network is built: a small file must not make us build a huge network.
+    _require_weights(architecture.min_weights <= sum(each.size for each in weights))
     network = build(architecture)
-    _require_weights(
-        [v.shape for v in values] == [w.shape for w in network.everything.get_weights()]
-    )
-    network.everything.set_weights(values)
-    rates, thresholds = found.base_rates, found.thresholds
-    return Model(architecture, vocabulary, network, rates, thresholds, _blend(contents, found))
+    shapes = [each.shape for each in network.everything.get_weights()]
+    _require_weights([each.shape for each in weights] == shapes)
+    network.everything.set_weights(weights)
+    rates, thresholds = settings.base_rates, settings.thresholds
+    return Model(architecture, vocabulary, network, rates, thresholds, _blend(contents, settings))
 
 
 def _weights(contents: Mapping[str, bytes]) -> list[npt.NDArray[Any]]:
-    found = arrays.read(WEIGHTS, contents.get(WEIGHTS, b""))
-    _require_weights(list(found) == [WEIGHT.format(n) for n in range(len(found))])
-    arrays.require_finite(found, WEIGHTS)
-    return list(found.values())
+    weights = arrays.read(WEIGHTS, contents.get(WEIGHTS, b""))
+    _require_weights(list(weights) == [WEIGHT.format(n) for n in range(len(weights))])
+    arrays.require_finite(weights, WEIGHTS)
+    return list(weights.values())
 
 
-def _require_weights(fit: bool) -> None:
-    if not fit:
+def _require_weights(match: bool) -> None:
+    if not match:
         raise BadInput(
-            f"{WEIGHTS} is of another architecture than {CONFIG} says. "
-            "Restore the files of one version, or train anew."
+            f"{WEIGHTS} belongs to another architecture than {CONFIG}. "
+            "Restore the files of one version, or train again."
         )
 
 
-def _blend(contents: Mapping[str, bytes], found: config.Config) -> Blend | None:
-    if found.blend is None:
+def _blend(contents: Mapping[str, bytes], settings: config.Config) -> Blend | None:
+    if settings.blend is None:
         return None
-    names = [BOOSTER.format(n) for n in range(found.blend.boosters)]
+    names = [BOOSTER.format(n) for n in range(settings.blend.boosters)]
     boosters = [booster_text.read(n, contents.get(n, b""), len(FEATURES)) for n in names]
-    return Blend(found.blend.share, Trees(tuple(boosters), found.blend.shift))
+    return Blend(settings.blend.share, Trees(tuple(boosters), settings.blend.shift))
 
 
-def _architecture(found: dict[str, Any]) -> Architecture:
+def _architecture(content: dict[str, Any]) -> Architecture:
     try:
-        return Architecture.of_json(found)
+        return Architecture.of_json(content)
     except (KeyError, TypeError) as error:
         raise BadInput(
             f"{CONFIG} was written by another release: {error}. Train a version with this "
-            "one and promote it."
+            "release and promote it."
         ) from None
 
 

@@ -59,7 +59,7 @@ INPUTS = {
 }
 """The inputs, as `Encoded.batch` returns them."""
 THREADS = 2
-"""Fixed, because the number of threads changes the order and so the rounding of sums."""
+"""Number of threads; fixed, because it changes the order of sums and so their rounding."""
 DROPOUT = 0.1
 
 
@@ -80,18 +80,18 @@ class Architecture:
     mixed_precision: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON types."""
+        """Return the architecture as JSON types."""
         return asdict(self)
 
     @property
-    def least_weights(self) -> int:
-        """How many numbers the network has at least: known before anything is built."""
-        coded = sum(self.vocabulary_sizes[name] * width for name, width in EMBEDDING.items())
-        return coded + self.size.encoder_parameters(self.encoder)
+    def min_weights(self) -> int:
+        """Minimum number of weights, computed without building the network."""
+        embeddings = sum(self.vocabulary_sizes[name] * width for name, width in EMBEDDING.items())
+        return embeddings + self.size.encoder_parameters(self.encoder)
 
     @classmethod
     def of_json(cls, config: dict[str, Any]) -> "Architecture":
-        """Return what `as_json` wrote.
+        """Return the architecture that `as_json` returned as JSON.
 
         Raises:
             KeyError, TypeError: another release wrote it.
@@ -184,8 +184,8 @@ def deterministic(seed: int, exactly: bool = True) -> None:
 
     Args:
         seed: seed of all random numbers.
-        exactly: to the last bit, by a fixed order of sums and number of threads. Otherwise faster,
-            above all on a GPU, and equal but for rounding.
+        exactly: to the last bit, by a fixed order of sums and number of threads. Otherwise it is
+            faster, above all on a GPU, and differs by rounding.
     """
     keras.utils.set_random_seed(seed)
     if not exactly:
@@ -207,7 +207,7 @@ def build(architecture: Architecture) -> Network:
 
 
 EXACT = "float32"
-"""Type of the layers that bfloat16 would make too coarse: sums of events, features and logits."""
+"""Type of layers for which bfloat16 is too coarse: sums of events, features and logits."""
 
 
 def _build(architecture: Architecture) -> Network:

@@ -8,7 +8,7 @@ from intent_tasks.models.encoders import ENCODERS
 
 @dataclass(frozen=True)
 class Size:
-    """How large a network is.
+    """Size of a network.
 
     Args:
         events: maximum number of events of a customer that are read, the latest.

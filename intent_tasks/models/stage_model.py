@@ -19,9 +19,9 @@ from intent_tasks.models.network import Network, graph
 from intent_tasks.models.training import PREDICTION_ROWS, RowSource
 
 MAX_ROWS = 60_000
-"""Maximum number of training rows; of more, every second is dropped until they fit."""
+"""Maximum number of training rows; every second row is dropped until they fit."""
 REGULARIZATION = 15.0
-"""`C` times the number of rows; it has the lowest loss on the calibration split of the simulated
+"""`C` times the number of rows, with the lowest loss on the calibration split of the simulated
 shop."""
 
 

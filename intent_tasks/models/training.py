@@ -34,11 +34,11 @@ MAX_ROWS = 3_000_000
 ROUND_STEPS, MAX_VALIDATIONS = 600, 8
 """Minimum number of steps between two validations, and about the maximum number of validations."""
 PATIENCE = 3
-"""Validations without improvement before training stops. Days repeat the same customers, and a
-network that continues to train overfits them."""
+"""Validations without improvement before training stops. Days repeat the same customers, and
+longer training overfits them."""
 JIT_ROWS = 2_000_000
 """Number of rows, in all epochs, from which XLA compilation pays off. It costs about ten seconds
-for each shape, of which large shops have a dozen, and saves about a tenth of a millisecond for each
+for each shape, of which a large shop has a dozen, and saves about a tenth of a millisecond for each
 row; see `benchmarks.training`."""
 CHECK_STEPS = 50
 """Steps between two checks that the loss is finite."""
@@ -139,14 +139,14 @@ def fit(
     Returns the metrics of each validation: step, losses, learning rate, rows a second, memory.
 
     Args:
-        network: built; changed in place, and left as it is if no validation improves on it.
+        network: changed in place; it keeps its weights if no validation improves on them.
         train: rows of the training split.
         validation: rows of days after a gap.
         plan: length of training.
         folder: folder of the checkpoint; after a kill, the same call continues from it.
         log: receives a line after each validation.
         on_validation: receives the metrics of each validation; may stop training by an exception.
-        teacher: a model whose probabilities are learned besides the labels.
+        teacher: a model whose probabilities the network learns besides the labels.
 
     Raises:
         Refused: the loss is not finite.
@@ -158,7 +158,7 @@ def fit(
     progress, best = Progress(), network.whole.get_weights()
     if folder is not None and (saved := checkpoint.load(folder, variables)) is not None:
         progress, best = Progress(**saved.progress), saved.best
-        log(f"continues after step {progress.steps}")
+        log(f"training continues after step {progress.steps}")
     else:
         progress.best = mean_loss(network, validation, plan.compiled)
     step = _step(network, optimizer, plan.compiled, DISTILLATION_WEIGHT if teacher else 0.0)
@@ -276,7 +276,7 @@ def _metrics(
 def _require_finite(loss: float, steps: int) -> None:
     if not np.isfinite(loss):
         raise Refused(
-            f"The loss of the network became {loss} after {steps} steps: nothing is kept. "
+            f"The loss of the network became {loss} after {steps} steps; no model was saved. "
             "Look for absurd prices or times in the events of the window."
         )
 

@@ -19,19 +19,21 @@ class Search:
     """What all trials share.
 
     Args:
+        encoder: of the first trial; the search tries all encoders.
         size: of the networks; the search varies the width around its width.
         vocabulary: of the training split.
         sources: of the splits `train` and `calibrate`; the latter validates.
         summary: row counts of these splits.
-        known: the baselines that every trial starts from.
+        baselines: the fitted baselines that every trial starts from.
         seed: seed of the search and of every trial.
     """
 
+    encoder: str
     size: Size
     vocabulary: Vocabulary
     sources: fit_models.Sources
     summary: DatasetSummary
-    known: fit_models.Baselines
+    baselines: fit_models.Baselines
     seed: int
 
 
@@ -40,8 +42,8 @@ def search(
 ) -> dict[str, Any]:
     """Return the best hyperparameters, their validation loss and the number of trials.
 
-    The first trial has the default hyperparameters and is always finished. A later trial stops when
-    it is worse than the median of the earlier ones at the same step.
+    The first trial has the settings and the default hyperparameters, and is always finished. A
+    later trial stops when it is worse than the median of the earlier ones at the same step.
 
     Args:
         shared: what all trials share.
@@ -56,7 +58,7 @@ def search(
     )
     study.enqueue_trial(
         {
-            "encoder": "gru",
+            "encoder": shared.encoder,
             "width": shared.size.width,
             "learning_rate": training.LEARNING_RATE,
             "weight_decay": training.WEIGHT_DECAY,
@@ -99,6 +101,6 @@ def _loss(trial: optuna.Trial, shared: Search) -> float:
             raise optuna.TrialPruned
 
     fitted = fit_models.fit_network(
-        architecture, shared.known, shared.sources, plan, on_validation=on_validation
+        architecture, shared.baselines, shared.sources, plan, on_validation=on_validation
     )
     return min(metrics["validation_loss"] for metrics in fitted.curve)

@@ -1,4 +1,4 @@
-"""A simulated shop whose true answers are known."""
+"""A simulated shop of which the exact probabilities are known."""
 
 from intent_tasks.simulator.catalogue import catalogue, customers
 from intent_tasks.simulator.config import Config

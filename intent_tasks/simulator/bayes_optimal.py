@@ -1,8 +1,8 @@
-"""The limit: the exact probability of a purchase given all that can be seen, which none can beat.
+"""The best possible prediction: the exact probability of a purchase, given all events.
 
 A forward filter over customer type and intent (Rabiner, 1989, "A tutorial on hidden Markov
-models", eq. 18 to 21) gives the state of mind at the anchor; the chain ahead gives the rest. Exact
-because the numbers of events are all in an event that depends on intent (see `process`).
+models", eq. 18 to 21) gives their distribution at the anchor; the Markov chain gives the days after
+it. The result is exact because only the numbers of events depend on intent (see `process`).
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ from intent_tasks.simulator.process import (
 )
 from intent_tasks.simulator.rates import buying, session_means, transitions
 
-NEVER = 1e-300
-"""Stands for a mean of zero, so that its logarithm is finite."""
+TINY_MEAN = 1e-300
+"""Replaces a mean of zero, so that its logarithm is finite."""
 
 
 def probabilities(
@@ -43,19 +43,19 @@ def probabilities(
     """Return the exact probability of a purchase within each horizon after the anchor.
 
     Args:
-        config: the shop. A coupon is taken as given to all: of those without it, ask again with
-            `coupon=()`.
-        observed: what customers did; days after the anchor are not looked at.
-        anchor: last day that is known, counted from the shop's first day.
+        config: the shop. All customers count as having the coupon; for customers without it, call
+            with `coupon=()`.
+        observed: what customers did; days after the anchor are ignored.
+        anchor: last observed day, counted from the shop's first day.
         horizons: numbers of days.
-        known: which days are looked at, shape (anchor + 1,); None: all.
+        known: whether each day is observed, shape (anchor + 1,); None: all are.
 
     Returns:
-        float, shape (customers, horizons); of customers who have not joined, as if they join on
-        the day after the anchor.
+        float, shape (customers, horizons). Customers who have not joined count as joining on the
+        day after the anchor.
     """
     chance = filtered(config, observed, anchor, known)
-    none = [np.einsum("ksn,ks->n", chance, unbought(config, anchor + 1, h)) for h in horizons]
+    none = [np.einsum("ksn,ks->n", chance, no_purchase(config, anchor + 1, h)) for h in horizons]
     return np.asarray(np.clip(1 - np.stack(none, axis=-1), 0, 1))
 
 
@@ -64,19 +64,19 @@ def filtered(
 ) -> np.ndarray:
     """Return the probability of type and intent on the day after the anchor.
 
-    Args: as of `probabilities`.
+    The arguments are those of `probabilities`.
 
     Returns:
         float, shape (types, states, customers).
     """
     chain, means = transitions(config).swapaxes(-1, -2), session_means(config)
-    buy, unknown = buying(config), _marginal(config).swapaxes(-1, -2)
+    buy, unobserved = buying(config), _marginal(config).swapaxes(-1, -2)
     fresh = np.multiply.outer(config.type_shares, np.eye(len(STATES)))[..., None]
     chance = np.repeat(fresh[:, DORMANT], len(observed.joined), axis=-1)
     for day in range(anchor + 1):
         chance[..., (observed.joined == day) & (day > 0)] = fresh[:, BROWSING]
         if known is not None and not known[day]:
-            chance = unknown[day] @ chance
+            chance = unobserved[day] @ chance
             continue
         kinds = observed.kinds[day]
         chance *= _likelihood(config, means[day], buy[day], observed.sessions[day], kinds)
@@ -89,7 +89,7 @@ def filtered(
 def _likelihood(
     config: Config, means: np.ndarray, buy: np.ndarray, sessions: np.ndarray, kinds: np.ndarray
 ) -> np.ndarray:
-    """Return how likely the day is, but for factors that intent and type do not change.
+    """Return the likelihood of a day, up to factors that do not depend on intent and type.
 
     Args:
         config: the shop.
@@ -99,85 +99,85 @@ def _likelihood(
         kinds: shape (customers, kinds).
     """
     quiet = np.exp(-means)[..., None]
-    likely = np.repeat(quiet, len(sessions), axis=-1)
+    likelihood = np.repeat(quiet, len(sessions), axis=-1)
     active = np.flatnonzero(sessions)
     n, k = sessions[active], kinds[active]
-    # A purchase carts one more; it tells the state by itself, so the extra one changes nothing.
-    held = k[:, : len(COUNTED)].astype(float)
+    # A purchase adds a cart, which changes nothing: the purchase alone reveals the state.
+    counts = k[:, : len(COUNTED)].astype(float)
     rates = np.asarray(config.counts)
-    spoken = np.log(np.maximum(rates, NEVER)) @ held.T
-    # The factor of engagement is integrated out: numbers of all kinds are negative multinomial.
+    log_likelihood = np.log(np.maximum(rates, TINY_MEAN)) @ counts.T
+    # Integrating out the gamma factor of engagement makes the counts negative multinomial.
     shape = config.engagement
-    spoken -= (shape + held.sum(-1)) * np.log(shape + np.outer(rates.sum(-1), n))
-    spoken = np.log(np.maximum(means, NEVER))[..., None] * n + spoken
-    spoken = np.exp(spoken - spoken.max((0, 1)))
-    likely[..., active] = spoken * quiet * _followed(config, buy, k)
-    return likely
+    log_likelihood -= (shape + counts.sum(-1)) * np.log(shape + np.outer(rates.sum(-1), n))
+    log_likelihood = np.log(np.maximum(means, TINY_MEAN))[..., None] * n + log_likelihood
+    active_days = np.exp(log_likelihood - log_likelihood.max((0, 1)))
+    likelihood[..., active] = active_days * quiet * _followed(config, buy, k)
+    return likelihood
 
 
 def _followed(config: Config, buy: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Return how likely purchase, review and refund, or their lack, are on a day with sessions."""
+    """Return the likelihood of purchase, review and refund, or of none, on a day with sessions."""
     bought = kinds[:, PURCHASE] > 0
     reviewed = kinds[:, GOOD] + kinds[:, BAD] > 0
     refunded = kinds[:, REFUND] > 0
-    likely = np.ones((len(buy), len(STATES), len(kinds)))
-    likely *= ~(bought | reviewed | refunded)
+    likelihood = np.ones((len(buy), len(STATES), len(kinds)))
+    likelihood *= ~(bought | reviewed | refunded)
     for number, chance in enumerate(buy):
-        likely[number, READY] = np.where(bought, chance, 1 - chance) * ~(reviewed | refunded)
+        likelihood[number, READY] = np.where(bought, chance, 1 - chance) * ~(reviewed | refunded)
     review = np.where(reviewed, config.review, 1 - config.review)
-    likely[:, SATED] = review * np.where(refunded, config.refund, 1 - config.refund) * ~bought
-    return likely
+    likelihood[:, SATED] = review * np.where(refunded, config.refund, 1 - config.refund) * ~bought
+    return likelihood
 
 
 def _ended(kinds: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    """Move all who ended an intent to the state that follows; their type stays as likely."""
+    """Set the state of customers whose intent an event ended; the type stays as probable."""
     ends = ((kinds[:, PURCHASE] > 0, SATED), (kinds[:, GOOD] > 0, BROWSING))
-    for who, state in (*ends, ((kinds[:, BAD] > 0) | (kinds[:, REFUND] > 0), DORMANT)):
-        types = chance[..., who].sum(1)
-        chance[..., who] = 0
-        chance[:, state, who] = types
+    for ended, state in (*ends, ((kinds[:, BAD] > 0) | (kinds[:, REFUND] > 0), DORMANT)):
+        types = chance[..., ended].sum(1)
+        chance[..., ended] = 0
+        chance[:, state, ended] = types
     return chance
 
 
-def unbought(config: Config, day: int, horizon: int) -> np.ndarray:
-    """Return the probability of no purchase from `day` on for `horizon` days.
+def no_purchase(config: Config, day: int, horizon: int) -> np.ndarray:
+    """Return the probability of no purchase within `horizon` days from `day` on.
 
     Args:
         config: the shop.
-        day: counted from the shop's first day; may lie after its last.
+        day: counted from the shop's first day; may be after its last day.
         horizon: number of days.
 
     Returns:
-        float, shape (types, states) of intent on `day`.
+        float, shape (types, states), by the intent on `day`.
     """
     more = max(day + horizon - config.days, 0)
     longer = replace(
         config, days=config.days + more, last_day=config.last_day + timedelta(days=more)
     )
-    ahead = _unseen(longer)
+    chain = _chain_without_purchase(longer)
     none = np.ones((len(config.buy), len(STATES)))
     for later in reversed(range(day, day + horizon)):
-        none = np.einsum("kst,kt->ks", ahead[later], none)
+        none = np.einsum("kst,kt->ks", chain[later], none)
     return none
 
 
 def _marginal(config: Config) -> np.ndarray:
-    """Return probabilities of the next state whatever happens, shape (days, types, from, to)."""
-    chain = _unseen(config)
+    """Return probabilities of the next state, shape (days, types, from, to)."""
+    chain = _chain_without_purchase(config)
     visits = 1 - np.exp(-session_means(config))
     chain[..., READY, SATED] += visits[..., READY] * buying(config)
     return chain
 
 
-def _unseen(config: Config) -> np.ndarray:
+def _chain_without_purchase(config: Config) -> np.ndarray:
     """Return probabilities of the next state and no purchase, shape (days, types, from, to)."""
     chain = transitions(config)
     visits = 1 - np.exp(-session_means(config))
     chain[..., READY, :] *= 1 - (visits[..., READY] * buying(config))[..., None]
-    rest, kept = visits[..., SATED], 1 - config.refund
-    home = rest * (1 - kept * (1 - config.review * config.bad_review))
-    again = rest * kept * config.review * (1 - config.bad_review)
-    chain[..., SATED, :] *= (1 - home - again)[..., None]
-    chain[..., SATED, DORMANT] += home
-    chain[..., SATED, BROWSING] += again
+    visit, no_refund = visits[..., SATED], 1 - config.refund
+    to_dormant = visit * (1 - no_refund * (1 - config.review * config.bad_review))
+    to_browsing = visit * no_refund * config.review * (1 - config.bad_review)
+    chain[..., SATED, :] *= (1 - to_dormant - to_browsing)[..., None]
+    chain[..., SATED, DORMANT] += to_dormant
+    chain[..., SATED, BROWSING] += to_browsing
     return chain

@@ -1,4 +1,4 @@
-"""What the simulated shop sells, and to whom."""
+"""Products and customers of the simulated shop."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
@@ -27,13 +27,13 @@ class Stock:
     Args:
         leaf: category of each product, ascending, shape (products,).
         first: first product of each category, and the end; shape (leaves + 1,).
-        popularity: running share within the category plus its number, ascending over all products,
-            so that one search over it picks a product of a category; shape (products,).
+        popularity: cumulative share within the category plus the number of the category: ascending,
+            so that one binary search draws a product of a category; shape (products,).
         weight: popularity of each category, shape (leaves,).
         taste: latent vector of each category, shape (leaves, DIMENSIONS).
         brand: number of the brand, shape (products,).
-        price: of one piece, shape (products,).
-        image: embedding, shape (products, DIMENSIONS).
+        price: price of one piece, shape (products,).
+        image: image embedding, shape (products, DIMENSIONS).
     """
 
     leaf: np.ndarray
@@ -51,7 +51,7 @@ def stock(config: Config) -> Stock:
     rng = np.random.default_rng([config.seed, 1])
     n, leaves = config.products, config.leaves
     share = (1.0 + np.arange(n)) ** -config.tail
-    two = np.tile(np.arange(leaves), 2)  # so that after one product of a category comes another
+    two = np.tile(np.arange(leaves), 2)  # at least two products in each category
     leaf = np.concatenate([two, rng.integers(leaves, size=n - 2 * leaves)])
     order = np.argsort(leaf, kind="stable")
     leaf, share = leaf[order], share[order]
@@ -83,7 +83,7 @@ def category_weights(config: Config, sold: Stock) -> np.ndarray:
 
 
 def category_words(leaf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the names of the root and of the end of the tree of each category."""
+    """Return the two words of each category: the names of its root and of its leaf."""
     root = leaf // LEAVES_OF_ROOT
     names = np.array([f"{ROOTS[i % len(ROOTS)]}{i // len(ROOTS) or ''}" for i in range(1000)])
     return names[root % 1000], np.asarray(LEAVES)[leaf % len(LEAVES)]
@@ -123,14 +123,14 @@ def product_ids(config: Config) -> pa.Array:
 
 
 def joined_days(config: Config, block: int) -> np.ndarray:
-    """Return the day each customer of a block joined, from the shop's first day; 0: before it."""
+    """Return the day on which each customer of a block joined; 0: before the shop's first day."""
     rng = np.random.default_rng([config.seed, 3, block])
     n = min(BLOCK, config.customers - block * BLOCK)
     return np.where(rng.random(n) < config.known_before, 0, rng.integers(config.days, size=n))
 
 
 def given_coupon(config: Config, block: int) -> np.ndarray:
-    """Return which customers of a block are given the coupon: a random half."""
+    """Return which customers of a block get the coupon: a random half."""
     n = min(BLOCK, config.customers - block * BLOCK)
     return np.random.default_rng([config.seed, 6, block]).random(n) < 0.5
 
@@ -138,8 +138,8 @@ def given_coupon(config: Config, block: int) -> np.ndarray:
 def customers(config: Config) -> pa.Table:
     """Return the customers, columns of `shop.customers`.
 
-    Nine in ten allow personalisation, half allow marketing, one in a hundred is suppressed: chosen,
-    so that each rule about consent meets customers on both sides.
+    Nine in ten consent to personalisation, half to marketing, and one in a hundred is suppressed.
+    Chosen so that each rule about consent has customers on both sides.
     """
     rng = np.random.default_rng([config.seed, 4])
     n = config.customers

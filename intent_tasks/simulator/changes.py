@@ -13,20 +13,20 @@ WEEK, FOREVER = 7, 10**6
 
 @dataclass(frozen=True)
 class Change:
-    """A change on a day; whatever depends on intent is known to the limit.
+    """A change of the shop from a day on; the best possible prediction takes it into account.
 
     Args:
-        field: of the config, to which rows are added.
-        begins: share of the shop's days that pass before.
-        rows: made from the first day, the number of days of the shop, and the amount.
-        amount: when none is told.
-        least: smallest amount.
-        most: greatest amount.
-        meaning: of the amount, as a phrase.
+        field: parameter of the config to which rows are added.
+        start: share of the shop's days before the change.
+        rows: function of the first day, the number of days of the shop, and the amount.
+        amount: default amount.
+        least: minimum amount.
+        most: maximum amount.
+        meaning: meaning of the amount, as a phrase.
     """
 
     field: str
-    begins: float
+    start: float
     rows: Callable[[int, int, float], tuple[Numbers, ...]]
     amount: float
     least: float
@@ -34,8 +34,8 @@ class Change:
     meaning: str
 
     def first(self, config: Config) -> int:
-        """Return its first day, counted from the shop's first."""
-        return int(config.days * self.begins)
+        """Return the first day of the change, counted from the shop's first day."""
+        return int(config.days * self.start)
 
 
 def _week(first: int, _: int, amount: float) -> tuple[Numbers, ...]:
@@ -82,7 +82,7 @@ CHANGES = {
         "coupon", 3 / 4, _week, 2, 0, 10, "factor on buying of a random half, a week from 3/4"
     ),
 }
-"""What changes customers, prices or products; `plants` holds the faults in finished events."""
+"""Changes of customers, prices or products by name; `plants.PLANTS` holds the faults in events."""
 
 
 def changed(config: Config, plants: Mapping[str, float]) -> Config:
@@ -96,7 +96,7 @@ def changed(config: Config, plants: Mapping[str, float]) -> Config:
 
 
 def answers(config: Config, plants: Mapping[str, float]) -> list[dict[str, object]]:
-    """Return first day and amount of each change but the coupon, whose answers are by customer."""
+    """Return first day and amount of each change; the coupon has answers by customer instead."""
     return [
         {
             "plant": name,

@@ -1,4 +1,4 @@
-"""Every parameter of the simulated shop, with its reason; "chosen" where no source gives a number.
+"""The parameters of the simulated shop, each with its source; "chosen" where there is none.
 
 Public shops: REES46 (all visitors of one store) and Retailrocket (buyers), compared with this shop
 in `docs/simulator.md`.
@@ -12,18 +12,19 @@ import numpy as np
 from intent_tasks.errors import BadInput
 
 STATES = ("dormant", "browsing", "comparing", "ready", "sated")
-"""Intent of a customer on a shop day, least to most; `sated` follows a purchase only."""
+"""Intent of a customer on a shop day, from least to most; only a purchase leads to `sated`."""
 
 DORMANT, BROWSING, COMPARING, READY, SATED = range(len(STATES))
 
 COUNTED = ("view", "view_again", "click", "search", "search_brand", "cart")
-"""What a session holds a Poisson number of. `view_again` shows the product viewed just before;
-`search_brand` names a brand beside the category."""
+"""Kinds of events of which a session has a Poisson number. `view_again` is a view of the product
+viewed just before; `search_brand` names a brand besides the category."""
 
 BLOCK = 500
-"""Customers that share one stream of random numbers; a constant, since it decides the rows."""
+"""Customers that share one random generator; a constant, because another value gives other rows."""
 
 LEAVES_OF_ROOT = 5
+"""Categories of each department."""
 
 Numbers = tuple[float, ...]
 
@@ -33,52 +34,55 @@ class Config:
     """A simulated shop.
 
     Args:
-        seed: of every random number. Chosen.
-        customers: how many; 4,000 give over 300 buyers a week, enough to train and to measure on.
+        seed: seed of all random numbers. Chosen.
+        customers: number of customers; 4,000 give over 300 buyers a week, enough to train and to
+            measure.
         last_day: last shop day (UTC). Chosen.
-        days: shop days up to and with `last_day`; 90 of history and 30 of anchors.
-        products: sold; Retailrocket has tens of products a buyer, a demo needs fewer.
-        leaves: categories at the end of the tree, five under each root. Chosen.
+        days: number of shop days, `last_day` included; 90 of history and 30 of anchors.
+        products: number of products; Retailrocket has tens for each buyer, a demo needs fewer.
+        leaves: number of categories, five in each department. Chosen.
         tail: exponent of popularity; top 1 % of products hold 9 to 18 % of events (both shops).
-        type_shares: of customers, from rare to devoted: most have a short history (Retailrocket:
+        type_shares: shares of customer types, rare to devoted: most have few events (Retailrocket:
             median 9 events, mean 46).
-        type_activity: factor on waking up and on sessions, by type: the long tail of activity.
-        known_before: share of customers there before the first day; the others join evenly.
-        wake: daily probability dormant → browsing, of activity 1. Chosen for gaps between days.
+        type_activity: factor on `wake` and on sessions, by type: the long tail of activity.
+        known_before: share of customers who joined before the first day; the others join evenly.
+        wake: daily probability dormant → browsing, at activity 1. Chosen for gaps between days.
         moves: daily probabilities from browsing, comparing and ready (rows) to dormant, browsing,
-            comparing and ready (columns); what is left over stays. Chosen: intent lasts for days.
+            comparing and ready (columns); otherwise the state stays. Chosen: intent lasts for days.
         recover: daily probability sated → dormant. Chosen: a week of rest after a purchase.
-        sessions: mean a day by state, of activity 1; Retailrocket has 2.0 an active day.
-        counts: mean number of `COUNTED` a session holds, by state (rows); a session starts with
-            one more view. REES46: 3.4 events a session, 41 % have one. Carts: three for a purchase
-            (all visitors of Retailrocket: 69,332 and 22,457).
-        engagement: shape of the gamma factor of mean 1 on `counts`, drawn anew each day: the lower,
-            the more sessions of one event and the more of very many (REES46: p90 8, p99 21).
+        sessions: mean number a day by state, at activity 1; Retailrocket: 2.0 an active day.
+        counts: mean number of each of `COUNTED` in a session, by state (rows); a session starts
+            with one more view. REES46: 3.4 events a session, 41 % have one. Carts: three for a
+            purchase (all visitors of Retailrocket: 69,332 and 22,457).
+        engagement: shape of the gamma factor of mean 1 on `counts`, drawn for each day; a low value
+            gives more sessions of one event and of very many (REES46: p90 8, p99 21).
         buy: probability of a purchase on a day in `ready` with a session, by type. REES46: 4.0 %
             of sessions buy.
-        remove: probability that a carted piece which is not bought is removed. Chosen.
+        remove: probability that a carted product that is not bought is removed. Chosen.
         review: probability of a review on a sated day with a session. Chosen.
-        bad_review: share of reviews that speak badly. Chosen.
+        bad_review: share of bad reviews. Chosen.
         refund: probability of a refund on a sated day with a session: about 4 % of purchases.
-        weekdays: factor on waking up and on sessions, Monday to Sunday; Retailrocket × 7, halfway
-            to even, since a shop for consumers has a weekend.
-        season: height of the yearly wave of the same factor, with its peak in December. Chosen.
+        weekdays: factor on `wake` and on sessions, Monday to Sunday; half the deviation of
+            Retailrocket, because a shop for consumers is busy at weekends.
+        season: amplitude of the yearly wave of the same factor; its peak is in December. Chosen.
         price_median, price_spread: of the log-normal price. REES46: p5 18, p50 154, p95 1053.
         seconds: median and log-spread between events; REES46: p10 10, p50 33, p90 115.
-        changes: of the factor of weekday and season: first day, day after the last, factor; days
-            are counted from the first. None unless planted, as all that follow but the responses.
-        prices: of the price level of the whole shop: first day, day after the last, factor on the
-            first day, factor on the last day; it grows evenly between them.
-        price_response: a price level p acts on waking up, on moves to ready, and on `buy`, each
-            times p to the minus these powers. Chosen so that 1 % off for a week brings 1.5 % more
-            purchases (measured): less than the 2.6 % of a brand (mean of 1,851 price elasticities,
-            Bijmolt, van Heerde & Pieters 2005), much of it taken from other brands in the shop.
-        coupon: of the half of the customers who are given one: first day, day after the last,
-            factor on `buy`.
-        coupon_response: powers of the coupon's factor that act on the same three. Chosen: it brings
-            people back less than it closes a sale.
-        mix: of what is looked at: first day, day after the last, number of a department (root of
-            the category tree), factor on its weight.
+        changes: changes of the factor of weekday and season: first day, day after the last, factor;
+            days count from the first shop day. Empty without plants, as are all that follow but
+            the responses.
+        prices: changes of the price level of the shop: first day, day after the last, factor on
+            the first day, factor on the last day; it grows evenly between them.
+        price_response: powers of the price level p: `wake`, moves to ready and `buy` are each
+            multiplied by p to the minus its power. Chosen so that 1 % off for a week brings 1.5 %
+            more purchases (measured): less than the 2.6 % of a brand (mean of 1,851 price
+            elasticities, Bijmolt, van Heerde & Pieters 2005), much of which is taken from other
+            brands in the shop.
+        coupon: coupon for a random half of the customers: first day, day after the last, factor on
+            `buy`.
+        coupon_response: powers of that factor on the same three. Chosen: a coupon closes sales
+            more than it brings customers back.
+        mix: changes of the product mix: first day, day after the last, number of a department,
+            factor on its weight.
     """
 
     seed: int = 7
@@ -125,7 +129,11 @@ class Config:
     mix: tuple[Numbers, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers."""
+        """Check all values.
+
+        Raises:
+            BadInput: a value is out of range.
+        """
         _check(self)
 
     @property
@@ -135,7 +143,7 @@ class Config:
 
     @property
     def departments(self) -> int:
-        """Number of roots of the category tree, of five leaves each."""
+        """Number of departments: the roots of the category tree."""
         return -(-self.leaves // LEAVES_OF_ROOT)
 
     @property
@@ -145,7 +153,7 @@ class Config:
 
     @property
     def day_factors(self) -> np.ndarray:
-        """Factor of weekday and season on waking up and on sessions, shape (days,)."""
+        """Factor of weekday and season on `wake` and on sessions, shape (days,)."""
         days = np.datetime64(self.first_day) + np.arange(self.days)
         since_monday = (days.astype(int) + 3) % 7
         of_year = (days - days.astype("datetime64[Y]")).astype(int) / 365
@@ -187,24 +195,28 @@ _SHAPES = {
     "coupon_response": (3,),
 }
 _SPANS = {"changes": 3, "prices": 4, "coupon": 3, "mix": 4}
-"""Numbers in each row of what changes from a day to another."""
+"""Length of each row of a parameter that holds changes in time."""
 
 
 def _check(config: Config) -> None:
     for name, (least, most) in _RANGES.items():
-        fine = least <= getattr(config, name) <= most
-        _require(fine, config, name, f"{least} to {most}")
-    _require(config.products >= 2 * config.leaves, config, "products", "two of each leaf or more")
-    fine = _FIRST_DAY + timedelta(days=config.days) <= config.last_day <= _LAST_DAY
+        valid = least <= getattr(config, name) <= most
+        _require(valid, config, name, f"{least} to {most}")
+    _require(
+        config.products >= 2 * config.leaves, config, "products", "at least two of each category"
+    )
+    valid = _FIRST_DAY + timedelta(days=config.days) <= config.last_day <= _LAST_DAY
     allowed = f"{config.days} days after {_FIRST_DAY}, to {_LAST_DAY}"
-    _require(fine, config, "last_day", allowed)
+    _require(valid, config, "last_day", allowed)
     for name in _SHARES:
         _require(0 <= getattr(config, name) <= 1, config, name, "0 to 1")
     for field in fields(config):
         if isinstance(getattr(config, field.name), tuple):
             _check_numbers(config, field.name)
     for name in ("type_shares", "type_activity", "buy"):
-        _require(len(getattr(config, name)) == len(config.buy), config, name, "one number a type")
+        _require(
+            len(getattr(config, name)) == len(config.buy), config, name, "one number for each type"
+        )
     _require(abs(sum(config.type_shares) - 1) < 1e-9, config, "type_shares", "numbers of sum 1")
     _require(max(config.buy) <= 1, config, "buy", "0 to 1")
     _require(all(sum(row) <= 1 for row in config.moves), config, "moves", "rows of sum 0 to 1")
@@ -212,13 +224,13 @@ def _check(config: Config) -> None:
 
 
 def _check_spans(config: Config) -> None:
-    fine = all(0.01 <= level <= 100 for row in config.prices for level in row[2:])
-    _require(fine, config, "prices", "levels of 0.01 to 100")
-    fine = all(row[2] in range(config.departments) for row in config.mix)
-    _require(fine, config, "mix", f"departments 0 to {config.departments - 1}")
+    valid = all(0.01 <= level <= 100 for row in config.prices for level in row[2:])
+    _require(valid, config, "prices", "levels of 0.01 to 100")
+    valid = all(row[2] in range(config.departments) for row in config.mix)
+    _require(valid, config, "mix", f"departments 0 to {config.departments - 1}")
     for name in _SPANS:
-        fine = all(row[0] < row[1] for row in getattr(config, name))
-        _require(fine, config, name, "a first day before the day after the last")
+        valid = all(row[0] < row[1] for row in getattr(config, name))
+        _require(valid, config, name, "a first day before the day after the last")
 
 
 def _check_numbers(config: Config, name: str) -> None:
@@ -233,6 +245,6 @@ def _check_numbers(config: Config, name: str) -> None:
     _require(numbers.shape == shape, config, name, f"numbers of shape {shape}")
 
 
-def _require(fine: bool, config: Config, name: str, allowed: str) -> None:
-    if not fine:
+def _require(valid: bool, config: Config, name: str, allowed: str) -> None:
+    if not valid:
         raise BadInput(f"{name}={getattr(config, name)} of the simulated shop; allowed: {allowed}.")

@@ -1,4 +1,4 @@
-"""From numbers of events a day to single events: order, product and time of each."""
+"""Turn the daily numbers of events into single events: order, product and time of each."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ FOCUS = 0.8
 """Share of new products that are of the session's category. Chosen."""
 
 TASTE = 0.6
-"""How much taste decides beside popularity. Chosen: each customer has a few favourite leaves."""
+"""Weight of taste relative to popularity. Chosen: a customer has a few favourite categories."""
 
 DAY_SECONDS = 86400
 _HOURS = (7, 4, 3, 2, 2, 4, 9, 17, 26, 33, 37, 38, 38, 37, 36, 36, 38, 42, 50, 57, 60, 54, 36, 17)
@@ -30,15 +30,15 @@ class Events:
 
     Args:
         customer: number within the block, shape (events,), as all others.
-        kind: `KINDS` or START.
+        kind: index in `KINDS`, or START.
         session: number within the block, ascending.
-        product: looked at, or the last one looked at for a search.
-        quantity: pieces.
-        second: since the start of the shop's first day.
-        priced: day whose price level holds: of a refund, that of its purchase.
+        product: viewed product; of a search, the product viewed before.
+        quantity: number of pieces.
+        second: seconds since the start of the shop's first day.
+        priced: day whose price level applies; of a refund, the day of its purchase.
         tastes: probability of each category at the start of a session, by period of the product
-            mix and customer, up to the last who did something; shape (periods, customers, leaves).
-        period: of each day, shape (days,).
+            mix and customer, until the last customer with events; (periods, customers, leaves).
+        period: period of each day, shape (days,).
     """
 
     customer: np.ndarray
@@ -53,8 +53,8 @@ class Events:
 
 
 def spread(config: Config, stock: Stock, days: Days, rng: np.random.Generator) -> Events:
-    """Spread the numbers of a block into events."""
-    customer, day = np.nonzero(days.sessions.T)  # one cell each customer and day with sessions
+    """Return the events of the numbers of a block."""
+    customer, day = np.nonzero(days.sessions.T)  # a cell: one customer on one day with sessions
     sessions = days.sessions[day, customer]
     counts = np.column_stack([days.kinds[day, customer], sessions])
     cell = np.repeat(np.arange(len(day)), counts.sum(1))
@@ -64,7 +64,9 @@ def spread(config: Config, stock: Stock, days: Days, rng: np.random.Generator) -
     owner = np.repeat(customer, sessions)
     tastes, period = _tastes(config, stock, int(owner.max(initial=-1)) + 1, rng)
     row = period[np.repeat(day, sessions)] * tastes.shape[1] + owner
-    product = _looked_at(stock, tastes.reshape(-1, config.leaves), kind, session, row, owner, rng)
+    product = _viewed_products(
+        stock, tastes.reshape(-1, config.leaves), kind, session, row, owner, rng
+    )
     quantity, priced = 1 + rng.poisson(0.2, len(kind)), day[cell]
     _settle(cell, kind, product, quantity, priced)
     second = _seconds(config, cell, session, sessions, rng) + day[cell] * DAY_SECONDS
@@ -85,8 +87,9 @@ def _order(
     closing = (kind == CART) | (kind == REMOVE) | (kind == PURCHASE)
     chosen = np.where(closing, sessions[cell] - 1, chosen)
     session = first[cell] + chosen
-    rank = np.array([1.0] * CART + [1.5, 3.0, 4.0, 1.0, 1.0, 1.0, -1.0])[kind]
-    order = np.argsort(session * 8 + rank + rng.random(len(kind)), kind="stable")
+    rank = np.ones(START + 1)
+    rank[[CART, REMOVE, PURCHASE, START]] = 1.5, 3.0, 4.0, -1.0
+    order = np.argsort(session * 8 + rank[kind] + rng.random(len(kind)), kind="stable")
     return order, session[order]
 
 
@@ -114,7 +117,7 @@ def preferences(categories: np.ndarray, weight: np.ndarray, taste: np.ndarray) -
     return np.asarray(share / share.sum(-1, keepdims=True))
 
 
-def _looked_at(
+def _viewed_products(
     stock: Stock,
     tastes: np.ndarray,
     kind: np.ndarray,
@@ -123,18 +126,18 @@ def _looked_at(
     owner: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return the product looked at at each event: a new one, or still the one before.
+    """Return the product of each event: a new one, or the one before.
 
-    Which category follows depends on taste alone (`taste.py` relies on this): when the same product
-    comes twice, the second time is of the next one of its category, so `view_again` is told apart.
+    The category depends on taste alone (`taste.py` relies on this). If the same product is drawn
+    twice in a row, the second is replaced by the next of its category: only `view_again` repeats.
     """
     running = tastes.cumsum(1)
     new = (kind == START) | (kind == VIEW)
     focus = _pick(running, row, rng)[session[new]]
     other = _pick(running, row[session[new]], rng)
     leaf = np.where(rng.random(len(focus)) < FOCUS, focus, other)
-    found = np.searchsorted(stock.popularity, leaf + rng.random(len(leaf)), side="right")
-    drawn = np.minimum(found, stock.first[leaf + 1] - 1)
+    place = np.searchsorted(stock.popularity, leaf + rng.random(len(leaf)), side="right")
+    drawn = np.minimum(place, stock.first[leaf + 1] - 1)
     person, first, size = owner[session[new]], stock.first[leaf], np.diff(stock.first)[leaf]
     while (same := (drawn[1:] == drawn[:-1]) & (person[1:] == person[:-1])).any():
         drawn[1:][same] = (first + (drawn - first + 1) % size)[1:][same]
@@ -147,17 +150,17 @@ def _pick(running: np.ndarray, row: np.ndarray, rng: np.random.Generator) -> np.
 
 
 def _settle(cell: np.ndarray, kind: np.ndarray, *fields: np.ndarray) -> None:
-    """Let each removal and purchase be of something carted, each review and refund of the bought.
+    """Copy fields from carts to their removals and purchase, and from purchases to what follows.
 
-    Removals take the day's first carts, the purchase its last: nothing leaves twice.
+    Removals take the first carts of a day, the purchase takes the last: no cart is used twice.
     """
     carts, removed, bought = (np.flatnonzero(kind == k) for k in (CART, REMOVE, PURCHASE))
     nth = np.arange(len(removed)) - np.searchsorted(cell[removed], cell[removed])
-    of_removed = carts[np.searchsorted(cell[carts], cell[removed]) + nth]
-    of_bought = carts[np.searchsorted(cell[carts], cell[bought], side="right") - 1]
+    removed_carts = carts[np.searchsorted(cell[carts], cell[removed]) + nth]
+    bought_carts = carts[np.searchsorted(cell[carts], cell[bought], side="right") - 1]
     after = np.flatnonzero((kind == GOOD) | (kind == BAD) | (kind == REFUND))
-    of_after = bought[np.searchsorted(bought, after) - 1] if len(bought) else after
-    for to, source in ((removed, of_removed), (bought, of_bought), (after, of_after)):
+    purchases = bought[np.searchsorted(bought, after) - 1] if len(bought) else after
+    for to, source in ((removed, removed_carts), (bought, bought_carts), (after, purchases)):
         for field in fields:
             field[to] = field[source]
 
@@ -169,7 +172,7 @@ def _seconds(
     sessions: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return the second of the day of each event; a session waits until the one before is over."""
+    """Return the second of the day of each event; sessions of a day do not overlap."""
     n = int(sessions.sum())
     hour = rng.choice(len(_HOURS), n, p=np.array(_HOURS) / sum(_HOURS))
     begin = np.sort(

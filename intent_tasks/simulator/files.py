@@ -19,45 +19,46 @@ from intent_tasks.simulator.planted import PlantedShop
 ANSWERS = "answers.parquet"
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of a full disk or quota."""
 
 BLOCKS_AT_ONCE = 4
-"""Bounds memory, and is enough for row groups of good size."""
+"""Blocks in one table: few enough to bound memory, enough for large row groups."""
 
 
 def write(config: Config, folder: Path, plants: Mapping[str, float] | None = None) -> int:
-    """Write events, products and customers into a folder; and answers, where there are plants.
+    """Write events, products and customers into a folder, and the answers if there are plants.
 
     Returns:
-        Events written.
+        Number of events.
 
     Raises:
-        BadInput: the folder cannot be made or written to.
+        BadInput: the folder cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _stream([catalogue(config)], folder / "products.parquet")
         _stream([customers(config)], folder / "customers.parquet")
         shop = PlantedShop(config, plants or {})
-        rows = _stream(_shown(shop, config), folder / "events.parquet")
-        (folder / ANSWERS).unlink(missing_ok=True)  # of another shop that was here
+        rows = _stream(_with_progress(shop, config), folder / "events.parquet")
+        (folder / ANSWERS).unlink(missing_ok=True)  # from an earlier shop
         if plants:
             write_answers(shop, folder)
         return rows
     except OSError as error:
         if error.errno in FULL_DISK:
-            raise  # not the folder's fault, and told as such by the command line
+            raise  # the command line explains a full disk
         raise BadInput(
             f"{folder} cannot be written to: {error.strerror}. Name a folder of your own."
         ) from None
 
 
 def write_answers(shop: PlantedShop, folder: Path) -> None:
-    """Write what was planted into a shop whose events have been made."""
+    """Write the answers of a shop whose events have been generated."""
     _stream([shop.answers()], folder / ANSWERS)
 
 
-def _shown(shop: PlantedShop, config: Config) -> Iterable[pa.Table]:
-    """Yield the events, and show on a terminal how far they are."""
+def _with_progress(shop: PlantedShop, config: Config) -> Iterable[pa.Table]:
+    """Yield the events, with a progress bar on a terminal."""
     return track(
         shop.events(BLOCKS_AT_ONCE),
         "Events",
@@ -69,7 +70,7 @@ def _shown(shop: PlantedShop, config: Config) -> Iterable[pa.Table]:
 
 
 def _stream(tables: Iterable[pa.Table], path: Path) -> int:
-    """Write a file that bears its name only once it is whole; return its rows."""
+    """Write a file atomically, and return the number of its rows."""
     part = path.with_name(f"{path.name}.part")
     tables = iter(tables)
     first = next(tables)

@@ -1,4 +1,4 @@
-"""Which categories the simulated customers looked at, read back from events."""
+"""Categories that the simulated customers viewed, counted from events."""
 
 from dataclasses import dataclass
 from datetime import datetime, time
@@ -16,15 +16,15 @@ _ENTRY = ["customer", "session", "leaf"]
 
 @dataclass(frozen=True)
 class Looks:
-    """New products looked at, one entry each session and category, by customer and session.
+    """Numbers of new products viewed: one entry for each session and category.
 
     Args:
-        customers: how many there are, with or without entries.
-        customer: number of the customer, shape (entries,), as all others.
+        customers: number of customers, with or without entries.
+        customer: number of the customer, ascending, shape (entries,), as all others.
         session: number of the session, ascending.
         leaf: number of the category.
-        views: of products other than the one before.
-        day: counted from the shop's first.
+        views: number of views of products other than the one before.
+        day: counted from the shop's first day.
     """
 
     customers: int
@@ -34,40 +34,37 @@ class Looks:
     views: np.ndarray
     day: np.ndarray
 
-    def where(self, kept: np.ndarray) -> "Looks":
+    def where(self, chosen: np.ndarray) -> "Looks":
         """Return some of the entries."""
         fields = (self.customer, self.session, self.leaf, self.views, self.day)
-        return Looks(self.customers, *(field[kept] for field in fields))
+        return Looks(self.customers, *(field[chosen] for field in fields))
 
     def of(self, first: int, end: int) -> "Looks":
-        """Return those of a range of customers, numbered from 0."""
-        kept = self.where((self.customer >= first) & (self.customer < end))
-        return Looks(end - first, kept.customer - first, *_rest(kept))
-
-
-def _rest(looks: Looks) -> tuple[np.ndarray, ...]:
-    return looks.session, looks.leaf, looks.views, looks.day
+        """Return the entries of a range of customers, numbered from 0."""
+        part = self.where((self.customer >= first) & (self.customer < end))
+        customer = part.customer - first
+        return Looks(end - first, customer, part.session, part.leaf, part.views, part.day)
 
 
 def look(config: Config, events: pa.Table, customers: pa.Table, catalogue: pa.Table) -> Looks:
-    """Count the new products of each category that each customer looked at in each session.
+    """Count the new products of each category that each customer viewed in each session.
 
     Args:
         config: the shop.
         events: columns of `shop.events`, any order, any part of the shop's events.
-        customers: columns of `shop.customers`; their order is that of the result.
+        customers: columns of `shop.customers`; the result has the same order.
         catalogue: columns of `shop.products`.
     """
     views = _new_views(events)
     start = pd.Timestamp(datetime.combine(config.first_day, time()), tz="UTC")
-    goods = catalogue.select(["product_id", "category_path"]).to_pandas()
-    leaves = pd.Index(category_paths(config.leaves)).get_indexer(goods.category_path)
+    products = catalogue.select(["product_id", "category_path"]).to_pandas()
+    leaves = pd.Index(category_paths(config.leaves)).get_indexer(products.category_path)
     row = pd.Index(customers["customer_id"].to_pandas()).get_indexer(views.customer_id)
     entries = pd.DataFrame(
         {
             "customer": row,
             "session": views.groupby(row).session_id.transform(lambda s: pd.factorize(s)[0]),
-            "leaf": leaves[pd.Index(goods.product_id).get_indexer(views.product_id)],
+            "leaf": leaves[pd.Index(products.product_id).get_indexer(views.product_id)],
             "day": (views.occurred_at - start).dt.days.to_numpy(),
         }
     )

@@ -1,4 +1,4 @@
-"""What can be seen of the simulated customers: numbers of events by day, read back from events."""
+"""Observations of the simulated customers: numbers of events by day, counted from events."""
 
 from dataclasses import dataclass
 from datetime import datetime, time
@@ -15,7 +15,7 @@ _SINGLE = {kind: number for number, kind in enumerate(KINDS) if kind != "view"}
 
 @dataclass(frozen=True)
 class Observed:
-    """What customers did, without what they had in mind.
+    """What customers did; their intent is hidden.
 
     Args:
         joined: first day, counted from the shop's first day; 0: before it; shape (customers,).
@@ -29,7 +29,7 @@ class Observed:
 
     @classmethod
     def of(cls, days: Days) -> "Observed":
-        """Return what can be seen of drawn days."""
+        """Return the observable part of simulated days."""
         return cls(days.joined, days.sessions, days.kinds)
 
 
@@ -39,12 +39,12 @@ def observe(config: Config, events: pa.Table, customers: pa.Table) -> Observed:
     Args:
         config: the shop.
         events: columns of `shop.events`, any order, any part of the shop's events.
-        customers: columns of `shop.customers`; their order is that of the result.
+        customers: columns of `shop.customers`; the result has the same order.
     """
     people = customers.select(["customer_id", "created_at"]).to_pandas()
     start = pd.Timestamp(datetime.combine(config.first_day, time()), tz="UTC")
     joined = np.maximum((people.created_at - start).dt.days.to_numpy(), 0)
-    rows = _needed(events)
+    rows = _rows(events)
     row = pd.Index(people.customer_id).get_indexer(rows.customer_id)
     day = (rows.occurred_at - start).dt.days.to_numpy()
     starts = ~rows.duplicated(["customer_id", "session_id"]).to_numpy()
@@ -55,20 +55,20 @@ def observe(config: Config, events: pa.Table, customers: pa.Table) -> Observed:
     return Observed(joined, sessions, kinds)
 
 
-def _needed(events: pa.Table) -> pd.DataFrame:
+def _rows(events: pa.Table) -> pd.DataFrame:
     names = ["customer_id", "session_id", "event_id", "event_type", "product_id", "query_text"]
     rows = events.select([*names, "rating", "occurred_at"]).to_pandas()
     return rows.sort_values(["customer_id", "occurred_at", "event_id"], ignore_index=True)
 
 
 def _kinds(rows: pd.DataFrame) -> np.ndarray:
-    """Return the kind of each event, as far as it does not start a session."""
+    """Return the kind of each event; meaningless for views that start a session."""
     kinds = rows.event_type.map(_SINGLE).fillna(0).astype(int).to_numpy(copy=True)
     views = rows[rows.event_type == "view"]
-    again = views.product_id == views.groupby("customer_id").product_id.shift()
-    kinds[again.index[again]] = KINDS.index("view_again")
-    named = rows.query_text.str.count(" ") == 2  # a brand before the two words of the category
-    kinds[named.to_numpy()] = KINDS.index("search_brand")
+    repeated = views.product_id == views.groupby("customer_id").product_id.shift()
+    kinds[repeated.index[repeated]] = KINDS.index("view_again")
+    with_brand = rows.query_text.str.count(" ") == 2  # before the two words of the category
+    kinds[with_brand.to_numpy()] = KINDS.index("search_brand")
     reviews = (rows.event_type == "review").to_numpy()
     good = (rows.rating >= 3).to_numpy()
     kinds[reviews & good], kinds[reviews & ~good] = GOOD, BAD

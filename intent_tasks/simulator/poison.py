@@ -1,4 +1,4 @@
-"""Rows that no shop should send, one of each named kind."""
+"""Unusable rows, one of each named kind."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 LONE_SURROGATE = b"broken \xed\xa0\x80 text"
-"""Half a character: no UTF-8, though a column of text can be made to hold it."""
+"""Half a surrogate pair: invalid UTF-8, which a text column can still hold."""
 
 CHANGES: dict[str, dict[str, Any]] = {
     "null_event_id": {"event_id": None},
@@ -32,7 +32,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "formula_text": {"query_text": '=HYPERLINK("http://example.invalid")'},
     "right_to_left_text": {"query_text": "\u202egnp.exe"},
 }
-"""What each kind changes in a good row."""
+"""Kind → the columns that it changes in a good row."""
 
 KINDS = (*CHANGES, "future_clock", "duplicate_id")
 
@@ -46,22 +46,22 @@ NOT_IN_POSTGRES = frozenset(
         "lone_surrogate",
     }
 )
-"""Kinds that a table `shop.events` cannot hold; only files have them."""
+"""Kinds that a table `shop.events` cannot hold; only files contain them."""
 
 
 def rows(events: pa.Table, for_postgres: bool) -> tuple[list[str], pa.Table]:
-    """Return the kinds, and a row of each made from good rows of the events.
+    """Return the kinds, and one row of each, derived from a good row.
 
     Args:
         events: at least one row, columns of `shop.events`.
-        for_postgres: leave out what Postgres cannot hold.
+        for_postgres: leave out kinds that Postgres cannot hold.
     """
     kinds = [kind for kind in KINDS if not (for_postgres and kind in NOT_IN_POSTGRES)]
     good = events.slice(0, 1).to_pylist()[0]
-    made = [_row(good, kind) for kind in kinds]
-    table = pa.Table.from_pylist(made, events.schema)
+    changed = [_row(good, kind) for kind in kinds]
+    table = pa.Table.from_pylist(changed, events.schema)
     if "lone_surrogate" in kinds:
-        texts = [(row["query_text"] or "").encode() or None for row in made]
+        texts = [(row["query_text"] or "").encode() or None for row in changed]
         texts[kinds.index("lone_surrogate")] = LONE_SURROGATE
         column = pa.array(texts, pa.binary()).view(pa.string())
         table = table.set_column(events.schema.get_field_index("query_text"), "query_text", column)

@@ -1,9 +1,9 @@
-"""The hidden process: each customer's intent by day, and how much of what they do on it.
+"""The hidden process: intent of each customer by day, and the numbers of events that follow.
 
-Given type and state, a day holds N ~ Poisson sessions, and given N and how engaged the customer is
-that day, independent numbers of each kind of event. Everything else about an event (time, product,
-device, words) is drawn without looking at the state, so the numbers hold all that can be known of
-it: `limit.py` relies on this.
+Given type and state, a day has a Poisson number of sessions. Given that number and the engagement
+of the day, the numbers of each kind of event are independent. All other properties of an event
+(time, product, device, words) do not depend on the state, so the numbers are sufficient to infer
+it: `bayes_optimal.py` relies on this.
 """
 
 from dataclasses import dataclass, replace
@@ -21,14 +21,20 @@ from intent_tasks.simulator.config import (
 from intent_tasks.simulator.rates import buying, session_means, transitions
 
 KINDS = (*COUNTED, "remove", "purchase", "review_good", "review_bad", "refund")
-"""Kinds of events that are counted, beyond the view that starts a session."""
+"""Kinds of events that are counted, beyond the view that starts a session.
+
+A kind is an event type, with a suffix if the type has several kinds.
+"""
+
+EVENT_TYPE_OF_KIND = tuple(kind.partition("_")[0] for kind in KINDS)
+"""Event type of each of `KINDS`."""
 
 CART, REMOVE, PURCHASE, GOOD, BAD, REFUND = range(KINDS.index("cart"), len(KINDS))
 
 
 @dataclass(frozen=True)
 class Days:
-    """What a block of customers did.
+    """The days of a block of customers.
 
     Args:
         types: int, shape (customers,).
@@ -51,19 +57,19 @@ def draw(config: Config, joined: np.ndarray, given: np.ndarray, rng: np.random.G
     Args:
         config: the shop.
         joined: first day of each customer, counted from the shop's first day.
-        given: who has the coupon, if there is one.
-        rng: of this block alone.
+        given: whether each customer has the coupon, if there is one.
+        rng: generator of this block.
     """
     n = len(joined)
     types = rng.choice(len(config.buy), n, p=config.type_shares)
     states = np.full((config.days, n), DORMANT, np.int8)
     sessions = np.zeros((config.days, n), np.int32)
     kinds = np.zeros((config.days, n, len(KINDS)), np.int32)
-    either = (replace(config, coupon=()), config)  # without the coupon, with it
-    cumulated = np.stack([transitions(shop).cumsum(-1) for shop in either])
-    chances, means = np.stack([buying(shop) for shop in either]), session_means(config)
+    shops = (replace(config, coupon=()), config)  # without and with the coupon
+    cumulated = np.stack([transitions(shop).cumsum(-1) for shop in shops])
+    chances, means = np.stack([buying(shop) for shop in shops]), session_means(config)
     coupon = given.astype(int)
-    state = np.where(joined > 0, BROWSING, DORMANT)  # who joins does so to look at something
+    state = np.where(joined > 0, BROWSING, DORMANT)  # new customers join to browse
     for day in range(config.days):
         here = joined <= day
         states[day] = np.where(here, state, DORMANT)
@@ -89,21 +95,21 @@ def _kinds(
     can_buy = (state == READY) & (sessions > 0)
     bought = can_buy & (rng.random(n) < buy)
     kinds[:, REMOVE] = rng.binomial(kinds[:, CART], config.remove)
-    kinds[:, CART] += bought  # what is bought was carted, and is not removed
+    kinds[:, CART] += bought  # a bought product was carted, and is not removed
     kinds[:, PURCHASE] = bought
-    rested = (state == SATED) & (sessions > 0)
-    reviewed = rested & (rng.random(n) < config.review)
+    can_review = (state == SATED) & (sessions > 0)
+    reviewed = can_review & (rng.random(n) < config.review)
     bad = rng.random(n) < config.bad_review
     kinds[:, GOOD], kinds[:, BAD] = reviewed & ~bad, reviewed & bad
-    kinds[:, REFUND] = rested & (rng.random(n) < config.refund)
+    kinds[:, REFUND] = can_review & (rng.random(n) < config.refund)
     return kinds
 
 
 def _ended(kinds: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Let events end an intent, whatever the chain says.
+    """Return the next state: some events set it, whatever the chain drew.
 
-    A purchase sates; a good review begins a new interest, a bad one or a refund ends all. So each
-    purchase is reviewed and refunded once at most.
+    After a purchase a customer is sated, after a good review browsing, after a bad review or a
+    refund dormant. So each purchase is reviewed and refunded at most once.
     """
     after = np.where(kinds[:, PURCHASE] > 0, SATED, after)
     after = np.where(kinds[:, GOOD] > 0, BROWSING, after)

@@ -1,15 +1,15 @@
-"""The daily rates of the hidden process, as they follow from type, day, price level and coupon."""
+"""Daily rates of the hidden process, from customer type, day, price level and coupon."""
 
 import numpy as np
 
 from intent_tasks.simulator.config import BROWSING, DORMANT, READY, SATED, STATES, Config
 
 WAKE, TO_READY, BUY = range(3)
-"""What price level and coupon act on: waking up, moves to ready, buying when ready."""
+"""What price level and coupon change: waking up, moves to ready, buying when ready."""
 
 
 def responses(config: Config) -> np.ndarray:
-    """Return the factors of price level and coupon on what they act on, shape (days, 3)."""
+    """Return the factors of price level and coupon on the three rates, shape (days, 3)."""
     factors = config.price_level[:, None] ** -np.asarray(config.price_response)
     for first, end, factor in config.coupon:
         factors[int(first) : int(end)] *= factor ** np.asarray(config.coupon_response)
@@ -17,10 +17,10 @@ def responses(config: Config) -> np.ndarray:
 
 
 def transitions(config: Config) -> np.ndarray:
-    """Return daily probabilities of the next state when nothing ends an intent.
+    """Return daily probabilities of the next state if no event ends an intent.
 
     Returns:
-        float, shape (days, types, from, to): from day d to day d + 1, of customers with the coupon.
+        float, shape (days, types, from, to): from day d to day d + 1, with the coupon.
     """
     factors, moves = responses(config), np.asarray(config.moves)
     wake = config.wake * np.multiply.outer(
@@ -44,7 +44,7 @@ def session_means(config: Config) -> np.ndarray:
 
 
 def buying(config: Config) -> np.ndarray:
-    """Return the probability of a purchase when ready and there, of customers with the coupon.
+    """Return the probability of a purchase on a day in `ready` with a session, with the coupon.
 
     Returns:
         float, shape (days, types).

@@ -1,4 +1,4 @@
-"""Measure what is to be served, its network and the baselines on later days; judge the gate."""
+"""Measure the candidate, its network and the baselines on the test days, and judge the gate."""
 
 import json
 from collections.abc import Iterator
@@ -19,18 +19,18 @@ from intent_tasks.errors import BadInput, Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import ledger
-from intent_tasks.stores.training_files import EVIDENCE, MEASURED, MODEL, SLICE, TEST, folder_of
+from intent_tasks.stores.training_files import EVIDENCE, METRICS_FILE, MODEL, SLICE, TEST, folder_of
 
 Weights = npt.NDArray[np.floating]
 Customers = npt.NDArray[np.integer]
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
-    """Write metrics and evidence of the training run, and say whether the gate is passed.
+    """Write metrics and evidence of a training run, and return the verdict of the gate.
 
     Raises:
-        BadInput: nothing was trained for that day.
-        Refused: there are too few customers to show anything about.
+        BadInput: no model was trained for that day.
+        Refused: there are too few customers to show metrics without revealing single ones.
     """
     trained = ledger.receipt_of(settings, "train", as_of_date)
     folder = folder_of(settings, as_of_date)
@@ -41,11 +41,11 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     customers = np.unique(test["customer_key"].to_numpy(), return_inverse=True)[1]
     if customers.max() + 1 < LEAST_GROUP:
         raise Refused(
-            f"The days after training have {customers.max() + 1} customers: evidence on fewer than "
-            f"{LEAST_GROUP} would say something about single ones. Train later."
+            f"The test days have {customers.max() + 1} customers: metrics of fewer than "
+            f"{LEAST_GROUP} would reveal single ones. Train later."
         )
     weights = resample_weights(int(customers.max()) + 1, settings.seed)
-    table = dict(_measured(test, config, weights, customers))
+    table = dict(_metrics_by_model(test, config, weights, customers))
     checks = _judge(test, config, table, weights, customers)
     failed = [check.name for check in checks if not check.passed]
     _write(folder, table, checks, test, as_of_date)
@@ -64,9 +64,10 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     return ledger.finish_step(settings, "evaluate", as_of_date, receipt)
 
 
-def _measured(
+def _metrics_by_model(
     test: pa.Table, config: dict[str, Any], weights: Weights, customers: Customers
 ) -> Iterator[tuple[str, dict[str, Estimate]]]:
+    """Yield a name such as `network_7d`, and the metrics of that model at that horizon."""
     for h in HORIZONS_DAYS:
         outcomes = test[f"purchased_{h}d"].to_numpy()
         threshold, base_rate = (config[name][str(h)] for name in ("thresholds", "base_rates"))
@@ -86,7 +87,7 @@ def _judge(
     customers: Customers,
 ) -> list[gate.Check]:
     h = MAIN_HORIZON_DAYS
-    tested = gate.TestSet(
+    test_set = gate.TestSet(
         test[f"purchased_{h}d"].to_numpy(),
         {name: test[f"{name}_{h}d"].to_numpy() for name in gate.NAMES},
         config["base_rates"][str(h)],
@@ -99,13 +100,13 @@ def _judge(
         },
     )
     calibration_error = table[f"served_{h}d"]["calibration_error"].value
-    return gate.judge(test[f"served_{h}d"].to_numpy(), tested, calibration_error)
+    return gate.judge(test[f"served_{h}d"].to_numpy(), test_set, calibration_error)
 
 
 def _write(
     folder: Path, table: Table, checks: list[gate.Check], test: pa.Table, as_of_date: date
 ) -> None:
     values = {name: {m: e._asdict() for m, e in row.items()} for name, row in table.items()}
-    (folder / MEASURED).write_text(json.dumps(values, indent=1, sort_keys=True))
+    (folder / METRICS_FILE).write_text(json.dumps(values, indent=1, sort_keys=True))
     page = evidence.page(f"Training as of {as_of_date}", table, checks, test.num_rows)
     (folder / EVIDENCE).write_text(page, encoding="utf-8")

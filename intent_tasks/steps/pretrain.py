@@ -1,7 +1,7 @@
 """Pretrain the event embedding and the encoder on all events of a window."""
 
+import logging
 import shutil
-import sys
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,15 +12,17 @@ from intent_tasks.steps import Receipt
 from intent_tasks.stores import ledger, snapshots, training_files, training_window
 from intent_tasks.stores.privacy import consent, erasure
 
+log = logging.getLogger(__name__)
+
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
-    """Pretrain on the events up to the last label of the training split, and save the weights.
+    """Pretrain on the events until the last label of the training split, and save the weights.
 
-    Events of the days that calibrate or test a version of that window are not read.
+    The later days calibrate and test the version of that window: their events are not read.
 
     Raises:
         NothingToDo: INTENT_PRETRAINED is not set.
-        BadInput: there is no window, or the settings name no network.
+        BadInput: there is no window, or the settings name an unknown encoder or size.
         Refused: there are too few events, the loss is not finite, or a customer of the window was
             erased meanwhile.
     """
@@ -37,7 +39,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     allowed = consent.learnable(settings)
-    learned = _learn(settings, allowed, first, until, temporary)
+    result = _learn(settings, allowed, first, until, temporary)
     erasure.require_none_since_window(settings, as_of_date)
     for earlier in target.parent.glob(f"{as_of_date}-*"):
         if earlier != temporary:
@@ -48,7 +50,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "path": str(target.relative_to(settings.home)),
         "learned_until": str(until),
         "customers_without_consent": allowed.left_out,
-        **learned,
+        **result,
     }
     return ledger.finish_step(settings, "pretrain", as_of_date, receipt)
 
@@ -56,6 +58,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 def _learn(
     settings: Settings, allowed: consent.Learnable, first: date, until: date, folder: Path
 ) -> Receipt:
+    """Pretrain, save the weights into a folder, and return what the receipt says of them."""
     from intent_tasks.models.pretraining import train, weights
     from intent_tasks.models.sizes import size_of
 
@@ -67,7 +70,7 @@ def _learn(
     plan = train.Plan(
         settings.model_encoder, size, settings.definition, first, until, settings.seed
     )
-    learned = train.learn(tables, plan, _say)
+    learned = train.learn(tables, plan, log.info)
     weights.save(folder, learned, until)
     return {
         "digest": weights.digest(folder),
@@ -76,8 +79,3 @@ def _learn(
         "passes": len(learned.curve),
         "later_losses": {name: round(loss, 4) for name, loss in learned.best.items()},
     }
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()

@@ -17,7 +17,7 @@ from intent_tasks.stores.privacy import erasure
 from intent_tasks.stores.training_files import (
     EVIDENCE,
     LOSSES,
-    MEASURED,
+    METRICS_FILE,
     MODEL,
     TEST,
     digest_of_files,
@@ -27,12 +27,12 @@ from intent_tasks.tables import model_versions
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
-    """Register the training run of a day once; doing it again finds the version.
+    """Register the training run of a day once; a second run returns the same version.
 
     Raises:
-        BadInput: the day is not evaluated, or its files changed since.
-        Refused: somebody whom it learned from was erased since its window was chosen, or what was
-            registered before was deleted in MLflow.
+        BadInput: the training of the day is not evaluated, or its files changed since then.
+        Refused: a customer of its window was erased since the window was chosen, or the version
+            that was registered before was deleted in MLflow.
         TemporaryFailure: MLflow does not answer.
     """
     evaluated = ledger.receipt_of(settings, "evaluate", as_of_date)
@@ -40,7 +40,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         raise _not_evaluated(as_of_date)
     erasure.require_none_since_window(settings, as_of_date)
     folder = folder_of(settings, as_of_date)
-    signed = _copied(folder, as_of_date, evaluated["trained"])
+    signed = _copy_model(folder, as_of_date, evaluated["trained"])
     version = _register(settings, as_of_date, signed, evaluated)
     receipt = {
         "as_of_date": str(as_of_date),
@@ -51,7 +51,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     }
     erasure.require_none_since_window(settings, as_of_date)
     with ledger.transaction(settings, "register", as_of_date) as connection:
-        _note_days(connection, as_of_date, version)
+        _record_days(connection, as_of_date, version)
         ledger.record(connection, "register", as_of_date, receipt)
     return receipt
 
@@ -60,11 +60,16 @@ def _not_evaluated(as_of_date: date) -> BadInput:
     return BadInput(f"Run `intent step evaluate --as-of-date {as_of_date}` first.")
 
 
-def _copied(folder: Path, as_of_date: date, trained: str) -> Path:
-    """Copy the files of the model to a private folder, and require that they are the evaluated.
+def _copy_model(folder: Path, as_of_date: date, digest: str) -> Path:
+    """Copy the files of the model to a private folder, and check that they are the evaluated ones.
+
+    Args:
+        folder: folder of the training run.
+        as_of_date: day of the training run.
+        digest: checksum of the files that were evaluated.
 
     Raises:
-        BadInput: they are not.
+        BadInput: the files are missing or other ones.
     """
     signed = folder / "signed"
     shutil.rmtree(signed, ignore_errors=True)
@@ -72,15 +77,15 @@ def _copied(folder: Path, as_of_date: date, trained: str) -> Path:
         signed.mkdir(mode=0o700)
         for path in (folder / MODEL).iterdir():
             shutil.copyfile(path, signed / path.name)
-        if digest_of_files([*signed.iterdir(), folder / TEST]) == trained:
+        if digest_of_files([*signed.iterdir(), folder / TEST]) == digest:
             return signed
     except FileNotFoundError:
-        pass  # it was not trained here, or its folder was removed
+        pass  # the model was trained elsewhere, or its folder was removed
     raise _not_evaluated(as_of_date)
 
 
-def _note_days(connection: sa.Connection, as_of_date: date, version: registry.Version) -> None:
-    """Write down which days the version learned from, so that an erasure can name the version."""
+def _record_days(connection: sa.Connection, as_of_date: date, version: registry.Version) -> None:
+    """Record the days that the version learned from, so that an erasure can name the version."""
     window = ledger.read_receipt(connection, "window", as_of_date) or {}
     days = {
         "model_version": version.number,
@@ -96,8 +101,9 @@ def _note_days(connection: sa.Connection, as_of_date: date, version: registry.Ve
 def _register(
     settings: Settings, as_of_date: date, signed: Path, evaluated: Receipt
 ) -> registry.Version:
+    """Register the signed files with evidence, metrics and loss curve in MLflow."""
     window = ledger.receipt_of(settings, "window", as_of_date) or {}
-    facts = {
+    params = {
         "as_of_date": str(as_of_date),
         "snapshot_digest": window.get("snapshot_digest"),
         "gate": evaluated["gate"],
@@ -106,7 +112,7 @@ def _register(
 
     def sign(version: registry.Version) -> str:
         subject = manifest.Subject(settings.model_name, version.number, version.run_id)
-        return manifest.sign(signed, subject, facts, key)
+        return manifest.sign(signed, subject, params, key)
 
     registry.write_signature(signed, as_of_date)
     folder = folder_of(settings, as_of_date)
@@ -114,7 +120,7 @@ def _register(
         signed,
         folder / EVIDENCE,
         f"{as_of_date}:{evaluated['trained']}",
-        params=facts
+        params=params
         | {
             "seed": settings.seed,
             "model_encoder": settings.model_encoder,
@@ -128,10 +134,10 @@ def _register(
 
 
 def _metrics(folder: Path) -> dict[str, float]:
-    measured = json.loads((folder / MEASURED).read_text())
+    by_model = json.loads((folder / METRICS_FILE).read_text())
     values = {
         f"{name}_{metric}": estimate["value"]
-        for name, row in measured.items()
+        for name, row in by_model.items()
         for metric, estimate in row.items()
     }
     return {name: value for name, value in values.items() if np.isfinite(value)}

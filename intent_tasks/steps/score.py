@@ -100,13 +100,13 @@ def _scores(
     contents: Mapping[str, bytes],
 ) -> pa.Table:
     """Score everybody who has an event, by the model whose verified files these are."""
-    from intent_tasks.models import model_io, network, reasons
+    from intent_tasks.models import attribution, model_io, network
 
     network.deterministic(settings.seed)
     model = model_io.parse(contents)
     everything = event_arrays(events, model.vocabulary, settings.time_zone)
     encoded = encode(everything, settings.definition, as_of_date)
-    found = reasons.explain(model.network, encoded)
+    found = attribution.explain(model.network, encoded)
     predicted = model.probabilities(found.logits, encoded)
     explained = _reasons(found.rows, found.effects, events, settings)
     base_rate = pin["base_rates"][str(MAIN_HORIZON_DAYS)]

@@ -1,4 +1,4 @@
-"""Train the network and the baselines on a window, and keep what they predict on later days."""
+"""Train the network and the baselines on a window, and save their predictions of the test days."""
 
 import json
 import logging
@@ -42,43 +42,43 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
-    """Train on the window of `as_of_date`; after a kill it goes on from the last checkpoint.
+    """Train on the window of `as_of_date`; after a kill, continue from the last checkpoint.
 
     Raises:
-        BadInput: there is no window, or it lacks pretrained weights that the settings ask for; or
-            the settings name no network.
-        Refused: the training set breaks the contract, the loss became no number, or somebody who
-            was learned from was erased meanwhile.
+        BadInput: there is no window, or it lacks the pretrained weights that the settings ask for;
+            or the settings name an unknown encoder or size.
+        Refused: the training data break the contract, the loss is not finite, or a customer of the
+            window was erased meanwhile.
     """
     window = training_window.read_window(settings, as_of_date)
-    begun = time.monotonic()
+    started = time.monotonic()
     from intent_tasks.models import distribution, fit_models
     from intent_tasks.models.sizes import size_of
 
-    size_of(settings.model_size, settings.model_encoder)  # no time is spent on what is not there
+    size_of(settings.model_size, settings.model_encoder)  # refuse unknown names before any work
     allowed = consent.learnable(settings)
-    rank = distribution.rank()
-    slices = training_window.open_dataset(settings, window, allowed)
+    worker = distribution.rank()
+    dataset = training_window.open_dataset(settings, window, allowed)
     pretrained = _load_pretrained(settings, window)
     if pretrained is None:
-        slices.learn_vocabulary()
+        dataset.learn_vocabulary()
     else:
-        slices.vocabulary = pretrained.vocabulary
+        dataset.vocabulary = pretrained.vocabulary
     samples = fit_models.Samples()
-    survey, learned_from = _looked_at(slices, samples)
-    checked = checks.check_training_set(settings, as_of_date, learned_from)
-    survey.require_buyers()
-    known = fit_models.fit_baselines(samples, settings.seed, settings.deterministic_training)
-    del samples  # the network reads the rows bucket by bucket
-    temporary = folder_of(settings, as_of_date).with_suffix(f".part{rank or ''}")
+    summary, profile = _summarize(dataset, samples)
+    checked = checks.check_training_set(settings, as_of_date, profile)
+    summary.require_buyers()
+    baselines = fit_models.fit_baselines(samples, settings.seed, settings.deterministic_training)
+    del samples  # frees memory: the network reads the rows bucket by bucket
+    temporary = folder_of(settings, as_of_date).with_suffix(f".part{worker or ''}")
     shutil.rmtree(temporary / MODEL, ignore_errors=True)
     (temporary / MODEL).mkdir(parents=True)
     (temporary / CHECKPOINT).mkdir(exist_ok=True)
-    curve = _train(settings, slices, survey, known, temporary, pretrained)
+    curve = _train(settings, dataset, summary, baselines, temporary, pretrained)
     shutil.rmtree(temporary / CHECKPOINT)
-    if rank > 0:  # the first worker keeps what all have learned
+    if worker > 0:  # all workers have the same weights; worker 0 saves them
         shutil.rmtree(temporary)
-        return {"as_of_date": str(as_of_date), "worker": rank, "steps": curve[-1]["step"]}
+        return {"as_of_date": str(as_of_date), "worker": worker, "steps": curve[-1]["step"]}
     target = folder_of(settings, as_of_date)
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
@@ -86,32 +86,32 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         "as_of_date": str(as_of_date),
         "path": str(target.relative_to(settings.home)),
         "digest": digest_of(target),
-        "rows": survey.rows,
-        "buyers": survey.buyers,
+        "rows": summary.rows,
+        "buyers": summary.buyers,
         "customers_without_consent": allowed.left_out,
         "steps": curve[-1]["step"],
         "pretrained": pretrained and pretrained.digest,
         "failed": checked.broken,
         "data_docs": checked.page,
-        "seconds": round(time.monotonic() - begun, 1),
+        "seconds": round(time.monotonic() - started, 1),
     }
     erasure.require_none_since_window(settings, as_of_date)
     return ledger.finish_step(settings, "train", as_of_date, receipt)
 
 
-def _looked_at(slices: Dataset, samples: "Samples") -> tuple[DatasetSummary, DatasetProfile]:
-    """Look at all rows once; the samples are those that the baselines learn from."""
-    found = DatasetProfile({name: len(days) for name, days in slices.split.items()})
+def _summarize(dataset: Dataset, samples: "Samples") -> tuple[DatasetSummary, DatasetProfile]:
+    """Read all rows once: count and profile them, and add them to the samples of the baselines."""
+    profile = DatasetProfile({split: len(days) for split, days in dataset.split.items()})
 
-    def seen(part: str, rows: Rows) -> None:
-        samples.add(part, rows)
-        found.add(part, rows, slices.vocabulary)
+    def on_rows(split: str, rows: Rows) -> None:
+        samples.add(split, rows)
+        profile.add(split, rows, dataset.vocabulary)
 
-    return slices.summarize(seen), found
+    return dataset.summarize(on_rows), profile
 
 
 def _load_pretrained(settings: Settings, window: Receipt) -> "Pretrained | None":
-    """Return the pretrained weights of a window; None if the setting does not ask for them.
+    """Return the pretrained weights of a window; None if the settings do not ask for them.
 
     Raises:
         BadInput: the window was not pretrained.
@@ -127,7 +127,7 @@ def _load_pretrained(settings: Settings, window: Receipt) -> "Pretrained | None"
     path = str(folder.relative_to(settings.home))
     if receipt is None or receipt["path"] != path or not folder.exists():
         raise BadInput(
-            f"INTENT_PRETRAINED is set, and there are no pretrained weights of this window. "
+            f"INTENT_PRETRAINED is set, but there are no pretrained weights of this window. "
             f"Run `intent pretrain --as-of-date {as_of_date}` first."
         )
     weights = load(folder)
@@ -141,65 +141,67 @@ def _load_pretrained(settings: Settings, window: Receipt) -> "Pretrained | None"
 
 def _train(
     settings: Settings,
-    slices: Dataset,
-    survey: DatasetSummary,
-    known: "Baselines",
+    dataset: Dataset,
+    summary: DatasetSummary,
+    baselines: "Baselines",
     folder: Path,
     pretrained: "Pretrained | None",
 ) -> list[dict[str, float]]:
+    """Train the network, write its files and the test predictions, and return the loss curve."""
     from intent_tasks.models import fit_models, model_io, training
     from intent_tasks.models.network import Architecture, Network
     from intent_tasks.models.sizes import size_of
 
     size = size_of(settings.model_size, settings.model_encoder)
-    sizes = vocabulary_sizes(slices.vocabulary)
+    sizes = vocabulary_sizes(dataset.vocabulary)
     architecture = Architecture(settings.model_encoder, size, sizes, settings.mixed_precision)
 
-    def initialize(fresh: Network) -> None:
+    def initialize(network: Network) -> None:
         if pretrained is not None:
-            pretrained.give(fresh, architecture, slices.vocabulary, slices.split["calibrate"][0])
+            first_unseen = dataset.split["calibrate"][0]
+            pretrained.initialize(network, architecture, dataset.vocabulary, first_unseen)
 
+    rows = summary.rows["train"]
     fitted = fit_models.fit_network(
         architecture,
-        known,
-        {part: slices.source(part) for part in SPLITS},
-        training.Plan(survey.rows["train"], settings.seed, exactly=settings.deterministic_training),
+        baselines,
+        {split: dataset.source(split) for split in SPLITS},
+        training.Plan(rows, settings.seed, exactly=settings.deterministic_training),
         folder=folder / CHECKPOINT,
         log=log.info,
         initialize=initialize,
     )
-    mix, validation = fitted.blend if settings.blend else None, fitted.validation
-    said = validation.probabilities(mix)
+    blend, validation = fitted.blend if settings.blend else None, fitted.validation
+    predicted = validation.probabilities(blend)
     purchased = [validation.first_purchase <= n for n in range(len(HORIZONS_DAYS))]
+    base_rates = {str(h): float(purchased[n].mean()) for n, h in enumerate(HORIZONS_DAYS)}
+    thresholds = {
+        str(h): best_threshold(predicted[:, n], purchased[n]) for n, h in enumerate(HORIZONS_DAYS)
+    }
     model = model_io.Model(
-        architecture,
-        slices.vocabulary,
-        fitted.network,
-        {str(h): float(y.mean()) for h, y in zip(HORIZONS_DAYS, purchased, strict=True)},
-        {str(h): best_threshold(said[:, n], purchased[n]) for n, h in enumerate(HORIZONS_DAYS)},
-        mix,
+        architecture, dataset.vocabulary, fitted.network, base_rates, thresholds, blend
     )
     model_io.save(folder / MODEL, model)
-    tested = [_tested(rows, model, known) for rows in slices.source("test")(0, 0)]
-    pq.write_table(pa.concat_tables(tested), folder / TEST)
+    tables = [_test_predictions(rows, model, baselines) for rows in dataset.source("test")(0, 0)]
+    pq.write_table(pa.concat_tables(tables), folder / TEST)
     (folder / LOSSES).write_text(json.dumps(fitted.curve))
     return fitted.curve
 
 
-def _tested(rows: Rows, model: "Model", known: "Baselines") -> pa.Table:
-    """Return labels and all predictions of rows to test on, for the gate and the evidence."""
+def _test_predictions(rows: Rows, model: "Model", baselines: "Baselines") -> pa.Table:
+    """Return labels, cohorts and the predictions of all models for test rows."""
     from intent_tasks.models.hazards import probabilities
     from intent_tasks.models.training import predict_logits
 
     logits = predict_logits(model.network, rows.encoded)
-    alone, served = probabilities(logits), model.probabilities(logits, rows.encoded)
+    network, served = probabilities(logits), model.probabilities(logits, rows.encoded)
     keys = rows.encoded.events.keys[rows.encoded.customers]
     columns: dict[str, Any] = {"customer_key": pa.array(keys, pa.string())}
     for n, h in enumerate(HORIZONS_DAYS):
         columns[f"purchased_{h}d"] = rows.purchased_within(h)
-        columns[f"served_{h}d"], columns[f"network_{h}d"] = served[:, n], alone[:, n]
+        columns[f"served_{h}d"], columns[f"network_{h}d"] = served[:, n], network[:, n]
     for name, values in cohorts_of(rows, model.vocabulary).items():
         columns[f"{SLICE}{name}"] = values
-    for name, values in known.probabilities(rows.encoded.features).items():
+    for name, values in baselines.probabilities(rows.encoded.features).items():
         columns[f"{name}_{MAIN_HORIZON_DAYS}d"] = values
     return pa.table(columns)

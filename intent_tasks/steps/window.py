@@ -1,4 +1,4 @@
-"""Choose the days to learn from, and complete their snapshots."""
+"""Choose the days to train on, and complete their snapshots."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -18,7 +18,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     """Choose anchors whose outcomes are known at the end of `as_of_date`.
 
     Raises:
-        Refused: the shop has too few days.
+        Refused: the shop has no events, or too few days of them.
     """
     definition = settings.definition
     earliest, lag = _earliest_day(settings, as_of_date), settings.maturity_lag_days
@@ -38,6 +38,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
 
 def _record(settings: Settings, as_of_date: date, first_day: date, split: Split) -> Receipt:
+    """Record the window, and return its receipt."""
     days = [first_day + timedelta(days=n) for n in range((as_of_date - first_day).days + 1)]
     receipt = {
         "as_of_date": str(as_of_date),
@@ -56,6 +57,7 @@ def _texts(days: Iterable[date]) -> list[str]:
 
 
 def _earliest_day(settings: Settings, as_of_date: date) -> date:
+    """Return the first shop day on which an event arrived."""
     with postgres.reading(settings.shop_url) as connection:
         arrived = source.arrived_at(source.columns(connection))
         start = settings.definition.day_end(as_of_date)

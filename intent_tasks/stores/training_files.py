@@ -1,4 +1,4 @@
-"""The files of a training run: where they are, what they are called, and their checksums.
+"""The files of a training run: their folders, names and checksums.
 
 | File | Written by | Content |
 |---|---|---|
@@ -19,9 +19,9 @@ from typing import Any
 from intent_tasks.settings import Settings
 
 MODEL, TEST, LOSSES, CHECKPOINT = "model", "test.parquet", "losses.json", "checkpoint"
-MEASURED, EVIDENCE = "metrics.json", "evidence.html"
+METRICS_FILE, EVIDENCE = "metrics.json", "evidence.html"
 SLICE = "slice_"
-"""Prefix of the columns of `TEST` that hold the cohort of each row."""
+"""Prefix of the columns of `TEST` with the cohort of each row."""
 
 
 def folder_of(settings: Settings, as_of_date: date) -> Path:
@@ -30,7 +30,7 @@ def folder_of(settings: Settings, as_of_date: date) -> Path:
 
 
 def pretrained_folder(settings: Settings, window: dict[str, Any]) -> Path:
-    """Return the folder of weights that were pretrained on exactly the snapshots of a window."""
+    """Return the folder of the weights that were pretrained on the snapshots of a window."""
     name = f"{window['as_of_date']}-{window['snapshot_digest'][:12]}"
     return settings.home / "pretraining" / name
 

@@ -26,7 +26,7 @@ from intent_tasks.stores import ledger, registry
 from intent_tasks.stores.training_files import (
     EVIDENCE,
     LOSSES,
-    MEASURED,
+    METRICS_FILE,
     MODEL,
     TEST,
     digest_of,
@@ -95,7 +95,7 @@ def train(settings, day, weights=b"weights", gate="passed"):
                           ("vocabulary.json", b"{}")):  # fmt: skip
         (folder / MODEL / name).write_bytes(content)
     pq.write_table(pa.table({"probability": np.zeros(3)}), folder / TEST)
-    (folder / MEASURED).write_text(json.dumps({"served_7d": {"auc": {"value": 0.7}}}))
+    (folder / METRICS_FILE).write_text(json.dumps({"served_7d": {"auc": {"value": 0.7}}}))
     (folder / LOSSES).write_text(json.dumps([{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.4}]))
     (folder / EVIDENCE).write_text("<p>Evidence.</p>")
     window = {"first_day": str(day), "last_day": str(day), "snapshot_digest": "digest"}

@@ -1,6 +1,6 @@
-"""One trained network for all tests that only ask it.
+"""One trained network for all tests that only read it.
 
-Threads and exact repetition are set before TensorFlow is used first, whichever test that is.
+Threads and determinism are set before the first use of TensorFlow, whichever test comes first.
 """
 
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ def _set_before_anything_is_built():
 
 @pytest.fixture(scope="session")
 def trained():
-    """A model with all that it was trained from; the first half trains, the second calibrates."""
+    """A model and its data; the first half of the customers trains, the second calibrates."""
     network.deterministic(SEED)
     events = simulated()
     vocabulary = learn_vocabulary([events])

@@ -1,4 +1,4 @@
-"""A shop where carts tell purchases, small enough to be learned in seconds."""
+"""A shop where carts predict purchases, small enough to train on in seconds."""
 
 from datetime import date, timedelta
 
@@ -25,13 +25,13 @@ DEFINITION = Definition()
 END = DEFINITION.day_end(ANCHOR)
 CUSTOMERS, SEED = 2500, 7
 FEW = 3
-"""An ensemble of the tests learns from every so-manieth row."""
+"""An ensemble of the tests is trained on every third row."""
 SIZE = Size(16, 8, 16, 1)
 MAIN = HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)
 
 
 def simulated(customers=CUSTOMERS) -> pa.Table:
-    """Return views of everybody; of 30 % also a cart in the last days, and 60 % of them buy."""
+    """Return views of all customers; 30 % also have a recent cart, and 60 % of these purchase."""
     rng, rows = np.random.default_rng(SEED), []
     for n in range(customers):
         wants = rng.random() < 0.3
@@ -66,14 +66,14 @@ def architecture_of(vocabulary, encoder="gru", size=SIZE):
 
 
 def ensemble_of(rows, later):
-    """Return an ensemble trained on a few of the rows: events have something to add to it."""
-    told = [
+    """Return an ensemble trained on a third of the rows, so that events can improve on it."""
+    train, validation = [
         ensemble.FeatureRows(
             each.encoded.features, each.first_purchase, each.encoded.customers.astype(np.int64)
         )
         for each in (rows, later)
     ]
-    return ensemble.fit(told[0].every(FEW), told[1], SEED)
+    return ensemble.fit(train.every(FEW), validation, SEED)
 
 
 def source(*parts):

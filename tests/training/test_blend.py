@@ -1,4 +1,4 @@
-"""A mix of network and trees: no worse than its parts, one curve, kept and loaded to the same."""
+"""The blend of network and trees is no worse than its parts, and has one hazard curve."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ COUNT = 1500
 
 
 def parts(noise):
-    """Return what two say of the same rows, and what came true; the first errs by so much more."""
+    """Return predictions of two models and the labels; the first has `noise` times the error."""
     truth = RNG.beta(1, 4, COUNT)
     outcomes = RNG.random(COUNT) < truth
     errors = (RNG.normal(0, 0.7 * more, COUNT) for more in (noise, 1))
@@ -20,20 +20,20 @@ def parts(noise):
     return a, b, outcomes
 
 
-def test_the_share_that_is_found_is_no_worse_than_either_part():
+def test_the_fitted_blend_is_better_than_either_part():
     a, b, outcomes = parts(1)
     share = blend.fit(a, b, outcomes, np.arange(COUNT))
     losses = [log_losses(p, outcomes).mean() for p in (blend.blend_log_odds(share, a, b), a, b)]
     assert losses[0] < min(losses[1:])
 
 
-def test_of_a_network_that_only_errs_nearly_nothing_is_taken():
+def test_a_noisy_network_gets_a_small_share():
     a, b, outcomes = parts(4)
     assert blend.fit(a, b, outcomes, np.arange(COUNT)) < 0.2
     assert blend.safest_share(b, a, outcomes, np.arange(COUNT)) < 0.1
 
 
-def test_what_few_customers_say_of_the_share_weighs_less():
+def test_with_few_customers_the_prior_weighs_more():
     a, b, outcomes = parts(4)
     rows = 200
     many, few = (
@@ -45,7 +45,7 @@ def test_what_few_customers_say_of_the_share_weighs_less():
     assert blend.fit(a[:1], b[:1], outcomes[:1], alone) == pytest.approx(0.5, abs=0.2)
 
 
-def test_only_what_surely_gains_is_kept():
+def test_the_safest_share_grows_with_the_number_of_customers():
     a, b, outcomes = parts(1)
     many, few = (
         blend.safest_share(*(np.repeat(v[:200], 5) for v in (b, a, outcomes)), customers)
@@ -62,19 +62,19 @@ def trees():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_the_main_horizon_is_the_mixed_one_and_the_others_are_of_its_curve(trees, share):
+def test_the_main_horizon_has_the_blended_probability_and_the_others_its_curve(trees, share):
     logits = RNG.normal(-3, 2, (200, 4)).astype(np.float32)
     features = RNG.normal(size=(200, len(FEATURES))).astype(np.float32)
-    said = blend.Blend(share, trees).probabilities(logits, features)
+    blended = blend.Blend(share, trees).probabilities(logits, features)
     alone = hazards.probabilities(logits)
     wanted = blend.blend_log_odds(share, alone[:, blend.MAIN_INDEX], trees(features))
-    np.testing.assert_allclose(said[:, blend.MAIN_INDEX], wanted, rtol=1e-6)
-    assert (np.diff(said, axis=1) > 0).all()
+    np.testing.assert_allclose(blended[:, blend.MAIN_INDEX], wanted, rtol=1e-6)
+    assert (np.diff(blended, axis=1) > 0).all()
     if share == 1.0:
-        np.testing.assert_allclose(said, alone, rtol=1e-4)
+        np.testing.assert_allclose(blended, alone, rtol=1e-4)
 
 
-def test_far_logits_are_moved_too():
+def test_extreme_logits_are_shifted_too():
     logits = np.array([[-30.0] * 4, [20.0] * 4, [0.0] * 4])
-    found = hazards.probabilities(blend.shift_to(logits, np.array([0.5, 1e-4, 0.999])))
-    np.testing.assert_allclose(found[:, blend.MAIN_INDEX], [0.5, 1e-4, 0.999], rtol=1e-6)
+    shifted = hazards.probabilities(blend.shift_to(logits, np.array([0.5, 1e-4, 0.999])))
+    np.testing.assert_allclose(shifted[:, blend.MAIN_INDEX], [0.5, 1e-4, 0.999], rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Two workers, or two devices of one, learn what one learns."""
+"""Two workers, or two devices of one, have the losses of one."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def started(config, module="two_workers"):
     )
 
 
-def said(process):
+def result_of(process):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err[-2000:]
     return json.loads(out.splitlines()[-1])
@@ -41,23 +41,23 @@ def test_two_workers_have_the_losses_of_one():
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     tasks = [{"type": "worker", "index": n} for n in range(2)]
     workers = [started({"cluster": cluster, "task": task}) for task in tasks]
-    alone = said(started(None))
-    both = [said(worker) for worker in workers]
+    alone = result_of(started(None))
+    both = [result_of(worker) for worker in workers]
     assert alone["replicas"] == 1
     for one in both:
         assert one["replicas"] == 2
         np.testing.assert_allclose(one["losses"], alone["losses"], rtol=1e-4)
-        assert one["said"] == pytest.approx(alone["said"], rel=1e-3)
+        assert one["mean_logit"] == pytest.approx(alone["mean_logit"], rel=1e-3)
 
 
 def test_two_devices_of_one_machine_have_the_losses_of_one():
     both, alone = started(None, "two_devices"), started(None)
-    two, one = said(both), said(alone)
+    two, one = result_of(both), result_of(alone)
     assert (two["replicas"], one["replicas"]) == (2, 1)
     np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-4)
 
 
-def test_a_cluster_that_is_not_described_is_refused(monkeypatch):
+def test_an_incomplete_cluster_is_refused(monkeypatch):
     monkeypatch.setenv(distribution.VARIABLE, '{"cluster": {}}')
     with pytest.raises(BadInput, match="TF_CONFIG must look like"):
         distribution.strategy.__wrapped__()

@@ -1,4 +1,4 @@
-"""A trained network as files: the same scores when loaded, refused when not of one model."""
+"""A model as files: loaded it predicts the same, and files of several models are refused."""
 
 import json
 from dataclasses import replace
@@ -25,44 +25,44 @@ from tests.training.shop import (
 )
 
 
-def test_a_kept_model_scores_the_same(trained, tmp_path):
+def test_a_loaded_model_predicts_the_same(trained, tmp_path):
     model_io.save(tmp_path, trained.model)
     expected = scores(trained.model, trained.train)
     loaded = [scores(model_io.load(tmp_path), trained.train) for _ in range(2)]
     assert np.abs(loaded[0] - expected).max() <= 1e-6
     assert loaded[0].tobytes() == loaded[1].tobytes()
-    kept = model_io.load(tmp_path)
-    assert kept.vocabulary == trained.model.vocabulary
-    assert kept.base_rates == trained.model.base_rates
+    model = model_io.load(tmp_path)
+    assert model.vocabulary == trained.model.vocabulary
+    assert model.base_rates == trained.model.base_rates
 
 
-def test_a_blend_is_kept_and_says_the_same_when_loaded(trained, tmp_path):
+def test_a_loaded_blend_predicts_the_same(trained, tmp_path):
     rows = trained.later
     labelled = baselines.LabeledFeatures(
         rows.encoded.features, rows.purchased_within(MAIN_HORIZON_DAYS)
     )
     trees = baselines.boosted_trees(labelled, labelled, SEED)
-    mixed = replace(trained.model, blend=blend.Blend(0.4, trees))
-    model_io.save(tmp_path, mixed)
+    blended = replace(trained.model, blend=blend.Blend(0.4, trees))
+    model_io.save(tmp_path, blended)
     logits = training.predict_logits(trained.model.network, rows.encoded)
-    said = model_io.load(tmp_path).probabilities(logits, rows.encoded)
-    np.testing.assert_array_equal(said, mixed.probabilities(logits, rows.encoded))
-    assert np.abs(said - trained.model.probabilities(logits, rows.encoded)).max() > 0.01
+    predicted = model_io.load(tmp_path).probabilities(logits, rows.encoded)
+    np.testing.assert_array_equal(predicted, blended.probabilities(logits, rows.encoded))
+    assert np.abs(predicted - trained.model.probabilities(logits, rows.encoded)).max() > 0.01
     few = labelled._replace(features=labelled.features[:, :5])
     foreign = baselines.boosted_trees(few, few, SEED).boosters[0]
     foreign.save_model(tmp_path / model_io.BOOSTER.format(1))
-    with pytest.raises(BadInput, match="read other features"):
+    with pytest.raises(BadInput, match="read 5 features, this release computes"):
         model_io.load(tmp_path)
 
 
-def test_files_that_do_not_belong_together_are_refused(trained, tmp_path):
+def test_files_of_different_models_are_refused(trained, tmp_path):
     model_io.save(tmp_path, trained.model)
     vocabulary = tmp_path / model_io.VOCABULARY
-    kept = vocabulary.read_text()
-    vocabulary.write_text(kept.replace('"p7":', '"p7x": 99, "p7":'))
-    with pytest.raises(BadInput, match="is of another data set"):
+    original = vocabulary.read_text()
+    vocabulary.write_text(original.replace('"p7":', '"p7x": 99, "p7":'))
+    with pytest.raises(BadInput, match="belongs to another data set"):
         model_io.load(tmp_path)
-    vocabulary.write_text(kept)
+    vocabulary.write_text(original)
     config = tmp_path / model_io.CONFIG
     config.write_text(config.read_text().replace('"width": 16', '"width": 24'))
     with pytest.raises(BadInput, match="another architecture"):
@@ -75,12 +75,12 @@ def test_files_that_do_not_belong_together_are_refused(trained, tmp_path):
 def test_a_model_with_the_features_of_another_release_is_refused(trained, tmp_path):
     model_io.save(tmp_path, trained.model)
     config = tmp_path / model_io.CONFIG
-    config.write_text(config.read_text().replace(f'"{INPUT_VERSION}"', '"0-of_before"'))
-    with pytest.raises(BadInput, match=r"input version 0-of_before.*Train again"):
+    config.write_text(config.read_text().replace(f'"{INPUT_VERSION}"', '"0-earlier"'))
+    with pytest.raises(BadInput, match=r"input version 0-earlier.*Train again"):
         model_io.load(tmp_path)
 
 
-def test_a_version_of_a_release_that_read_no_pictures_is_refused(trained, tmp_path):
+def test_a_model_without_image_codes_is_refused(trained, tmp_path):
     model_io.save(tmp_path, trained.model)
     for name in (model_io.CONFIG, model_io.VOCABULARY):
         content = json.loads((tmp_path / name).read_text())

@@ -1,4 +1,4 @@
-"""A small network on a shop where carts tell purchases: how it begins, learns and says."""
+"""A small network on a shop where carts predict purchases: start, training and predictions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +12,13 @@ from intent_tasks.core.features import FEATURES
 from intent_tasks.definition import HORIZONS_DAYS
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.models import (
+    attribution,
     calibration,
     checkpoint,
     encoders,
     ensemble,
     hazards,
     network,
-    reasons,
     training,
 )
 from intent_tasks.models.encoders import ENCODERS
@@ -35,32 +35,35 @@ from tests.training.shop import (
 )
 from tools.testbed import padded_network
 
+RELEASED = ("mlp", "cnn", "gru", "transformer")
+"""Encoders that installations may have in their settings and models."""
 
-def test_a_network_begins_with_its_ensemble_and_stays_there_where_events_tell_nothing(trained):
+
+def test_a_network_starts_from_its_ensemble_and_stays_there_if_events_predict_nothing(trained):
     rows, later = trained.train, trained.later
     built = network.build(trained.model.architecture)
     parts = (trained.model.network.hazard_head.get_layer(name) for name in ("ranks", "panel"))
     built.start_from_ensemble(ensemble.EnsembleWeights(*(part.get_weights() for part in parts)))
-    begun = hazards.probabilities(training.predict_logits(built, later.encoded))
+    initial = hazards.probabilities(training.predict_logits(built, later.encoded))
     rates = [(rows.first_purchase <= n).mean() for n in range(len(HORIZONS_DAYS))]
-    np.testing.assert_allclose(begun.mean(axis=0), rates, rtol=0.35)
+    np.testing.assert_allclose(initial.mean(axis=0), rates, rtol=0.35)
     chance = Rows(rows.encoded, np.random.default_rng(1).permutation(rows.first_purchase))
     plan = training.Plan(len(rows.first_purchase), SEED, learning_rate=1e-2, batch=50)
     training.fit(built, source(chance), source(later), plan)
-    left = hazards.probabilities(training.predict_logits(built, later.encoded))
-    np.testing.assert_array_equal(left, begun)
+    final = hazards.probabilities(training.predict_logits(built, later.encoded))
+    np.testing.assert_array_equal(final, initial)
 
 
-def test_what_is_taught_costs_least_where_it_is_said():
+def test_distillation_costs_least_at_the_probability_of_the_teacher():
     logits = np.linspace(-4, 1, 41)[:, None] * np.ones(len(HORIZONS_DAYS), np.float32)
-    said = hazards.probabilities(logits)[:, MAIN]
+    probabilities = hazards.probabilities(logits)[:, MAIN]
     for place in (5, 20, 30):
-        taught = np.full(len(said), said[place], np.float32)
-        losses = np.asarray(hazards.distillation_loss(taught, logits.astype(np.float32)))
+        teacher = np.full(len(probabilities), probabilities[place], np.float32)
+        losses = np.asarray(hazards.distillation_loss(teacher, logits.astype(np.float32)))
         assert losses.argmin() == place
 
 
-def test_a_teacher_is_followed_where_outcomes_say_nothing(trained):
+def test_the_network_follows_the_teacher_where_labels_are_random(trained):
     rows = trained.train
     chance = Rows(rows.encoded, np.random.default_rng(1).permutation(rows.first_purchase))
     column = FEATURES.index("days_since_first_log")
@@ -69,7 +72,7 @@ def test_a_teacher_is_followed_where_outcomes_say_nothing(trained):
     def teacher(features):
         return np.where(features[:, column] > high, 0.4, 0.05)
 
-    network.deterministic(2)  # else the weights hang on which tests ran before
+    network.deterministic(2)  # else the weights depend on the tests that ran before
     built = network.build(trained.model.architecture)
     built.hazard_head.get_layer("ranks").set_weights(
         QuantileRanks.weights_of(rows.encoded.features)
@@ -80,9 +83,9 @@ def test_a_teacher_is_followed_where_outcomes_say_nothing(trained):
     )
     later = Rows(rows.encoded, np.where(right, 0, NEVER).astype(np.int32))
     training.fit(built, source(chance), source(later), plan, teacher=teacher)
-    said = hazards.probabilities(training.predict_logits(built, rows.encoded))[:, 2]
-    told = teacher(rows.encoded.features) > 0.1
-    assert said[told].mean() > said[~told].mean() + 0.1
+    predicted = hazards.probabilities(training.predict_logits(built, rows.encoded))[:, 2]
+    taught_high = teacher(rows.encoded.features) > 0.1
+    assert predicted[taught_high].mean() > predicted[~taught_high].mean() + 0.1
 
 
 def test_training_lowers_the_loss(trained):
@@ -96,13 +99,13 @@ def test_probabilities_rise_with_the_horizon(trained):
     assert (got < 1).all()
 
 
-def test_the_network_finds_who_wants_something(trained):
+def test_buyers_get_higher_predictions(trained):
     got = scores(trained.model, trained.later)[:, MAIN]
     bought = trained.later.first_purchase <= MAIN
     assert got[bought].mean() > 2 * got[~bought].mean()
 
 
-def test_calibration_brings_the_mean_to_what_came_true(trained):
+def test_calibration_brings_the_mean_prediction_to_the_purchase_rate(trained):
     shifted = trained.model.network.calibration.get_weights()[1]
     assert np.abs(shifted).max() > 0, "calibration changed nothing"
     got = scores(trained.model, trained.later).mean(axis=0)
@@ -110,23 +113,23 @@ def test_calibration_brings_the_mean_to_what_came_true(trained):
     np.testing.assert_allclose(got, rates, atol=0.01)
 
 
-def test_nobody_gets_no_score(trained):
+def test_no_customers_give_no_predictions(trained):
     nobody = rows_of(trained.events.slice(0, 0), trained.vocabulary)
     assert scores(trained.model, nobody).shape == (0, len(HORIZONS_DAYS))
-    assert reasons.explain(trained.model.network, nobody.encoded).rows.shape == (
+    assert attribution.explain(trained.model.network, nobody.encoded).rows.shape == (
         0,
-        reasons.MAX_EVENTS,
+        attribution.MAX_EVENTS,
     )
 
 
-def test_a_row_scores_the_same_in_any_batch(trained):
+def test_a_row_has_the_same_prediction_in_any_batch(trained):
     many = training.predict_logits(trained.model.network, trained.train.encoded)
     some = trained.train.encoded.batch(np.array([3]), SIZE.events, SIZE.steps)
     alone = np.asarray(trained.model.network.whole(some))
     assert np.abs(alone - many[3]).max() <= 1e-5
 
 
-def test_it_says_what_plain_layers_say_of_padded_rows(trained):
+def test_the_network_predicts_as_the_reference_network_on_padded_rows(trained):
     encoded = trained.train.encoded
     architecture = architecture_of(trained.vocabulary)
     built, chosen = network.build(architecture), np.arange(64)
@@ -138,33 +141,34 @@ def test_it_says_what_plain_layers_say_of_padded_rows(trained):
 def test_every_file_of_the_package_is_an_encoder():
     files = {file.stem for file in Path(encoders.__file__).parent.glob("[!_]*.py")}
     assert set(ENCODERS) == files
-    assert {"mlp", "cnn", "gru", "transformer"} <= files
+    assert set(RELEASED) <= files
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_an_encoder_reads_no_padding_and_costs_what_the_table_says(trained, encoder):
+def test_an_encoder_ignores_padding_and_has_the_parameters_it_states(trained, encoder):
     size = Size(16, 8, 32, 2)
     built = network.build(architecture_of(trained.vocabulary, encoder, size))
     chosen = np.flatnonzero(trained.train.encoded.event_count <= 4)[:8]
     short = trained.train.encoded.batch(chosen, 4, 4)
     long = trained.train.encoded.batch(chosen, 16, 8, room=lambda count: count + 5)
     np.testing.assert_allclose(built.whole(short), built.whole(long), atol=1e-5)
-    mlp = network.build(architecture_of(trained.vocabulary, "mlp", size))
-    more = built.whole.count_params() - mlp.whole.count_params()
-    assert more == size.encoder_parameters(encoder) - size.encoder_parameters("mlp")
+    smallest = next(iter(ENCODERS))
+    peer = network.build(architecture_of(trained.vocabulary, smallest, size))
+    difference = built.whole.count_params() - peer.whole.count_params()
+    assert difference == size.encoder_parameters(encoder) - size.encoder_parameters(smallest)
 
 
-def test_what_cannot_be_built_is_refused_by_name():
+def test_an_unknown_encoder_or_size_is_refused():
     allowed = ", ".join(ENCODERS)
     with pytest.raises(BadInput, match=f"INTENT_MODEL_ENCODER=abacus; allowed: {allowed}"):
         size_of("nano", "abacus")
     with pytest.raises(BadInput, match="INTENT_MODEL_SIZE=huge; allowed: nano"):
-        size_of("huge", "gru")
+        size_of("huge", next(iter(ENCODERS)))
     assert SIZES["xl"].encoder_parameters("gru") > 1e9
     assert SIZES["xl"].encoder_parameters("transformer") > 1e9
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(trained, tmp_path):
+def test_a_killed_training_continues_to_the_same_weights(trained, tmp_path):
     """Four parts in two passes; the first try dies in the second pass."""
     rows = rows_of(trained.events.slice(0, 1500), trained.vocabulary)
 

@@ -1,4 +1,4 @@
-"""`intent pretrain` reads snapshots bucket by bucket, and nothing that happened later."""
+"""`intent pretrain` reads snapshots bucket by bucket, and no later events."""
 
 from datetime import date, timedelta
 
@@ -50,5 +50,5 @@ def test_a_window_is_pretrained_from_its_snapshots(tmp_path):
     assert set(kept.vocabulary["category_path"]) <= seen
     assert kept.architecture.vocabulary_sizes == vocabulary_sizes(kept.vocabulary)
     built = network.build(kept.architecture)
-    kept.give(built, kept.architecture, kept.vocabulary, SHOP.last_day)
+    kept.initialize(built, kept.architecture, kept.vocabulary, SHOP.last_day)
     assert (built.embed.get_weights()[0] == kept.embed[0]).all()

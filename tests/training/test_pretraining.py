@@ -1,4 +1,4 @@
-"""Pretraining on a shop where what comes next is told by what was looked at last."""
+"""Pretraining on a shop where the last viewed products predict the next one."""
 
 import json
 from dataclasses import replace
@@ -64,7 +64,7 @@ def examples_of(events, products=None, vocabulary=None):
 
 
 def shop(first, last):
-    """Return customers who look at two products of one kind and then at another of that kind."""
+    """Return customers who view two products of one kind, and later a third of that kind."""
     rng, rows = np.random.default_rng(first), []
     for n in range(first, last):
         kind = n % KINDS
@@ -109,7 +109,7 @@ def start_of(events, products, architecture):
     return heads.item_embeddings(holders, kinds, architecture, SEED)
 
 
-def test_what_comes_next_is_the_first_event_and_the_first_new_product():
+def test_targets_are_the_next_event_and_the_first_new_product():
     events = table_of(
         [
             ("a", "view", -2, "old", "root/x"),
@@ -128,14 +128,14 @@ def test_what_comes_next_is_the_first_event_and_the_first_new_product():
     assert targets.has_product.tolist() == [True, False]
 
 
-def test_a_product_that_is_not_ranked_is_none_but_there_is_one():
+def test_a_next_product_that_is_not_ranked_has_no_number():
     events = table_of([("a", "view", -2, "old", None), ("a", "view", 2, "new", None)])
     _, targets = examples_of(events, ["old"])
     assert targets.product.tolist() == [NO_PRODUCT]
     assert targets.has_product.tolist() == [True]
 
 
-def test_seen_are_the_latest_different_products_newest_first():
+def test_recent_products_are_distinct_and_newest_first():
     looks = [*range(RECENT_PRODUCTS + 5), 7]
     rows = [("a", "view", -5 + n / 10, f"p{p:02d}", None) for n, p in enumerate(looks)]
     rows += [("b", "view", -1, "p03", None)]
@@ -144,7 +144,7 @@ def test_seen_are_the_latest_different_products_newest_first():
     assert targets.recent_products.tolist() == [newest, [3] + [NO_PRODUCT] * (RECENT_PRODUCTS - 1)]
 
 
-def test_products_of_the_same_customers_are_near_each_other_from_the_start():
+def test_initial_vectors_of_products_with_the_same_customers_are_near():
     events = shop(0, 80)
     products = frequent_products([events])
     numbers = product_numbers(events, products)
@@ -157,10 +157,13 @@ def test_products_of_the_same_customers_are_near_each_other_from_the_start():
     assert near[same].min() > near[~same].max()
 
 
-def test_who_holds_more_than_a_person_chooses_tells_nothing():
-    who, numbers = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([0, 1, -1, 0, 1, 2, 2], np.int32)
-    assert interaction_matrix(who, numbers, 3).toarray().tolist() == [[1, 1, 0], [1, 1, 1]]
-    assert interaction_matrix(who, numbers, 3, most=2).toarray().tolist() == [[1, 1, 0], [0, 0, 0]]
+def test_customers_with_too_many_products_are_left_out():
+    customers, numbers = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([0, 1, -1, 0, 1, 2, 2], np.int32)
+    assert interaction_matrix(customers, numbers, 3).toarray().tolist() == [[1, 1, 0], [1, 1, 1]]
+    assert interaction_matrix(customers, numbers, 3, most=2).toarray().tolist() == [
+        [1, 1, 0],
+        [0, 0, 0],
+    ]
 
 
 def test_pretraining_lowers_the_loss_of_every_head(learned):
@@ -168,11 +171,11 @@ def test_pretraining_lowers_the_loss_of_every_head(learned):
     assert set(learner.LOSSES) < set(first)
     for name in learner.LOSSES.keys() - {"product"}:
         assert best[name] < first[name], name
-    # Products begin with what is known of them, all that there is to learn here; it can be lost.
+    # The initial product vectors already predict this shop; training must not lose that.
     assert best["product"] < first["product"] + 0.01 < np.log(len(learned.products)) - 1
 
 
-def test_products_are_learned_where_what_is_known_of_them_is_wrong(learned):
+def test_wrong_initial_product_vectors_are_corrected(learned):
     other = np.random.default_rng(SEED).permutation(len(learned.products))
     wrong = learned.start._replace(
         product_vectors=learned.start.product_vectors[other], category=learned.start.category[other]
@@ -192,7 +195,7 @@ def test_the_next_product_is_ranked_among_the_first(learned):
     assert np.mean(place < PRODUCTS_OF_KIND - 2) > 0.9, "it is one of three that are left"
 
 
-def test_the_sampled_loss_is_the_whole_one_where_everything_is_drawn():
+def test_the_sampled_loss_equals_the_full_softmax_if_all_products_are_drawn():
     products = heads.ProductRanking(30, 4)
     products.build((None, 6))
     width = products.width + 1
@@ -208,39 +211,39 @@ def test_the_sampled_loss_is_the_whole_one_where_everything_is_drawn():
     assert got[4] == 0
 
 
-def test_each_purpose_keeps_the_weights_of_its_own_best_pass():
+def test_each_purpose_has_the_weights_of_its_best_epoch():
     epochs = pretraining.Epochs([], {})
     for total, product in ((3.0, 2.0), (2.0, 1.0), (1.5, 1.2), (1.6, 1.3)):
         epochs.add({"total": total, "product": product}, [np.array(total)])
     assert [epochs.best(name) for name in pretraining.PURPOSES] == [2, 1]
-    assert epochs.kept == {"total": [1.5], "product": [2.0]}
+    assert epochs.weights == {"total": [1.5], "product": [2.0]}
 
 
-def test_products_are_drawn_as_often_as_is_said():
+def test_negatives_are_drawn_as_often_as_expected():
     rng, count = np.random.default_rng(SEED), 2000
-    drawn, said = (
+    drawn, log_expected = (
         np.concatenate(e)
         for e in zip(*(heads.sample_negatives(rng, count) for _ in range(400)), strict=True)
     )
     often, expected = np.bincount(drawn, minlength=count), np.zeros(count)
-    expected[drawn] = 400 * np.exp(said)
+    expected[drawn] = 400 * np.exp(log_expected)
     alike = np.arange(0, count, 50)
     together = [np.add.reduceat(values, alike) for values in (often, expected)]
     np.testing.assert_allclose(*together, rtol=0.1)
 
 
-def test_few_products_are_all_told_apart_in_every_step():
+def test_all_products_are_negatives_if_there_are_few():
     drawn, often = heads.sample_negatives(np.random.default_rng(SEED), 50)
     assert (drawn.tolist(), often.tolist()) == (list(range(50)), [0] * 50)
 
 
-def test_the_more_products_the_longer_their_vectors():
+def test_more_products_have_wider_vectors():
     widths = [heads.product_width(n) for n in (0, 1_000, 5_000, 20_000, 50_000)]
     assert widths == [64, 64, 128, 256, 256]
     assert heads.ProductRanking(20_000, 4).width == 256 + heads.CATEGORY_WIDTH
 
 
-def test_a_product_that_nobody_held_is_ranked_by_its_category():
+def test_a_product_without_customers_is_ranked_by_its_category():
     who, numbers = np.repeat(np.arange(20), 2), np.tile(np.array([0, 1, 2, 3], np.int32), 10)
     kind = np.array([2, 2, 3, 3, 2, 3], np.int32)
     start = ItemEmbeddings.of(
@@ -260,14 +263,14 @@ def test_a_product_that_nobody_held_is_ranked_by_its_category():
     assert scores[1, 5] > scores[1, 4] + 0.5
 
 
-def test_the_more_was_seen_the_more_it_says():
+def test_more_recent_products_give_a_longer_customer_vector():
     products = heads.ProductRanking(30, 4)
     products.build((None, 6))
     seen = np.full((2, RECENT_PRODUCTS), NO_PRODUCT, np.int32)
     seen[0, 0], seen[1] = 3, 3
     once, often = np.asarray(products(np.zeros((2, 6), np.float32), seen))[:, :-1]
     more = np.linalg.norm(often) / np.linalg.norm(once)
-    assert 2 < more < 5, "more than a mean, which says the same, and less than a sum"
+    assert 2 < more < 5, "longer than a mean, shorter than a sum"
 
 
 @pytest.fixture(scope="module")
@@ -280,11 +283,11 @@ def kept(learned, tmp_path_factory):
 def give(kept, architecture, vocabulary, before=ANCHOR + timedelta(days=1)):
     network.deterministic(SEED)
     built = network.build(architecture)
-    weights.load(kept).give(built, architecture, vocabulary, before)
+    weights.load(kept).initialize(built, architecture, vocabulary, before)
     return built
 
 
-def test_training_begins_with_the_weights_that_were_kept(learned, kept):
+def test_training_starts_from_the_saved_weights(learned, kept):
     built = give(kept, learned.architecture, learned.vocabulary)
     inputs = learned.asked[0].batch(np.arange(8), 16, 8)
     inputs = {name: keras.ops.convert_to_tensor(values) for name, values in inputs.items()}
@@ -293,7 +296,7 @@ def test_training_begins_with_the_weights_that_were_kept(learned, kept):
     np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
-def test_what_does_not_belong_together_is_refused_by_name(learned, kept, tmp_path):
+def test_weights_of_another_network_are_refused_by_name(learned, kept, tmp_path):
     ours, vocabulary = learned.architecture, learned.vocabulary
     with pytest.raises(BadInput, match=r"another encoder .*gru, not mlp"):
         give(kept, replace(ours, encoder="mlp"), vocabulary)
@@ -301,7 +304,7 @@ def test_what_does_not_belong_together_is_refused_by_name(learned, kept, tmp_pat
         give(kept, replace(ours, size=Size(16, 8, 32, 1)), vocabulary)
     with pytest.raises(BadInput, match="another vocabulary"):
         give(kept, ours, vocabulary | {"brand": {"x": 2}})
-    with pytest.raises(BadInput, match="know events up to 2026-06-10"):
+    with pytest.raises(BadInput, match="learned from events until 2026-06-10"):
         give(kept, ours, vocabulary, ANCHOR)
     with pytest.raises(BadInput, match="does not hold what `intent pretrain`"):
         weights.load(tmp_path)
@@ -315,7 +318,7 @@ def test_the_same_seed_gives_the_same_files(learned, kept, tmp_path):
     assert json.loads((tmp_path / "products.json").read_text()) == learned.products
 
 
-def test_too_little_is_refused_before_time_is_spent(learned):
+def test_too_few_rows_or_days_are_refused(learned):
     few = examples_of(shop(0, 20), learned.products, learned.vocabulary)
     with pytest.raises(Refused, match="Only 20 training rows have a next event"):
         pretraining.fit(learned.learner, [few], [learned.asked], SEED)
@@ -323,7 +326,7 @@ def test_too_little_is_refused_before_time_is_spent(learned):
         pretraining.days_of(ANCHOR - timedelta(days=41), ANCHOR)
 
 
-def test_days_to_stop_by_lie_a_gap_after_those_that_are_learned():
+def test_validation_days_follow_the_training_days_after_a_gap():
     train, later = pretraining.days_of(ANCHOR - timedelta(days=80), ANCHOR)
     assert later[-1] == ANCHOR - timedelta(days=14), "its outcomes are over by the last day"
     assert train[-1] + timedelta(days=14) <= later[0]

@@ -42,13 +42,13 @@ def windowed(settings, monkeypatch):
 
 def test_training_starts_from_the_pretrained_weights(windowed, monkeypatch):
     begun = []
-    give = weights.Pretrained.give
+    give = weights.Pretrained.initialize
 
     def seen(self, network, *more):
         give(self, network, *more)
         begun.append(network.read.get_weights())
 
-    monkeypatch.setattr(weights.Pretrained, "give", seen)
+    monkeypatch.setattr(weights.Pretrained, "initialize", seen)
     with pytest.raises(BadInput, match=f"Run `intent pretrain --as-of-date {DAY}` first"):
         train.run(windowed, DAY)
     weights_receipt = pretrain.run(windowed, DAY)

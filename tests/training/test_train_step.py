@@ -1,4 +1,4 @@
-"""What `intent step train` keeps of a window, without the database: files, and what is judged."""
+"""The files of `intent step train`, and their evaluation, without the database."""
 
 import json
 from datetime import date, timedelta
@@ -44,18 +44,18 @@ def kept(request, tmp_path_factory):
     return settings, slices, known, curve
 
 
-def test_the_test_days_hold_what_the_files_of_the_model_say_of_them(kept):
+def test_the_test_predictions_are_those_of_the_saved_model(kept):
     settings, slices, known, _ = kept
     model = model_io.load(settings.home / MODEL)
     table = pq.read_table(settings.home / TEST)
     parts = list(slices.source("test")(0, 0))
     logits = [training.predict_logits(model.network, rows.encoded) for rows in parts]
-    said = np.concatenate(
+    served = np.concatenate(
         [model.probabilities(z, r.encoded) for z, r in zip(logits, parts, strict=True)]
     )
     alone = np.concatenate([hazards.probabilities(z) for z in logits])
     for n, h in enumerate(HORIZONS_DAYS):
-        np.testing.assert_array_equal(table[f"served_{h}d"].to_numpy(), said[:, n])
+        np.testing.assert_array_equal(table[f"served_{h}d"].to_numpy(), served[:, n])
         np.testing.assert_array_equal(table[f"network_{h}d"].to_numpy(), alone[:, n])
         came = np.concatenate([rows.purchased_within(h) for rows in parts])
         np.testing.assert_array_equal(table[f"purchased_{h}d"].to_numpy(), came)
@@ -64,13 +64,13 @@ def test_the_test_days_hold_what_the_files_of_the_model_say_of_them(kept):
     assert (model.blend is not None) == settings.blend
 
 
-def test_what_is_served_is_judged_and_every_model_is_measured(kept):
+def test_the_gate_judges_the_served_predictions_and_all_models_are_measured(kept):
     settings, _, _, curve = kept
     test = pq.read_table(settings.home / TEST)
     config = json.loads((settings.home / MODEL / model_io.CONFIG).read_text())
     who = np.unique(test["customer_key"].to_numpy(), return_inverse=True)[1]
     weights = resample_weights(int(who.max()) + 1, 1, 50)
-    table = dict(evaluate._measured(test, config, weights, who))
+    table = dict(evaluate._metrics_by_model(test, config, weights, who))
     assert {f"{name}_7d" for name in NAMES} <= set(table)
     worst = test.set_column(
         test.column_names.index("served_7d"),

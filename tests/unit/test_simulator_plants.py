@@ -251,7 +251,7 @@ def test_amounts_are_read_and_the_usual_is_taken_otherwise():
 
 @pytest.mark.parametrize("text", ["late=2", "late=x", "late=nan", "peak=-1", "time_zone=20"])
 def test_an_amount_out_of_range_is_refused_with_the_range(text):
-    with pytest.raises(BadInput, match=r"amount may be .* to"):
+    with pytest.raises(BadInput, match=r"amount must be .* to"):
         parse([text])
 
 

@@ -15,7 +15,7 @@ from intent_tasks.simulator import Config, customers, simulate
 from intent_tasks.simulator.bayes_optimal import probabilities
 from intent_tasks.simulator.config import STATES
 from intent_tasks.simulator.observed import Observed, observe
-from intent_tasks.simulator.planted import described
+from intent_tasks.simulator.planted import describe
 from intent_tasks.simulator.process import PURCHASE
 from intent_tasks.simulator.shop import block_of_days
 from tools.docs.simulator_marginals import CURVES, PARTS, PUBLIC, Marginals, marginals, table
@@ -35,7 +35,7 @@ def marginals_of_shops(events: pa.Table) -> dict[str, Marginals]:
 
 def page(compared: dict[str, Marginals]) -> str:
     """Return the page, with the numbers of the shops and the list of plants."""
-    plants = "\n".join(f"- `{line.replace(': ', '`: ', 1)}" for line in described().split("\n"))
+    plants = "\n".join(f"- `{line.replace(': ', '`: ', 1)}" for line in describe().split("\n"))
     text = TEMPLATE.read_text(encoding="utf-8")
     about = "; ".join(f"{name}: {shop['about']}" for name, shop in compared.items())
     parts = {"table": table(compared), "about": about, "plants": plants}

@@ -13,7 +13,7 @@ from intent_tasks.models.tensors import Tensor
 
 
 class Encoder(Protocol):
-    """What a module of this package defines."""
+    """Functions that each module of this package defines."""
 
     def encode(self, steps: Tensor, mask: Tensor, width: int, depth: int) -> Tensor:
         """Return one vector for each row, shape (n, width)."""
@@ -25,8 +25,8 @@ class Encoder(Protocol):
 def _discover() -> dict[str, Encoder]:
     """Return the encoders of this package by name, the smallest first."""
     names = [module.name for module in iter_modules(__path__)]
-    found: dict[str, Encoder] = {name: import_module(f"{__name__}.{name}") for name in names}
-    return dict(sorted(found.items(), key=lambda item: item[1].parameter_count(32, 1)))
+    encoders: dict[str, Encoder] = {n: import_module(f"{__name__}.{n}") for n in names}
+    return dict(sorted(encoders.items(), key=lambda item: item[1].parameter_count(32, 1)))
 
 
 ENCODERS = _discover()

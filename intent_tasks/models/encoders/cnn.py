@@ -14,9 +14,9 @@ KERNEL = 3
 
 def encode(steps: Tensor, mask: Tensor, width: int, depth: int) -> Tensor:
     """Return one vector for each row, shape (n, width)."""
-    known = ops.cast(mask, steps.dtype)[:, :, None]  # padding must not contribute
+    present = ops.cast(mask, steps.dtype)[:, :, None]  # padding must not contribute
     for n in range(depth):
-        normal = layers.LayerNormalization(name=f"normal_{n}")(steps) * known
+        normal = layers.LayerNormalization(name=f"normal_{n}")(steps) * present
         convolved = layers.Conv1D(
             width,
             KERNEL,

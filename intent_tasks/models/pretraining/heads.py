@@ -222,7 +222,7 @@ def product_loss(
     # The correction makes the sum over the sample equal the full sum in expectation.
     wrong = tf.matmul(vectors, products.vectors_with_bias(negatives), transpose_b=True)
     wrong = wrong - log_expected_count
-    known = tf.reduce_any(recent_products[:, :, None] == negatives, 1)
-    wrong = tf.where(known | (target[:, None] == negatives), -1e9, wrong)
+    excluded = tf.reduce_any(recent_products[:, :, None] == negatives, 1)
+    wrong = tf.where(excluded | (target[:, None] == negatives), -1e9, wrong)
     logits = tf.concat([right[:, None], wrong], 1)
     return tf.where(target >= 0, tf.reduce_logsumexp(logits, 1) - right, 0.0)

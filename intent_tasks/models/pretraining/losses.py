@@ -37,8 +37,8 @@ class Loss(NamedTuple):
 LOSSES = {
     "gap": Loss(1.0, "The time of the next visit is closest to the time of the next purchase."),
     "event_type": Loss(0.5, "Carts and purchases follow other events than views do."),
-    "category": Loss(0.5, "Taste: less than the gap, because it is about what, not whether."),
-    "product": Loss(0.3, "Thousands of products: a large loss, which must not dominate."),
+    "category": Loss(0.5, "Taste: what a customer buys matters less here than whether they buy."),
+    "product": Loss(0.3, "Thousands of products make a large loss, which must not dominate."),
 }
 """Head → its loss: the only place with these weights."""
 

@@ -54,7 +54,7 @@ Examples = Sequence[tuple[Encoded, NextEventTargets]]
 
 
 PURPOSES = ("total", "product")
-"""What weights are kept for, by the lowest loss: to start training from, and to rank products."""
+"""Losses by which weights are chosen: to start training from, and to rank products."""
 
 
 class Epochs(NamedTuple):
@@ -62,26 +62,26 @@ class Epochs(NamedTuple):
 
     Args:
         curve: validation loss of each head after each epoch, in nats.
-        kept: purpose → the variables of the learner after the best epoch for it.
+        weights: purpose → the variables of the learner after the best epoch for it.
     """
 
     curve: list[dict[str, float]]
-    kept: dict[str, list[npt.NDArray[Any]]]
+    weights: dict[str, list[npt.NDArray[Any]]]
 
     def best(self, purpose: str) -> int:
         """Return the number of the best epoch for a purpose, from 0."""
         return int(np.argmin([round(losses[purpose], 4) for losses in self.curve]))
 
     def add(self, losses: dict[str, float], variables: list[Any]) -> None:
-        """Add an epoch, and keep the variables for each purpose that it is the best for."""
+        """Add an epoch, and save the variables for each purpose that it is the best for."""
         self.curve.append(losses)
         for purpose in PURPOSES:
             if self.best(purpose) == len(self.curve) - 1:
-                self.kept[purpose] = [np.asarray(variable) for variable in variables]
+                self.weights[purpose] = [np.asarray(variable) for variable in variables]
 
     def restore(self, learner: Learner, purpose: str) -> None:
-        """Set a learner to the variables kept for a purpose."""
-        for variable, values in zip(learner.variables, self.kept[purpose], strict=True):
+        """Set a learner to the variables saved for a purpose."""
+        for variable, values in zip(learner.variables, self.weights[purpose], strict=True):
             variable.assign(values)
 
 
@@ -93,11 +93,11 @@ def fit(
     log: Callable[[str], None] = lambda _: None,
     learning_rate: float = LEARNING_RATE,
 ) -> Epochs:
-    """Train a learner, and keep the weights with the lowest validation losses.
+    """Train a learner, and save the weights with the lowest validation losses.
 
     The learner ends with the weights of the lowest total loss, from which training starts. The
-    weights that rank products best are kept besides: the losses of products and of the other heads
-    are lowest after different epochs.
+    weights that rank products best are saved too, because the loss of products and those of the
+    other heads are lowest after different epochs.
 
     Args:
         learner: with new weights; changed in place.
@@ -237,7 +237,7 @@ class Learned:
 
     @property
     def best(self) -> dict[str, float]:
-        """Validation losses after the epoch whose weights are kept."""
+        """Validation losses after the epoch with the lowest total."""
         return min(self.curve, key=lambda losses: losses["total"])
 
 

@@ -1,4 +1,4 @@
-"""What pretraining leaves, as files: weights without code, and JSON for what they mean."""
+"""Save pretrained weights as files, and load them: weights without code, and JSON."""
 
 import hashlib
 import json
@@ -31,16 +31,16 @@ PRODUCTS = "products.json"
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Weights that training may begin with.
+    """Pretrained weights from which training can start.
 
     Args:
-        folder: where they are.
-        architecture: of the network they were learned in.
-        vocabulary: codes of the values it knows.
-        learned_until: last shop day of which anything was learned.
-        embed: weights of the embedding of events.
+        folder: their folder.
+        architecture: architecture of the pretrained network.
+        vocabulary: codes of the values.
+        learned_until: last shop day whose events were used.
+        embed: weights of the event embedding.
         read: weights of the encoder.
-        digest: one of the files that these were read from.
+        digest: checksum of the files.
     """
 
     folder: Path
@@ -51,40 +51,45 @@ class Pretrained:
     read: list[npt.NDArray[Any]]
     digest: str
 
-    def give(
-        self, network: Network, architecture: Architecture, vocabulary: Vocabulary, before: date
+    def initialize(
+        self,
+        network: Network,
+        architecture: Architecture,
+        vocabulary: Vocabulary,
+        first_unseen: date,
     ) -> None:
-        """Let a network with fresh weights begin with these.
+        """Set the weights of the event embedding and the encoder of a new network.
 
         Args:
             network: changed in place.
-            architecture: it was built of.
-            vocabulary: it reads events with.
-            before: first day it is judged on: nothing of it may have been learned.
+            architecture: architecture of the network.
+            vocabulary: vocabulary of the network.
+            first_unseen: first day on which the network is judged; pretraining must not have used
+                it.
 
         Raises:
-            BadInput: they are of another network, or know days that the network is judged on.
+            BadInput: the weights belong to another network, or learned from that day.
         """
-        ours, theirs = self.architecture, architecture
-        self._require("encoder", ours.encoder, theirs.encoder)
-        self._require("size", ours.size, theirs.size)
+        self._require("encoder", self.architecture.encoder, architecture.encoder)
+        self._require("size", self.architecture.size, architecture.size)
         if self.vocabulary != vocabulary:
             self._require("vocabulary", *(_digest(each) for each in (self.vocabulary, vocabulary)))
-        if self.learned_until >= before:
+        if self.learned_until >= first_unseen:
             raise BadInput(
-                f"The weights in {self.folder} know events up to {self.learned_until}, and the "
-                f"network is judged on days from {before} on. Pretrain as of an earlier day."
+                f"The weights in {self.folder} learned from events until {self.learned_until}, but "
+                f"the network is judged from {first_unseen} on. Pretrain as of an earlier day."
             )
         for part, weights in ((network.embed, self.embed), (network.read, self.read)):
             shapes = [[w.shape for w in each] for each in (weights, part.get_weights())]
             self._require("release", *shapes)
             part.set_weights(weights)
 
-    def _require(self, name: str, ours: object, theirs: object) -> None:
-        if ours != theirs:
+    def _require(self, name: str, pretrained: object, needed: object) -> None:
+        if pretrained != needed:
             raise BadInput(
-                f"The weights in {self.folder} are of another {name} than the network to train: "
-                f"{ours}, not {theirs}. Run `intent pretrain` again, or unset INTENT_PRETRAINED."
+                f"The weights in {self.folder} have another {name} than the network to train: "
+                f"{pretrained}, not {needed}. Run `intent pretrain` again, or unset "
+                "INTENT_PRETRAINED."
             )
 
 
@@ -96,9 +101,9 @@ def save(folder: Path, learned: Learned, learned_until: date) -> None:
     """Write the files into an empty folder.
 
     Args:
-        folder: where they go.
-        learned: what was learned.
-        learned_until: last shop day of which anything was learned.
+        folder: target.
+        learned: result of pretraining.
+        learned_until: last shop day whose events were used.
     """
     architecture, learner, ranker = learned.architecture, learned.learner, learned.ranker
     config = {
@@ -121,15 +126,19 @@ def save(folder: Path, learned: Learned, learned_until: date) -> None:
         "ranking_read": ranker.network.read.get_weights(),
         "products": ranker.heads.products.get_weights(),
     }
-    weights = {f"{p}_{n:03d}": values for p, kept in parts.items() for n, values in enumerate(kept)}
+    weights = {
+        f"{part}_{n:03d}": values
+        for part, values_of in parts.items()
+        for n, values in enumerate(values_of)
+    }
     np.savez(folder / WEIGHTS, allow_pickle=False, **weights)
 
 
 def load(folder: Path) -> Pretrained:
-    """Read what `save` wrote.
+    """Load the files that `save` wrote.
 
     Raises:
-        BadInput: the folder holds no such files, or those of another release.
+        BadInput: files are missing, broken or of another release.
     """
     try:
         contents = _contents(folder)
@@ -145,18 +154,18 @@ def load(folder: Path) -> Pretrained:
             f"{folder} does not hold what `intent pretrain` of this release writes: {error}. "
             "Run it again, or unset INTENT_PRETRAINED."
         ) from None
-    known = (architecture, vocabulary, learned_until, embed, read)
-    return Pretrained(folder, *known, _digest_of(contents))
+    digest = _digest_of(contents)
+    return Pretrained(folder, architecture, vocabulary, learned_until, embed, read, digest)
 
 
 def _part(weights: arrays.Arrays, name: str) -> list[npt.NDArray[Any]]:
-    kept = {key: values for key, values in weights.items() if key.startswith(f"{name}_")}
-    arrays.require_finite(kept, WEIGHTS)
-    return list(kept.values())
+    part = {key: values for key, values in weights.items() if key.startswith(f"{name}_")}
+    arrays.require_finite(part, WEIGHTS)
+    return list(part.values())
 
 
 def digest(folder: Path) -> str:
-    """Return one digest of the files."""
+    """Return one checksum of all files."""
     return _digest_of(_contents(folder))
 
 

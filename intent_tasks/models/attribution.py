@@ -1,4 +1,4 @@
-"""Attribution of a score to events, in the same pass that computes the score.
+"""Attribution of a prediction to events, in the pass that computes the prediction.
 
 The effect of an event on a score is a sum of two parts. Through the encoder: the gradient of the
 log-odds by the event's vector, times the vector, approximates the effect of removing the vector.
@@ -30,17 +30,17 @@ from intent_tasks.models.training import JIT_ROWS, PREDICTION_ROWS
 NO_EVENT = -1
 """Row of a missing event."""
 MAX_EVENTS = 8
-"""Number of returned events of a customer: more than are shown, because some repeat others."""
+"""Number of returned events of a customer: more than are shown, because duplicates are dropped."""
 
 
 class Explained(NamedTuple):
-    """Scores with the events that affected them most.
+    """Predictions with the events that changed them most.
 
     Args:
-        logits: of the hazards, shape (n, horizons).
+        logits: logits of the hazards, shape (n, horizons).
         rows: rows of the events in their table, strongest first, -1 for none; (n, MAX_EVENTS).
-        effects: what each event added to the log-odds at the main horizon, same shape.
-        stage: the likeliest stage, indices in `STAGES`, shape (n,).
+        effects: change of the log-odds at the main horizon by each event, same shape.
+        stage: the most probable stage, indices in `STAGES`, shape (n,).
     """
 
     logits: Float32Array
@@ -50,7 +50,7 @@ class Explained(NamedTuple):
 
 
 def explain(network: Network, encoded: Encoded) -> Explained:
-    """Score n customers and return the events with the largest effect on each score.
+    """Predict n customers and return the events with the largest effect on each prediction.
 
     Args:
         network: trained.
@@ -72,22 +72,22 @@ def explain(network: Network, encoded: Encoded) -> Explained:
 
 
 def _strongest(
-    encoded: Encoded, effects: Float64Array, read: int
+    encoded: Encoded, effects: Float64Array, max_events: int
 ) -> tuple[Int64Array, Float32Array]:
-    """Return rows and effects of the strongest of the events read, shape (n, MAX_EVENTS) each."""
+    """Return rows and effects of the strongest of the latest events, (n, MAX_EVENTS) each."""
     count = len(encoded.customers)
     rows = np.full((count, MAX_EVENTS), NO_EVENT)
     strongest = np.zeros((count, MAX_EVENTS), np.float32)
     for start in range(0, count, PREDICTION_ROWS):
         chosen = np.arange(start, min(start + PREDICTION_ROWS, count))
-        length = max(MAX_EVENTS, min(read, int(encoded.event_count[chosen].max())))
+        length = max(MAX_EVENTS, min(max_events, int(encoded.event_count[chosen].max())))
         index, present = encoded.latest(chosen, length)
         effect = np.where(present, effects[index], 0)
-        kept = np.argpartition(-np.abs(effect), MAX_EVENTS - 1, axis=1)[:, :MAX_EVENTS]
-        order = np.argsort(-np.abs(np.take_along_axis(effect, kept, axis=1)), axis=1, kind="stable")
-        kept = np.take_along_axis(kept, order, axis=1)
+        top = np.argpartition(-np.abs(effect), MAX_EVENTS - 1, axis=1)[:, :MAX_EVENTS]
+        order = np.argsort(-np.abs(np.take_along_axis(effect, top, axis=1)), axis=1, kind="stable")
+        top = np.take_along_axis(top, order, axis=1)
         index, present, effect = (
-            np.take_along_axis(values, kept, axis=1) for values in (index, present, effect)
+            np.take_along_axis(values, top, axis=1) for values in (index, present, effect)
         )
         rows[chosen] = np.where(present, encoded.events.row[encoded.place[index]], NO_EVENT)
         strongest[chosen] = effect
