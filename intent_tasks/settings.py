@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from intent_tasks.database_url import is_of_postgres
 from intent_tasks.definition import KNOWN_DAYS, Definition
 from intent_tasks.errors import BadInput
 
@@ -41,7 +42,6 @@ class Schedule(BaseSettings):
         env_ignore_empty=True,
         frozen=True,
         extra="ignore",
-        use_attribute_docstrings=True,
     )
 
     time_zone: str = "UTC"
@@ -267,7 +267,7 @@ class Settings(Schedule):
             return None
         named = DatabaseUrl(value.get_secret_value())
         named.setting = f"INTENT_{(info.field_name or '').upper()}"
-        if not _is_of_postgres(named.get_secret_value()):
+        if not is_of_postgres(named.get_secret_value()):
             raise ValueError("must be like postgresql://ROLE:PASSWORD@HOST:5432/DATABASE")
         return named
 
@@ -294,17 +294,6 @@ def _check_server(found: Schedule) -> None:
             f"INTENT_MLFLOW_URL={address!r} is no address of a server. Write it like "
             "http://HOST:5000."
         )
-
-
-def _is_of_postgres(text: str) -> bool:
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        address = make_url(text)
-    except (ArgumentError, ValueError):
-        return False
-    return address.drivername.split("+")[0] in ("postgresql", "postgres")
 
 
 def state_folder() -> Path:

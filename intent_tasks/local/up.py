@@ -18,13 +18,8 @@ from sqlalchemy.pool import NullPool
 from intent_tasks.errors import IntentError, Refused, TemporaryFailure
 from intent_tasks.local import configuration, databases, waiting
 from intent_tasks.local.installation import Calendar, Installation
-from intent_tasks.local.supervisor import (
-    AIRFLOW,
-    POLL_SECONDS,
-    Supervisor,
-    last_lines,
-    stop_orphans,
-)
+from intent_tasks.local.supervisor import POLL_SECONDS, Supervisor, stop_orphans
+from intent_tasks.local.supervisor_client import AIRFLOW, last_lines
 from intent_tasks.settings import Schedule
 from intent_tasks.stores.atomic_files import nobody_else
 

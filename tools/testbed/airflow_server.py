@@ -25,7 +25,8 @@ from sqlalchemy.pool import NullPool
 from intent_tasks.local import configuration
 from intent_tasks.local.airflow_api import FINISHED, AirflowApi
 from intent_tasks.local.installation import Calendar, Installation
-from intent_tasks.local.supervisor import AIRFLOW, Supervisor, wait_until
+from intent_tasks.local.supervisor import Supervisor, wait_until
+from intent_tasks.local.supervisor_client import AIRFLOW
 
 T = TypeVar("T")
 
