@@ -34,8 +34,8 @@ class DatabaseUrl(SecretStr):
     setting: str = ""
 
 
-class Schedule(BaseSettings):
-    """When the DAGs run and with which interpreter: all that the Airflow side needs to know."""
+class AirflowSettings(BaseSettings):
+    """The settings that DAGs and plugins read: when a step runs, and with which interpreter."""
 
     model_config = SettingsConfigDict(
         env_prefix="INTENT_",
@@ -134,7 +134,7 @@ class Schedule(BaseSettings):
         return bool(self.collect_url and self.collect_format) and self.last_day is None
 
 
-class Settings(Schedule):
+class Settings(AirflowSettings):
     """One frozen set of settings; each step receives it as an argument."""
 
     model_config = SettingsConfigDict(env_prefix="INTENT_", frozen=True, extra="forbid")
@@ -286,7 +286,7 @@ class Settings(Schedule):
         )
 
 
-def _check_server(found: Schedule) -> None:
+def _check_server(found: AirflowSettings) -> None:
     """Refuse an address of MLflow that no request could be sent to."""
     address = found.mlflow_url if isinstance(found, Settings) else "http://none"
     if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", address):
@@ -311,7 +311,7 @@ def load_settings() -> Settings:
     return read(Settings, home / SETTINGS_FILE, home=home)
 
 
-S = TypeVar("S", bound=Schedule)
+S = TypeVar("S", bound=AirflowSettings)
 
 
 def read(kind: type[S], file: Path, **known: object) -> S:
