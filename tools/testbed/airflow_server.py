@@ -119,7 +119,7 @@ def start_airflow(home: Path, retry_delay_seconds: int = 1) -> Iterator[Airflow]
         "INTENT_RETRY_DELAY_SECONDS": str(retry_delay_seconds),
     }
     # Only while this Airflow starts: other installations of the test session have real steps.
-    with mock.patch.object(configuration, "schedule", return_value=schedule):
+    with mock.patch.object(configuration, "airflow_settings", return_value=schedule):
         installation = Installation.prepare(home, Calendar(last_day=LAST_DAY))
         configuration.write_all(installation)
         installation.postgres.create()
