@@ -149,8 +149,7 @@ def test_marking_a_task_failed_stops_its_step(airflow):
     assert airflow.wait_for_run("intent_daily", f"test_{day}") == "failed"
 
 
-def test_a_second_training_waits_for_the_first_which_runs_without_pretraining(airflow):
-    airflow.set_endings("pretrain", 99)
+def test_a_second_training_waits_for_the_first(airflow):
     airflow.set_endings("train", "sleep")
     for day in ("2026-04-01", "2026-04-02"):
         airflow.api.trigger("intent_train", f"test_{day}", {"as_of_date": day})
@@ -161,9 +160,6 @@ def test_a_second_training_waits_for_the_first_which_runs_without_pretraining(ai
     assert airflow.api.run("intent_train", "test_2026-04-02")["state"] == "queued"
     os.kill(rows[0][3], 9)  # out of memory, say: it is retried
     assert airflow.wait_for_run("intent_train", "test_2026-04-01") == "success"
-    states = {t["task_id"]: t["state"] for t in tasks_of(airflow, "2026-04-01", "intent_train")}
-    assert states.pop("pretrain") == "skipped"
-    assert set(states.values()) == {"success"}
     assert airflow.wait_for_run("intent_train", "test_2026-04-02") == "success"
 
 
