@@ -29,19 +29,19 @@ INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS. More: docs
 """
 
 from airflow.sdk import DAG
-from intent_dag_defaults import frame
+from intent_dag_defaults import dag_defaults
 from intent_days import ShopTimes
 from intent_step import Step
 
-from intent_tasks.settings import Schedule
+from intent_tasks.settings import AirflowSettings
 
-schedule = Schedule()
-nightly = ShopTimes(schedule.collect_cron, schedule.time_zone, before=schedule.daily_cron)
+settings = AirflowSettings()
+nightly = ShopTimes(settings.collect_cron, settings.time_zone, before=settings.daily_cron)
 
 with DAG(
     "intent_collect",
-    schedule=nightly if schedule.collects else None,
+    schedule=nightly if settings.collects else None,
     max_active_runs=1,
-    **frame(__doc__, schedule),
+    **dag_defaults(__doc__, settings),
 ) as dag:
     Step(task_id="collect")

@@ -28,21 +28,21 @@ once), INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
 """
 
 from airflow.sdk import DAG, chain
-from intent_dag_defaults import frame
+from intent_dag_defaults import dag_defaults
 from intent_days import PREDICTIONS, ShopDays
 from intent_step import Step
 
-from intent_tasks.settings import Schedule
+from intent_tasks.settings import AirflowSettings
 
-schedule = Schedule()
+settings = AirflowSettings()
 
 with DAG(
     "intent_daily",
-    schedule=ShopDays(schedule.daily_cron, schedule.time_zone, schedule.last_day),
-    max_active_runs=schedule.max_active_runs,
-    **frame(__doc__, schedule),
+    schedule=ShopDays(settings.daily_cron, settings.time_zone, settings.last_day),
+    max_active_runs=settings.max_active_runs,
+    **dag_defaults(__doc__, settings),
 ) as dag:
-    pin = Step(task_id="pin", over="buckets")
+    pin = Step(task_id="pin", map_over="buckets")
     validated = Step(task_id="extract") >> Step(task_id="validate")
     score = Step.partial(task_id="score", map_index_template="bucket {{ task.bucket }}").expand(
         bucket=pin.output

@@ -27,18 +27,18 @@ INTENT_STEP_TIMEOUT_SECONDS. How it works: docs/privacy.md.
 """
 
 from airflow.sdk import DAG
-from intent_dag_defaults import frame
+from intent_dag_defaults import dag_defaults
 from intent_days import ShopTimes
 from intent_step import Step
 
-from intent_tasks.settings import Schedule
+from intent_tasks.settings import AirflowSettings
 
-schedule = Schedule()
+settings = AirflowSettings()
 
 with DAG(
     "intent_erase",
-    schedule=ShopTimes(schedule.erase_cron, schedule.time_zone, before=schedule.daily_cron),
+    schedule=ShopTimes(settings.erase_cron, settings.time_zone, before=settings.daily_cron),
     max_active_runs=1,
-    **frame(__doc__, schedule),
+    **dag_defaults(__doc__, settings),
 ) as dag:
     Step(task_id="erase")

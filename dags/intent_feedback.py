@@ -24,16 +24,16 @@ Settings: INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
 """
 
 from airflow.sdk import DAG
-from intent_dag_defaults import frame
+from intent_dag_defaults import dag_defaults
 from intent_days import PREDICTIONS, newest_published_day
 from intent_step import Step
 
-from intent_tasks.settings import Schedule
+from intent_tasks.settings import AirflowSettings
 
 with DAG(
     "intent_feedback",
     schedule=[PREDICTIONS],
     max_active_runs=1,
-    **frame(__doc__, Schedule(), newest_published_day),
+    **dag_defaults(__doc__, AirflowSettings(), newest_published_day),
 ) as dag:
     Step(task_id="mature") >> Step(task_id="measure")

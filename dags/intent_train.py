@@ -29,20 +29,20 @@ only), INTENT_PRETRAINED, INTENT_POOL, INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_T
 """
 
 from airflow.sdk import DAG, TriggerRule, chain
-from intent_dag_defaults import frame
+from intent_dag_defaults import dag_defaults
 from intent_days import ShopTimes
 from intent_step import Step
 
-from intent_tasks.settings import Schedule
+from intent_tasks.settings import AirflowSettings
 
-schedule = Schedule()
-weekly = ShopTimes(schedule.weekly_cron, schedule.time_zone)
+settings = AirflowSettings()
+weekly = ShopTimes(settings.weekly_cron, settings.time_zone)
 
 with DAG(
     "intent_train",
-    schedule=None if schedule.last_day else weekly,
+    schedule=None if settings.last_day else weekly,
     max_active_runs=1,
-    **frame(__doc__, schedule),
+    **dag_defaults(__doc__, settings),
 ) as dag:
     chain(
         Step(task_id="window"),

@@ -22,19 +22,19 @@ INTENT_RETRY_DELAY_SECONDS, INTENT_STEP_TIMEOUT_SECONDS.
 """
 
 from airflow.sdk import DAG
-from intent_dag_defaults import frame
+from intent_dag_defaults import dag_defaults
 from intent_days import ShopTimes
 from intent_step import Step
 
-from intent_tasks.settings import Schedule
+from intent_tasks.settings import AirflowSettings
 
-schedule = Schedule()
-every_morning = ShopTimes(schedule.watch_cron, schedule.time_zone)
+settings = AirflowSettings()
+every_morning = ShopTimes(settings.watch_cron, settings.time_zone)
 
 with DAG(
     "intent_watch",
-    schedule=None if schedule.last_day else every_morning,
+    schedule=None if settings.last_day else every_morning,
     max_active_runs=1,
-    **frame(__doc__, schedule),
+    **dag_defaults(__doc__, settings),
 ) as dag:
     Step(task_id="watch")

@@ -217,11 +217,9 @@ def stop(
 @app.command()
 def status() -> None:
     """Show the servers, the champion, and the last day of data, predictions and feedback."""
-    from rich.console import Console
-
     from intent_tasks.local.status import status
 
-    status(state_folder(), Console())
+    status(state_folder(), typer.echo)
 
 
 @app.command()

@@ -30,6 +30,12 @@ HORIZONS_DAYS = (1, 3, 7, 14)
 MAIN_HORIZON_DAYS = 7
 """Horizon of bands, reasons and the gate."""
 
+SNAPSHOT_STEP = "snapshot"
+"""Step of the ledger rows that name the valid snapshot of each day of arrival."""
+
+ALL_BUCKETS = -1
+"""Bucket of a ledger row that is about all customers."""
+
 ROLES = ("champion", "challenger")
 """Roles in which a model version predicts."""
 

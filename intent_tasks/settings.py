@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from intent_tasks.database_url import is_of_postgres
 from intent_tasks.definition import KNOWN_DAYS, Definition
 from intent_tasks.errors import BadInput
 
@@ -33,15 +34,14 @@ class DatabaseUrl(SecretStr):
     setting: str = ""
 
 
-class Schedule(BaseSettings):
-    """When the DAGs run and with which interpreter: all that the Airflow side needs to know."""
+class AirflowSettings(BaseSettings):
+    """The settings that DAGs and plugins read: when a step runs, and with which interpreter."""
 
     model_config = SettingsConfigDict(
         env_prefix="INTENT_",
         env_ignore_empty=True,
         frozen=True,
         extra="ignore",
-        use_attribute_docstrings=True,
     )
 
     time_zone: str = "UTC"
@@ -134,7 +134,7 @@ class Schedule(BaseSettings):
         return bool(self.collect_url and self.collect_format) and self.last_day is None
 
 
-class Settings(Schedule):
+class Settings(AirflowSettings):
     """One frozen set of settings; each step receives it as an argument."""
 
     model_config = SettingsConfigDict(env_prefix="INTENT_", frozen=True, extra="forbid")
@@ -267,7 +267,7 @@ class Settings(Schedule):
             return None
         named = DatabaseUrl(value.get_secret_value())
         named.setting = f"INTENT_{(info.field_name or '').upper()}"
-        if not _is_of_postgres(named.get_secret_value()):
+        if not is_of_postgres(named.get_secret_value()):
             raise ValueError("must be like postgresql://ROLE:PASSWORD@HOST:5432/DATABASE")
         return named
 
@@ -286,7 +286,7 @@ class Settings(Schedule):
         )
 
 
-def _check_server(found: Schedule) -> None:
+def _check_server(found: AirflowSettings) -> None:
     """Refuse an address of MLflow that no request could be sent to."""
     address = found.mlflow_url if isinstance(found, Settings) else "http://none"
     if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", address):
@@ -294,17 +294,6 @@ def _check_server(found: Schedule) -> None:
             f"INTENT_MLFLOW_URL={address!r} is no address of a server. Write it like "
             "http://HOST:5000."
         )
-
-
-def _is_of_postgres(text: str) -> bool:
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        address = make_url(text)
-    except (ArgumentError, ValueError):
-        return False
-    return address.drivername.split("+")[0] in ("postgresql", "postgres")
 
 
 def state_folder() -> Path:
@@ -322,7 +311,7 @@ def load_settings() -> Settings:
     return read(Settings, home / SETTINGS_FILE, home=home)
 
 
-S = TypeVar("S", bound=Schedule)
+S = TypeVar("S", bound=AirflowSettings)
 
 
 def read(kind: type[S], file: Path, **known: object) -> S:

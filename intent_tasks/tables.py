@@ -123,9 +123,6 @@ runs = Table(
     comment="Ledger: one row per finished step and day; says what is true after a crash.",
 )
 
-SNAPSHOT_STEP = "snapshot"
-"""Step of the ledger rows that name the valid snapshot of each day of arrival."""
-
 predictions = Table(
     "predictions",
     intent_metadata,

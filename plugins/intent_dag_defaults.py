@@ -7,22 +7,22 @@ from typing import Any
 from airflow.sdk import Context
 from intent_days import day_of_run, day_param
 
-from intent_tasks.settings import Schedule
+from intent_tasks.settings import AirflowSettings
 
 # Early enough to backfill any day.
 START = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def frame(
+def dag_defaults(
     about: str,
-    schedule: Schedule,
+    settings: AirflowSettings,
     as_of_date: Callable[[Context, object], str] = day_of_run,
 ) -> dict[str, Any]:
     """Return the arguments that are the same for every DAG.
 
     Args:
-        about: docstring of its file; the first line is the description.
-        schedule: settings for Airflow.
+        about: docstring of the DAG file; its first line is the description.
+        settings: of the Airflow side.
         as_of_date: returns the shop day of a run.
     """
     return {
@@ -33,11 +33,11 @@ def frame(
         "default_args": {
             "as_of_date": as_of_date,
             "retries": 3,  # of exit code 75
-            "retry_delay": timedelta(seconds=schedule.retry_delay_seconds),
+            "retry_delay": timedelta(seconds=settings.retry_delay_seconds),
             "retry_exponential_backoff": 2.0,
             "max_retry_delay": timedelta(minutes=15),
-            "execution_timeout": timedelta(seconds=schedule.step_timeout_seconds),
-            "pool": schedule.pool,
+            "execution_timeout": timedelta(seconds=settings.step_timeout_seconds),
+            "pool": settings.pool,
         },
         "params": {"as_of_date": day_param()},
         "tags": ["intent"],

@@ -14,7 +14,7 @@ from intent_cron import Clock
 from pendulum import DateTime
 
 from intent_tasks.definition import Definition
-from intent_tasks.settings import Schedule
+from intent_tasks.settings import AirflowSettings
 
 PREDICTIONS = Asset("intent.predictions")
 """Updated when a day is published; the event has the `as_of_date`."""
@@ -27,7 +27,7 @@ def day_param() -> Param:
         type=["null", "string"],
         format="date",
         title="as_of_date",
-        description="Shop day, YYYY-MM-DD. Empty: the day of the run, as said above.",
+        description="Shop day, YYYY-MM-DD. Empty: the day of the run, as described above.",
     )
 
 
@@ -39,11 +39,11 @@ def day_of_run(context: Context, jinja_env: object = None) -> str:
     """
     if chosen := _chosen(context):
         return chosen
-    schedule = Schedule()
+    settings = AirflowSettings()
     run = context["dag_run"]
     moment = run.data_interval_end or run.run_after
-    day = Definition(schedule.time_zone).last_day_over(moment)
-    return min(day, schedule.last_day or day).isoformat()
+    day = Definition(settings.time_zone).last_day_over(moment)
+    return min(day, settings.last_day or day).isoformat()
 
 
 def newest_published_day(context: Context, jinja_env: object = None) -> str:
@@ -78,11 +78,13 @@ def _published(events: Iterable[Iterable[Any]]) -> Iterable[str]:
     return (e.extra["as_of_date"] for several in events for e in several if "as_of_date" in e.extra)
 
 
-class _ByTheClock:
-    """A timetable of Airflow with the moments of our clock, also when the clocks change.
+class _DueTimes:
+    """Due times of a cron expression for a timetable of Airflow, also when the clocks change.
 
     Airflow moves a skipped local time an hour later. If it parses the DAG within that hour, it goes
-    on to the next day, and the shop day is never run.
+    on to the next day, and the shop day is never run. The public methods of a timetable would have
+    to repeat Airflow's rules of catching up, so these two private ones of `CronMixin` are replaced.
+    `tests/dags/test_days.py` fails when Airflow no longer calls them.
     """
 
     _clock: Clock
@@ -99,12 +101,12 @@ class _ByTheClock:
         return pendulum.instance(self._clock.preceding(current))
 
 
-class ShopDays(_ByTheClock, CronDataIntervalTimetable):
-    """A cron schedule with intervals that ends with the last day of a recording.
+class ShopDays(_DueTimes, CronDataIntervalTimetable):
+    """A cron schedule with intervals, which ends with the last day of a recording.
 
     With one time a day, each shop day is one interval: from that time on the day to that time on
     the next day, when it is run. The `end_date` of a DAG is no alternative: a run that is started
-    by hand after that date would wait for ever.
+    by hand after that date would wait forever.
     """
 
     def __init__(self, cron: str, timezone: str, last_day: date | None = None) -> None:
@@ -142,7 +144,7 @@ class ShopDays(_ByTheClock, CronDataIntervalTimetable):
         return cls(data["expression"], data["timezone"], last_day)
 
 
-class ShopTimes(_ByTheClock, CronTriggerTimetable):
+class ShopTimes(_DueTimes, CronTriggerTimetable):
     """A cron schedule without intervals.
 
     Args:

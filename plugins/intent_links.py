@@ -25,7 +25,7 @@ def page(path: str) -> str:
 
 
 def _step(operator: BaseOperator) -> "Step":
-    """Return an operator as what it is: only steps have these links."""
+    """Return the operator as a `Step`, because only steps have these links."""
     return cast("Step", operator)
 
 
@@ -35,17 +35,17 @@ class ModelRun(BaseOperatorLink):
     name = "MLflow run"
 
     def get_link(self, operator: BaseOperator, *, ti_key: "TaskInstanceKey") -> str:
-        """Return the address in the receipt, or nothing."""
+        """Return the address in the receipt, or an empty text."""
         return str(_step(operator).receipt.get("run_url") or "")
 
 
 class DataDocs(BaseOperatorLink):
-    """The page of Great Expectations about what the step checked."""
+    """The page of Great Expectations that shows what the step validated."""
 
     name = "Data Docs"
 
     def get_link(self, operator: BaseOperator, *, ti_key: "TaskInstanceKey") -> str:
-        """Return the page of this very validation, kept or refused, or nothing."""
+        """Return the page of this validation, passed or refused, or an empty text."""
         step = _step(operator)
         written = step.receipt.get("data_docs") or step.refusal.get("data_docs")
         return page(str(written)) if written else ""
@@ -57,6 +57,6 @@ class Rows(BaseOperatorLink):
     name = "Rows written"
 
     def get_link(self, operator: BaseOperator, *, ti_key: "TaskInstanceKey") -> str:
-        """Return the page of this step and day; a step that did not end well wrote nothing."""
+        """Return the page of this step and day, or an empty text if the step failed."""
         step = _step(operator)
-        return page(f"rows/{step.task_id}/{step.as_of_date}") if step.receipt else ""
+        return page(f"rows/{step.step}/{step.as_of_date}") if step.receipt else ""

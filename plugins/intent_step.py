@@ -1,13 +1,13 @@
 """The operator that runs one step of the pipeline as a process of its own.
 
-A step is `intent step NAME --as-of-date D`. Its exit code says what Airflow does next:
+A step is `intent step NAME --as-of-date D`. Airflow acts on its exit code:
 
-| exit code | the step says | the task |
+| exit code | meaning | the task |
 |---|---|---|
-| 0 | done; the last line of stdout is the receipt | succeeds, the receipt is its XCom |
-| 75 | the surroundings failed | is retried |
+| 0 | done; the last line of stdout is the receipt | succeeds; the receipt is its XCom |
+| 75 | a server or disk failed | is retried |
 | 78 | a rule refuses the work; the last line of stdout may name its page | fails, no retry |
-| 99 | nothing to do | is skipped, and what follows it |
+| 99 | nothing to do | is skipped, with the tasks after it |
 | killed by a signal | out of memory, machine stopped | is retried |
 | else | a bug | fails, no retry |
 """
@@ -23,7 +23,7 @@ from intent_process import Child
 
 from intent_tasks import fork_server
 from intent_tasks.errors import NothingToDo, Refused, TemporaryFailure
-from intent_tasks.settings import Schedule, state_folder
+from intent_tasks.settings import AirflowSettings, state_folder
 
 Receipt = dict[str, Any]
 
@@ -32,14 +32,15 @@ RECEIPT_KEY = "receipt"
 
 
 class Step(BaseOperator):
-    """Run the step that is named like the task.
+    """Run one step of the pipeline.
 
     Args:
+        step: name of the step; by default the id of the task.
         as_of_date: shop day, YYYY-MM-DD, or a function of the context that returns it; the DAGs
             give it in their `default_args`.
         bucket: bucket of customers, for a step that works by bucket.
-        over: field of the receipt, a list, that a mapped task runs over; it becomes the return
-            value, and the receipt goes under the key `receipt`.
+        map_over: field of the receipt, a list, that a mapped task runs over. It becomes the return
+            value; the receipt is pushed under the key `receipt`.
     """
 
     template_fields: Collection[str] = ("as_of_date", "bucket")
@@ -49,17 +50,19 @@ class Step(BaseOperator):
     def __init__(
         self,
         *,
+        step: str | None = None,
         as_of_date: str | Callable[..., str] = "",
         bucket: int | None = None,
-        over: str | None = None,
+        map_over: str | None = None,
         **kwargs: Any,  # noqa: ANN401 - what any operator takes
     ) -> None:
         super().__init__(**kwargs)
         if not as_of_date:
             raise ValueError(f"task {self.task_id}: as_of_date is missing, here and in the DAG")
+        self.step = step or self.task_id
         self.as_of_date = as_of_date
         self.bucket = bucket
-        self.over = over
+        self.map_over = map_over
         self.child: Child | None = None
         self.receipt: Receipt = {}
         self.refusal: Receipt = {}
@@ -67,32 +70,32 @@ class Step(BaseOperator):
     @property
     def arguments(self) -> list[str]:
         """The arguments of the command `intent`."""
-        arguments = ["step", self.task_id]
+        arguments = ["step", self.step]
         arguments += ["--as-of-date", str(self.as_of_date), "--until-stdin-closes"]
         return arguments if self.bucket is None else [*arguments, "--bucket", str(self.bucket)]
 
     def execute(self, context: Context) -> Receipt | list[int]:
-        """Run the step to its end; return its receipt, or the list `over` of it."""
+        """Run the step to its end; return its receipt, or the list that a mapped task runs over."""
         with self._start() as self.child:
             exit_code = self.child.wait()
         if exit_code == Refused.exit_code:
             self.refusal = _object(self.child.last_output) or {}
-        _raise_for(self.task_id, exit_code, self.child.last_error)
-        self.receipt = receipt = _receipt(self.task_id, self.child.last_output)
+        _raise_for(self.step, exit_code, self.child.last_error)
+        self.receipt = receipt = _receipt(self.step, self.child.last_output)
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {"as_of_date": str(self.as_of_date)}
-        if self.over is None:
+        if self.map_over is None:
             return receipt
         context["ti"].xcom_push(RECEIPT_KEY, receipt)
-        items: list[int] = receipt[self.over]
+        items: list[int] = receipt[self.map_over]
         return items
 
     def _start(self) -> Child:
-        schedule, server = Schedule(), None
-        if schedule.step_start == "fork":
-            server = fork_server.socket_path(schedule.fork_server_socket, state_folder())
+        settings, server = AirflowSettings(), None
+        if settings.step_start == "fork":
+            server = fork_server.socket_path(settings.fork_server_socket, state_folder())
         return Child(
-            schedule.python, self.arguments, lambda line: self.log.info("%s", line), server
+            settings.python, self.arguments, lambda line: self.log.info("%s", line), server
         )
 
     def on_kill(self) -> None:
@@ -102,7 +105,7 @@ class Step(BaseOperator):
 
 
 def _raise_for(step: str, exit_code: int, message: str) -> None:
-    """Turn an exit code into what Airflow understands; the message is the step's own."""
+    """Raise the exception of Airflow for an exit code, with the message of the step."""
     if exit_code == 0:
         return
     if exit_code == NothingToDo.exit_code:
@@ -117,7 +120,7 @@ def _raise_for(step: str, exit_code: int, message: str) -> None:
 
 
 def _object(line: str) -> Receipt | None:
-    """Return the JSON object of a line, or None where there is none."""
+    """Return the JSON object of a line, or None."""
     try:
         found = json.loads(line)
     except json.JSONDecodeError:

@@ -168,11 +168,11 @@ def _shown(found: "Found") -> str:
 
 
 def _say_stale(days: list[date]) -> None:
-    from intent_tasks.stores.extracting import conservation
+    from intent_tasks.core.day_ranges import describe_days
 
     if days:
         typer.echo(
-            f"Published from other rows than there are now: {conservation.spans(days)}. Run these "
+            f"Published from other rows than there are now: {describe_days(days)}. Run these "
             "days again: `airflow backfill create --dag-id intent_daily --from-date "
             f"{days[0]} --to-date {days[-1]} --reprocess-behavior completed`."
         )

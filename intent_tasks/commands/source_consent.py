@@ -1,4 +1,4 @@
-"""What `intent check-source` says of consent: whether it is recorded, and of how many customers."""
+"""The part of `intent check-source` about consent: whether and for whom it is recorded."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
 
 
 class Report(Protocol):
-    """What takes the lines."""
+    """The report that the lines go to."""
 
     def fine(self, text: str) -> None:
-        """Add what is as it should be."""
+        """Add a line about something that is in order."""
 
     def costs(self, text: str) -> None:
-        """Add what the system can do without."""
+        """Add a line about something optional that is missing, and its effect."""
 
     def problem(self, text: str) -> None:
-        """Add what keeps the system from working."""
+        """Add a line about something that keeps the system from working."""
 
 
 def check(report: Report, connection: sa.Connection, settings: Settings) -> None:
-    """Say whether the shop records consent, and how many customers with events have a row."""
+    """Add whether the shop records consent, and how many customers with events have a row."""
     from expectations import schema
     from intent_tasks.stores import simulated_shop
     from intent_tasks.stores.privacy import consent_coverage, consent_record
 
     if simulated_shop.is_unused(connection, customers):
         report.costs(
-            f"{customers.fullname} was made here and never filled: the shop records no consent. "
-            "Everybody with events is predicted, nobody can be on a list."
+            f"{customers.fullname} was created here and never filled: the shop records no "
+            "consent. All customers with events are predicted, and none can be on a list."
         )
     found = consent_record.types(connection)
     if problem := consent_record.missing(settings, found):
@@ -43,7 +43,8 @@ def check(report: Report, connection: sa.Connection, settings: Settings) -> None
     if found and not any(name in found for name in consent_record.COLUMNS):
         report.costs(
             f"{customers.fullname} has none of {', '.join(consent_record.COLUMNS)}: the shop "
-            "records no consent. Everybody with events is predicted, nobody can be on a list."
+            "records no consent. All customers with events are predicted, and none can be on a "
+            "list."
         )
     if columns and consent_coverage.is_there(connection):
         _check_coverage(report, settings, consent_coverage.coverage(connection, columns))
@@ -65,7 +66,7 @@ def _check_coverage(report: Report, settings: Settings, found: "Coverage") -> No
     first_day = bounds[consent.FIRST_DAY]
     if not bounds[consent.COVERAGE].allows(share):
         report.problem(
-            f"{counted}: nobody else may be predicted, and the contract refuses each day. "
+            f"{counted}: no other customer may be predicted, and the contract refuses each day. "
             f"{_why(found)}"
         )
     elif not first_day.allows(share) and not consent_record.is_checked(settings):
@@ -79,29 +80,29 @@ def _check_coverage(report: Report, settings: Settings, found: "Coverage") -> No
         report.fine(f"{counted}.")
     if found.several:
         report.costs(
-            f"{found.several:,} customers have several rows in {customers.fullname}: any no of "
-            "them counts."
+            f"{found.several:,} customers have several rows in {customers.fullname}: a no in any "
+            "of them counts."
         )
 
 
 def _why(found: "Coverage") -> str:
-    """Return why customers have no row, as far as the ids tell."""
+    """Return why customers probably have no row, judged by the form of the ids."""
     in_events, in_customers = found.shapes
     if in_events is None:
         return ""
     if in_customers is None:
         return (
-            f"The role of INTENT_SHOP_URL sees no row of {customers.fullname}: is it empty, being "
-            "loaded, or hidden by row security?"
+            f"The role of INTENT_SHOP_URL sees no row of {customers.fullname}. Is the table empty, "
+            "still loading, or hidden by row security?"
         )
     looks = (
         f"Most ids look like {in_events!r} in {events.fullname} and like {in_customers!r} in "
         f"{customers.fullname} (a, A: letters, 9: digits)."
     )
     if not found.alike:
-        return f"{looks} Is the table loaded whole?"
-    way = max(found.alike, key=lambda name: found.alike[name])
+        return f"{looks} Is the table loaded completely?"
+    difference = max(found.alike, key=lambda name: found.alike[name])
     return (
-        f"{found.alike[way]:,} more would have one if ids did not differ in {way}: write them the "
-        f"same way in a view. {looks}"
+        f"{found.alike[difference]:,} more would have one if ids did not differ in {difference}: "
+        f"write them the same way in a view. {looks}"
     )

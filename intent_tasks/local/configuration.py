@@ -14,7 +14,7 @@ import intent_tasks
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.local import databases
 from intent_tasks.local.installation import Installation, write_private
-from intent_tasks.settings import SETTINGS_FILE, Schedule, Settings, read
+from intent_tasks.settings import SETTINGS_FILE, AirflowSettings, Settings, read
 
 CHECKOUT = Path(intent_tasks.__file__).parent.parent
 """The folder of `dags/` and `plugins/`."""
@@ -79,7 +79,7 @@ def time_zone(home: Path) -> str:
     Raises:
         BadInput: there is no such zone.
     """
-    return read(Schedule, home / SETTINGS_FILE).time_zone
+    return read(AirflowSettings, home / SETTINGS_FILE).time_zone
 
 
 def write_settings(installation: Installation) -> set[str]:
@@ -117,9 +117,11 @@ def settings_of(installation: Installation) -> dict[str, str]:
     return defaults | read_settings_file(installation.home) | _in_environment() | zone | managed
 
 
-def schedule(installation: Installation) -> dict[str, str]:
+def airflow_settings(installation: Installation) -> dict[str, str]:
     """Return the settings that DAGs and plugins read from Airflow's environment."""
-    return {n: v for n, v in settings_of(installation).items() if n in setting_names(Schedule)}
+    return {
+        n: v for n, v in settings_of(installation).items() if n in setting_names(AirflowSettings)
+    }
 
 
 def read_settings_file(home: Path) -> dict[str, str]:
@@ -133,7 +135,7 @@ def _in_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in sorted(known) if os.environ.get(name)}
 
 
-def setting_names(kind: type[Schedule]) -> set[str]:
+def setting_names(kind: type[AirflowSettings]) -> set[str]:
     """Return the names of the environment variables of settings."""
     return {f"INTENT_{name.upper()}" for name in kind.model_fields}
 
@@ -237,7 +239,7 @@ def shared_environment(installation: Installation) -> dict[str, str]:
     # Not in supervisord's configuration file, because its quoting changes some values.
     return (
         inherited
-        | schedule(installation)
+        | airflow_settings(installation)
         | {
             "INTENT_HOME": str(installation.home),
             "AIRFLOW_HOME": str(installation.home / "airflow"),

@@ -17,7 +17,7 @@ from intent_tasks.local.plan import Plan
 from intent_tasks.local.progress import Progress
 from intent_tasks.local.runs import DAILY, TRAIN, Runs
 from intent_tasks.local.shop import Shop, choose_shop
-from intent_tasks.local.supervisor import last_lines
+from intent_tasks.local.supervisor_client import last_lines
 from intent_tasks.local.up import lock_command, up
 from intent_tasks.settings import Settings, load_settings
 from intent_tasks.stores import ledger, registry

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
-from sqlalchemy import URL
 
 from intent_tasks.errors import IntentError, Refused
 
@@ -150,6 +149,8 @@ class Server:
     def url(self, database: str = "postgres", role: str = ADMIN, password: str = "") -> SecretStr:
         """Return the SQLAlchemy URL of a role in a database; the superuser needs no password."""
         secret = self.password.get_secret_value() if role == ADMIN else password
+        from sqlalchemy import URL  # takes as long to import as `intent status` runs
+
         url = URL.create("postgresql+psycopg2", role, secret, "127.0.0.1", self.port, database)
         return SecretStr(url.render_as_string(hide_password=False))
 

@@ -1,26 +1,27 @@
-"""Show the servers, the last day of each step, the champion, and missing days."""
+"""Show the servers, the last day of each step, the champion, and missing days.
 
+The tables are plain text, because a library for them costs more to import than the database driver.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 
-import sqlalchemy as sa
-from rich.console import Console
-from rich.table import Table
-
+from intent_tasks.core.day_ranges import describe_days
 from intent_tasks.errors import IntentError, Refused, TemporaryFailure
 from intent_tasks.local.champion import read_champion
 from intent_tasks.local.installation import Installation
-from intent_tasks.local.supervisor import PROGRAMS, Supervisor
+from intent_tasks.local.supervisor_client import PROGRAMS, SupervisorClient
 from intent_tasks.settings import Settings, load_settings
 from intent_tasks.steps import last_day_over
-from intent_tasks.stores import postgres
-from intent_tasks.stores.extracting import conservation
+from intent_tasks.stores import day_status
 from intent_tasks.stores.missing_days import described, missing_days
-from intent_tasks.tables import runs
 
 STEPS = ("extract", "publish", "measure", "register")
 
+PrintLine = Callable[[str], None]
 
-def status(home: Path, console: Console) -> None:
+
+def status(home: Path, print_line: PrintLine) -> None:
     """Print the servers, the champion, the last day of each step, and missing days.
 
     Raises:
@@ -29,17 +30,17 @@ def status(home: Path, console: Console) -> None:
     installation = Installation.load(home)
     if installation is None:
         raise Refused(f"There is no installation in {home}. Start one with `intent up`.")
-    console.print(_servers_table(installation))
+    print_line(_describe_servers(installation))
     settings = load_settings()
-    for part in (_describe_champion, _steps_table, _describe_conservation):
+    for describe in (_describe_champion, _describe_steps, _describe_conservation):
         try:
-            console.print(part(settings))
+            print_line(describe(settings))
         except IntentError as error:
-            console.print(f"[red]{error}[/red]")
-    _print_missing_days(settings, console)
+            print_line(f"{type(error).__name__}: {error}")
+    _print_missing_days(settings, print_line)
 
 
-def _print_missing_days(settings: Settings, console: Console) -> None:
+def _print_missing_days(settings: Settings, print_line: PrintLine) -> None:
     """Print the days without predictions, or refuse; a recording is predicted on demand."""
     try:
         missing = missing_days(settings, last_day_over(settings))
@@ -48,17 +49,15 @@ def _print_missing_days(settings: Settings, console: Console) -> None:
     if missing and settings.last_day is None:
         raise Refused(described(settings, missing))
     if missing:
-        console.print(described(settings, missing))
+        print_line(described(settings, missing))
 
 
-def _servers_table(installation: Installation) -> Table:
-    supervisor = Supervisor(installation)
-    answers = supervisor.answers()
-    states = supervisor.states() if answers else {}
-    table = Table("server", "state", "address", title=f"Servers of {installation.home}")
-    for name in PROGRAMS:
-        table.add_row(name, states.get(name, "STOPPED"), _address(installation, name))
-    return table
+def _describe_servers(installation: Installation) -> str:
+    supervisor = SupervisorClient(installation)
+    states = supervisor.states() if supervisor.answers() else {}
+    rows = [(name, states.get(name, "STOPPED"), _address(installation, name)) for name in PROGRAMS]
+    header = ("server", "state", "address")
+    return f"Servers of {installation.home}\n{format_table([header, *rows])}"
 
 
 def _address(installation: Installation, program: str) -> str:
@@ -66,6 +65,17 @@ def _address(installation: Installation, program: str) -> str:
         return f"127.0.0.1:{installation.ports['postgres']}"
     servers = {"mlflow": "mlflow", "airflow-api": "airflow"}
     return installation.address(servers[program]) if program in servers else ""
+
+
+def format_table(rows: list[tuple[str, ...]]) -> str:
+    """Return the rows as lines with aligned columns; the first row is the header."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = tuple("-" * width for width in widths)
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in (rows[0], rule, *rows[1:])
+    )
+    return "\n".join(f"  {line}".rstrip() for line in lines)
 
 
 def _describe_champion(settings: Settings) -> str:
@@ -77,27 +87,17 @@ def _describe_champion(settings: Settings) -> str:
     return f"Champion: version {version} of {settings.model_name}"
 
 
-def _steps_table(settings: Settings) -> Table:
-    query = (
-        sa.select(runs.c.step, sa.func.max(runs.c.as_of_date), sa.func.max(runs.c.finished_at))
-        .where(runs.c.step.in_(STEPS))
-        .group_by(runs.c.step)
-    )
-    table = Table("step", "last day", "finished", title="Last day of each step")
-    with postgres.reading(settings.pipeline_url) as connection:
-        for step, day, finished_at in sorted(connection.execute(query).tuples()):
-            table.add_row(step, day.isoformat(), f"{finished_at:%Y-%m-%d %H:%M} UTC")
-    return table
+def _describe_steps(settings: Settings) -> str:
+    rows = [
+        (step, day.isoformat(), f"{finished_at:%Y-%m-%d %H:%M} UTC")
+        for step, day, finished_at in day_status.last_runs(settings, STEPS)
+    ]
+    return f"Last day of each step\n{format_table([('step', 'last day', 'finished'), *rows])}"
 
 
 def _describe_conservation(settings: Settings) -> str:
     """Return breaches of conservation, and the days published from outdated rows."""
-    with postgres.reading(settings.pipeline_url) as connection:
-        breaches = conservation.breaches(connection)
-        stale = conservation.stale(connection, settings)
-    lines = [f"[red]{day or 'All time'}: {breach}[/red]" for day, breach in breaches]
-    if stale:
-        lines.append(
-            f"Rows have changed since these days were published: {conservation.spans(stale)}"
-        )
+    lines = [f"{day or 'All time'}: {breach}" for day, breach in day_status.breaches(settings)]
+    if stale := day_status.stale_days(settings):
+        lines.append(f"Rows have changed since these days were published: {describe_days(stale)}")
     return "\n".join(lines) or "Every row and every customer is accounted for."

@@ -1,6 +1,5 @@
 """The process manager of the local servers: supervisord, controlled over loopback."""
 
-import http.client
 import shlex
 import subprocess
 import sys
@@ -10,17 +9,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from intent_tasks.errors import IntentError
 from intent_tasks.local import configuration, postgres, waiting
 from intent_tasks.local.installation import Installation, write_private
-
-AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
-PROGRAMS = ("postgres", "mlflow", "fork-server", *AIRFLOW)
-"""All servers in the order of their start; they stop in reverse order."""
+from intent_tasks.local.supervisor_client import PROGRAMS, SupervisorClient
 
 PID_FILE = "supervisord.pid"
 STOP_SECONDS = 20
@@ -33,8 +28,6 @@ PRINT_EVERY_SECONDS = 10
 LAUNCH_STALL_SECONDS = 60
 """Longest time without progress until supervisord answers."""
 POLL_SECONDS = 0.2
-
-UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
 
 
 @dataclass(frozen=True)
@@ -70,26 +63,8 @@ def programs(installation: Installation) -> dict[str, Program]:
     }
 
 
-class Supervisor:
-    """The supervisord of one installation."""
-
-    def __init__(self, installation: Installation) -> None:
-        self.installation = installation
-
-    def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - XML-RPC
-        # A connection for each call, because several threads call at once.
-        login = f"supervisor:{self.installation.secrets.supervisor}"
-        address = f"http://{login}@127.0.0.1:{self.installation.ports['supervisor']}/RPC2"
-        with xmlrpc.client.ServerProxy(address) as server:
-            return getattr(server.supervisor, method)(*arguments)
-
-    def answers(self) -> bool:
-        """Return whether the supervisord of this installation answers."""
-        try:
-            self._call("getState")
-        except UNREACHABLE:
-            return False
-        return True
+class Supervisor(SupervisorClient):
+    """The supervisord of one installation, which this machine can start and stop."""
 
     def launch(self) -> None:
         """Start supervisord without starting servers."""
@@ -126,31 +101,6 @@ class Supervisor:
         except psutil.Error:  # it has ended
             seconds = 0
         return pid, int(seconds), size
-
-    def states(self) -> dict[str, str]:
-        """Return the state of each server, such as RUNNING or FATAL."""
-        return {info["name"]: info["statename"] for info in self._call("getAllProcessInfo")}
-
-    def pid(self, name: str) -> int:
-        """Return the process id of a server; 0 when it is not running."""
-        return int(self._call("getProcessInfo", name)["pid"])
-
-    def start(self, name: str) -> None:
-        """Start a server unless it is running; do not wait until it answers."""
-        if self.states()[name] not in ("RUNNING", "STARTING"):
-            self._call("startProcess", name, False)
-
-    def check(self, name: str) -> None:
-        """Check that a server has not failed for good.
-
-        Raises:
-            IntentError: it has; the message quotes the last lines of its log.
-        """
-        if self.states()[name] in ("FATAL", "EXITED"):
-            log = self.installation.logs / f"{name}.log"
-            raise IntentError(
-                f"{name} does not start. Its last lines: {last_lines(log)} (log: {log})"
-            )
 
     def shutdown(self, print_line: Callable[[str], None]) -> None:
         """Stop all servers, the database last, and supervisord itself.
@@ -233,12 +183,6 @@ def wait_until(is_done: Callable[[], bool], name: str, seconds: float) -> None:
         if time.monotonic() > end:
             raise IntentError(f"Timed out after {seconds:.0f} s while waiting for {name}.")
         time.sleep(POLL_SECONDS)
-
-
-def last_lines(log: Path, count: int = 5) -> str:
-    """Return the last lines of a log, joined to one."""
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else ["(nothing)"]
-    return " | ".join(line.strip() for line in lines[-count:])
 
 
 def supervisord_conf(installation: Installation) -> str:

@@ -18,14 +18,9 @@ from sqlalchemy.pool import NullPool
 from intent_tasks.errors import IntentError, Refused, TemporaryFailure
 from intent_tasks.local import configuration, databases, waiting
 from intent_tasks.local.installation import Calendar, Installation
-from intent_tasks.local.supervisor import (
-    AIRFLOW,
-    POLL_SECONDS,
-    Supervisor,
-    last_lines,
-    stop_orphans,
-)
-from intent_tasks.settings import Schedule
+from intent_tasks.local.supervisor import POLL_SECONDS, Supervisor, stop_orphans
+from intent_tasks.local.supervisor_client import AIRFLOW, last_lines
+from intent_tasks.settings import AirflowSettings
 from intent_tasks.stores.atomic_files import nobody_else
 
 STALL_SECONDS = 180
@@ -160,7 +155,7 @@ def _update_settings(running: Installation, print_line: Callable[[str], None]) -
     """Write changed settings while the servers are running; steps read them at their start."""
     running.save()
     changed = configuration.write_settings(running)
-    need_restart = sorted(changed & configuration.setting_names(Schedule))
+    need_restart = sorted(changed & configuration.setting_names(AirflowSettings))
     if need_restart:
         print_line(
             f"Airflow reads {', '.join(need_restart)} at its start. Run `make stop`, then this "

@@ -1,13 +1,15 @@
 """URLs of databases: engines, and the meaning of connection errors."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
 from pydantic import SecretStr
 
 from intent_tasks import failures
 from intent_tasks.errors import BadInput, IntentError
 from intent_tasks.stores.server_errors import Cursor
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa  # takes as long to import as `intent status` runs
 
 CONNECT_ARGUMENTS: dict[str, Any] = {
     "cursor_factory": Cursor,
@@ -21,8 +23,10 @@ CONNECT_ARGUMENTS: dict[str, Any] = {
 """Arguments of every connection, beside its address."""
 
 
-def engine(url: SecretStr) -> sa.Engine:
+def engine(url: SecretStr) -> "sa.Engine":
     """Return an engine without a pool, because a step has only a few transactions."""
+    import sqlalchemy as sa
+
     address = address_of(url).set(drivername="postgresql+psycopg2")
     return sa.create_engine(
         address,
@@ -32,12 +36,14 @@ def engine(url: SecretStr) -> sa.Engine:
     )
 
 
-def address_of(url: SecretStr) -> sa.URL:
+def address_of(url: SecretStr) -> "sa.URL":
     """Return the address of a database.
 
     Raises:
         BadInput: it is not a URL; the message names the setting, not its value.
     """
+    import sqlalchemy as sa
+
     try:
         return sa.make_url(url.get_secret_value())
     except (sa.exc.ArgumentError, ValueError):

@@ -1,12 +1,7 @@
-"""Queries of the analyst, answered as CSV.
-
-They use the driver without SQLAlchemy's dialect, so that `intent sql` starts
-at once.
-"""
+"""Queries of the analyst, answered as CSV."""
 
 import csv
 import io
-from contextlib import closing
 from typing import Any
 
 import psycopg2
@@ -14,7 +9,8 @@ from psycopg2 import extras
 from pydantic import SecretStr
 
 from intent_tasks.errors import BadInput, TemporaryFailure
-from intent_tasks.stores.addresses import CONNECT_ARGUMENTS, address_of, failure
+from intent_tasks.stores.addresses import failure
+from intent_tasks.stores.plain_queries import connect
 
 
 def query_as_csv(url: SecretStr, query: str) -> str:
@@ -25,16 +21,10 @@ def query_as_csv(url: SecretStr, query: str) -> str:
         Refused: Postgres refuses the log-in.
         TemporaryFailure: the server cannot be reached or gave up.
     """
-    address = address_of(url)
-    login = address.translate_connect_args(username="user", database="dbname")
-    try:
-        with closing(psycopg2.connect(**login, **address.query, **CONNECT_ARGUMENTS)) as connection:
-            connection.set_session(readonly=True)
-            _keep_json_text(connection)
-            with connection.cursor() as cursor:
-                return _run(cursor, query, url)
-    except psycopg2.Error as error:
-        raise failure(error, url) from error
+    with connect(url) as connection:
+        _keep_json_text(connection)
+        with connection.cursor() as cursor:
+            return _run(cursor, query, url)
 
 
 def _keep_json_text(connection: Any) -> None:  # noqa: ANN401 - of the driver, which has no types

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from intent_tasks.definition import ALL_BUCKETS
 from intent_tasks.settings import Settings
 from intent_tasks.stores import locks
 from intent_tasks.stores.addresses import engine, failure
@@ -19,9 +20,6 @@ Receipt = dict[str, Any]
 
 OUTCOMES, METRICS = "outcomes", "metrics"
 """Rows of each predicted day: what its outcomes, and its metrics, were computed from."""
-
-ALL_BUCKETS = -1
-"""Bucket of a ledger row that is about all customers."""
 
 _Key = tuple[str, date, int]
 

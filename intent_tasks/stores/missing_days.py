@@ -2,10 +2,9 @@
 
 from datetime import date, timedelta
 
+from intent_tasks.core.day_ranges import day_ranges, describe_days
 from intent_tasks.settings import Settings
-from intent_tasks.stores import ledger, postgres
-from intent_tasks.stores.extracting.conservation import spans
-from intent_tasks.tables import SNAPSHOT_STEP
+from intent_tasks.stores.day_status import published_and_empty_days
 
 _MOST_RUNS = 5
 """Spans of days for which a command is shown."""
@@ -16,15 +15,11 @@ def missing_days(settings: Settings, until: date) -> list[date]:
 
     Not those that the zone leaves out, nor, with INTENT_EMPTY_DAY=skip, those without events.
     """
-    with postgres.reading(settings.pipeline_url) as connection:
-        published = set(ledger.read_receipts(connection, "publish"))
-        copied = ledger.read_receipts(connection, SNAPSHOT_STEP)
+    published, empty = published_and_empty_days(settings)
     if not published:
         return []
     if settings.empty_day == "skip":
-        published |= {
-            day for day, receipt in copied.items() if receipt.get("rows_in_warehouse") == 0
-        }
+        published |= empty
     first = min(published)
     between = (first + timedelta(days=n) for n in range((until - first).days + 1))
     return [day for day in between if day not in published and settings.definition.is_day(day)]
@@ -32,23 +27,12 @@ def missing_days(settings: Settings, until: date) -> list[date]:
 
 def described(settings: Settings, missing: list[date]) -> str:
     """Return which days were never predicted, and the commands that predict them."""
-    commands = [_backfill(settings, first, last) for first, last in _runs(missing)]
+    commands = [_backfill(settings, first, last) for first, last in day_ranges(missing)]
     more = " …" if len(commands) > _MOST_RUNS else ""
     return (
-        f"{len(missing)} shop days were never predicted: {spans(missing)}. Run them now: "
+        f"{len(missing)} shop days were never predicted: {describe_days(missing)}. Run them now: "
         f"{'; '.join(f'`{command}`' for command in commands[:_MOST_RUNS])}{more}"
     )
-
-
-def _runs(days: list[date]) -> list[tuple[date, date]]:
-    """Return runs of days without a gap, each as its first and last day."""
-    found: list[tuple[date, date]] = []
-    for day in days:
-        if found and day - found[-1][1] == timedelta(days=1):
-            found[-1] = (found[-1][0], day)
-        else:
-            found.append((day, day))
-    return found
 
 
 def _backfill(settings: Settings, first: date, last: date) -> str:

@@ -14,9 +14,12 @@ of readers after `READER_MINUTES`, and the server reserves connections for the p
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
 from psycopg2 import sql
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPICursor
 
 TIMEOUTS_MINUTES = {
     "intent_extract": 60,
@@ -91,6 +94,8 @@ def create_roles(admin_url: str, passwords: Mapping[str, str]) -> None:
         admin_url: SQLAlchemy URL of a superuser in the database of the shop.
         passwords: password of each role.
     """
+    import sqlalchemy as sa
+
     engine = sa.create_engine(admin_url, poolclass=sa.NullPool)
     with engine.begin() as connection:
         raw = connection.connection.dbapi_connection
@@ -107,9 +112,7 @@ def create_roles(admin_url: str, passwords: Mapping[str, str]) -> None:
         cursor.close()
 
 
-def _create(
-    cursor: sa.engine.interfaces.DBAPICursor, role: str, password: str, minutes: int
-) -> None:
+def _create(cursor: "DBAPICursor", role: str, password: str, minutes: int) -> None:
     cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
     name = sql.Identifier(role)
     if cursor.fetchone() is None:
@@ -123,13 +126,13 @@ def _create(
         )
 
 
-def _limit_analyst(cursor: sa.engine.interfaces.DBAPICursor) -> None:
+def _limit_analyst(cursor: "DBAPICursor") -> None:
     cursor.execute(f"ALTER ROLE intent_analyst CONNECTION LIMIT {ANALYST_CONNECTIONS}")
     for setting, value in ANALYST_LIMITS.items():
         cursor.execute(f"ALTER ROLE intent_analyst SET {setting} = '{value}'")
 
 
-def _limit_access(cursor: sa.engine.interfaces.DBAPICursor, database: str) -> None:
+def _limit_access(cursor: "DBAPICursor", database: str) -> None:
     name = sql.Identifier(database)
     roles = sql.SQL(", ").join(
         sql.Identifier(role) for role in TIMEOUTS_MINUTES if role.startswith("intent_")

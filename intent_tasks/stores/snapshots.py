@@ -19,10 +19,9 @@ import pyarrow.parquet as pq
 
 from intent_tasks.core.identity import buckets_of
 from intent_tasks.core.rules import IDENTITY
-from intent_tasks.definition import Definition
+from intent_tasks.definition import SNAPSHOT_STEP, Definition
 from intent_tasks.errors import BadInput
 from intent_tasks.stores.atomic_files import ParquetFile, private_folder, replace
-from intent_tasks.tables import SNAPSHOT_STEP
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.serialization.decoders import decode_timetable
 from airflow.serialization.encoders import encode_timetable
 from airflow.timetables.base import DataInterval, TimeRestriction
-from intent_days import ShopDays, day_of_run, newest_published_day
+from intent_days import ShopDays, ShopTimes, day_of_run, newest_published_day
 from pendulum import datetime as instant
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -94,6 +94,18 @@ def next_run(timetable, earliest, *, catchup):
         last_automated_data_interval=None,
         restriction=TimeRestriction(earliest, None, catchup=catchup),
     )
+
+
+@pytest.mark.parametrize(
+    ("timetable", "earliest"),
+    [
+        (ShopDays("30 2 * * *", "Europe/Amsterdam"), instant(2026, 3, 28, 1)),
+        (ShopTimes("30 2 * * *", "Europe/Amsterdam"), instant(2026, 3, 28, 2)),
+    ],
+)
+def test_airflow_asks_our_timetables_for_the_due_times(timetable, earliest):
+    run = next_run(timetable, earliest, catchup=True)
+    assert run.run_after == instant(2026, 3, 29, 1), "the moment at which 02:30 is skipped"
 
 
 def test_nothing_is_scheduled_after_the_last_day_of_a_recording():

@@ -64,6 +64,17 @@ def test_the_step_gets_its_name_day_and_bucket_on_the_command_line(interpreter):
     ]
 
 
+def test_a_task_of_another_name_runs_its_step(interpreter):
+    interpreter("""
+        import json, sys
+        print(json.dumps({"arguments": sys.argv[1:]}))
+    """)
+    operator = step(task_id="nightly.score_again", step="score")
+    receipt, _, _ = execute(operator)
+    assert receipt["arguments"][2:4] == ["step", "score"]
+    assert Rows().get_link(operator, ti_key=None).endswith(f"/rows/score/{DAY}")
+
+
 def test_the_last_line_of_stdout_is_the_receipt(interpreter):
     interpreter("""print('working'); print('{"rows": 7}'); print()""")
     receipt, _, _ = execute(step())
@@ -72,7 +83,7 @@ def test_the_last_line_of_stdout_is_the_receipt(interpreter):
 
 def test_a_list_of_the_receipt_is_returned_for_a_mapped_task(interpreter):
     interpreter("""print('{"buckets": [0, 1], "model_version": 3}')""")
-    returned, _, pushed = execute(step(over="buckets"))
+    returned, _, pushed = execute(step(map_over="buckets"))
     assert returned == [0, 1]
     assert pushed == {"receipt": {"buckets": [0, 1], "model_version": 3}}
 

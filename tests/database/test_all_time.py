@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.formats import files
 from intent_tasks.steps import extract
-from intent_tasks.stores import ledger, postgres, simulated_shop, snapshots
+from intent_tasks.stores import day_status, ledger, postgres, simulated_shop, snapshots
 from intent_tasks.stores.extracting import conservation, recut
 
 pytestmark = pytest.mark.database
@@ -47,11 +47,6 @@ def add(settings, *rows):
 def run_sql(settings, statement):
     with postgres.changing(settings.shop_owner_url, "shop") as connection:
         connection.execute(sa.text(statement))
-
-
-def breaches(settings):
-    with postgres.reading(settings.pipeline_url) as connection:
-        return conservation.breaches(connection)
 
 
 def known(settings):
@@ -97,7 +92,7 @@ def test_another_zone_is_noticed_before_an_event_is_lost(settings, time_zone):
     last = DAY + timedelta(days=3)
     assert known(moved) == all_of(settings, time_zone, first, last)
     assert first <= DAY - timedelta(days=6)
-    assert breaches(moved) == []
+    assert day_status.breaches(moved) == []
 
 
 def test_another_name_of_the_zone_is_no_other_zone(settings):
@@ -123,21 +118,21 @@ def test_a_row_that_comes_in_later_than_days_are_compared_is_copied(settings):
     receipt = extract.run(settings, DAY)
     assert receipt["days_repaired"] == 1
     assert late in known(settings)
-    assert breaches(settings) == []
+    assert day_status.breaches(settings) == []
 
 
 def test_a_row_that_comes_in_before_the_history_is_named(settings):
     extract.run(settings, DAY)
     add(settings, event("late", FIRST + timedelta(days=13, hours=12, seconds=1)))
     extract.run(settings, DAY + timedelta(days=1))
-    ((day, breach),) = breaches(settings)
+    ((day, breach),) = day_status.breaches(settings)
     assert day is None
     assert breach == (
         "1 rows that arrived on 2026-06-14 are in no snapshot: "
         "run `intent step extract --as-of-date 2026-06-14`"
     )
     extract.run(settings, date(2026, 6, 14))
-    assert breaches(settings) == []
+    assert day_status.breaches(settings) == []
 
 
 def test_a_row_without_a_time_and_rows_of_the_future_are_named_and_stop_no_day(settings):
@@ -150,7 +145,7 @@ def test_a_row_without_a_time_and_rows_of_the_future_are_named_and_stop_no_day(s
         event("soon", soon),
     )
     extract.run(settings, DAY)
-    ((day, breach),) = breaches(settings)
+    ((day, breach),) = day_status.breaches(settings)
     assert day is None
     assert "1 rows of shop.events have neither ingested_at nor occurred_at" in breach
     assert "1 rows of shop.events arrive in the future, the last one at 2046-06-01" in breach
@@ -175,4 +170,4 @@ def test_rows_that_the_shop_has_deleted_stay_in_their_snapshots(settings):
     before = known(settings)
     extract.run(settings, DAY)
     assert known(settings) == before
-    assert breaches(settings) == []
+    assert day_status.breaches(settings) == []

@@ -34,7 +34,7 @@ def report_of(settings):
 
 
 WHY = {
-    "emptied": "sees no row of shop.customers: is it empty, being loaded, or hidden",
+    "emptied": "sees no row of shop.customers. Is the table empty, still loading, or hidden",
     "hidden by row security": "sees no row of shop.customers",
     "ids in capitals": "24 more would have one if ids did not differ in case: write them the same",
     "ids padded": "24 more would have one if ids did not differ in blanks around them",
@@ -43,7 +43,7 @@ WHY = {
 
 
 @pytest.mark.parametrize("name", WHY)
-def test_check_source_says_how_many_have_a_row_and_why_the_others_have_none(small_shop, name):
+def test_the_report_counts_customers_with_a_row_and_explains_why_others_have_none(small_shop, name):
     change(small_shop, LOST[name])
     report = report_of(small_shop)
     assert "PROBLEM  Of 24 customers with events 0 have a row in shop.customers" in report
@@ -51,7 +51,7 @@ def test_check_source_says_how_many_have_a_row_and_why_the_others_have_none(smal
     assert "customer 0" not in report
 
 
-def test_check_source_says_how_to_accept_guests_before_the_first_day(small_shop):
+def test_the_report_shows_how_to_accept_guests_before_the_first_day(small_shop):
     change_shop(small_shop, f"DELETE FROM shop.customers WHERE {WITHOUT_A_ROW['guests']}")
     assert (
         "PROBLEM  Of 24 customers with events 12 have a row in shop.customers (50%); on a first "
@@ -61,7 +61,7 @@ def test_check_source_says_how_to_accept_guests_before_the_first_day(small_shop)
     assert "costs    Of 24 customers with events 12 have" in report_of(small_shop)
 
 
-def test_check_source_says_what_is_as_it_should_be_what_costs_and_what_is_gone(going):
+def test_the_report_shows_what_is_in_order_what_costs_and_what_is_missing(going):
     assert "ok       Of 24 customers with events 24 have a row" in report_of(going)
     change_shop(going, "ALTER TABLE shop.customers DROP CONSTRAINT customers_pkey")
     change_shop(going, f"DELETE FROM shop.customers WHERE customer_id = '{CUSTOMERS[0]}'")
@@ -69,7 +69,8 @@ def test_check_source_says_what_is_as_it_should_be_what_costs_and_what_is_gone(g
     report = report_of(going)
     assert "costs    Of 24 customers with events 23 have a row" in report
     assert (
-        "costs    2 customers have several rows in shop.customers: any no of them counts" in report
+        "costs    2 customers have several rows in shop.customers: a no in any of them counts"
+        in report
     )
     change_shop(going, "DROP TABLE shop.customers")
     report = report_of(going)
@@ -78,19 +79,19 @@ def test_check_source_says_what_is_as_it_should_be_what_costs_and_what_is_gone(g
     )
 
 
-def test_check_source_says_that_a_table_records_no_consent(small_shop):
+def test_the_report_shows_that_a_table_records_no_consent(small_shop):
     for name in consent_record.COLUMNS:
         change_shop(small_shop, f"ALTER TABLE shop.customers DROP COLUMN {name}")
     report = report_of(small_shop)
     assert "costs    shop.customers has none of consent_personalisation" in report
 
 
-def test_a_table_that_collecting_made_counts_once_it_was_filled(settings):
+def test_a_table_that_collect_created_counts_after_it_was_filled(settings):
     rows = [event(n, customer, DAY) for n, customer in enumerate(CUSTOMERS)]
     simulated_shop.load(settings, "a shop", "digest", [pa.Table.from_pylist(rows, files.SCHEMA)])
     settings = settings.model_copy(update={"history_days": 1})
     assert validate.run(settings, DAY)["consent"] is None
-    assert "shop.customers was made here and never filled" in report_of(settings)
+    assert "shop.customers was created here and never filled" in report_of(settings)
     with pytest.raises(Refused, match=r"was made here and is empty: .*--table customers"):
         exporting.export(settings, wanted())
     for statement in ("INSERT INTO shop.customers VALUES ('c')", "DELETE FROM shop.customers"):

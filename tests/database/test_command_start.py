@@ -12,7 +12,8 @@ from intent_tasks.local.installation import Installation
 pytestmark = pytest.mark.database
 
 HEAVY = ("scipy", "pandas", "sklearn", "pyarrow", "numpy", "mlflow", "great_expectations",
-         "tensorflow", "keras", "lightgbm", "matplotlib", "httpx", "requests")  # fmt: skip
+         "tensorflow", "keras", "lightgbm", "matplotlib", "httpx", "requests",
+         "sqlalchemy", "psutil")  # fmt: skip
 
 PROGRAM = """
 import sys

@@ -69,23 +69,15 @@ def test_a_day_that_the_zone_leaves_out_is_not_missing(settings):
     assert missing_days(moved, date(2011, 12, 31)) == []
 
 
-class Page:
-    def __init__(self):
-        self.printed = []
-
-    def print(self, text):
-        self.printed.append(text)
-
-
 def test_status_refuses_when_a_day_is_missing(settings):
     yesterday = settings.definition.last_day_over(datetime.now(UTC))
     publish(settings, [yesterday - timedelta(days=2), yesterday])
-    page = Page()
+    lines = []
     with pytest.raises(Refused, match=f"1 shop days were .*: {yesterday - timedelta(days=1)}"):
-        status._print_missing_days(settings, page)
+        status._print_missing_days(settings, lines.append)
     recording = settings.model_copy(update={"last_day": yesterday})
-    status._print_missing_days(recording, page)
-    assert "never predicted" in page.printed[0]
+    status._print_missing_days(recording, lines.append)
+    assert "never predicted" in lines[0]
 
 
 def test_check_days_says_that_nothing_was_published_yet(settings, monkeypatch):

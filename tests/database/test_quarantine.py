@@ -11,8 +11,8 @@ from intent_tasks import cli
 from intent_tasks.commands import quarantine as commands
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.steps import extract, publish
-from intent_tasks.stores import postgres, snapshots
-from intent_tasks.stores.extracting import conservation, copy_days, day_builder, quarantine
+from intent_tasks.stores import day_status, postgres, snapshots
+from intent_tasks.stores.extracting import copy_days, day_builder, quarantine
 from intent_tasks.stores.privacy import erasure
 from tests.database.conftest import CUSTOMERS, DAY, add, event, pin, score
 
@@ -184,8 +184,7 @@ def test_published_days_made_without_a_released_row_are_named(shop_of_four_days,
     assert f"than there are now: {DAY} to {NEXT}" in said
     score(settings, DAY, lambda customer: 0.3)
     publish.run(settings, DAY)
-    with postgres.reading(settings.pipeline_url) as connection:
-        assert conservation.stale(connection, settings) == [NEXT]
+    assert day_status.stale_days(settings) == [NEXT]
 
 
 def test_a_corrected_line_of_a_file_goes_to_the_shop_and_into_its_day(shop_of_four_days, tell):
@@ -243,7 +242,7 @@ def test_what_is_not_accounted_for_is_not_published(scored_shop):
     with postgres.reading(scored_shop.pipeline_url) as connection:
         kept = connection.scalars(sa.text("SELECT DISTINCT probability_7d FROM intent.predictions"))
         assert kept.all() == [0.25], "what was there stays"
-        ((day, breach),) = conservation.breaches(connection)
+    ((day, breach),) = day_status.breaches(scored_shop)
     assert day == DAY
     assert breach.startswith("24 rows")
 
@@ -262,9 +261,8 @@ def test_what_is_not_accounted_for_is_not_published(scored_shop):
 def test_the_view_tells_what_is_lost(scored_shop, statement, breach):
     publish.run(scored_shop, DAY)
     run_sql(scored_shop, statement, "pipeline_url")
-    with postgres.reading(scored_shop.pipeline_url) as connection:
-        ((_, said),) = conservation.breaches(connection)
-    assert breach in said
+    ((_, shown),) = day_status.breaches(scored_shop)
+    assert breach in shown
 
 
 def test_a_released_row_of_an_erased_customer_goes_with_them(shop_of_four_days, tell):
@@ -276,12 +274,10 @@ def test_a_released_row_of_an_erased_customer_goes_with_them(shop_of_four_days, 
     tell("release", "--row", held[0].digest, *change, "--reason", "x", "--yes")
     erasure.erase(settings, [CUSTOMERS[2]])
     assert [row.row_key for row in set_aside(settings)] == ["e1"]
-    with postgres.reading(settings.pipeline_url) as connection:
-        assert conservation.breaches(connection) == []
+    assert day_status.breaches(settings) == []
     erasure.erase(settings, [CUSTOMERS[1]])
     assert set_aside(settings) == []
-    with postgres.reading(settings.pipeline_url) as connection:
-        assert conservation.breaches(connection) == []
+    assert day_status.breaches(settings) == []
 
 
 def test_of_two_rows_with_one_id_the_earlier_arrival_stays_however_they_are_read(shop_of_four_days):

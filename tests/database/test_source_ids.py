@@ -1,4 +1,4 @@
-"""Ids that stand for two events, for nobody, and times at which nothing happened, are counted."""
+"""Ids of two events, placeholders of ids, and impossible times are counted."""
 
 from collections import Counter
 from datetime import timedelta
@@ -10,7 +10,7 @@ from intent_tasks.errors import Refused
 from intent_tasks.steps import window
 from intent_tasks.stores import snapshots
 from intent_tasks.stores.extracting import copy_days
-from tests.database.test_check_source import LAST, NOW, _change, _days, _said
+from tests.database.test_check_source import LAST, NOW, _change, _days, _report
 
 pytestmark = pytest.mark.database
 
@@ -36,23 +36,23 @@ def _orders_and_views(settings, orders, prefix=""):
 
 
 @pytest.mark.parametrize(
-    ("orders", "said"),
+    ("orders", "report"),
     [
-        (300, "PROBLEM  300 ids stand for two different events"),
-        (5, "costs    5 ids stand for two different events"),
-        (1, "costs    1 id stands for two different events"),
+        (300, "PROBLEM  300 ids belong to two different events"),
+        (5, "costs    5 ids belong to two different events"),
+        (1, "costs    1 id belongs to two different events"),
     ],
 )
-def test_ids_that_stand_for_two_events_are_counted_with_their_mend(settings, orders, said):
+def test_ids_of_two_events_are_counted_with_advice(settings, orders, report):
     _orders_and_views(settings, orders)
-    lines = _said(settings)[0]
-    assert said in lines
-    assert "Put a prefix before the ids of each kind in the view, such as 'o' ||" in lines
+    lines = _report(settings)[0]
+    assert report in lines
+    assert "Add a prefix to the ids of each kind in the view, such as 'o' ||" in lines
 
 
-def test_ids_with_a_prefix_stand_for_one_event_each(settings):
+def test_ids_with_a_prefix_belong_to_one_event_each(settings):
     _orders_and_views(settings, 300, "o")
-    assert "two different events" not in _said(settings)[0]
+    assert "two different events" not in _report(settings)[0]
 
 
 def test_no_purchase_is_lost_to_a_view_with_its_id(settings):
@@ -71,7 +71,7 @@ def test_an_event_sent_again_is_no_other_event(settings):
         "INSERT INTO shop.events SELECT (e).* FROM (SELECT (jsonb_populate_record(e, "
         '\'{"ingested_at": "2026-06-30T13:00:00Z", "price": 3}\')) AS e FROM shop.events AS e) x',
     )
-    assert "two different events" not in _said(settings)[0]
+    assert "two different events" not in _report(settings)[0]
 
 
 def test_ids_that_stand_for_nobody_are_counted_however_few_they_are(settings):
@@ -91,16 +91,16 @@ def test_ids_that_stand_for_nobody_are_counted_however_few_they_are(settings):
         ),
     )
     report = check_source.check(settings, NOW)
-    said = "\n".join(report.lines)
-    assert report.problems == 0, said
-    assert "costs    1 events have the customer_id '(not set)', which stands for none" in said
-    assert "costs    4 other texts that stand for no customer or product are in 4 events" in said
+    lines = "\n".join(report.lines)
+    assert report.problems == 0, lines
+    assert "costs    1 events have the customer_id '(not set)', a placeholder that" in lines
+    assert "costs    4 other placeholders of customers or products are in 4 events" in lines
 
 
-def test_a_real_id_is_no_sentinel(settings):
+def test_a_real_id_is_no_placeholder(settings):
     _days(settings, 3, 5)
     _change(settings, "UPDATE shop.events SET product_id = 'null island 10'")
-    assert "stands for none" not in _said(settings)[0]
+    assert "a placeholder that" not in _report(settings)[0]
 
 
 @pytest.mark.parametrize(("days", "which"), [(0, "All"), (1, "198 of 200")])
@@ -112,10 +112,10 @@ def test_a_first_load_of_one_day_is_said_instead_of_weeks_to_wait(settings, days
         f"UPDATE shop.events SET ingested_at = '2026-06-30 03:00Z' WHERE {days} = 1 "
         "AND event_id IN ('v1/0', 'p1/0')",
     )
-    said = _said(settings)[0]
-    assert f"PROBLEM  {which} events arrived on one day, 2026-06-29, and happened on 2" in said
-    assert "CASE WHEN ingested_at < '2026-06-30' THEN occurred_at" in said
-    assert "more week" not in said
+    report = _report(settings)[0]
+    assert f"PROBLEM  {which} events arrived on one day, 2026-06-29, and happened on 2" in report
+    assert "CASE WHEN ingested_at < '2026-06-30' THEN occurred_at" in report
+    assert "more week" not in report
     with pytest.raises(Refused, match=f"too few days to train.*{which} events arrived on one day"):
         window.run(settings, LAST)
 
@@ -126,7 +126,7 @@ def test_a_clock_that_was_never_set_makes_no_history(settings, at, zone):
     _days(settings, 20, 10)
     _change(settings, f"UPDATE shop.events SET occurred_at = '{at}' WHERE event_id = 'v1/1'")
     settings = settings.model_copy(update={"time_zone": zone})
-    assert "customers, 2026-06-10 to 2026-06-30" in _said(settings)[0]
+    assert "customers, 2026-06-10 to 2026-06-30" in _report(settings)[0]
     with pytest.raises(Refused, match="too few days to train"):
         window.run(settings, LAST)
 
@@ -140,6 +140,6 @@ def test_events_of_the_end_of_time_are_named(settings):
         "UPDATE shop.events SET occurred_at = '9999-12-31 23:59Z' WHERE event_id = 'v1/3'",
     )
     assert (
-        "PROBLEM  3 events are of more than a day from now, up to 2101-01-01"
-        in (_said(settings.model_copy(update={"time_zone": "Asia/Tokyo"}))[0])
+        "PROBLEM  3 events are more than a day in the future, up to 2101-01-01"
+        in (_report(settings.model_copy(update={"time_zone": "Asia/Tokyo"}))[0])
     )

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from intent_tasks.local import up
 from intent_tasks.local.configuration import USER
-from intent_tasks.local.supervisor import PROGRAMS, Supervisor, wait_until
+from intent_tasks.local.supervisor import Supervisor, wait_until
+from intent_tasks.local.supervisor_client import PROGRAMS
 from intent_tasks.stores import postgres
 from tests.end_to_end.connections import Connections
 

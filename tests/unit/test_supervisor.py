@@ -9,7 +9,7 @@ import pytest
 from supervisor.options import ServerOptions
 
 from intent_tasks.errors import IntentError
-from intent_tasks.local import postgres, supervisor
+from intent_tasks.local import postgres, supervisor, supervisor_client
 from intent_tasks.local.installation import Calendar, Installation, write_private
 
 
@@ -27,7 +27,7 @@ def test_supervisord_reads_commands_and_variables_unchanged(prepared, monkeypatc
     options = ServerOptions()
     options.realize(["-c", str(file)])
     read = {group.name: group.process_configs[0] for group in options.process_group_configs}
-    assert list(read) == list(supervisor.PROGRAMS)
+    assert list(read) == list(supervisor_client.PROGRAMS)
     expected = supervisor.programs(prepared)
     for name, program in expected.items():
         assert shlex.split(read[name].command) == program.command

@@ -5,6 +5,7 @@ They come from the docstrings of the DAG files, the tables and the settings.
 
 import ast
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -65,12 +66,28 @@ def settings() -> str:
     source = GENERATED_FROM.format(source="`intent_tasks/settings.py`")
     lines = ["# Settings\n", source, INTRODUCTION, "| name | default | meaning |"]
     lines.append("|---|---|---|")
+    meanings = _attribute_docstrings(ROOT / "intent_tasks" / "settings.py")
     for name, field in Settings.model_fields.items():
         secret = " Secret." if SecretStr in _types(field.annotation) else ""
         default = "required" if field.is_required() else _default(name, field.default)
-        meaning = " ".join(str(field.description).split())
+        meaning = " ".join(meanings[name].split())
         lines.append(f"| `INTENT_{name.upper()}` | {default} | {meaning}{secret} |")
     return "\n".join(lines) + "\n"
+
+
+def _attribute_docstrings(file: Path) -> dict[str, str]:
+    """Return attribute → docstring of the classes in a file."""
+    classes = (node for node in ast.parse(file.read_text()).body if isinstance(node, ast.ClassDef))
+    return {
+        field.target.id: docstring.value.value
+        for node in classes
+        for field, docstring in pairwise(node.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(docstring, ast.Expr)
+        and isinstance(docstring.value, ast.Constant)
+        and isinstance(docstring.value.value, str)
+    }
 
 
 INTRODUCTION = """Settings are read from the environment and from `intent.env` in the state folder

@@ -25,7 +25,8 @@ from sqlalchemy.pool import NullPool
 from intent_tasks.local import configuration
 from intent_tasks.local.airflow_api import FINISHED, AirflowApi
 from intent_tasks.local.installation import Calendar, Installation
-from intent_tasks.local.supervisor import AIRFLOW, Supervisor, wait_until
+from intent_tasks.local.supervisor import Supervisor, wait_until
+from intent_tasks.local.supervisor_client import AIRFLOW
 
 T = TypeVar("T")
 
@@ -118,7 +119,7 @@ def start_airflow(home: Path, retry_delay_seconds: int = 1) -> Iterator[Airflow]
         "INTENT_RETRY_DELAY_SECONDS": str(retry_delay_seconds),
     }
     # Only while this Airflow starts: other installations of the test session have real steps.
-    with mock.patch.object(configuration, "schedule", return_value=schedule):
+    with mock.patch.object(configuration, "airflow_settings", return_value=schedule):
         installation = Installation.prepare(home, Calendar(last_day=LAST_DAY))
         configuration.write_all(installation)
         installation.postgres.create()

@@ -11,10 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from intent_tasks.core.day_ranges import describe_days
 from intent_tasks.settings import Settings
 from intent_tasks.stores import ledger, postgres, snapshots
 from intent_tasks.stores.extracting import source
-from intent_tasks.stores.extracting.conservation import spans
 from intent_tasks.stores.extracting.source import Arrived
 from intent_tasks.tables import events, runs
 
@@ -101,7 +101,7 @@ def record(
         "rows_future": counted.future,
         "rows_without_time": counted.without_time,
         "rows_in_no_snapshot": sum(missing.values()),
-        "days_in_no_snapshot": spans(sorted(missing))[:_DAYS_NAMED],
+        "days_in_no_snapshot": describe_days(sorted(missing))[:_DAYS_NAMED],
         "last_day_in_no_snapshot": str(max(missing)) if missing else None,
         "newest_at": counted.newest_at if counted.future else None,
     }

@@ -5,12 +5,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import sqlalchemy as sa
 
+from intent_tasks.core.day_ranges import describe_days
 from intent_tasks.definition import Definition
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.stores import ledger, snapshots
 from intent_tasks.stores.extracting import copy_days, source
-from intent_tasks.stores.extracting.conservation import spans
 from intent_tasks.tables import events
 
 _DAY = timedelta(days=1)
@@ -71,8 +71,8 @@ def _require_rows(settings: Settings, found: list[snapshots.Manifest]) -> None:
             lost.append(day)
     if lost:
         raise Refused(
-            f"The warehouse holds fewer rows of {spans(lost)} than were copied: copying these days "
-            "again would lose the others. Nothing was changed. Put them back, or set "
+            f"The warehouse holds fewer rows of {describe_days(lost)} than were copied: copying "
+            "these days again would lose the others. Nothing was changed. Put them back, or set "
             f"INTENT_TIME_ZONE to {found[-1]['time_zone']} again."
         )
 

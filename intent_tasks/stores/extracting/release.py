@@ -21,9 +21,9 @@ from intent_tasks.formats import files, mapping
 from intent_tasks.formats.convert import latest_products
 from intent_tasks.formats.replay import read_row
 from intent_tasks.settings import Settings
-from intent_tasks.stores import ledger, postgres, simulated_shop, snapshots
+from intent_tasks.stores import day_status, ledger, postgres, simulated_shop, snapshots
 from intent_tasks.stores.collecting import file_ledger, landing
-from intent_tasks.stores.extracting import conservation, copy_days, corrections, quarantine, source
+from intent_tasks.stores.extracting import copy_days, corrections, quarantine, source
 from intent_tasks.stores.extracting.quarantine import DROPPED, RELEASED, Correction, Found
 
 
@@ -165,7 +165,7 @@ def release(settings: Settings, rows: Sequence[Found], decision: Decision) -> Re
         if snapshots.manifest(settings.home, day) is not None:
             copy_days.complete_snapshots(settings, day, day)
     _rename(settings, stay, lines)
-    return Released(len(rows), Counter(why for why in whys if why), stale(settings))
+    return Released(len(rows), Counter(why for why in whys if why), day_status.stale_days(settings))
 
 
 def _rename(settings: Settings, rows: Sequence[Found], lines: Lines) -> None:
@@ -194,7 +194,7 @@ def drop(settings: Settings, rows: Sequence[Found], decision: Decision) -> list[
         _decide(settings, day, of_source, DROPPED, decision)
         if name in was_released:
             copy_days.complete_snapshots(settings, day, day)
-    return stale(settings)
+    return day_status.stale_days(settings)
 
 
 def _decide(
@@ -243,9 +243,3 @@ def _send(settings: Settings, rows: Sequence[Found], lines: Lines, decision: Dec
     zone = ZoneInfo(settings.time_zone)
     arrived = [row["ingested_at"] or row["occurred_at"] for row in events.to_pylist()]
     return {at.astimezone(zone).date() for at in arrived}
-
-
-def stale(settings: Settings) -> list[date]:
-    """Return the published days that were made from other rows than there are now."""
-    with postgres.reading(settings.pipeline_url) as connection:
-        return conservation.stale(connection, settings)

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from intent_tasks.definition import ALL_BUCKETS
 from intent_tasks.settings import Settings
 from intent_tasks.stores import ledger, postgres, snapshots
 from intent_tasks.stores.extracting import source
@@ -140,7 +141,7 @@ def restate(
     steps: tuple[str, ...],
     day: date,
     changes: Mapping[str, int],
-    bucket: int = ledger.ALL_BUCKETS,
+    bucket: int = ALL_BUCKETS,
     digests: tuple[str, str] | None = None,
     forgotten: tuple[str, ...] = (),
 ) -> None:
