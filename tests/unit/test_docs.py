@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from intent_tasks.settings import Schedule, Settings
+from intent_tasks.settings import AirflowSettings, Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -75,7 +75,7 @@ def is_named_in_code(name):
 
 @every_page
 def test_settings_that_a_page_names_exist(page):
-    fields = {**Schedule.model_fields, **Settings.model_fields}
+    fields = {**AirflowSettings.model_fields, **Settings.model_fields}
     known = {f"INTENT_{name.upper()}" for name in fields} | OTHER_SETTINGS
     named = set(re.findall(r"INTENT_[A-Z_]*[A-Z]", page.read_text(encoding="utf-8")))
     assert named - known == set()

@@ -40,7 +40,6 @@ def sold(table):
 @pytest.mark.parametrize("named", [False, True], ids=["on its first row", "on each row"])
 @pytest.mark.parametrize("block", [40, 1 << 20], ids=["small blocks", "one block"])
 def test_cells_of_an_order_on_its_first_row_hold_for_all_of_it(tmp_path, monkeypatch, named, block):
-    monkeypatch.setattr(blocks, "PART_BYTES", block, raising=False)
     monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
     text = "".join(
         f"{n},c{n},2026-11-20,A\n" + f"{n if named else ''},,,B\n" * (n % 4) for n in range(9)
