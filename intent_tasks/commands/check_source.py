@@ -45,6 +45,10 @@ MENDS = {
     "event_type is unknown": "Say in a view which of the types each is (docs/tables.md), as lower "
     "case",
     "customer_id is missing": "Leave events that nobody is known of out of the view",
+    "rating is above 5": "Make what stands for no rating null, such as NULLIF(rating, 9)",
+    "rating is below 1": "Make what stands for no rating null, such as NULLIF(rating, -1)",
+    "price is below 0": "Make what stands for no price null, such as NULLIF(price, -1)",
+    "quantity is below 0": "Make what stands for no quantity null, such as NULLIF(quantity, -1)",
 }
 """What to do about rows that break a rule, by rule."""
 
@@ -201,7 +205,7 @@ def _check_events(
     settings: Settings,
     now: datetime,
 ) -> None:
-    from intent_tasks.commands import source_history
+    from intent_tasks.commands import source_arrival, source_history
     from intent_tasks.stores.extracting import source, source_facts
 
     facts = source_facts.events_of(connection, settings, source.relation(connection), now)
@@ -222,6 +226,7 @@ def _check_events(
         report.costs(
             f"{facts.unusable_rows:,} events lack {' or '.join(REQUIRED)}: they are set aside."
         )
+    source_arrival.check(report, settings, facts)
     for name, count in sorted(facts.unknown_types.items())[:5]:
         report.costs(f"{count:,} events are of the type {name!r}, which is none of the contract's.")
     for name, share in facts.empty.items():

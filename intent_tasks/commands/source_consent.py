@@ -87,8 +87,15 @@ def _check_coverage(report: Report, settings: Settings, found: "Coverage") -> No
 def _why(found: "Coverage") -> str:
     """Return why customers have no row, as far as the ids tell."""
     in_events, in_customers = found.shapes
+    hint = ""
+    if found.alike:
+        way = max(found.alike, key=lambda name: found.alike[name])
+        hint = (
+            f"{found.alike[way]:,} more would have one if ids did not differ in {way}: write them "
+            "the same way in a view."
+        )
     if in_events is None:
-        return ""
+        return hint
     if in_customers is None:
         return (
             f"The role of INTENT_SHOP_URL sees no row of {customers.fullname}: is it empty, being "
@@ -98,10 +105,4 @@ def _why(found: "Coverage") -> str:
         f"Most ids look like {in_events!r} in {events.fullname} and like {in_customers!r} in "
         f"{customers.fullname} (a, A: letters, 9: digits)."
     )
-    if not found.alike:
-        return f"{looks} Is the table loaded whole?"
-    way = max(found.alike, key=lambda name: found.alike[name])
-    return (
-        f"{found.alike[way]:,} more would have one if ids did not differ in {way}: write them the "
-        f"same way in a view. {looks}"
-    )
+    return f"{hint} {looks}" if hint else f"{looks} Is the table loaded whole?"

@@ -4,7 +4,6 @@ A file that says something new about a row replaces what was there; no row is ev
 nobody's no is lost when a later file has fewer rows.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,17 +28,12 @@ from intent_tasks.stores.collecting import (
     file_ledger,
     landing,
     landing_tables,
+    unusable_rows,
 )
 from intent_tasks.stores.collecting.file_loop import Counts, Say, load_each
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.day_builder import LEAST_LIMIT
 from intent_tasks.stores.privacy import consent_names
-
-_BETWEEN_CELLS = ',;|\t"\0'
-"""A line that cannot be read is kept whole: its cells are what stands between these."""
-_TRUTHS = {"", "0", "1", "true", "false", "yes", "no", "t", "f", "y", "n"}
-"""Cells that say something of a customer, and name one at the beginning of a line only."""
-
 
 _MAKE_NEWEST = "Add a blank line at its end, and collect it in a call of its own."
 """How a file whose content is known counts as the newest one."""
@@ -174,7 +168,10 @@ class _Work:
             for batch in self._batches(seen):
                 rows.add(batch.rows)
                 quarantine.add(connection, self.file.url, batch.bad)
-                unclear |= self._find_customers(connection, batch.bad)
+                if self.table == "customers" and batch.bad:
+                    unclear |= unusable_rows.find_customers(
+                        connection, self.file.url, self.layout, batch.bad
+                    )
             self._require_usable(seen)
             loaded, keep = rows.count_keys()
             if self.table == "customers":
@@ -298,35 +295,6 @@ class _Work:
         bad = [row for row, names in zip(batch.bad, named, strict=True) if not names & gone]
         left_out = batch.rows.num_rows - rows.num_rows + len(batch.bad) - len(bad)
         return TableBatch(rows, bad, batch.unreadable, batch.absent), left_out
-
-    def _find_customers(self, connection: sa.Connection, bad: list[BadRow]) -> set[str]:
-        """Return which customers rows that cannot be used may be about.
-
-        Raises:
-            BadInput: a row names its customer in bytes of an encoding that is not known.
-        """
-        if self.table != "customers" or not bad:
-            return set()
-        named = [self._cells(row) for row in bad]
-        found = landing_tables.find_customers(connection, set().union(*named))
-        for row, cells in zip(bad, named, strict=True):
-            if batches.holds_bytes(row) and not cells & found.keys():
-                raise BadInput(
-                    f"{self.file.url}: line {row.number} names a customer in bytes that are no "
-                    "UTF-8, so it cannot be known whom it means. Nothing of the file was loaded. "
-                    'Name the encoding in the format, as encoding = "latin-1", or mend the line: '
-                    "docs/collect.md."
-                )
-        return set().union(*found.values())
-
-    def _cells(self, row: BadRow) -> set[str]:
-        """Return the texts of a row that may be the id of its customer."""
-        between = _BETWEEN_CELLS + "".join(shape.delimiter for shape in self.layout.shapes)
-        splits = (re.split(f"[{re.escape(between)}]", text) for text in batches.named(row))
-        cells = [[cell.strip() for cell in split] for split in splits]
-        return {
-            cell for row in cells for n, cell in enumerate(row) if n == 0 or cell not in _TRUTHS
-        }
 
     def _require_usable(self, seen: "_Seen") -> None:
         """Refuse a file of which too little can be used: it is in another format."""

@@ -33,7 +33,7 @@ class Place(NamedTuple):
     url: str
 
     def is_before(self, other: "Place") -> bool:
-        """Return whether a file is surely older: an earlier call, or an earlier date in its name."""
+        """Return whether a file is surely older: by its call, or by the date in its name."""
         if self.began_at != other.began_at:
             return self.began_at < other.began_at
         own, dates = dates_of(self.url), dates_of(other.url)

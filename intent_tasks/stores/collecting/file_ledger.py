@@ -98,7 +98,8 @@ def find_collected(connection: sa.Connection, table: str, digest: str) -> str | 
     columns = collected_files.c
     has = sa.and_(columns.digest == digest, columns.state == LOADED)
     query = sa.select(columns.path).where(
-        columns.table_name == table, sa.or_(has, digest == sa.any_(columns.earlier_digests))
+        columns.table_name == table,
+        sa.or_(has, sa.literal(digest) == sa.any_(columns.earlier_digests)),
     )
     return connection.scalars(query.order_by("path").limit(1)).first()
 

@@ -102,7 +102,7 @@ def rows_of_a_file(connection: sa.Connection, table: str) -> Iterator["RowsOfAFi
 class Keys(NamedTuple):
     """Numbers of keys in a file: all, and those that the table has already."""
 
-    count: int
+    all: int
     known: int
 
 
