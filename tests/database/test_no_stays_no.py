@@ -225,6 +225,16 @@ def test_beside_all_our_columns_no_field_is_taken_for_consent(settings, tmp_path
     assert landed(settings, path)[0] == (1, 0, 0, 0)
 
 
+def test_a_field_that_tells_of_one_of_our_columns_is_not_taken_for_another(settings, tmp_path):
+    path = tmp_path / "a.csv"
+    header = "customer_id,consent_marketing,consent_marketing_at"
+    path.write_text(f"{header},consent_marketing_source\nc4,yes,2026-06-30,web\n")
+    assert landed(settings, path)[0] == (1, 0, 0, 0)
+    path.write_text("customer_id,consent_marketing,consent_marketing_revoked\nc4,yes,true\n")
+    with pytest.raises(BadInput, match="field consent_marketing_revoked looks like consent"):
+        landed(settings, path)
+
+
 def test_a_field_that_a_format_reads_is_not_taken_for_another(settings, tmp_path):
     own = tmp_path / "ours.toml"
     own.write_text(

@@ -179,16 +179,25 @@ class RowsOfAFile:
             id_spelling.similar_id(found.c.customer_id).label("similar"),
             *(_only_no(found.c[name], name) for name in self._answers),
         ).where(refused).cte("no").prefix_with("MATERIALIZED", dialect="postgresql")  # fmt: skip
-        of_file = sa.select(found.c.customer_id).where(found.c.customer_id.is_not(None))
-        both = of_file.union(sa.select(known.c.customer_id)).cte("both")
-        everybody = sa.select(
-            both.c.customer_id, id_spelling.similar_id(both.c.customer_id).label("similar")
-        ).cte("everybody")
+        ids = sa.union_all(
+            sa.select(found.c.customer_id, sa.true().label("in_file")),
+            sa.select(known.c.customer_id, sa.false()),
+        ).subquery()
+        everybody = (
+            sa.select(
+                ids.c.customer_id,
+                sa.func.bool_or(ids.c.in_file).label("in_file"),
+                id_spelling.similar_id(ids.c.customer_id).label("similar"),
+            )
+            .where(ids.c.customer_id.is_not(None))
+            .group_by(ids.c.customer_id)
+            .cte("everybody")
+        )
         is_same = id_spelling.same_id(everybody.c.customer_id) == no.c.same
         query = sa.select(everybody.c.customer_id, *(no.c[name] for name in self._answers)).where(
             everybody.c.similar == no.c.similar,
             everybody.c.customer_id != no.c.customer_id,
-            sa.or_(is_same, everybody.c.customer_id.not_in(of_file)),
+            sa.or_(is_same, sa.not_(everybody.c.in_file)),
         )
         return self._insert(query, "spellings")
 

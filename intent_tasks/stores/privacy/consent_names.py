@@ -55,15 +55,26 @@ def find_similar(
     if PERSONALISATION in ours and not keeps_answers and MARKETING not in ours:
         patterns.remove(_MARKETING)
         patterns.append(_OF_MARKETING)
-    elif MARKETING in ours and PERSONALISATION not in ours:
-        patterns = [pattern for pattern in patterns if pattern is not _MARKETING]
     left_out = {_folded(name) for name in accepted}
+    folded = {name: _folded(name) for name in sorted(set(names))}
     return [
         name
-        for name in sorted(set(names))
-        if (text := _folded(name)) not in left_out
-        and (text.replace("_", "") in _SQUEEZED or any(p.search(text) for p in patterns))
+        for name, text in folded.items()
+        if text not in left_out and _is_similar(text, patterns, ours)
     ]
+
+
+def _is_similar(text: str, patterns: list[re.Pattern[str]], ours: Collection[str]) -> bool:
+    """Return whether a name is one of ours in another spelling, or fits a pattern.
+
+    What begins like a column of ours that is there tells of it, as when it was said; unless it
+    refuses.
+    """
+    if text.replace("_", "") in _SQUEEZED:
+        return True
+    if any(text.startswith(f"{column}_") for column in ours):
+        patterns = [pattern for pattern in patterns if pattern is _SUPPRESSED]
+    return any(pattern.search(text) for pattern in patterns)
 
 
 _OF_MARKETING = re.compile("consent.*market|market.*consent")
