@@ -139,7 +139,21 @@ _MENDS = {
 
 
 def _mend(column: sa.Column[Any], meant: str, found: str) -> str:
+    if found == "text" and meant in _CASTS:
+        wanted = _CASTS[meant]
+        return (
+            f"cast it in a view, such as {column.name}::{wanted}; where it is always null, "
+            f"NULL::{wanted}"
+        )
     return _MENDS.get((meant, found), "cast it in a view").format(column.name)
+
+
+_CASTS = {
+    "number": "double precision",
+    "whole number": "integer",
+    "time with zone": "timestamptz",
+}
+"""Kind of the contract → type that a text is cast to; a NULL without a type is a text."""
 
 
 def findings(table: sa.Table, found: Types, fitted: Mapping[str, str]) -> dict[str, Finding]:
@@ -183,6 +197,8 @@ def read_as(column: sa.Column[Any], found: Type) -> sa.Label[Any]:
     for wanted, reader in _READERS:
         if isinstance(column.type, wanted):
             value = reader(column, plain(found))
+    if column.name in _STANDS_FOR_NONE:
+        value = sa.func.nullif(value, _STANDS_FOR_NONE[column.name])
     return sa.cast(value, column.type).label(column.name)
 
 
@@ -192,7 +208,14 @@ def unreadable(column: sa.Column[Any], found: Type) -> sa.ColumnElement[bool] | 
     for wanted, condition in ((sa.Integer, _holds_integer), (sa.Double, _holds_number)):
         if isinstance(column.type, wanted):
             holds = condition(column, plain(found))
+    if column.name in _STANDS_FOR_NONE:
+        is_given = _exact(column, plain(found)) != _STANDS_FOR_NONE[column.name]
+        holds = is_given if holds is None else sa.and_(holds, is_given)
     return None if holds is None else sa.not_(sa.func.coalesce(holds, column.is_(None)))
+
+
+_STANDS_FOR_NONE = {"rating": 0}
+"""Column → the number that shops write where there is no value."""
 
 
 def _as_text(column: sa.Column[Any], found: Type) -> sa.ColumnElement[Any]:

@@ -63,7 +63,34 @@ def of_postgres(error: BaseException, setting: str = "the address of the databas
     verb = "write" if state[:2] == "23" else "read"
     named = f" (SQLSTATE {state})" if state else ""
     advice = _ADVICE.get(state[:2], "Correct the view or the query.")
+    if state == "42501":
+        advice = _grant(message) or advice
     return Refused(f"Postgres refuses to {verb}: {message}{named}. {advice}")
+
+
+_DENIED = re.compile(r'permission denied for ([a-z ]+) "?([^"]+?)"?')
+_SHOP_TABLES = ("events", "products", "customers")
+
+
+def _grant(message: str) -> str:
+    """Return which right to grant for what Postgres denies; empty: it names nothing."""
+    found = _DENIED.fullmatch(message)
+    if found is None:
+        return ""
+    kind, name = found.groups()
+    if kind == "function":
+        return f"Grant it: GRANT EXECUTE ON FUNCTION {name} TO this role."
+    if kind == "schema":
+        return f"Grant it: GRANT USAGE ON SCHEMA {name} TO this role."
+    if name in _SHOP_TABLES:
+        return (
+            f"Grant the whole table, not single columns: GRANT SELECT ON shop.{name} TO the role "
+            "of INTENT_SHOP_URL, and GRANT USAGE ON SCHEMA shop."
+        )
+    return (
+        f"Behind a view of schema shop: GRANT SELECT ON {name} TO the owner of the view. A table "
+        "of schema intent: run `intent migrate`."
+    )
 
 
 def _has(message: str, words: tuple[str, ...]) -> bool:

@@ -204,6 +204,9 @@ class Settings(AirflowSettings):
     consent_not_recorded: bool = False
     """Confirm that shop.customers or its columns of consent were removed on purpose: read
     docs/privacy.md first."""
+    no_consent_columns: list[str] = []
+    """Columns of shop.customers, and fields of files of customers, that look like consent and are
+    something else, as JSON: ["newsletter_popup_seen"]; see docs/privacy.md."""
     training_days: int = 60
     """Days of anchors in the training window."""
     model_encoder: str = "gru"

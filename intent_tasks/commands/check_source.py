@@ -44,6 +44,10 @@ ADVICE = {
     AGAIN: "Build event_id from all columns that identify a row, such as order and line",
     "event_type is unknown": "Map each type in a view to one of docs/tables.md, in lower case",
     "customer_id is missing": "Exclude events without a customer from the view",
+    "rating is above 5": "Map the value for no rating to null, such as NULLIF(rating, 9)",
+    "rating is below 1": "Map the value for no rating to null, such as NULLIF(rating, -1)",
+    "price is below 0": "Map the value for no price to null, such as NULLIF(price, -1)",
+    "quantity is below 0": "Map the value for no quantity to null, such as NULLIF(quantity, -1)",
 }
 """What to do about rows that break a rule, by rule."""
 
@@ -206,7 +210,7 @@ def _check_events(
     settings: Settings,
     now: datetime,
 ) -> None:
-    from intent_tasks.commands import source_history
+    from intent_tasks.commands import source_arrival, source_history
     from intent_tasks.stores.extracting import source, source_facts
 
     facts = source_facts.events_of(connection, settings, source.relation(connection), now)
@@ -227,6 +231,7 @@ def _check_events(
         report.costs(
             f"{facts.unusable_rows:,} events lack {' or '.join(REQUIRED)}: they go to quarantine."
         )
+    source_arrival.check(report, settings, facts)
     for name, count in sorted(facts.unknown_types.items())[:5]:
         report.costs(f"{count:,} events have the type {name!r}, which the contract does not know.")
     for name, share in facts.empty.items():

@@ -88,8 +88,15 @@ def _check_coverage(report: Report, settings: Settings, found: "Coverage") -> No
 def _why(found: "Coverage") -> str:
     """Return why customers probably have no row, judged by the form of the ids."""
     in_events, in_customers = found.shapes
+    hint = ""
+    if found.alike:
+        difference = max(found.alike, key=lambda name: found.alike[name])
+        hint = (
+            f"{found.alike[difference]:,} more would have one if ids did not differ in "
+            f"{difference}: write them the same way in a view."
+        )
     if in_events is None:
-        return ""
+        return hint
     if in_customers is None:
         return (
             f"The role of INTENT_SHOP_URL sees no row of {customers.fullname}. Is the table empty, "
@@ -99,10 +106,4 @@ def _why(found: "Coverage") -> str:
         f"Most ids look like {in_events!r} in {events.fullname} and like {in_customers!r} in "
         f"{customers.fullname} (a, A: letters, 9: digits)."
     )
-    if not found.alike:
-        return f"{looks} Is the table loaded completely?"
-    difference = max(found.alike, key=lambda name: found.alike[name])
-    return (
-        f"{found.alike[difference]:,} more would have one if ids did not differ in {difference}: "
-        f"write them the same way in a view. {looks}"
-    )
+    return f"{hint} {looks}" if hint else f"{looks} Is the table loaded completely?"

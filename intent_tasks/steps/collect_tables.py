@@ -4,10 +4,10 @@ A later file replaces the values of its rows. No row is ever removed, so that no
 later file has fewer rows.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,15 +20,23 @@ from intent_tasks.formats.columns import KEYS
 from intent_tasks.formats.table_files import TableBatch
 from intent_tasks.settings import Settings
 from intent_tasks.stores import identity_keys, postgres, simulated_shop
-from intent_tasks.stores.collecting import batches, discovery, file_ledger, landing, landing_tables
+from intent_tasks.stores.collecting import (
+    batches,
+    call_order,
+    discovery,
+    field_names,
+    file_ledger,
+    landing,
+    landing_tables,
+    unusable_rows,
+)
 from intent_tasks.stores.collecting.file_loop import Counts, Report, label_files, load_each
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.day_builder import LEAST_LIMIT
+from intent_tasks.stores.privacy import consent_names
 
-_BETWEEN_CELLS = re.compile(r"[,;|\t\"\0]")
-"""Separators of the cells of a line that cannot be read and is stored whole."""
-_ANSWERS = {"", "0", "1", "true", "false", "yes", "no", "t", "f", "y", "n"}
-"""Cells that are answers of a customer; only the first cell of a line may be an id as well."""
+_MAKE_NEWEST = "Add a blank line at its end, and collect it in a call of its own."
+"""How a file whose content is known counts as the newest one."""
 
 
 @dataclass
@@ -38,6 +46,8 @@ class Totals(Counts):
     table: str = ""
     rereads: bool = False
     """True when a file is read once more, because its format changed: so are all later ones."""
+    refusals: call_order.Refusals = field(default_factory=call_order.Refusals)
+    """The refusals in the files of this call."""
 
     def summary(self) -> str:
         """Return the counts as a sentence."""
@@ -54,9 +64,10 @@ def collect_tables(
 ) -> Totals:
     """Load the files of products or customers at and below a URL.
 
-    Files that were loaded before come first, in that order, then new ones by name. When a format
-    has changed, its files are read once more, and so are those that were loaded after them: so the
-    newest file still counts.
+    Files that were loaded before come first, in that order, then new ones by the dates in their
+    names and by name. Of new files whose names have no date, any no of a customer counts. Content
+    that was collected is passed over. When a format has changed, its files are read once more, and
+    so are those that were loaded after them: so the newest file still counts.
 
     Args:
         settings: of this installation.
@@ -75,16 +86,32 @@ def collect_tables(
     with postgres.changing(owner, "collect") as connection:
         landing.prepare(connection)
         landing_tables.require_collected(connection, table)
-        known = file_ledger.list_files(connection, table)
-    places = {file_url: place for place, file_url in enumerate(known)}
-    found = sorted(found, key=lambda file: (places.get(file.url, len(known)), file.url))
+        calls = file_ledger.list_files(connection, table)
+    now = datetime.now(UTC)
+    known = sorted(calls, key=lambda url: call_order.sort_key(calls[url], url))
+    places = {known_url: place for place, known_url in enumerate(known)}
+    found.sort(
+        key=lambda file: (places.get(file.url, len(known)), *call_order.sort_key(now, file.url))
+    )
     absent = set(known) - {file.url for file in found}
     loadings = []
     for file, label in label_files(found):
         after = known[places.get(file.url, len(known)) :]
         later = [other for other in after if other in absent]
         loadings.append(
-            _Work(settings, file, url, layout, format_name, table, report, label, later)
+            _Work(
+                settings,
+                file,
+                url,
+                layout,
+                format_name,
+                table,
+                report,
+                label,
+                calls.get(file.url, now),
+                now,
+                later,
+            )
         )
     totals = Totals(table=table)
     load_each(loadings, totals, report)
@@ -104,6 +131,10 @@ class _Work:
     table: str
     report: Report
     label: str
+    loaded_at: datetime
+    """Beginning of the call that loaded it; of this call where none did."""
+    now: datetime
+    """Beginning of this call."""
     later: list[str]
     """Files that were loaded after this one, and are not collected now."""
 
@@ -123,21 +154,32 @@ class _Work:
         if known and (known.digest, known.table_name) == (digest, self.table):
             if not self._must_reread(connection, known, totals):
                 return "known"
-            totals.rereads = True
+            totals.rereads, loaded_at = True, self.loaded_at
+        elif self._is_copy(connection, known, digest):
+            return "known"
+        else:
+            loaded_at = self.now
+        names = self._require_consent_is_read()
         identity_keys.hold_off_tombstones(connection)
         begun = file_ledger.begin(
-            connection, self.file, self.source, self.format_name, digest,
-            file_ledger.LOADING, table=self.table, format_digest=self.layout.digest(),
+            connection, self.file, self.source, self.format_name, digest, file_ledger.LOADING,
+            known, table=self.table, format_digest=self.layout.digest(), started_at=loaded_at,
         )  # fmt: skip
         seen, unclear = _Seen(), set[str]()
         with landing_tables.gather_rows(connection, self.table) as rows:
             for batch in self._batches(seen):
                 rows.add(batch.rows)
                 quarantine.add(connection, self.file.url, batch.bad)
-                unclear |= self._find_customers(batch.bad)
+                if self.table == "customers" and batch.bad:
+                    unclear |= unusable_rows.find_customers(
+                        connection, self.file.url, self.layout, batch.bad
+                    )
             self._require_usable(seen)
-            loaded = rows.merge()
-        if unclear:
+            loaded, keep = rows.count_keys()
+            if self.table == "customers":
+                self._add_refusals(rows, unclear, call_order.Place(loaded_at, self.url), totals)
+            rows.merge()
+        if self.table == "customers" and seen.bad:
             count = landing_tables.withdraw_consent(connection, unclear)
             self.report(
                 f"{self.label} {count:,} customers whose rows cannot be used agree to nothing "
@@ -154,7 +196,7 @@ class _Work:
         file_ledger.advance(connection, self.file.url, begun, done)
         for name in ("loaded", "repeated", "ignored", "quarantined"):
             totals.rows[name] += getattr(done, f"rows_{name}")
-        self._report_missing(seen)
+        self._report_missing(seen, names, keep)
         self.report(f"{self.label} {loaded:,} {self.table}")
         return "loaded"
 
@@ -172,9 +214,67 @@ class _Work:
             self.report(
                 f"{self.label} the format has changed, but the file stays as it was read: "
                 f"{self.later[0]} was collected after it and is not here. Collect both in one "
-                "call, or a copy under another name, which then counts as the newest file."
+                f"call; or {_MAKE_NEWEST}"
             )
         return not self.later
+
+    def _is_copy(
+        self, connection: sa.Connection, known: file_ledger.Progress | None, digest: str
+    ) -> bool:
+        """Return whether the content was collected: earlier answers never count as new ones."""
+        if self.table != "customers":
+            return False
+        original = file_ledger.find_collected(connection, self.table, digest)
+        if original is None:
+            return False
+        self.report(
+            f"{self.label} it has the content of {original}, as it was collected before; it is "
+            f"not loaded again. If its answers are the newest ones: {_MAKE_NEWEST}"
+        )
+        file_ledger.begin(
+            connection, self.file, self.source, self.format_name, digest, file_ledger.COPY,
+            known, table=self.table, format_digest=self.layout.digest(),
+        )  # fmt: skip
+        return True
+
+    def _require_consent_is_read(self) -> set[str]:
+        """Refuse a file with consent that its format does not read; return what is filled."""
+        if self.table != "customers":
+            return set()
+        with readers.naming_file(self.file.url), self.file.opened() as opened:
+            names = field_names.read_names(opened, self.file.path, self.layout)
+        filled = field_names.filled(names, self.layout, self.table)
+        accepted = self.settings.no_consent_columns
+        unread = field_names.unread(names, self.layout)
+        if similar := consent_names.find_similar(unread, filled, accepted, keeps_answers=True):
+            raise BadInput(
+                f"{self.file.url}: field {similar[0]} looks like consent, but the format does not "
+                "read it: a no in it would be lost. Nothing of the file was loaded. Name the field "
+                "in the format (docs/collect.md); where it is something else, set "
+                f"{consent_names.accept(similar, accepted)}."
+            )
+        return filled
+
+    def _add_refusals(
+        self,
+        rows: landing_tables.RowsOfAFile,
+        unclear: set[str],
+        place: call_order.Place,
+        totals: Totals,
+    ) -> None:
+        """Let each no count that another file, or another way to write an id, could take back."""
+        if count := sum(rows.add_refusals(refusals) for refusals in totals.refusals.of(place)):
+            self.report(
+                f"{self.label} {count:,} customers refuse in another new file of this call, and no "
+                "date in the names says which file is newer: the no counts."
+            )
+        if count := rows.add_spellings():
+            self.report(
+                f"{self.label} a no counts for {count:,} customers whose ids are written otherwise "
+                "here (blanks, case, zeros, accents). Write ids as in the events."
+            )
+        totals.refusals.add(place, rows.read_refusals())
+        totals.refusals.add(place, landing_tables.refuse_all(unclear))
 
     def _batches(self, seen: "_Seen") -> Iterator[TableBatch]:
         """Yield the rows of the file, without erased customers."""
@@ -198,16 +298,6 @@ class _Work:
         left_out = batch.rows.num_rows - rows.num_rows + len(batch.bad) - len(bad)
         return TableBatch(rows, bad, batch.unreadable, batch.absent), left_out
 
-    def _find_customers(self, bad: list[BadRow]) -> set[str]:
-        """Return the customers that unusable rows may be about."""
-        if self.table != "customers":
-            return set()
-        texts = (text for row in bad for text in batches.find_names(row))
-        cells = [[cell.strip() for cell in _BETWEEN_CELLS.split(text)] for text in texts]
-        return {
-            cell for row in cells for n, cell in enumerate(row) if n == 0 or cell not in _ANSWERS
-        }
-
     def _require_usable(self, seen: "_Seen") -> None:
         """Refuse a file of which too little can be used: its format is wrong."""
         usable, bad = seen.rows["usable"], seen.rows["quarantined"]
@@ -219,7 +309,7 @@ class _Work:
                 "or the file: docs/collect.md."
             )
 
-    def _report_missing(self, seen: "_Seen") -> None:
+    def _report_missing(self, seen: "_Seen", filled: set[str], keep: int) -> None:
         """Report values and columns that the file lacks, and the consequence."""
         for name, count in seen.unreadable.items():
             self.report(
@@ -227,12 +317,11 @@ class _Work:
             )
         if absent := sorted(seen.absent or ()):
             self.report(f"{self.label} no row has {', '.join(absent)}.")
-        filled = {name for shape in self.layout.shapes for name in shape.filled[self.table]}
-        lacking = [n for n in table_files.CONSENTS if n not in filled - (seen.absent or set())]
+        lacking = [n for n in table_files.CONSENTS if n not in filled]
         if lacking and self.table == "customers":
             self.report(
                 f"{self.label} a customer who is new here has no {' and no '.join(lacking)}: "
-                "that counts as a no."
+                f"that counts as a no. {keep:,} known customers keep their answers."
             )
 
 

@@ -1,8 +1,12 @@
 """Count the rows of a batch, and remove or reject some of them."""
 
 import json
+import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -76,4 +80,34 @@ def remove_erased(settings: Settings, batch: Batch) -> Batch:
 def find_names(row: BadRow) -> set[str]:
     """Return the texts of a row that may be customer ids; half a character is none."""
     texts = set(erased_rows.leaves(json.loads(row.payload)))
+    texts |= {reading for text in texts for reading in _readings(text)}
     return {text for text in texts if text.encode(errors="ignore").decode() == text}
+
+
+def holds_bytes(row: BadRow) -> bool:
+    """Return whether a row that was set aside holds bytes that are no UTF-8."""
+    return any(_BYTES.search(text) for text in erased_rows.leaves(json.loads(row.payload)))
+
+
+_BYTES = re.compile(r"(?:\\x[0-9a-f]{2})+")
+"""Bytes that are no UTF-8, as a payload holds them."""
+
+_ENCODINGS = ("cp1252", "latin-1", "iso8859-15", "cp1250", "cp850", "mac-roman")
+"""In which files of spreadsheets may be written, where they are no UTF-8."""
+
+_ESCAPE = re.compile(r'(?:\\u[0-9a-fA-F]{4})+|\\["\\/bfnrt]')
+"""A character as JSON writes it."""
+
+
+def _readings(text: str) -> Iterator[str]:
+    """Yield what a text may be: bytes in another encoding, or characters as JSON writes them."""
+    if _BYTES.search(text):
+        for encoding in _ENCODINGS:
+            with suppress(UnicodeDecodeError):
+                yield _BYTES.sub(partial(_decoded, encoding), text)
+    if _ESCAPE.search(text):
+        yield _ESCAPE.sub(lambda found: str(json.loads(f'"{found[0]}"')), text)
+
+
+def _decoded(encoding: str, found: re.Match[str]) -> str:
+    return bytes.fromhex(found[0].replace("\\x", "")).decode(encoding)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ def find(url: str, options: str = "{}") -> Found:
         raise BadInput(
             f"There is no file at {url}. Give a folder, an object-store prefix or a file."
         )
-    visible = [path for path in sorted(found) if not _hidden(path, root)]
+    visible = [path for path in sorted(found, key=name_order) if not _hidden(path, root)]
     files = [_file(system, found[path]) for path in visible if readers.kind_of(path)[0]]
     if not files:
         what = "one other" if len(found) == 1 else f"{len(found)} others"
@@ -119,6 +120,12 @@ def find(url: str, options: str = "{}") -> Found:
     others = [path for path in visible if not readers.kind_of(path)[0]]
     below = [path.removeprefix(root).strip("/") for path in others]
     return Found(files, below, len(found) - len(visible))
+
+
+def name_order(path: str) -> tuple[list[str | int], str]:
+    """Return what names are sorted by: digits count as a number, so 9 comes before 10."""
+    parts = re.split("([0-9]+)", path)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], path
 
 
 def _system(url: str, options: str) -> tuple[fsspec.AbstractFileSystem, str]:

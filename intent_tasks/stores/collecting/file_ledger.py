@@ -85,10 +85,23 @@ def read_formats(connection: sa.Connection, urls: Iterable[str]) -> dict[str, tu
     return {path: (name, digest[:ID_CHARACTERS]) for path, name, digest in found}
 
 
-def list_files(connection: sa.Connection, table: str) -> list[str]:
-    """Return the addresses of the files that filled a table, in the order in which they did."""
-    query = sa.select(collected_files.c.path).where(collected_files.c.table_name == table)
-    return list(connection.scalars(query.order_by("started_at", "path")))
+def list_files(connection: sa.Connection, table: str) -> dict[str, datetime]:
+    """Return the address of each file that filled a table, and when the call that did so began."""
+    columns = collected_files.c
+    query = sa.select(columns.path, columns.started_at)
+    query = query.where(columns.table_name == table, columns.state == LOADED)
+    return {row.path: row.started_at for row in connection.execute(query)}
+
+
+def find_collected(connection: sa.Connection, table: str, digest: str) -> str | None:
+    """Return a file of a table that has this content, or had it before."""
+    columns = collected_files.c
+    has = sa.and_(columns.digest == digest, columns.state == LOADED)
+    query = sa.select(columns.path).where(
+        columns.table_name == table,
+        sa.or_(has, sa.literal(digest) == sa.any_(columns.earlier_digests)),
+    )
+    return connection.scalars(query.order_by("path").limit(1)).first()
 
 
 def set_format_digest(connection: sa.Connection, url: str, digest: str) -> None:
@@ -141,6 +154,7 @@ def begin(
     known: Progress | None = None,
     table: str = EVENTS,
     format_digest: str = "",
+    started_at: datetime | None = None,
 ) -> Progress:
     """Begin to load a content of a file, and return its progress.
 
@@ -154,25 +168,33 @@ def begin(
         known: the progress of its earlier content.
         table: table that it fills.
         format_digest: SHA-256 of its format.
+        started_at: beginning of the call that loaded this content first; None: now.
     """
     now = datetime.now(UTC)
     quarantine.keep_decided(connection, file.url)
     earlier = list(known.earlier_digests) if known else []
     was_loaded = known is not None and known.state == LOADED and known.events > 0
-    if known and was_loaded:
+    if known and was_loaded and known.digest != digest:
         earlier.append(known.digest)
     values: dict[str, Any] = {
         "source": source, "format": layout, "size_bytes": file.size_bytes,
         "version": file.version, "digest": digest, "state": state, "blocks_done": 0,
         "last_row": 0, "rows_loaded": 0, "rows_repeated": 0, "rows_ignored": 0,
         "rows_quarantined": 0, "rows_read": 0, "values_unreadable": {},
-        "rows_gone": known.events if known and was_loaded else known.rows_gone if known else 0,
-        "earlier_digests": earlier, "started_at": now, "changed_at": now, "table_name": table,
+        "rows_gone": _count_gone(known, was_loaded=was_loaded) if table == EVENTS else 0,
+        "earlier_digests": earlier, "started_at": started_at or now, "changed_at": now,
+        "table_name": table,
         "format_digest": format_digest,
     }  # fmt: skip
     insert = postgresql.insert(collected_files).values(path=file.url, **values)
     connection.execute(insert.on_conflict_do_update(index_elements=["path"], set_=values))
     return Progress(**{name: values[name] for name in Progress._fields})
+
+
+def _count_gone(known: Progress | None, *, was_loaded: bool) -> int:
+    if known is None:
+        return 0
+    return known.events if was_loaded else known.rows_gone
 
 
 def advance(connection: sa.Connection, url: str, before: Progress, after: Progress) -> None:

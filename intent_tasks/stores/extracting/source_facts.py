@@ -52,6 +52,7 @@ class Events:
         last_day: last shop day of arrival.
         newest_at: arrival of the newest event.
         late_rows: events that arrived on a later day than they happened.
+        early_rows: events that arrived more than a day before they happened.
         unknown_types: event type that is not in the contract → rows.
         unusable_rows: rows without a required value.
         empty: share of rows without a value, by column.
@@ -65,6 +66,7 @@ class Events:
     last_day: date | None
     newest_at: datetime | None
     late_rows: int
+    early_rows: int
     unknown_types: Mapping[str, int]
     unusable_rows: int
     empty: Mapping[str, float]
@@ -84,6 +86,7 @@ def events_of(
     arrived, happened = source.arrival(rows_of), rows_of.c.occurred_at
     future = _future(rows_of, now)
     past = sa.not_(sa.func.coalesce(future, sa.false()))
+    early = arrived < happened - timedelta(seconds=MOST_EARLY_SECONDS)
     late = source.day_of(settings, arrived) > source.day_of(settings, happened)
     lacks = sa.or_(*(rows_of.c[name].is_(None) for name in REQUIRED))
     optional = [c for c in rows_of.columns if c.name not in REQUIRED]
@@ -97,6 +100,7 @@ def events_of(
             sa.func.max(arrived).filter(dated),
             sa.func.count().filter(late),
             sa.func.count().filter(lacks),
+            sa.func.count().filter(early),
             *(sa.func.count(c) for c in optional),
         )
         .select_from(rows_of)
@@ -118,8 +122,9 @@ def events_of(
         newest_at=row[4],
         late_rows=row[5],
         unusable_rows=row[6],
+        early_rows=row[7],
         unknown_types={str(name): n for name, n in types.items() if name not in EVENT_TYPES},
-        empty={c.name: 1 - n / rows for c, n in zip(optional, row[7:], strict=True) if rows},
+        empty={c.name: 1 - n / rows for c, n in zip(optional, row[8:], strict=True) if rows},
     )
 
 

@@ -7,13 +7,12 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from intent_tasks.core.rules import IDENTITY
+from intent_tasks.formats.sentinels import NOBODY
 from intent_tasks.settings import Settings
+from intent_tasks.stores import id_spelling
 from intent_tasks.stores.extracting import source
 
-SENTINELS = (
-    "", "(not set)", "not set", "(none)", "none", "null", "(null)", "nil", "undefined", "unknown",
-    "[object object]", "nan", "n/a", "0", "-1", "00000000-0000-0000-0000-000000000000",
-)  # fmt: skip
+SENTINELS = (*NOBODY, "", "not set", "-", "--", "---", "?", ".", "_", "n.a.")
 """Texts in lower case that systems write instead of a missing id."""
 
 SENTINEL_COLUMNS = ("customer_id", "product_id")
@@ -71,8 +70,8 @@ def sentinels_of(connection: sa.Connection) -> list[Sentinel]:
     rows_of = source.relation(connection)
     found: list[Sentinel] = []
     for column in (rows_of.c[name] for name in SENTINEL_COLUMNS if name in rows_of.c):
-        is_none = sa.func.lower(sa.func.btrim(column)).in_(SENTINELS)
-        query = sa.select(column, sa.func.count()).where(is_none).group_by(column)
+        is_none = sa.func.lower(id_spelling.same_id(column)).in_(SENTINELS)
+        query = sa.select(column, sa.func.count()).group_by(column).having(is_none)
         found += [Sentinel(column.name, *row) for row in connection.execute(query)]
     return sorted(found, key=lambda each: (-each.rows, each.column, each.value))
 

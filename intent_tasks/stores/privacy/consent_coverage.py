@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from intent_tasks.stores import id_spelling
 from intent_tasks.stores.privacy import consent_record
 from intent_tasks.tables import customers, events
 
@@ -25,9 +26,11 @@ NORMALISATIONS: dict[str, Callable[[Text], Text]] = {
     "case": sa.func.lower,
     "blanks around them": lambda value: sa.func.btrim(value, BLANKS),
     "leading zeros": _without_zeros,
-    "case, blanks and leading zeros": lambda value: _without_zeros(
-        sa.func.lower(sa.func.btrim(value, BLANKS))
+    "decimals": id_spelling.without_decimals,
+    "characters that are not seen, or accents written otherwise": lambda value: (
+        id_spelling.without_marks(id_spelling.composed(value))
     ),
+    "case, blanks and leading zeros": id_spelling.similar_id,
     "what stands around the number": _number,
 }
 """How ids of two tables may differ → the function that removes the difference, simplest first."""
@@ -45,7 +48,8 @@ class Coverage:
         with_row: those of them who have a row.
         several: those of them who have several.
         alike: how ids differ → customers who would have a row without that difference.
-        shapes: pattern of most ids in `shop.events` and in `shop.customers`.
+        shapes: pattern of most ids in `shop.events` and in `shop.customers`, where fewer than half
+            have a row.
     """
 
     customers: int
@@ -73,11 +77,13 @@ def coverage(connection: sa.Connection, columns: set[str]) -> Coverage:
             sa.func.count().filter(record.c.row_count > 1),
         ).select_from(joined)
     ).one()
-    if 2 * with_row >= count:
+    if with_row == count:
         return Coverage(count, with_row, several, {}, (None, None))
     without_row = sa.select(active.c.customer_id).select_from(joined)
     without_row = without_row.where(record.c.customer_id.is_(None)).order_by(active.c.customer_id)
     alike = _alike(connection, without_row.limit(MOST_IDS).cte("without_row"), record)
+    if 2 * with_row >= count:
+        return Coverage(count, with_row, several, alike, (None, None))
     shapes = (_shape(connection, active), _shape(connection, record))
     return Coverage(count, with_row, several, alike, shapes)
 

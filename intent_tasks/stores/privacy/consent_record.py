@@ -5,7 +5,6 @@ said yes. Everything that reads consent later compares with it. A table that is 
 loaded, hidden or replaced must not look like a shop in which nobody says no.
 """
 
-import re
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from expectations import schema
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres, simulated_shop
+from intent_tasks.stores.privacy import consent_names
 from intent_tasks.tables import customers, runs
 
 PURPOSES = ("personalisation", "marketing")
@@ -22,14 +22,8 @@ PURPOSES = ("personalisation", "marketing")
 
 SUPPRESSED = "suppressed"
 
-COLUMNS = (*(f"consent_{purpose}" for purpose in PURPOSES), SUPPRESSED)
+COLUMNS = consent_names.COLUMNS
 """A `shop.customers` with any of them records consent; a customer without a row is no yes."""
-
-_LIKE_CONSENT = re.compile(
-    "consent|gdpr|personali[sz]ation|profiling|opt_?(in|out)|accepts_|do_not_|unsubscri",
-    re.IGNORECASE,
-)
-"""Other names of columns of consent. Without a column of ours, such a column refuses the day."""
 
 STEP, KEPT = "validate", "consent"
 """Step whose receipt keeps the record, and its key there."""
@@ -90,23 +84,23 @@ def missing(settings: Settings, found: schema.Types) -> str | None:
             f"{customers.fullname} has no {', '.join(absent)}, which it had on a day before: who "
             f"said no is not known any more. {confirm}"
         )
-    if similar := _similar(found):
-        return (
-            f"{customers.fullname}.{similar} looks like consent, but the names that count are "
-            f"{', '.join(COLUMNS)}. Rename the column in a view; where it is something else, "
-            "confirm that with INTENT_CONSENT_NOT_RECORDED=true: docs/privacy.md."
-        )
-    return None
+    accepted = settings.no_consent_columns
+    others = {name: type_ for name, type_ in found.items() if name not in customers.c}
+    ours = {name for name in COLUMNS if name in found}
+    similar = consent_names.find_similar(others, ours, accepted)
+    booleans = [] if ours else [name for name in _booleans(others) if name not in accepted]
+    if not (unclear := [*similar, *(name for name in booleans if name not in similar)]):
+        return None
+    looks = "looks like consent" if similar else "is boolean, so perhaps consent"
+    return (
+        f"{customers.fullname}.{unclear[0]} {looks}, but the names that count are "
+        f"{', '.join(COLUMNS)}. Rename the column in a view; where it is something else, set "
+        f"{consent_names.accept(unclear, accepted)}: docs/privacy.md."
+    )
 
 
-def _similar(found: schema.Types) -> str | None:
-    """Return a column that seems to hold consent under a name that is not ours."""
-    others = [name for name in sorted(found) if name not in COLUMNS]
-    if f"consent_{PURPOSES[0]}" not in found:
-        return next((name for name in others if _LIKE_CONSENT.search(name)), None)
-    absent = [p for p in PURPOSES if f"consent_{p}" not in found]
-    named = [name for name in others if "consent" in name.lower()]
-    return next((name for name in named if any(p[:8] in name.lower() for p in absent)), None)
+def _booleans(found: schema.Types) -> list[str]:
+    return [name for name in sorted(found) if schema.kind(found[name]) == "boolean"]
 
 
 def says_yes(purpose: str, columns: set[str]) -> sa.ColumnElement[bool]:
