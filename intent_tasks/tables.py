@@ -238,6 +238,13 @@ collected_files = Table(
     Column("started_at", Instant, nullable=False, comment="when it was begun, UTC"),
     Column("changed_at", Instant, nullable=False, comment="when its last block was committed, UTC"),
     Column("table_name", Text, nullable=False, server_default="events", comment="table it fills"),
+    Column(
+        "format_digest",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="SHA-256 of the format, as it was when the file was begun; empty: not known",
+    ),
     _one_of("table_name", ("events", "products", "customers")),
     _one_of("state", ("loading", "loaded", "copy")),
     Index("collected_files_digest", "digest"),

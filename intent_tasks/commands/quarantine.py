@@ -49,7 +49,7 @@ def list_() -> None:
     from intent_tasks.stores.extracting import quarantine
 
     with postgres.reading(load_settings().pipeline_url) as connection:
-        counted, lost = quarantine.count(connection), file_ledger.unreadable(connection)
+        counted, lost = quarantine.count(connection), file_ledger.read_unreadable(connection)
     table = Table("from", "rule", "state", "rows")
     for source, rule, state, count in counted:
         table.add_row(Text(source), Text(rule), state, str(count))

@@ -1,12 +1,13 @@
-"""Columns of any type that Parquet knows, in the few that the formats read.
+"""Convert columns of any Parquet type to the few types that the formats read.
 
-Numbers, truths, days, instants, texts and bytes stay as they are, in structs and lists too. What is
-written in another way (a text with long offsets, a dictionary) becomes one of them; every other
+Numbers, booleans, dates, instants, texts and bytes stay as they are, in structs and lists too. What
+is written in another way (a text with long offsets, a dictionary) becomes one of them; every other
 value (a decimal, a duration, a UUID) becomes its text.
 """
 
+import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +25,20 @@ _KEPT = (
     pa.types.is_timestamp,
     pa.types.is_date,
     pa.types.is_string,
-    pa.types.is_binary,
     pa.types.is_map,
 )
+
+_NO_NUMBERS = (
+    pa.types.is_boolean,
+    pa.types.is_duration,
+    pa.types.is_interval,
+    pa.types.is_time,
+    pa.types.is_date,
+    pa.types.is_timestamp,
+)
+
+_UUID_BYTES = 16
+_CONTROLS = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f]")
 
 
 def table(batch: pa.RecordBatch | pa.Table) -> pa.Table:
@@ -44,6 +56,10 @@ def plain(array: pa.Array) -> pa.Array:
     kind = array.type
     if any(is_kind(kind) for is_kind in _KEPT):
         return array
+    if pa.types.is_binary(kind):
+        return _bytes(array)
+    if pa.types.is_fixed_size_binary(kind):
+        return _fixed_bytes(array)
     for is_kind, other in _OTHERS:
         if is_kind(kind):
             return plain(other(array))
@@ -52,9 +68,71 @@ def plain(array: pa.Array) -> pa.Array:
     return _struct(array) if pa.types.is_struct(kind) else _text(array)
 
 
+def find_no_numbers(schema: pa.Schema, names: Iterable[str]) -> dict[str, str]:
+    """Return which fields have a type that no number can be read from, and that type."""
+    types = {name: _type_of(schema, name) for name in names}
+    return {
+        name: str(kind)
+        for name, kind in types.items()
+        if kind is not None and any(is_kind(kind) for is_kind in _NO_NUMBERS)
+    }
+
+
+def _type_of(schema: pa.Schema, name: str) -> pa.DataType | None:
+    """Return the type of a field, also one inside others (`user.id`); None: there is none."""
+    fields: pa.Schema | pa.DataType = schema
+    for part in [name] if name in schema.names else name.split("."):
+        if isinstance(fields, pa.ListType):
+            fields = fields.value_type
+        if not isinstance(fields, pa.Schema | pa.StructType):
+            return None
+        if part not in (field.name for field in fields):
+            return None
+        fields = fields.field(part).type
+    return fields if isinstance(fields, pa.DataType) else None
+
+
 def _uuid(array: pa.ExtensionArray) -> pa.Array:
     texts = (None if v is None else str(uuid.UUID(bytes=v)) for v in array.storage.to_pylist())
     return pa.array(texts, pa.string())
+
+
+def _fixed_bytes(array: pa.FixedSizeBinaryArray) -> pa.Array:
+    """Return fixed bytes; 16 of them that are no text are a UUID, as writers store them."""
+    if array.type.byte_width != _UUID_BYTES:
+        return array.cast(pa.binary())
+    ids = [None if v is None or _is_text(v) else uuid.UUID(bytes=v) for v in array.to_pylist()]
+    return _with_ids(array.cast(pa.binary()), ids)
+
+
+def _bytes(array: pa.BinaryArray) -> pa.Array:
+    """Return bytes; those that are no text, and have the marks of a UUID, are one."""
+    lengths = pc.binary_length(array)
+    if not pc.any(pc.equal(lengths, _UUID_BYTES)).as_py():
+        return array
+    return _with_ids(array, [_marked_uuid(value) for value in array.to_pylist()])
+
+
+def _marked_uuid(value: bytes | None) -> uuid.UUID | None:
+    if value is None or len(value) != _UUID_BYTES or _is_text(value):
+        return None
+    found = uuid.UUID(bytes=value)
+    return found if found.variant == uuid.RFC_4122 or not found.int else None
+
+
+def _with_ids(array: pa.BinaryArray, ids: list[uuid.UUID | None]) -> pa.Array:
+    """Return bytes with the texts of ids in place of those that are one."""
+    if not any(found is not None for found in ids):
+        return array
+    texts = pa.array([None if found is None else str(found).encode() for found in ids], pa.binary())
+    return pc.coalesce(texts, array)
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        return not _CONTROLS.search(value.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _any_of(*kinds: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:
@@ -71,7 +149,7 @@ _OTHERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Arra
         lambda array: array.cast(pa.string()),
     ),
     (
-        _any_of(pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary),
+        _any_of(pa.types.is_large_binary, pa.types.is_binary_view),
         lambda array: array.cast(pa.binary()),
     ),
     (
@@ -86,11 +164,11 @@ _OTHERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Arra
     (pa.types.is_float16, lambda array: array.cast(pa.float64())),
     (pa.types.is_decimal, lambda array: _without_empty_places(_text(array))),
 )
-"""Types that others stand for, and how they become those."""
+"""Types that stand for another type, and their conversions."""
 
 
 def _without_empty_places(numbers: pa.Array) -> pa.Array:
-    """Return 7.00 as 7, as any other number: an id is written in one way."""
+    """Return 7.00 as 7, so that an id has one spelling."""
     short = pc.replace_substring_regex(numbers, r"(\.\d*?)0+$", r"\1")
     return pc.utf8_rtrim(short, ".")
 
@@ -121,7 +199,10 @@ def _struct(array: pa.StructArray) -> pa.Array:
 
 
 def _text(array: pa.Array) -> pa.Array:
+    """Return each value as text; of a duration as hours and minutes, which are no number."""
     try:
+        if pa.types.is_duration(array.type):
+            raise pa.ArrowNotImplementedError
         return array.cast(pa.string())
     except pa.ArrowException:
         return pa.array((None if v is None else str(v) for v in array.to_pylist()), pa.string())

@@ -1,9 +1,9 @@
-"""Rows as they are found in a file, and how much of a file is read at once."""
+"""Rows of a file before they are converted, and the size of the blocks they are read in."""
 
 import json
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -19,22 +19,22 @@ BLOCK_ROWS = 131_072
 
 
 MISFITS = "\0misfits"
-"""Name of a column that no source has: of each row, the fields whose values are of another kind
-than the format says, such as a list in place of a text; each as `misfit` writes it."""
+"""Name of a column that no source has. It lists, for each row, the fields whose values have another
+kind than the format says, such as a list in place of a text; each as `misfit` writes it."""
 
 
 def misfit(name: str, message: str) -> str:
-    """Return a field and what is wrong with its value, as one entry of the column `MISFITS`."""
+    """Return a field and the message about its value, as one entry of the column `MISFITS`."""
     return f"{ENTRY}{name}{MESSAGE}{message}{ENTRY}"
 
 
 def has_misfit(misfits: pa.Array, name: str) -> pa.Array:
-    """Return where a field is among the entries of rows, shape (n,), false where there are none."""
+    """Return whether each row has an entry of a field, shape (n,)."""
     return pc.fill_null(pc.match_substring(misfits, f"{ENTRY}{name}{MESSAGE}"), False)
 
 
 def misfit_message(entries: str | None, names: Collection[str]) -> str | None:
-    """Return what is wrong with the first of some fields, or None."""
+    """Return the message of the first entry that is of one of some fields, or None."""
     for entry in (entries or "").split(ENTRY):
         name, _, message = entry.partition(MESSAGE)
         if name in names:
@@ -47,23 +47,25 @@ ENTRY, MESSAGE = "\x1f", "\x1e"
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a file as they were found.
+    """Some rows of a file as the file has them.
 
     Args:
         table: their fields, nested ones as structs and lists.
         numbers: number of each row in its file, shape (n,), ascending.
         bad: rows that have no such fields at all.
-        lines: returns rows by their number as the file has them, where the table has less of them.
+        lines: returns whole rows by their number, where the table has only a part of them.
+        no_numbers: field → its type, for fields that a number is read from and whose type is none.
     """
 
     table: pa.Table
     numbers: pa.Array
     bad: list[BadRow]
     lines: Callable[[Sequence[int]], list[dict[str, Any]]] | None = None
+    no_numbers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def last(self) -> int:
-        """The number of the last row; 0: there is none."""
+        """The number of the last row; 0 when there is none."""
         return max([*(row.number for row in self.bad), *self.numbers[-1:].to_pylist()], default=0)
 
     def after(self, last: int) -> "Rows":
@@ -96,7 +98,7 @@ MOST_LEVELS = 100
 
 
 def payload(row: Any) -> str:  # noqa: ANN401 - any row of any source
-    """Return a row that is set aside as JSON.
+    """Return a row for quarantine as JSON.
 
     Raises:
         RecursionError: it is nested too deeply.
@@ -105,7 +107,7 @@ def payload(row: Any) -> str:  # noqa: ANN401 - any row of any source
 
 
 def _plain(value: Any, depth: int) -> Any:  # noqa: ANN401 - any field of any source
-    """Return a field as JSON can hold it, and as it is read again."""
+    """Return a field as JSON can hold it, so that a replay reads the same."""
     if depth > MOST_LEVELS:
         raise RecursionError
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""How one column is filled from the fields of a row: what a format says of it."""
+"""How a format fills one column from the fields of a row."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,16 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 
 class Part(BaseModel):
-    """A part of a format: nothing else than what it names."""
+    """A part of a format; it accepts only the keys that it names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Value(Part):
-    """How one column is filled: from the first of some fields that has a value, or a constant."""
+    """How one column is filled: from the first of some fields with a value, or a constant."""
 
     fields: tuple["str | Value", ...] = ()
-    """Names of fields, those inside others after a dot: `user.id`; or such tables as this one."""
+    """Names of fields, with a dot for inner ones (`user.id`); or tables like this one."""
     key: str | None = None
     """The field is a list of `key` and `value` pairs, as in GA4; take the value of this key."""
     constant: str | None = None
@@ -28,36 +28,36 @@ class Value(Part):
     default: str | None = None
     """The text of rows in which no field has a value."""
     join: str | None = None
-    """Put all fields, or all elements of a list, together with this between."""
+    """Join all fields, or all elements of a list, with this text."""
     map: dict[str, str] = Field(default_factory=dict)
-    """What stands for what."""
+    """Text of the source → value."""
     patterns: dict[str, str] = Field(default_factory=dict)
-    """The same with regular expressions."""
+    """Regular expression → value, for texts that `map` does not name."""
     others: Literal["keep", "ignore"] = "keep"
-    """What becomes of a value that `map` and `patterns` do not name; `ignore`: it is no event."""
+    """What to do with a value that neither `map` nor `patterns` names; `ignore`: it is no event."""
     time: tuple[str, ...] = ()
-    """How times are written: iso, seconds, milliseconds, microseconds or a strptime format."""
+    """Formats of times: iso, seconds, milliseconds, microseconds or a strptime format."""
     zone: str = "UTC"
-    """Time zone of times that name none."""
+    """Time zone of times without one."""
     decimal: Literal[".", ","] | None = None
-    """How numbers that are written as text mark their decimals: with "," 1.234,56 is 1234.56.
+    """Decimal mark of numbers in text: with "," 1.234,56 is 1234.56.
 
-    None is a point, with which 1,234 is left unread: it may be either."""
+    None is a point; 1,234 is then unreadable, because it is ambiguous."""
     divide_by: Annotated[float, Field(gt=0)] | str | None = None
-    """What a number is divided by: 100 where it counts cents; a field, as the pieces of a line."""
+    """Divisor of a number: 100 for cents, or a field, such as the pieces of a line."""
     less: tuple["Value", ...] = ()
-    """Numbers that are taken off, before it is divided: discounts; one that is missing is 0."""
+    """Numbers to subtract before the division, such as discounts; a missing one is 0."""
     absolute: bool = False
-    """Take a negative number as a positive one."""
+    """Drop the minus of a negative number."""
     whole: bool = False
-    """Take a number such as 17850.0 as the text 17850."""
+    """Read a number such as 17850.0 as the text 17850."""
     missing: tuple[str, ...] = ()
-    """Texts that count as no value, as NULL, in any case; those of the shape where it has none."""
+    """Texts that count as no value, such as NULL, in any case; by default those of the shape."""
 
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-        """Let a text stand for a field, and `field = …`, `time = "…"` for lists of one."""
+        """Accept a text for a field, and `field = …`, `time = "…"` for lists of one."""
         if isinstance(given, str):
             return {"fields": (given,)}
         if not isinstance(given, dict):
@@ -95,7 +95,7 @@ class Value(Part):
         return given
 
     @model_validator(mode="after")
-    def _says_something(self) -> "Value":
+    def _has_one_source(self) -> "Value":
         if bool(self.fields) == (self.constant is not None):
             raise ValueError("give either field, fields or constant")
         if self.time and len(self.names) != len(self.fields):
@@ -113,7 +113,7 @@ class Value(Part):
 
     @property
     def leaves(self) -> Iterator[tuple[str, "Value"]]:
-        """Yield each field that is read, with what is said of it."""
+        """Yield each field that is read, with its settings."""
         for field in self.fields:
             if isinstance(field, Value):
                 yield from field.leaves
@@ -131,12 +131,12 @@ class Value(Part):
 
     @property
     def divisor(self) -> "Value":
-        """How the field is read that the number is divided by."""
+        """How the field of the divisor is read."""
         return Value(fields=(str(self.divide_by),), decimal=self.decimal, missing=self.missing)
 
     @property
     def needed(self) -> tuple[tuple[str, ...], ...]:
-        """Fields of which a file must have one each; of what is joined, all."""
+        """Groups of fields; a file must have one field of each group."""
         if self.default is not None:
             return ()
         parts = [f.needed if isinstance(f, Value) else ((f,),) for f in self.fields]
@@ -146,7 +146,7 @@ class Value(Part):
 
 
 def _with_inner_missing(given: dict[str, Any]) -> dict[str, Any]:
-    """Let the tables inside one know what is missing in it."""
+    """Pass the texts that count as no value to inner tables."""
     if "missing" not in given:
         return given
     inner = {
@@ -158,25 +158,25 @@ def _with_inner_missing(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_missing(value: Any, missing: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-    """Return what a file says of a value, with the texts that count as none."""
+    """Return the settings of a value, with the texts that count as no value."""
     return {"missing": missing} | value if isinstance(value, dict) else value
 
 
 def with_exchanged_day(way: str) -> str | None:
-    """Return the pattern with day and month exchanged; None: it does not name both as numbers."""
+    """Return the pattern with day and month exchanged; None when it lacks one of them."""
     if "%d" not in way or "%m" not in way:
         return None
     return way.replace("%d", "%\0").replace("%m", "%d").replace("%\0", "%m")
 
 
 WORDS = ("iso", "seconds", "milliseconds", "microseconds")
-"""Ways to write a time that have a name."""
+"""Named formats of times."""
 
 _SAMPLE = datetime(2009, 11, 23, 14, 35, tzinfo=UTC)
 
 
 def _is_readable(way: str) -> bool:
-    """Tell whether it is a word, or a pattern that reads what it writes."""
+    """Return whether it is a named format, or a pattern that reads what it writes."""
     if way in WORDS:
         return True
     if "%" not in way or "%Z" in way:

@@ -1,5 +1,6 @@
-"""Turn rows of a source into events: columns filled, rows that cannot be used told apart."""
+"""Turn rows of a source into events, and keep apart the rows that cannot be used."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,7 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intent_tasks.core.rules import CHANGED, OK, REQUIRED, BadRow, broken_rules
-from intent_tasks.formats import blocks, duplicates, list_elements, raw_text, values
+from intent_tasks.formats import (
+    blocks,
+    duplicates,
+    list_elements,
+    raw_text,
+    skipped_rows,
+    values,
+)
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.column_value import Value
 from intent_tasks.formats.columns import PRODUCTS, SCHEMA
@@ -18,25 +26,27 @@ from intent_tasks.formats.mapping import PLACE, POSITION, Shape
 
 @dataclass(frozen=True)
 class Batch:
-    """What some rows of a source say.
+    """Events and products that were read from some rows of a source.
 
     Args:
         events: the usable ones, columns of `SCHEMA`.
-        sources: of each the id of the source's event, which several can be rows of.
-        products: what they tell about products, columns of `PRODUCTS`; one row a product.
-        bad: the rows that cannot be used, in their order.
-        repeated: how many usable events are of a source's event that came before: left out whole.
-        ignored: how many rows are, as the format says, no events of a customer.
-        judged: how many rows of the file are not ignored; of them are the bad ones.
-        exchanged: a pattern in which all times can be read that the format's cannot read, and all
-            that it can: day and month are exchanged.
-        absent: columns that the format fills from fields, of which no row has one.
+        sources: of each the id of the source's event; several rows can have one.
+        products: columns of `PRODUCTS`, one row for each product of the rows.
+        bad: the rows that cannot be used, in the order of the file.
+        repeated: number of usable events that repeat an earlier event of the source.
+        ignored: number of rows that are no events of a customer, by the format.
+        skipped: number of these rows by the condition of the format that skips them.
+        judged: number of rows of the file that are not ignored, the bad ones included.
+        exchanged: a time pattern with day and month exchanged that reads all times, where the
+            format's own pattern does not; else None.
+        absent: columns whose fields no row has.
         unreadable: values that are null in `events` because they cannot be read.
+        reasons: column → sentence about why its values cannot be read, as far as types show it.
         last: number of the last row.
-        own_ids: ids are the source's own, and not joined by the format.
-        has_ids: ids are told by the rows, and not by their place in the file.
-        rows_read: how many rows of the file these are.
-        numbers: of each event the number of its row.
+        own_ids: ids come from the source and are not joined by the format.
+        has_ids: ids come from fields, not from the place in the file.
+        rows_read: number of rows of the file.
+        numbers: row number of each event.
         whole: returns rows by their numbers, as the file has them.
     """
 
@@ -46,10 +56,12 @@ class Batch:
     bad: list[BadRow]
     repeated: int
     ignored: int
+    skipped: Counter[str]
     judged: int
     exchanged: str | None
     absent: list[str]
     unreadable: list["Unreadable"]
+    reasons: dict[str, str]
     last: int
     own_ids: bool
     has_ids: bool
@@ -72,8 +84,8 @@ class Unreadable(NamedTuple):
 
     Args:
         column: of `shop.events`.
-        rows: how many.
-        given: how many of these events have a value in that column, readable or not.
+        rows: number of unreadable values.
+        given: number of these events with a value in that column, readable or not.
         first: number of the first row with one.
     """
 
@@ -94,10 +106,10 @@ def convert(
 
     Args:
         rows: of one file.
-        shape: how they are laid out.
+        shape: their layout.
         file_id: what event ids begin with where the source has none.
-        correction: column → value of all their events, given by a person who looked at them: then
-            values that are odd but possible are taken as well.
+        correction: column → value for all their events, set by a person; unusual but possible
+            values are then accepted.
         now: moment they are collected at; None: any time is taken.
     """
     table, numbers, parts = list_elements.spread(rows.table, rows.numbers, shape.each)
@@ -108,28 +120,34 @@ def convert(
     if POSITION not in (correction or {}):
         sources = _sources(events, numbers, parts, shape, file_id)
     events = events.set_column(0, SCHEMA.field(0), _ids(sources, parts))
-    ignored = _ignored(events, shape)
+    skips = skipped_rows.find_rules(table, shape)
+    ignored = pc.or_(_ignored(events, shape), pc.not_equal(skips, OK))
     broken = broken_rules(events, repeats=False, accepted=correction is not None, now=now)
     rules = _first_rule(rules, broken)
     good = pc.equal(rules, OK)
     usable = pc.and_(good, pc.invert(ignored))
-    again = duplicates.among(events, sources, parts, usable, compare=shape.own_ids)
-    rules = pc.if_else(again.changed, CHANGED, rules)
+    repeats = duplicates.find_duplicates(events, sources, parts, usable, compare=shape.own_ids)
+    rules = pc.if_else(repeats.changed, CHANGED, rules)
     good = pc.equal(rules, OK)
     bad = _bad(rows, numbers, rules, pc.invert(pc.or_(good, ignored)), events)
-    keep = pc.and_(good, pc.invert(pc.or_(again.same, ignored)))
+    keep = pc.and_(good, pc.invert(pc.or_(repeats.same, ignored)))
     wanted = None if pc.all(keep).as_py() else keep  # most blocks are kept whole
     return Batch(
         _only(events, wanted),
         _only(sources, wanted),
         _products(table, shape, keep),
         sorted([*rows.bad, *bad], key=lambda row: row.number),
-        int(pc.sum(again.same).as_py() or 0),
+        int(pc.sum(repeats.same).as_py() or 0),
         int(pc.sum(ignored).as_py() or 0),
+        skipped_rows.count(skips),
         len(rows.bad) + pc.count_distinct(numbers.filter(pc.invert(ignored))).as_py(),
         _exchanged(table, shape, rules),
-        values.absent(table, (*shape.events.items(), *shape.of_products.items())),
+        [
+            *values.find_absent(table, (*shape.events.items(), *shape.of_products.items())),
+            *skipped_rows.absent(table, shape),
+        ],
         _counted(unreadable, numbers, keep),
+        _reasons(rows, shape),
         rows.last,
         shape.own_ids,
         POSITION in shape.events,
@@ -151,10 +169,10 @@ Lost = dict[str, tuple[pa.Array, pa.Array]]
 def _events(
     table: pa.Table, shape: Shape, correction: Mapping[str, Any]
 ) -> tuple[pa.Table, pa.Array, Lost]:
-    """Return all columns, per row the first rule about reading that it breaks, and what is lost.
+    """Return all columns, the first rule of reading that each row breaks, and unreadable values.
 
     A value that cannot be read costs the row only where an event needs it, or where it is a number
-    too large for its column: that one a person can judge.
+    too large for its column: a person can decide about that one.
     """
     rules = pa.repeat(OK, table.num_rows)
     columns: dict[str, pa.Array] = {}
@@ -169,7 +187,7 @@ def _events(
         if value is None:
             columns[field.name] = pa.nulls(table.num_rows, field.type)
             continue
-        # Of half of what is joined to an id, other events would have the same.
+        # An id that is joined from half of its fields would be that of other events too.
         column = values.fill(table, value, field.type, complete=field.name in REQUIRED)
         columns[field.name] = column.values
         signs[field.name] = column.currencies
@@ -192,7 +210,7 @@ def _events(
 
 
 def _rules_of_lost(table: pa.Table, value: Value, name: str, lost: pa.Array) -> pa.Array:
-    """Return the rule that a value breaks which cannot be read, shape (n,)."""
+    """Return the rule that each unreadable value breaks, shape (n,)."""
     rule = f"{name} cannot be read"
     if blocks.MISFITS not in table.column_names:
         return pc.if_else(lost, rule, OK)
@@ -205,7 +223,7 @@ def _rules_of_lost(table: pa.Table, value: Value, name: str, lost: pa.Array) -> 
 
 
 def _compare_currencies(columns: dict[str, pa.Array], beside: pa.Array, lost: Lost) -> None:
-    """Fill currencies from what stands beside prices; a price in another one cannot be read."""
+    """Fill empty currencies from the signs in prices; a price in another currency is unreadable."""
     price, currency = columns["price"], columns["currency"]
     columns["currency"] = pc.coalesce(currency, beside)
     other = pc.fill_null(pc.not_equal(pc.ascii_upper(currency), beside), False)
@@ -215,8 +233,18 @@ def _compare_currencies(columns: dict[str, pa.Array], beside: pa.Array, lost: Lo
         lost["price"] = (pc.or_(pc.and_(where, given), other), given)
 
 
+def _reasons(rows: Rows, shape: Shape) -> dict[str, str]:
+    """Return column → why its values cannot be read, where the type of its field shows it."""
+    return {
+        column: f"Field {name} is of type {rows.no_numbers[name]}, which is no number."
+        for column, value in shape.events.items()
+        for name in value.names
+        if name in rows.no_numbers
+    }
+
+
 def _counted(unreadable: Lost, numbers: pa.Array, keep: pa.Array) -> list[Unreadable]:
-    """Return what is lost of the events that are kept."""
+    """Return the unreadable values of the events that are kept."""
     found = []
     for column, (lost, given) in unreadable.items():
         lost = pc.and_(lost, keep)
@@ -229,20 +257,20 @@ def _counted(unreadable: Lost, numbers: pa.Array, keep: pa.Array) -> list[Unread
 def _exchanged(table: pa.Table, shape: Shape, rules: pa.Array) -> str | None:
     if not pc.any(pc.equal(rules, "occurred_at cannot be read")).as_py():
         return None
-    return values.exchanged(table, shape.events["occurred_at"])
+    return values.find_exchanged_pattern(table, shape.events["occurred_at"])
 
 
 def _is_text(name: str) -> bool:
-    """Tell whether a column of events, or of products by its name in a shape, is a text."""
+    """Return whether a column of events, or of products by its name in a shape, is a text."""
     table, column = (PRODUCTS, name[9:]) if name.startswith("products.") else (SCHEMA, name)
     return bool(pa.types.is_string(table.field(column).type))
 
 
 def _undecodable(table: pa.Table, value: Value) -> list[pa.Array]:
-    """Return where bytes are no text; empty where all of them are."""
+    """Return where bytes are no text; an empty list when all of them are text."""
     for array in values.plain_arrays(table, value):
         if pa.types.is_binary(array.type) or pa.types.is_list(array.type):
-            lost = raw_text.not_text(array)
+            lost = raw_text.find_undecodable(array)
             if pc.any(lost).as_py():
                 return [lost]
     return []
@@ -255,7 +283,7 @@ def _first_rule(first: pa.Array, second: pa.Array) -> pa.Array:
 def _sources(
     events: pa.Table, numbers: pa.Array, parts: pa.Array | None, shape: Shape, file_id: str
 ) -> pa.Array:
-    """Return the id of the source's event of each row: what the source says, or file and row."""
+    """Return the id of the source's event of each row: its own, or file and row number."""
     if POSITION in shape.events:
         ids = events[POSITION].combine_chunks()
     else:
@@ -264,7 +292,7 @@ def _sources(
 
 
 def _ids(sources: pa.Array, parts: pa.Array | None) -> pa.Array:
-    """Return an id for each row of an event: the first keeps its id, others add their place."""
+    """Return an id for each row of an event: the first has that id, others add their place."""
     if parts is None:
         return sources
     later = pc.binary_join_element_wise(sources, parts.cast(pa.string()), "/")
@@ -278,7 +306,7 @@ def _ignored(events: pa.Table, shape: Shape) -> pa.Array:
 
 
 def _products(table: pa.Table, shape: Shape, keep: pa.Array) -> pa.Table:
-    """Return the last that was told of each product."""
+    """Return the last values of each product."""
     if not shape.products:
         return PRODUCTS.empty_table()
     columns = {
@@ -287,15 +315,13 @@ def _products(table: pa.Table, shape: Shape, keep: pa.Array) -> pa.Table:
         else pa.nulls(table.num_rows, field.type)
         for field in PRODUCTS
     }
-    told = pa.table(columns, schema=PRODUCTS).filter(
-        pc.and_(keep, pc.is_valid(columns["product_id"]))
-    )
-    return last_told(told)
+    is_product = pc.and_(keep, pc.is_valid(columns["product_id"]))
+    return latest_products(pa.table(columns, schema=PRODUCTS).filter(is_product))
 
 
-def last_told(told: pa.Table) -> pa.Table:
-    """Return the last that was told of each product, columns of `PRODUCTS`; one row a product."""
-    grouped = told.group_by("product_id", use_threads=False).aggregate(
+def latest_products(rows: pa.Table) -> pa.Table:
+    """Return the last values of each product, columns of `PRODUCTS`; one row for each product."""
+    grouped = rows.group_by("product_id", use_threads=False).aggregate(
         [(name, "last", _LAST) for name in PRODUCTS.names[1:]]
     )
     return grouped.rename_columns(
@@ -309,7 +335,7 @@ _LAST = pc.ScalarAggregateOptions(skip_nulls=True)
 def _bad(
     rows: Rows, numbers: pa.Array, rules: pa.Array, wanted: pa.Array, events: pa.Table
 ) -> list[BadRow]:
-    """Return the rows to set aside, whole; one that stands for several events only once."""
+    """Return the rows for quarantine, whole; a row of several events only once."""
     if not pc.any(wanted).as_py():
         return []
     found: dict[int, tuple[str, str | None]] = {}

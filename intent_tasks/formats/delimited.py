@@ -1,13 +1,10 @@
 """Read delimited text, such as CSV; a line that is no record is set aside."""
 
 import codecs
-import csv
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import reduce
 from itertools import chain
-from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -15,17 +12,17 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from intent_tasks.core.rules import BadRow
-from intent_tasks.errors import BadInput
 from intent_tasks.formats import blocks, values
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.columns import SCHEMA
+from intent_tasks.formats.heads import read_head
 from intent_tasks.formats.lines import Lines, chunks, split, whole
 from intent_tasks.formats.mapping import Format, Shape
 from intent_tasks.formats.quotations import Found, Quotations
 
 
 def read(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
-    """Read the lines of a file, with the first shape of the format that its first line fits.
+    """Read the lines of a file, with the first shape of the format that its header fits.
 
     Rows are numbered by the line of the file that they begin in.
 
@@ -35,24 +32,25 @@ def read(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple[Sha
         layout: its format.
 
     Raises:
-        BadInput: the first line fits none, or is no text.
+        BadInput: the line that names the columns fits none, or is no text.
     """
     parts = chunks(stream)
     begun = next(parts, b"")
     if not begun:
         return
-    shape, header = _shape(begun, path, layout)
-    records = _Records(shape, header, _delimiter(path, shape))
-    text = whole(_as_utf8(chain([begun], parts), shape.encoding))
+    head = read_head(begun, path, layout)
+    shape = head.shape
+    records = _Records(shape, head.names, head.delimiter)
+    text = whole(_as_utf8(chain([begun], parts), head.encoding))
     del begun  # a block that would stay in memory
     number, rest = 1, None
     with suppress(StopIteration):
         while True:
             data, last = text.send(rest)
             lines = split(data)
-            if number == 1 and not shape.header:
-                lines = lines.without_first()
-                number = 2
+            if number == 1:
+                lines = lines.without_first(head.line_count)
+                number += head.line_count
             found = records.quotations.find(lines, last=last)
             yield shape, records.rows(lines, found, number)
             number += found.until
@@ -143,57 +141,3 @@ class _Records:
                 null_values=[""],
             ),
         )
-
-
-def _first_line(data: bytes, path: str, encoding: str) -> str:
-    try:
-        if encoding == "utf-8":  # which a later line need not be
-            return re.split(rb"[\r\n]", data, maxsplit=1)[0].decode("utf-8-sig")
-        return re.split(r"[\r\n]", codecs.getincrementaldecoder(encoding)().decode(data))[0]
-    except UnicodeDecodeError as error:
-        raise otherwise_encoded(path, error) from None
-
-
-def otherwise_encoded(path: str, error: UnicodeDecodeError) -> BadInput:
-    """Return what to say of a file that has bytes which its encoding does not know."""
-    return BadInput(
-        f"{path} is not a CSV file in the encoding that its format names, UTF-8 where it names "
-        f'none: {error}. Name another in the format, as encoding = "latin-1".'
-    )
-
-
-def _delimiter(path: str, shape: Shape) -> str:
-    return "\t" if ".tsv" in PurePosixPath(path).suffixes else shape.delimiter
-
-
-def _shape(begun: bytes, path: str, layout: Format) -> tuple[Shape, list[str]]:
-    """Return the first shape that the first line fits, and the names of the columns."""
-    problems = []
-    for shape in layout.shapes:
-        line = _first_line(begun, path, shape.encoding)
-        fields = _fields(line, _delimiter(path, shape))
-        if shape.header:
-            if len(fields) == len(shape.header):
-                return shape, list(shape.header)
-            problems.append(f"has {len(fields)} columns instead of {len(shape.header)}")
-            continue
-        fields = shape.named(fields)
-        if missing := shape.lacks(tuple(fields)):
-            problems.append(f"lacks {', '.join(missing)}")
-        elif twice := sorted({n for n in shape.wanted & set(fields) if fields.count(n) > 1}):
-            problems.append(f"names {', '.join(twice)} twice")
-        else:
-            return shape, fields
-    raise other_format(path, problems, _fields(line, _delimiter(path, layout.shapes[0])))
-
-
-def _fields(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line], delimiter=delimiter), [])
-
-
-def other_format(path: str, problems: list[str], names: Iterable[str]) -> BadInput:
-    """Return what to say of a file that has none of a format's shapes."""
-    return BadInput(
-        f"{path} is not in this format: it {'; or it '.join(problems)}. "
-        f"Its columns: {', '.join(names)[:200]}."
-    )

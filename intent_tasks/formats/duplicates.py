@@ -35,7 +35,7 @@ def first_rows(parts: pa.Array) -> npt.NDArray[np.int64]:
     return rows
 
 
-def among(
+def find_duplicates(
     events: pa.Table, sources: pa.Array, parts: pa.Array | None, usable: pa.Array, *, compare: bool
 ) -> Repeats:
     """Find the rows of events whose source's event came before.

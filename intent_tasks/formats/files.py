@@ -1,4 +1,4 @@
-"""Read a file of events in batches; a line that cannot be used is set aside, not lost."""
+"""Read a file of events in batches; a line that cannot be used is kept apart, not lost."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,12 +17,13 @@ from intent_tasks.errors import BadInput
 from intent_tasks.formats import mapping, readers
 from intent_tasks.formats.columns import SCHEMA
 from intent_tasks.formats.convert import Batch, convert
-from intent_tasks.formats.list_elements import in_parts
-from intent_tasks.formats.nested_text import parsed
-from intent_tasks.formats.orders import whole_orders
+from intent_tasks.formats.list_elements import split_rows
+from intent_tasks.formats.nested_text import parse_texts
+from intent_tasks.formats.orders import join_orders
 
 __all__ = [
-    "SCHEMA", "Batch", "Recorded", "batches", "days", "no_usable_line", "read", "too_many_bad",
+    "SCHEMA", "Batch", "Recorded", "batches", "days", "no_usable_line_error", "read",
+    "too_many_bad_error",
 ]  # fmt: skip
 
 
@@ -38,21 +39,21 @@ def batches(
 
     Args:
         file: positioned at its beginning.
-        path: its name; the end of it says how it is read.
+        path: its name; its ending decides how it is read.
         layout: its format.
         file_id: what event ids begin with where the source has none.
-        after: number of the last row that is not wanted any more.
+        after: number of the last row to skip.
         now: moment they are collected at; None: any time is taken.
 
     Raises:
         BadInput: the file cannot be read, or is not in that format.
     """
     first, last = not after, after
-    with readers.named(path, lambda: f"after row {last} "):
-        for shape, rows in whole_orders(readers.read(file, path, layout), path):
+    with readers.naming_file(path, lambda: f"after row {last} "):
+        for shape, rows in join_orders(readers.read(file, path, layout), path):
             rest = rows.after(after) if after else rows
             if rest.table.num_rows or rest.bad:
-                for part in in_parts(parsed(rest, shape), shape.each):
+                for part in split_rows(parse_texts(rest, shape), shape.each):
                     batch = convert(part, shape, file_id, now=now)
                     if first and batch.exchanged:
                         raise _day_and_month(path, batch.exchanged)
@@ -76,7 +77,7 @@ def read(path: Path, format_name: str) -> Iterator[Batch]:
             bad = bad or batch.bad
             yield batch
     if usable == 0:
-        raise no_usable_line(str(path), format_name, bad)
+        raise no_usable_line_error(str(path), format_name, bad)
 
 
 def _day_and_month(path: str, pattern: str) -> BadInput:
@@ -87,8 +88,8 @@ def _day_and_month(path: str, pattern: str) -> BadInput:
     )
 
 
-def too_many_bad(url: str, batch: Batch) -> BadInput:
-    """Return what to say of a file of whose first block too little can be used.
+def too_many_bad_error(url: str, batch: Batch) -> BadInput:
+    """Return the refusal of a file of whose first block too little can be used.
 
     Args:
         url: its name.
@@ -104,8 +105,8 @@ def too_many_bad(url: str, batch: Batch) -> BadInput:
     )
 
 
-def no_usable_line(url: str, format_name: str, bad: Sequence[BadRow]) -> BadInput:
-    """Return what to say of a file of which nothing can be used.
+def no_usable_line_error(url: str, format_name: str, bad: Sequence[BadRow]) -> BadInput:
+    """Return the refusal of a file of which nothing can be used.
 
     Args:
         url: its name.
@@ -139,12 +140,12 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 LAST_PART = timedelta(hours=1)
-"""A day in whose last hour something happened is taken for whole."""
+"""A day with an event in its last hour counts as complete."""
 
 LEAST_OF_LAST, LEAST_OF_FIRST = 0.1, 0.01
-"""Share of a usual day's events above which a day can be the last, or the first: with fewer, rows
-with a wrong time happen to lie there, and the contract would refuse to predict the day. A shop
-grows, so its first days may well be quiet."""
+"""Share of a usual day's events above which a day can be the last, or the first. A day with fewer
+holds rows with a wrong time, and the contract would refuse it. A shop grows, so its first days may
+be quiet."""
 
 
 class Recorded(NamedTuple):
@@ -162,51 +163,49 @@ class Recorded(NamedTuple):
 
 
 def days(path: Path, format_name: str, time_zone: str, now: datetime) -> Recorded:
-    """Return which days were recorded; reads the whole file.
+    """Return which days were recorded; read the whole file.
 
-    A recording mostly ends in the middle of a day. Of that day too little is known to predict from,
-    or to say what came true on it. Days after `now`, and days with a few stray rows, are no days of
-    the shop. A usual day is such that half of all events are of days as busy or busier: however
-    many stray days there are, they hardly count.
+    A recording mostly ends in the middle of a day. That day is too short to predict from, and for
+    outcomes. Days after `now`, and days with a few stray rows, do not count. Half of all events are
+    on days as busy as a usual day, or busier: so any number of stray days hardly changes it.
 
     Raises:
         BadInput: as `read`, or every event is of after `now`.
     """
-    found = _by_day(path, format_name, ZoneInfo(time_zone))
-    rows = sum(count for count, _ in found.values())
-    known = {
-        day: it for day, it in found.items() if day <= now.astimezone(ZoneInfo(time_zone)).date()
-    }
-    if not known:
+    by_day = _count_by_day(path, format_name, ZoneInfo(time_zone))
+    rows = sum(count for count, _ in by_day.values())
+    today = now.astimezone(ZoneInfo(time_zone)).date()
+    past = {day: of_day for day, of_day in by_day.items() if day <= today}
+    if not past:
         raise BadInput(
             f"Every event of {path} is of after {now:%Y-%m-%d}: format {format_name} takes its "
             "times for what they are not. Mend it, seconds or milliseconds for instance: "
             "docs/collect.md."
         )
-    usual = _usual([count for count, _ in known.values()])
-    first = min(day for day, (count, _) in known.items() if count > usual * LEAST_OF_FIRST)
-    busy = max(day for day, (count, _) in known.items() if count > usual * LEAST_OF_LAST)
-    # A few events of the day after, too few for a day, tell that this one was recorded to its end.
-    _, newest = known.get(busy + timedelta(days=1), known[busy])
+    usual = _usual_count([count for count, _ in past.values()])
+    first = min(day for day, (count, _) in past.items() if count > usual * LEAST_OF_FIRST)
+    busy = max(day for day, (count, _) in past.items() if count > usual * LEAST_OF_LAST)
+    # A few events of the next day, too few for a day, prove that this one is complete.
+    _, newest = past.get(busy + timedelta(days=1), past[busy])
     last = min(busy, (newest + LAST_PART).date() - timedelta(days=1))
-    until = sum(count for day, (count, _) in known.items() if day <= last)
+    until = sum(count for day, (count, _) in past.items() if day <= last)
     return Recorded(first, last, rows - until)
 
 
-def _by_day(path: Path, format_name: str, zone: ZoneInfo) -> dict[date, tuple[int, datetime]]:
-    """Return of each shop day how many events there are, and the newest, as the shop's clock."""
-    found: dict[date, tuple[int, datetime]] = {}
+def _count_by_day(path: Path, format_name: str, zone: ZoneInfo) -> dict[date, tuple[int, datetime]]:
+    """Return the number of events of each shop day, and the newest, by the shop's clock."""
+    counts: dict[date, tuple[int, datetime]] = {}
     for batch in read(path, format_name):
         at = pc.local_timestamp(batch.events["occurred_at"].cast(pa.timestamp("us", zone.key)))
         by_day = pa.table({"day": at.cast(pa.date32()), "at": at}).group_by("day")
         for row in by_day.aggregate([("at", "count"), ("at", "max")]).to_pylist():
-            count, newest = found.get(row["day"], (0, row["at_max"]))
-            found[row["day"]] = count + row["at_count"], max(newest, row["at_max"])
-    return found
+            count, newest = counts.get(row["day"], (0, row["at_max"]))
+            counts[row["day"]] = count + row["at_count"], max(newest, row["at_max"])
+    return counts
 
 
-def _usual(counts: Sequence[int]) -> int:
-    """Return the count of a day such that half of all events are of days as busy or busier."""
+def _usual_count(counts: Sequence[int]) -> int:
+    """Return the greatest count such that half of all events are on days as busy or busier."""
     busiest = sorted(counts, reverse=True)
     passed = accumulate(busiest)
     return next(

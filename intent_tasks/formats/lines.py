@@ -34,9 +34,9 @@ class Lines(NamedTuple):
         """Return one line."""
         return self.data[self.starts[place] : self.ends[place]]
 
-    def without_first(self) -> "Lines":
-        """Return the lines after the first."""
-        return self._replace(starts=self.starts[1:], ends=self.ends[1:])
+    def without_first(self, count: int) -> "Lines":
+        """Return the lines after the first ones."""
+        return self._replace(starts=self.starts[count:], ends=self.ends[count:])
 
     def rest(self, first: int) -> bytes:
         """Return the data from a line on; empty where there is none."""

@@ -1,4 +1,4 @@
-"""Rows for the elements of lists: an order that lists its products is an event of each."""
+"""Make a row of each element of a list: an order that lists its products is several events."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from intent_tasks.formats import blocks, values
 from intent_tasks.formats.blocks import Rows
 
 
-def in_parts(rows: Rows, each: str | None) -> Iterator[Rows]:
+def split_rows(rows: Rows, each: str | None) -> Iterator[Rows]:
     """Yield the rows in parts of about as many events as a block may have rows."""
     if (lists := _lists(rows.table, each)) is None:
         yield rows
@@ -33,7 +33,7 @@ def _lists(table: pa.Table, each: str | None) -> pa.Array | None:
 
 
 def _counts(lists: pa.Array) -> npt.NDArray[np.int64]:
-    """Return how many events each list makes, shape (n,): one a list that is empty."""
+    """Return the number of events of each list, shape (n,): one for an empty list."""
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     counts: npt.NDArray[np.int64] = np.maximum(lengths, 1).astype(np.int64)
     return counts
@@ -62,8 +62,12 @@ def spread(
         places = np.arange(len(parents)) - np.maximum.accumulate(
             np.where(first, np.arange(len(parents)), 0)
         )
-    # Without the list itself: its copies, one for each of its elements, would grow as a square.
-    rest = values.without(table, str(each)).append_column(_NUMBER, numbers).take(pa.array(parents))
+    # Without the list itself: a copy for each of its elements would grow with the square.
+    rest = (
+        values.remove_field(table, str(each))
+        .append_column(_NUMBER, numbers)
+        .take(pa.array(parents))
+    )
     spread = rest.drop_columns([_NUMBER]).append_column(str(each), elements)
     return spread, rest[_NUMBER].combine_chunks(), pa.array(places)
 

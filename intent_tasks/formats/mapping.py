@@ -5,6 +5,7 @@ docs/collect.md tells how to write one.
 """
 
 import codecs
+import hashlib
 import tomllib
 from collections.abc import Sequence
 from functools import cached_property
@@ -36,6 +37,10 @@ def _with_missing(value: Any, missing: Any) -> Any:  # noqa: ANN401 - whatever t
     return with_missing({"field": value} if isinstance(value, str) else value, missing)
 
 
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
 class FillDown(Part):
     """Fields that stand on the first row of an order only, as an export for people has them."""
 
@@ -43,6 +48,25 @@ class FillDown(Part):
     """The field that names the order; a row without it is of the order above."""
     fields: tuple[str, ...] = ()
     """Fields that hold for all rows of an order: an empty one is as in the row above."""
+
+
+class Condition(Part):
+    """A condition that a row meets by what it has in one field."""
+
+    field: str
+    """Name of the field."""
+    values: tuple[str, ...] = ()
+    """Texts that meet it, in any case and with blanks around; none: any value does."""
+
+    @field_validator("values")
+    @classmethod
+    def _not_empty(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(text.strip() for text in given):
+            raise ValueError("an empty text is no value; leave `values` out to mean any value")
+        return given
+
+    def __str__(self) -> str:
+        return f"{self.field} is {' or '.join(self.values) or 'given'}"
 
 
 class Shape(Part):
@@ -60,6 +84,10 @@ class Shape(Part):
     """A field that is a list: each of its elements makes an event, and so does none at all."""
     fill_down: FillDown | None = None
     """Which rows are one order, and what only its first row says: together they are an event."""
+    skip: tuple[Condition, ...] = ()
+    """Rows that meet one of these conditions are no events: orders that were cancelled."""
+    only: tuple[Condition, ...] = ()
+    """Rows that do not meet all of these conditions are no events."""
     events: Columns = Field(default_factory=dict)
     """Columns of `shop.events`."""
     products: Columns = Field(default_factory=dict)
@@ -122,8 +150,8 @@ class Shape(Part):
     def _one_way_of_several_rows(self) -> "Shape":
         if self.each and self.fill_down:
             raise ValueError("an event is made of several rows by each or by fill_down, not both")
-        if (self.each or self.fill_down) and not self.events:
-            raise ValueError("each and fill_down are for files of events")
+        if (self.each or self.fill_down or self.skip or self.only) and not self.events:
+            raise ValueError("each, fill_down, skip and only are for files of events")
         return self
 
     @model_validator(mode="after")
@@ -177,6 +205,14 @@ class Shape(Part):
         return value is None or (value.join is None and len(value.names) == len(value.fields))
 
     @cached_property
+    def conditions(self) -> dict[Condition, Value]:
+        """How the field of each condition is read."""
+        return {
+            condition: Value(fields=(condition.field,), missing=self.missing)
+            for condition in (*self.skip, *self.only)
+        }
+
+    @cached_property
     def of_products(self) -> dict[str, Value]:
         """Columns of products by a name that is none of events."""
         return {f"products.{name}": value for name, value in self.products.items()}
@@ -184,7 +220,8 @@ class Shape(Part):
     @cached_property
     def values(self) -> tuple[Value, ...]:
         """Everything that is read from a row."""
-        return tuple(value for columns in self.filled.values() for value in columns.values())
+        columns = (value for columns in self.filled.values() for value in columns.values())
+        return (*columns, *self.conditions.values())
 
     @cached_property
     def wanted(self) -> frozenset[str]:
@@ -193,6 +230,18 @@ class Shape(Part):
         if self.fill_down:
             fields += [self.fill_down.by, *self.fill_down.fields]
         return frozenset(part for f in fields for part in (f, f.split(".")[0]))
+
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        """Names of the fields that numbers are read from as they are."""
+        columns = (
+            value
+            for table, columns in self.filled.items()
+            for name, value in columns.items()
+            if _is_number(TABLES[table].field(name).type)
+        )
+        leaves = (leaf for value in columns for leaf in value.leaves)
+        return frozenset(name for name, leaf in leaves if not (leaf.map or leaf.patterns))
 
     def named(self, fields: Sequence[str]) -> list[str]:
         """Return the fields by the names of the format, where only case or blanks differ."""
@@ -239,6 +288,11 @@ class Format(Part):
                 f"{', '.join(others)}. Give it one, with [shapes.{table}]: docs/collect.md."
             )
         return self.model_copy(update={"shapes": shapes})
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all that the format says of how files are read."""
+        text = self.model_dump_json(include={"shapes"}, exclude_defaults=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def tables(self) -> frozenset[str]:

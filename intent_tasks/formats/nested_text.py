@@ -13,7 +13,7 @@ from intent_tasks.formats.jsonlines import Tree
 from intent_tasks.formats.mapping import Shape
 
 
-def parsed(rows: Rows, shape: Shape) -> Rows:
+def parse_texts(rows: Rows, shape: Shape) -> Rows:
     """Return the rows with objects, and lists of them, in place of texts that hold JSON.
 
     A row whose text holds none, though the format names a field inside it, is set aside.

@@ -14,7 +14,7 @@ from intent_tasks.formats.column_value import Value
 from intent_tasks.formats.mapping import PLACE, FillDown, Shape
 
 
-def whole_orders(parts: Iterator[tuple[Shape, Rows]], path: str) -> Iterator[tuple[Shape, Rows]]:
+def join_orders(parts: Iterator[tuple[Shape, Rows]], path: str) -> Iterator[tuple[Shape, Rows]]:
     """Yield the rows of a file with each order whole, as its shape says; else as they are.
 
     Raises:
@@ -46,7 +46,7 @@ def _together(first: Rows | None, second: Rows) -> Rows:
         return replace(first, bad=bad)
     table = pa.concat_tables([first.table, second.table], promote_options="permissive")
     numbers = pa.concat_arrays([first.numbers, second.numbers])
-    return Rows(table.combine_chunks(), numbers, bad)
+    return replace(second, table=table.combine_chunks(), numbers=numbers, bad=bad)
 
 
 def _split(rows: Rows, shape: Shape) -> tuple[Rows, Rows | None]:
@@ -90,7 +90,7 @@ def _filled(rows: Rows, fill: FillDown, missing: tuple[str, ...]) -> Rows:
             table = table.set_column(table.column_names.index(name), name, column)
     starts = _last_where(begins)
     table = table.append_column(PLACE, pa.array(np.arange(len(starts)) - starts))
-    return Rows(table.combine_chunks(), rows.numbers, rows.bad)
+    return replace(rows, table=table.combine_chunks())
 
 
 def _last_where(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

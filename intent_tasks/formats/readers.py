@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from intent_tasks.errors import BadInput, IntentError
-from intent_tasks.formats import arrow_types, blocks, delimited, jsonlines, lines
+from intent_tasks.formats import arrow_types, blocks, delimited, heads, jsonlines, lines
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.mapping import Format, Shape
 
@@ -49,13 +49,13 @@ def read(file: BinaryIO, path: str, layout: Format) -> Iterator[tuple[Shape, Row
     try:
         yield from readers[kind or "text"](file, compression, path, layout)
     except UnicodeDecodeError as error:
-        raise delimited.otherwise_encoded(path, error) from None
+        raise heads.other_encoding_error(path, error) from None
     except (pa.ArrowException, EOFError, OSError) as error:
-        raise unreadable(path, error) from None
+        raise broken_file_error(path, error) from None
 
 
 @contextmanager
-def named(path: str, where: Callable[[], str] = str) -> Iterator[None]:
+def naming_file(path: str, where: Callable[[], str] = str) -> Iterator[None]:
     """Turn whatever a library or a reader of ours raises into a refusal of that file.
 
     Args:
@@ -77,13 +77,13 @@ def named(path: str, where: Callable[[], str] = str) -> Iterator[None]:
         ) from error
 
 
-def unpacked(file: BinaryIO, compression: str | None) -> pa.NativeFile:
+def decompress(file: BinaryIO, compression: str | None) -> pa.NativeFile:
     """Return the file as Arrow reads it, decompressed."""
     source = pa.PythonFile(file, mode="r")
     return pa.CompressedInputStream(source, compression) if compression else source
 
 
-def unreadable(path: str, error: Exception) -> BadInput:
+def broken_file_error(path: str, error: Exception) -> BadInput:
     """Return what to say of a file whose bytes are broken."""
     kind, compression = kind_of(path)
     said = str(error).splitlines()[0]
@@ -105,7 +105,7 @@ def _is_too_long(said: str) -> bool:
 def _text(
     file: BinaryIO, compression: str | None, path: str, layout: Format
 ) -> Iterator[tuple[Shape, Rows]]:
-    yield from delimited.read(unpacked(file, compression), path, layout)
+    yield from delimited.read(decompress(file, compression), path, layout)
 
 
 def _json(
@@ -113,7 +113,7 @@ def _json(
 ) -> Iterator[tuple[Shape, Rows]]:
     shape = layout.shapes[0]
     number = 1
-    for data, _ in lines.whole(lines.chunks(unpacked(file, compression))):
+    for data, _ in lines.whole(lines.chunks(decompress(file, compression))):
         block = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
         if number == 1 and block.lstrip().startswith(b"["):
             raise BadInput(
@@ -129,7 +129,7 @@ def _parquet(
 ) -> Iterator[tuple[Shape, Rows]]:
     # Through a buffer: or a whole group of rows, which may be the whole file, is read at once. And
     # not ahead: what was read ahead is held until the end of the file.
-    table = pq.ParquetFile(unpacked(file, compression), buffer_size=READ_BYTES, pre_buffer=False)
+    table = pq.ParquetFile(decompress(file, compression), buffer_size=READ_BYTES, pre_buffer=False)
     schema = arrow_types.table(table.schema_arrow.empty_table()).schema
     names = tuple(schema.names)
     problems = []
@@ -141,6 +141,8 @@ def _parquet(
         if lists := _lists(schema, shape):
             problems.append(f"has a list in {', '.join(lists)}, to be named as `each`")
             continue
+        written = pa.schema([f.with_name(named[f.name]) for f in table.schema_arrow])
+        no_numbers = arrow_types.find_no_numbers(written, shape.numbers)
         number = 1
         for batch in table.iter_batches(
             blocks.BLOCK_ROWS, columns=[n for n in names if named[n] in shape.wanted]
@@ -149,9 +151,9 @@ def _parquet(
             number += batch.num_rows
             found = arrow_types.table(batch)
             found = found.rename_columns([named[n] for n in found.column_names])
-            yield shape, Rows(found, numbers, [])
+            yield shape, Rows(found, numbers, [], no_numbers=no_numbers)
         return
-    raise delimited.other_format(path, problems, names)
+    raise heads.other_format_error(path, problems, names)
 
 
 def _lists(schema: pa.Schema, shape: Shape) -> list[str]:

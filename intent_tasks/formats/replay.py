@@ -10,10 +10,10 @@ from intent_tasks.formats import jsonlines
 from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.convert import Batch, convert
 from intent_tasks.formats.mapping import PLACE, Format
-from intent_tasks.formats.nested_text import parsed
+from intent_tasks.formats.nested_text import parse_texts
 
 
-def read_again(
+def read_row(
     payload: dict[str, Any],
     number: int,
     layout: Format,
@@ -37,4 +37,4 @@ def read_again(
             rows = replace(rows, table=rows.table.append_column(PLACE, [[payload[PLACE]]]))
     else:
         rows = Rows(pa.Table.from_pylist([payload]), pa.array([number], pa.int64()), [])
-    return convert(parsed(rows, shape), shape, file_id, correction)
+    return convert(parse_texts(rows, shape), shape, file_id, correction)

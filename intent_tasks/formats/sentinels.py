@@ -19,13 +19,13 @@ LEAST_EVENTS = 10
 """With fewer it may be a customer, and hardly matters."""
 
 
-def among(events: pa.Table) -> Counter[str]:
+def count_sentinels(events: pa.Table) -> Counter[str]:
     """Return how many events name each customer who is hardly one."""
     ids = events["customer_id"].combine_chunks()
-    return Counter(ids.filter(words.are_among(ids, NOBODY)).to_pylist())
+    return Counter(ids.filter(words.match_words(ids, NOBODY)).to_pylist())
 
 
-def warnings(counts: Counter[str]) -> Iterator[str]:
+def describe_sentinels(counts: Counter[str]) -> Iterator[str]:
     """Yield what to say of those with many events."""
     for name, count in counts.most_common():
         if count >= LEAST_EVENTS:

@@ -15,7 +15,7 @@ from intent_tasks.formats.blocks import Rows
 from intent_tasks.formats.column_value import Value
 from intent_tasks.formats.columns import KEYS, TABLES
 from intent_tasks.formats.mapping import Shape
-from intent_tasks.formats.nested_text import parsed
+from intent_tasks.formats.nested_text import parse_texts
 
 CONSENTS = ("consent_personalisation", "consent_marketing")
 """Columns in which only a clear yes is one: what is empty, or cannot be read, is a no.
@@ -23,7 +23,7 @@ CONSENTS = ("consent_personalisation", "consent_marketing")
 A file without such a column says nothing of it."""
 
 
-CLOSED = (*CONSENTS, "suppressed")
+CONSENT_COLUMNS = (*CONSENTS, "suppressed")
 """Columns that decide whether somebody may be predicted or written to."""
 
 
@@ -56,7 +56,7 @@ def batches(file: BinaryIO, path: str, layout: mapping.Format) -> Iterator[Table
         BadInput: the file cannot be read, or is not in that format.
     """
     for shape, rows in readers.read(file, path, layout):
-        yield _batch(parsed(rows, shape), shape, readers.kind_of(path)[0] == "json")
+        yield _batch(parse_texts(rows, shape), shape, readers.kind_of(path)[0] == "json")
 
 
 def layout_of(format_name: str, table: str) -> tuple[str, mapping.Format]:
@@ -97,8 +97,8 @@ def _batch(rows: Rows, shape: Shape, is_json: bool) -> TableBatch:
             unreadable[name] = count
         columns[name] = column.values
         # Of JSON only a value shows that the file has the field, or else its lines do.
-        if values.is_there(rows.table, value, empty=not is_json) or (
-            is_json and name in CLOSED and _is_in_lines(rows, value)
+        if values.has_field(rows.table, value, empty=not is_json) or (
+            is_json and name in CONSENT_COLUMNS and _is_in_lines(rows, value)
         ):
             columns[name] = _closed(name, column.values, lost)
     table = pa.table(columns)
@@ -117,7 +117,7 @@ def _batch(rows: Rows, shape: Shape, is_json: bool) -> TableBatch:
         table.filter(pc.invert(is_bad)),
         sorted([*rows.bad, *bad], key=lambda row: row.number),
         unreadable,
-        values.absent(rows.table, shape.filled[shape.table].items()),
+        values.find_absent(rows.table, shape.filled[shape.table].items()),
     )
 
 

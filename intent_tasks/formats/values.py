@@ -45,7 +45,7 @@ def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = Fa
     if pa.types.is_string(kind):
         return Column(_translated(text, value), given)
     if pa.types.is_boolean(kind):
-        return Column(truths(_translated(text, value)), given)
+        return Column(read_booleans(_translated(text, value)), given)
     read = numbers.read(text, value)
     return Column(_typed(_computed(read.values, rows, value), kind), given, read.currencies)
 
@@ -56,7 +56,7 @@ def _marked(text: pa.Array, rows: pa.Table, value: Value, kind: pa.DataType) -> 
         if _is_structure(array.type):
             text = _with_mark(text, array.is_valid())
         elif not pa.types.is_string(kind):
-            text = _with_mark(text, raw_text.not_text(array))
+            text = _with_mark(text, raw_text.find_undecodable(array))
     if blocks.MISFITS in rows.column_names:
         for name in value.names:
             text = _with_mark(text, blocks.has_misfit(_whole(rows[blocks.MISFITS]), name))
@@ -126,18 +126,18 @@ def _array(rows: pa.Table, name: str, value: Value) -> pa.Array | None:
     return array if array is None or not value.key else _of_key(array, value.key)
 
 
-def is_there(rows: pa.Table, value: Value, *, empty: bool = False) -> bool:
+def has_field(rows: pa.Table, value: Value, *, empty: bool = False) -> bool:
     """Tell whether a row has one of the fields, or, also empty, whether there is one."""
     found = (field(rows, name) for name in value.names)
     return any(a is not None and (empty or a.null_count < len(a)) for a in found)
 
 
-def absent(rows: pa.Table, columns: Iterable[tuple[str, Value]]) -> list[str]:
+def find_absent(rows: pa.Table, columns: Iterable[tuple[str, Value]]) -> list[str]:
     """Return the columns that are filled from fields, of which no row has one."""
     return [
         name if value.names == (name,) else f"{name} ({' or '.join(value.names)})"
         for name, value in columns
-        if rows.num_rows and value.names and not is_there(rows, value)
+        if rows.num_rows and value.names and not has_field(rows, value)
     ]
 
 
@@ -164,7 +164,7 @@ def _inside(array: pa.Array, path: list[str]) -> pa.Array | None:
     return array
 
 
-def without(rows: pa.Table, name: str) -> pa.Table:
+def remove_field(rows: pa.Table, name: str) -> pa.Table:
     """Return the rows without a field that they have, also one inside others."""
     outer, path = _place(rows, name)
     place, rest = rows.column_names.index(outer), _stripped(_whole(rows[outer]), path)
@@ -196,7 +196,7 @@ def _of_key(pairs: pa.Array, key: str) -> pa.Array:
     if not pa.types.is_struct(holder.type):
         holder = pa.StructArray.from_arrays([holder], names=["value"])
     kinds = [holder.type.field(n).name for n in range(holder.type.num_fields)]
-    texts = [as_text(raw_text.replaced(pc.struct_field(holder, kind))) for kind in kinds]
+    texts = [as_text(raw_text.decode_with_marks(pc.struct_field(holder, kind))) for kind in kinds]
     text = reduce(pc.coalesce, texts) if texts else pa.nulls(len(flat), pa.string())
     return pc.take(text, pc.index_in(pa.array(range(len(pairs)), parents.type), parents))
 
@@ -218,11 +218,11 @@ def as_text(array: pa.Array, value: Value | None = None) -> pa.Array:
         text = pa.nulls(len(array), pa.string())
     elif pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         joiner = value.join if value is not None and value.join is not None else ","
-        text = pc.binary_join(raw_text.of_lists(array), joiner)
+        text = pc.binary_join(raw_text.decode_lists(array), joiner)
     elif pa.types.is_floating(array.type):
         text = _text_of_numbers(array)
     elif pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
-        text = raw_text.decoded(array)
+        text = raw_text.decode(array)
     else:
         text = array.cast(pa.string())
     if value is not None and value.whole:
@@ -251,7 +251,7 @@ _SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-4, 1e10
 
 
 def _not_empty(text: pa.Array, missing: Collection[str] = ()) -> pa.Array:
-    empty = words.are_among(text, ("", *missing)) if missing else pc.equal(text, "")
+    empty = words.match_words(text, ("", *missing)) if missing else pc.equal(text, "")
     return pc.if_else(pc.fill_null(empty, False), None, text) if pc.any(empty).as_py() else text
 
 
@@ -299,7 +299,7 @@ def _typed(found: pa.Array, kind: pa.DataType) -> pa.Array:
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1", "on"), ("false", "f", "no", "n", "0", "off")
 
 
-def truths(text: pa.Array) -> pa.Array:
+def read_booleans(text: pa.Array) -> pa.Array:
     """Return what texts say, as Postgres reads a boolean; null where one says neither."""
     bare = pc.ascii_lower(pc.ascii_trim_whitespace(text))
     is_true, is_false = (pc.is_in(bare, value_set=pa.array(w)) for w in (_TRUE, _FALSE))
@@ -322,7 +322,7 @@ def _time(array: pa.Array, value: Value) -> Column:
     return Column(times.read(text, value.time, value.zone), text)
 
 
-def exchanged(rows: pa.Table, value: Value) -> str | None:
+def find_exchanged_pattern(rows: pa.Table, value: Value) -> str | None:
     """Return a pattern of times with day and month exchanged, if it surely is the right one.
 
     It reads all times that the pattern reads, and some that no pattern reads.

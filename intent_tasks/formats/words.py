@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 Mask = npt.NDArray[np.bool_]
 
 
-def are_among(text: pa.Array, words: Collection[str]) -> pa.Array:
+def match_words(text: pa.Array, words: Collection[str]) -> pa.Array:
     """Return where a text is one of some words, in any case and with blanks around, shape (n,).
 
     Args:

@@ -7,7 +7,7 @@ far the file is now. A run that was killed goes on at the next block; nothing is
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,13 +16,14 @@ from typing import BinaryIO
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from intent_tasks.errors import BadInput, IntentError, NothingToDo, Refused
+from intent_tasks.errors import BadInput, NothingToDo, Refused
 from intent_tasks.formats import files, mapping, sentinels
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import identity_keys, ledger, postgres, simulated_shop
 from intent_tasks.stores.collecting import batches, changed_files, discovery, file_ledger, landing
-from intent_tasks.stores.collecting.totals import COUNTED, MOST_NAMED, Totals
+from intent_tasks.stores.collecting.file_loop import MOST_NAMED, Say, load_each
+from intent_tasks.stores.collecting.totals import COUNTED, Totals
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.day_builder import LEAST_LIMIT
 from intent_tasks.stores.read_ahead import read_ahead
@@ -30,7 +31,6 @@ from intent_tasks.stores.read_ahead import read_ahead
 log = logging.getLogger(__name__)
 
 SAY_EVERY_SECONDS = 10
-Say = Callable[[str], None]
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -54,6 +54,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         **{f"files_{n}": totals.files[n] for n in ("loaded", "known", "ignored", "rewritten")},
         **{f"rows_{name}": totals.rows[name] for name in (*COUNTED, "gone")},
         "values_unreadable": {name: lost.rows for name, lost in totals.unreadable.items()},
+        "rows_skipped": dict(totals.skipped),
     }
     return ledger.finish_step(settings, "collect", as_of_date, receipt)
 
@@ -84,25 +85,18 @@ def collect(
         if alone:
             _require_alone(connection, found[0].url)
         landing.prepare(connection)
-    totals = Totals(Counter({"ignored": len(others) + hidden}))
+    totals = Totals(files=Counter({"ignored": len(others) + hidden}))
     if others:
         more = ", …" if len(others) > MOST_NAMED else ""
         say(
             f"Passed over: {', '.join(others[:MOST_NAMED])}{more} ({len(others)} in all). "
-            f"{discovery.KINDS_SAID}"
+            f"{discovery.ENDINGS_HINT}"
         )
-    for place, file in enumerate(found, 1):
-        work = _Work(settings, file, url, layout, format_name, say, f"{place}/{len(found)}")
-        try:
-            totals.files[work.load(totals)] += 1
-        except Refused as error:
-            say(f"{work.label} refused: {error}")
-            totals.problems.append(str(error))
-        except IntentError:
-            raise
-        except Exception as error:  # a fault of ours costs this file, not the others
-            totals.faults.append(_fault(file.url, error))
-            say(totals.faults[-1])
+    loadings = (
+        _Work(settings, file, url, layout, format_name, say, f"{place}/{len(found)}")
+        for place, file in enumerate(found, 1)
+    )
+    load_each(loadings, totals, say)
     if totals.rows["loaded"]:
         with postgres.changing(owner, "collect") as connection:
             landing.analyze(connection)
@@ -112,16 +106,8 @@ def collect(
     return totals
 
 
-def _fault(url: str, error: Exception) -> str:
-    first = next(iter(str(error).splitlines()), "")
-    return (
-        f"{url} could not be collected: the program failed with {type(error).__name__}: {first}. "
-        "What was loaded of the file stays. Report it, with the first lines of the file."
-    )
-
-
 def _require_alone(connection: sa.Connection, url: str) -> None:
-    if others := file_ledger.others(connection, url):
+    if others := file_ledger.list_other_files(connection, url):
         raise Refused(
             f"Another shop is loaded here ({', '.join(others)}). Remove it with `make clean`, or "
             "set INTENT_HOME to another folder for another shop. To add files to it, use "
@@ -142,13 +128,17 @@ class _Work:
     place: str
 
     @property
+    def url(self) -> str:
+        return self.file.url
+
+    @property
     def label(self) -> str:
         return f"[{self.place}] {self.file.url}:"
 
     def load(self, totals: Totals) -> str:
         """Load what is not loaded yet, and return what became of the file."""
         with self._changing() as connection:
-            known = file_ledger.progress_of(connection, self.file.url)
+            known = file_ledger.read_progress(connection, self.file.url)
         if known and known.state != file_ledger.LOADING and known.is_of(self.file):
             return self._known(known, totals)
         digest = self.file.digest()
@@ -180,14 +170,14 @@ class _Work:
     def _claim(self, digest: str) -> file_ledger.Progress | None:
         """Write into the ledger that the file is being loaded; None: there is nothing to load."""
         with self._changing() as connection:
-            known = file_ledger.progress_of(connection, self.file.url)
+            known = file_ledger.read_progress(connection, self.file.url)
             begun = known and (known.state != file_ledger.LOADING or known.blocks_done > 0)
             if known and begun and known.digest == digest:
                 file_ledger.touch(connection, self.file)
                 return known if known.state == file_ledger.LOADING else None
             if known and known.state == file_ledger.LOADING:  # as if it had never been begun
-                landing.forget(connection, known.file_id)
-            original = file_ledger.original_of(connection, self.file.url, digest)
+                landing.delete_events(connection, known.file_id)
+            original = file_ledger.find_original(connection, self.file.url, digest)
             state = file_ledger.COPY if original else file_ledger.LOADING
             if original:
                 self.say(f"{self.label} has the content of {original}; it is not loaded again.")
@@ -200,18 +190,18 @@ class _Work:
         suspected: Counter[str] = Counter()
         with self.file.opened() as opened:
             for batch in read_ahead(self._batches(opened, progress)):
-                suspected.update(sentinels.among(batch.events))
+                suspected.update(sentinels.count_sentinels(batch.events))
                 self._look_at(batch, progress, totals)
                 before, progress = progress, self._load_block(progress, batch)
                 totals.add(before, progress)
-                totals.lose(self.file.url, batch.unreadable)
+                totals.count_batch(self.file.url, batch)
                 if time.monotonic() - said > SAY_EVERY_SECONDS:
                     said = time.monotonic()
                     self.say(f"{self.label} {progress.rows_loaded:,} events so far")
         with self._changing() as connection:
             done = progress._replace(state=file_ledger.LOADED)
             file_ledger.advance(connection, self.file.url, progress, done)
-        for text in sentinels.warnings(suspected):
+        for text in sentinels.describe_sentinels(suspected):
             self.say(f"{self.label} {text}")
         self._say_done(done, totals, time.monotonic() - begun)
 
@@ -220,15 +210,15 @@ class _Work:
         begun, first, found = time.monotonic(), progress, Totals()
         with self._changing() as connection, self.file.opened() as opened:
             identity_keys.hold_off_tombstones(connection)
-            changed_files.begin(connection)
+            changed_files.create_table(connection)
             for batch in read_ahead(self._batches(opened, progress)):
                 self._look_at(batch, progress, totals)
-                kept = batches.without_erased(self.settings, batch)
-                changed_files.add(connection, kept.events)
+                kept = batches.remove_erased(self.settings, batch)
+                changed_files.add_events(connection, kept.events)
                 landing.add_products(connection, kept.products)
                 quarantine.add(connection, self.file.url, kept.bad)
-                progress = batches.counted(progress, kept, kept.events.num_rows)
-                found.lose(self.file.url, batch.unreadable)
+                progress = batches.add_batch(progress, kept, kept.events.num_rows)
+                found.count_batch(self.file.url, batch)
             merged = changed_files.merge(connection, progress.earlier_ids)
             done = progress._replace(
                 state=file_ledger.LOADED,
@@ -239,6 +229,7 @@ class _Work:
             file_ledger.advance(connection, self.file.url, first, done)
         totals.add(first, done)
         totals.unreadable |= found.unreadable
+        totals.skipped += found.skipped
         self._say_done(done, totals, time.monotonic() - begun)
 
     def _batches(self, opened: BinaryIO, progress: file_ledger.Progress) -> Iterator[files.Batch]:
@@ -276,7 +267,7 @@ class _Work:
     def _load_block(self, before: file_ledger.Progress, batch: files.Batch) -> file_ledger.Progress:
         with self._changing() as connection:
             identity_keys.hold_off_tombstones(connection)
-            kept = batches.without_erased(self.settings, batch)
+            kept = batches.remove_erased(self.settings, batch)
             appended = landing.append(
                 connection,
                 kept.events,
@@ -285,10 +276,10 @@ class _Work:
                 compare=kept.own_ids,
             )
             landing.add_products(connection, kept.products)
-            changed = batches.changed(kept, appended.changed)
+            changed = batches.reject_changed(kept, appended.changed)
             quarantine.add(connection, self.file.url, [*kept.bad, *changed])
             others = pc.sum(appended.changed).as_py() or 0
-            after = batches.counted(before, kept, appended.added, others)
+            after = batches.add_batch(before, kept, appended.added, others)
             known = batch.events.num_rows - appended.added + batch.repeated
             after = after._replace(
                 rows_quarantined=after.rows_quarantined + len(changed),
@@ -310,7 +301,7 @@ class _Work:
         if progress.blocks_done:
             return
         if batch.events.num_rows + batch.repeated + batch.ignored == 0:
-            raise files.no_usable_line(self.file.url, self.format_name, batch.bad)
+            raise files.no_usable_line_error(self.file.url, self.format_name, batch.bad)
         most = max(LEAST_LIMIT, self.settings.collect_quarantine_share * batch.judged)
         if len(batch.bad) > most:
-            raise files.too_many_bad(self.file.url, batch)
+            raise files.too_many_bad_error(self.file.url, batch)

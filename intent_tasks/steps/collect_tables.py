@@ -14,15 +14,14 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from intent_tasks.core.rules import BadRow
-from intent_tasks.errors import BadInput, Refused
+from intent_tasks.errors import BadInput
 from intent_tasks.formats import mapping, readers, table_files
 from intent_tasks.formats.columns import KEYS
 from intent_tasks.formats.table_files import TableBatch
 from intent_tasks.settings import Settings
-from intent_tasks.steps.collect import Say
 from intent_tasks.stores import identity_keys, postgres, simulated_shop
 from intent_tasks.stores.collecting import batches, discovery, file_ledger, landing, landing_tables
-from intent_tasks.stores.collecting.totals import MOST_NAMED
+from intent_tasks.stores.collecting.file_loop import Counts, Say, load_each
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.stores.extracting.day_builder import LEAST_LIMIT
 
@@ -33,12 +32,12 @@ _TRUTHS = {"", "0", "1", "true", "false", "yes", "no", "t", "f", "y", "n"}
 
 
 @dataclass
-class Totals:
-    """What one call did: files loaded and known before, and rows by what became of them."""
+class Totals(Counts):
+    """What one call did with files of a table."""
 
-    table: str
-    files: Counter[str]
-    rows: Counter[str]
+    table: str = ""
+    reads_again: bool = False
+    """A file is read once more because its format changed, so are those that came after it."""
 
     def summary(self) -> str:
         """Return it as a sentence."""
@@ -51,7 +50,11 @@ class Totals:
 
 
 def collect_tables(settings: Settings, url: str, format_name: str, table: str, say: Say) -> Totals:
-    """Load the files of products or customers at and below a URL, in the order of their names.
+    """Load the files of products or customers at and below a URL.
+
+    Files that were loaded before come first, in that order, then new ones by name. When a format
+    has changed, its files are read once more, and so are those that were loaded after them: so the
+    newest file still counts.
 
     Args:
         settings: of this installation.
@@ -69,20 +72,28 @@ def collect_tables(settings: Settings, url: str, format_name: str, table: str, s
     found = discovery.find(url, settings.collect_options.get_secret_value()).files
     with postgres.changing(owner, "collect") as connection:
         landing.prepare(connection)
-        landing_tables.require_ours(connection, table)
-    totals = Totals(table, Counter(), Counter())
-    problems: list[str] = []
-    for file in found:
-        work = _Work(settings, file, url, layout, format_name, table, say)
-        try:
-            with postgres.changing(owner, "collect") as connection:
-                totals.files[work.load(connection, totals.rows)] += 1
-        except Refused as error:
-            say(f"{file.url} refused: {error}")
-            problems.append(str(error))
-    if problems:
-        more = f" And {len(problems) - MOST_NAMED} more." if len(problems) > MOST_NAMED else ""
-        raise BadInput(" ".join(problems[:MOST_NAMED]) + more)
+        landing_tables.require_collected(connection, table)
+        known = file_ledger.list_files(connection, table)
+    places = {known_url: place for place, known_url in enumerate(known)}
+    found = sorted(found, key=lambda file: (places.get(file.url, len(known)), file.url))
+    lacking = set(known) - {file.url for file in found}
+    totals = Totals(table=table)
+    loadings = (
+        _Work(
+            settings,
+            file,
+            url,
+            layout,
+            format_name,
+            table,
+            say,
+            f"{place}/{len(found)}",
+            [other for other in known[places.get(file.url, len(known)) :] if other in lacking],
+        )
+        for place, file in enumerate(found, 1)
+    )
+    load_each(loadings, totals, say)
+    totals.require_all(len(found))
     return totals
 
 
@@ -97,21 +108,37 @@ class _Work:
     format_name: str
     table: str
     say: Say
+    place: str
+    later: list[str]
+    """Files that were loaded after this one, and are not collected now."""
 
-    def load(self, connection: sa.Connection, totals: Counter[str]) -> str:
-        """Load the file, and return what became of it; in the caller's transaction."""
+    @property
+    def url(self) -> str:
+        return self.file.url
+
+    @property
+    def label(self) -> str:
+        return f"[{self.place}] {self.file.url}:"
+
+    def load(self, totals: Totals) -> str:
+        """Load the file in one transaction, and return its outcome."""
+        with postgres.changing(simulated_shop.owner_url(self.settings), "collect") as connection:
+            return self._load(connection, totals)
+
+    def _load(self, connection: sa.Connection, totals: Totals) -> str:
         digest = self.file.digest()
-        known = file_ledger.progress_of(connection, self.file.url)
-        same = (digest, self.format_name, self.table)
-        if known and (known.digest, known.format, known.table_name) == same:
-            return "known"
+        known = file_ledger.read_progress(connection, self.file.url)
+        if known and (known.digest, known.table_name) == (digest, self.table):
+            if not self._is_to_be_read_again(connection, known, totals):
+                return "known"
+            totals.reads_again = True
         identity_keys.hold_off_tombstones(connection)
         begun = file_ledger.begin(
             connection, self.file, self.source, self.format_name, digest,
-            file_ledger.LOADING, table=self.table,
+            file_ledger.LOADING, table=self.table, format_digest=self.layout.digest(),
         )  # fmt: skip
         seen, unclear = _Seen(), set[str]()
-        with landing_tables.rows_of_a_file(connection, self.table) as rows:
+        with landing_tables.gather_rows(connection, self.table) as rows:
             for batch in self._batches(seen):
                 rows.add(batch.rows)
                 quarantine.add(connection, self.file.url, batch.bad)
@@ -119,9 +146,9 @@ class _Work:
             self._require_usable(seen)
             loaded = rows.merge()
         if unclear:
-            closed = landing_tables.close(connection, unclear)
+            closed = landing_tables.withdraw_consent(connection, unclear)
             self.say(
-                f"{self.file.url}: {closed:,} customers whose rows cannot be used agree to nothing "
+                f"{self.label} {closed:,} customers whose rows cannot be used agree to nothing "
                 "until a row of them can be read."
             )
         done = begun._replace(
@@ -134,14 +161,32 @@ class _Work:
         )
         file_ledger.advance(connection, self.file.url, begun, done)
         for name in ("loaded", "repeated", "ignored", "quarantined"):
-            totals[name] += getattr(done, f"rows_{name}")
+            totals.rows[name] += getattr(done, f"rows_{name}")
         self._say_lost(seen)
-        self.say(f"{self.file.url}: {loaded:,} {self.table}")
+        self.say(f"{self.label} {loaded:,} {self.table}")
         return "loaded"
+
+    def _is_to_be_read_again(
+        self, connection: sa.Connection, known: file_ledger.Progress, totals: Totals
+    ) -> bool:
+        """Tell whether a file whose content is known is to be loaded once more."""
+        digest = self.layout.digest()
+        if not known.format_digest:
+            file_ledger.set_format_digest(connection, self.file.url, digest)
+        was_read_so = known.format == self.format_name and known.format_digest in ("", digest)
+        if was_read_so and not totals.reads_again:
+            return False
+        if self.later:
+            self.say(
+                f"{self.label} the format has changed, but the file stays as it was read: "
+                f"{self.later[0]} was collected after it and is not here. Collect both in one "
+                "call, or a copy under another name, which then counts as the newest file."
+            )
+        return not self.later
 
     def _batches(self, seen: "_Seen") -> Iterator[TableBatch]:
         """Yield what the file says, without erased customers."""
-        with readers.named(self.file.url), self.file.opened() as opened:
+        with readers.naming_file(self.file.url), self.file.opened() as opened:
             for whole in table_files.batches(opened, self.file.path, self.layout):
                 batch, left_out = self._without_erased(whole)
                 seen.add(batch, left_out)
@@ -150,7 +195,7 @@ class _Work:
     def _without_erased(self, batch: TableBatch) -> tuple[TableBatch, int]:
         if self.table != "customers":
             return batch, 0
-        named = [batches.named(row) for row in batch.bad]
+        named = [batches.find_names(row) for row in batch.bad]
         ids = batch.rows[KEYS[self.table]].combine_chunks()
         gone = identity_keys.erased_among(
             self.settings, {*ids.to_pylist(), *(name for names in named for name in names)}
@@ -165,7 +210,7 @@ class _Work:
         """Return which customers rows that cannot be used may be about."""
         if self.table != "customers":
             return set()
-        texts = (text for row in bad for text in batches.named(row))
+        texts = (text for row in bad for text in batches.find_names(row))
         cells = [[cell.strip() for cell in _BETWEEN_CELLS.split(text)] for text in texts]
         return {
             cell for row in cells for n, cell in enumerate(row) if n == 0 or cell not in _TRUTHS
@@ -185,14 +230,14 @@ class _Work:
     def _say_lost(self, seen: "_Seen") -> None:
         """Name what the file does not say, and what follows from it."""
         for name, count in seen.unreadable.items():
-            self.say(f"{self.file.url}: {count:,} values of {name} cannot be read: {_taken(name)}")
+            self.say(f"{self.label} {count:,} values of {name} cannot be read: {_taken(name)}")
         if absent := sorted(seen.absent or ()):
-            self.say(f"{self.file.url}: no row has {', '.join(absent)}.")
+            self.say(f"{self.label} no row has {', '.join(absent)}.")
         filled = {name for shape in self.layout.shapes for name in shape.filled[self.table]}
         lacking = [n for n in table_files.CONSENTS if n not in filled - (seen.absent or set())]
         if lacking and self.table == "customers":
             self.say(
-                f"{self.file.url}: a customer who is new here has no {' and no '.join(lacking)}: "
+                f"{self.label} a customer who is new here has no {' and no '.join(lacking)}: "
                 "that counts as a no."
             )
 

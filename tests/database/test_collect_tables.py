@@ -243,3 +243,99 @@ def test_an_erased_customer_does_not_come_back_by_a_file(settings, tmp_path):
     path.write_text(CUSTOMERS + "a,NO,yes,yes,\nb,NO,yes,yes,\n")
     assert landed(settings, path)[0] == (1, 0, 1, 0)
     assert [row[0] for row in agreed(settings)] == ["b"]
+
+
+OWN = """
+about = "Ours."
+[[shapes]]
+[shapes.customers]
+customer_id = "customer_id"
+consent_marketing = {{ field = "consent_marketing", map = {{ {words} }} }}
+"""
+
+
+def format_of(folder, words):
+    """Write a format in which some words stand for an answer, and return its name."""
+    path = folder / "ours.toml"
+    path.write_text(OWN.format(words=words))
+    return str(path)
+
+
+def asked(folder, name, **answers):
+    """Write a file of customers."""
+    rows = "".join(f"{customer},{answer}\n" for customer, answer in answers.items())
+    (folder / name).write_text("customer_id,consent_marketing\n" + rows)
+
+
+def answers(settings):
+    """Return what customers answered about marketing."""
+    return dict(ask(settings, "SELECT customer_id, consent_marketing FROM shop.customers"))
+
+
+def test_a_file_is_read_again_when_its_format_is_mended(settings, tmp_path):
+    (files := tmp_path / "files").mkdir()
+    asked(files, "a.csv", c1="oui", c2="non")
+    name = format_of(tmp_path, 'ja = "true"')
+    assert landed(settings, files, layout=name)[0] == (2, 0, 0, 0)
+    assert answers(settings) == {"c1": False, "c2": False}
+    assert landed(settings, files, layout=name)[0] == (0, 0, 0, 0)
+    format_of(tmp_path, 'oui = "true", non = "false"')
+    assert landed(settings, files, layout=name)[0] == (2, 0, 0, 0)
+    assert answers(settings) == {"c1": True, "c2": False}
+    assert landed(settings, files, layout=name)[0] == (0, 0, 0, 0)
+
+
+def test_files_are_read_again_in_the_order_in_which_they_came(settings, tmp_path):
+    (files := tmp_path / "files").mkdir()
+    name = format_of(tmp_path, 'oui = "true"')
+    asked(files, "z.csv", c1="oui", c2="oui", c3="ja")
+    landed(settings, files, layout=name)
+    format_of(tmp_path, 'oui = "true", non = "false"')
+    asked(files, "m.csv", c1="non")
+    asked(files, "z.csv", c1="oui", c2="oui", c3="ja")
+    landed(settings, files, layout=name)
+    asked(files, "a.csv", c2="non")
+    landed(settings, files, layout=name)
+    format_of(tmp_path, 'oui = "true", non = "false", ja = "true"')
+    assert landed(settings, files, layout=name)[0] == (5, 0, 0, 0)
+    assert answers(settings) == {"c1": False, "c2": False, "c3": True}
+
+
+def test_a_file_loaded_after_an_unchanged_format_is_read_again_with_the_others(settings, tmp_path):
+    (files := tmp_path / "files").mkdir()
+    old, new = (tmp_path / folder for folder in ("old", "new"))
+    old.mkdir()
+    new.mkdir()
+    asked(files, "z.csv", c1="oui")
+    landed(settings, files, layout=format_of(old, 'oui = "true"'))
+    asked(files, "a.csv", c1="non")
+    newer = format_of(new, 'oui = "true", non = "false"')
+    landed(settings, files / "a.csv", layout=newer)
+    assert landed(settings, files, layout=newer)[0] == (2, 0, 0, 0)
+    assert answers(settings) == {"c1": False}
+
+
+def test_an_older_file_is_not_read_again_without_the_newer_one(settings, tmp_path):
+    (files := tmp_path / "files").mkdir()
+    name = format_of(tmp_path, 'oui = "true"')
+    for file, answer in (("a.csv", "oui"), ("b.csv", "non")):
+        asked(files, file, c1=answer)
+        landed(settings, files, layout=name)
+    (files / "b.csv").unlink()
+    format_of(tmp_path, 'oui = "true", ja = "true"')
+    counts, told = landed(settings, files, layout=name)
+    assert counts == (0, 0, 0, 0)
+    assert "b.csv was collected after it and is not here" in told[-1]
+    assert answers(settings) == {"c1": False}
+
+
+def test_a_file_collected_before_formats_were_kept_learns_its_format(settings, tmp_path):
+    (files := tmp_path / "files").mkdir()
+    name = format_of(tmp_path, 'ja = "true"')
+    asked(files, "a.csv", c1="oui")
+    landed(settings, files, layout=name)
+    with postgres.changing(settings.shop_owner_url, "collect") as connection:
+        connection.execute(sa.text("UPDATE intent.collected_files SET format_digest = ''"))
+    assert landed(settings, files, layout=name)[0] == (0, 0, 0, 0)
+    format_of(tmp_path, 'oui = "true"')
+    assert landed(settings, files, layout=name)[0] == (1, 0, 0, 0)

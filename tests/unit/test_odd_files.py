@@ -14,9 +14,11 @@ import pytest
 from intent_tasks.errors import BadInput
 from intent_tasks.formats import files
 from intent_tasks.formats.jsonlines import NO_OBJECT, TOO_DEEP
+from intent_tasks.stores.collecting.totals import Totals
 
 AT = datetime(2026, 6, 30, tzinfo=UTC)
 IDS = [uuid.UUID(int=n + 1) for n in range(2)]
+RANDOM = uuid.UUID("0b5c7c1e-9a3f-4d2e-8f1a-6b7c8d9e0f10")
 
 
 def _events(**columns):
@@ -40,7 +42,19 @@ def _read(tmp_path, table, name="native"):
     ("ids", "read"),
     [
         (pa.array([i.bytes for i in IDS], pa.uuid()), [str(i) for i in IDS]),
+        (pa.array([i.bytes for i in IDS], pa.binary(16)), [str(i) for i in IDS]),
+        (pa.array([RANDOM.bytes, b"x" * 16], pa.binary(16)), [str(RANDOM), "x" * 16]),
+        (pa.array([RANDOM.bytes, b"x" * 16], pa.binary()), [str(RANDOM), "x" * 16]),
+        (pa.array([RANDOM.bytes, b"ab"], pa.large_binary()), [str(RANDOM), "ab"]),
+        (
+            pa.array([RANDOM.bytes, b"x"], pa.binary()).dictionary_encode(),
+            [str(RANDOM), "x"],
+        ),
         (pa.array([b"ab", b"cd"], pa.binary(2)), ["ab", "cd"]),
+        (
+            pa.array(["\u00e9" * 8, "ab\n\u20ac\u20ac\u20acwxyz"]).cast(pa.binary()),
+            ["\u00e9" * 8, "ab\n\u20ac\u20ac\u20acwxyz"],
+        ),
         (pa.array(["x", "y"], pa.large_string()), ["x", "y"]),
         (pa.array(["x", "y"], pa.string_view()), ["x", "y"]),
         (pa.array(["x", "y"]).dictionary_encode(), ["x", "y"]),
@@ -100,6 +114,50 @@ def test_an_odd_type_in_a_column_that_events_need_is_read_or_the_file_named(tmp_
     with suppress(BadInput):
         batch = _read(tmp_path, _events(**{column: ODD[kind]}))
     assert batch is None or batch.events.num_rows + len(batch.bad) == 2
+
+
+def test_bytes_that_are_neither_text_nor_uuid_set_their_row_aside(tmp_path):
+    latin = "ein schöner Titel".encode("latin-1")[:16]
+    batch = _read(tmp_path, _events(channel=pa.array([latin, RANDOM.bytes])))
+    assert batch.events["channel"].to_pylist() == [str(RANDOM)]
+    assert [row.rule for row in batch.bad] == ["channel is no UTF-8"]
+
+
+def test_no_uuid_is_nobody(tmp_path):
+    nil = pa.array([uuid.UUID(int=0).bytes, RANDOM.bytes], pa.binary(16))
+    batch = _read(tmp_path, _events(customer_id=nil))
+    expected = [str(uuid.UUID(int=0)), str(RANDOM)]
+    assert batch.events["customer_id"].to_pylist() == expected
+
+
+NO_NUMBERS = {
+    "duration[us]": pa.array([timedelta(seconds=19)] * 2),
+    "duration[ms]": pa.array([timedelta(days=7)] * 2, pa.duration("ms")),
+    "time32[ms]": pa.array([time(1)] * 2, pa.time32("ms")),
+    "date32[day]": pa.array([date(2027, 1, 1)] * 2),
+    "timestamp[us, tz=UTC]": pa.array([AT] * 2),
+    "bool": pa.array([True, False]),
+}
+
+
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+@pytest.mark.parametrize("column", ["price", "quantity"])
+def test_a_type_that_is_no_number_is_named_and_not_loaded_as_one(tmp_path, kind, column):
+    batch = _read(tmp_path, _events(**{column.title(): NO_NUMBERS[kind]}))
+    assert batch.events[column].null_count == 2
+    reason = f"Field {column} is of type {kind}, which is no number."
+    assert (batch.unreadable, batch.reasons) == ([(column, 2, 2, 1)], {column: reason})
+    totals = Totals()
+    totals.count_batch("a.parquet", batch)
+    assert reason in totals.summary()
+
+
+def test_a_type_of_an_element_of_a_list_is_named(tmp_path):
+    items = [[{"item_id": "A", "price": timedelta(seconds=3)}]]
+    table = pa.table({"event_timestamp": [1795168800000000], "event_name": ["purchase"],
+                      "user_pseudo_id": ["u"], "items": items})  # fmt: skip
+    reasons = _read(tmp_path, table, "ga4").reasons
+    assert reasons == {"price": "Field items.price is of type duration[us], which is no number."}
 
 
 def _wrapped(elements):

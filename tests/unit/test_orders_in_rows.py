@@ -10,7 +10,7 @@ import pytest
 from intent_tasks.core.rules import CHANGED
 from intent_tasks.errors import BadInput
 from intent_tasks.formats import blocks, files, mapping
-from intent_tasks.formats.replay import read_again
+from intent_tasks.formats.replay import read_row
 from tests.unit.own_format import layout, lines
 
 ORDERS = {
@@ -79,7 +79,7 @@ def test_a_row_of_an_order_that_was_set_aside_is_read_again_by_itself(tmp_path):
     [batch] = files.read(path, name)
     [bad] = batch.bad
     correction = {"product_id": "B"}
-    again = read_again(json.loads(bad.payload), bad.number, mapping.load(name), "f", correction)
+    again = read_row(json.loads(bad.payload), bad.number, mapping.load(name), "f", correction)
     assert again.events["event_id"].to_pylist() == ["1/1"]
     assert sold(again.events) == [("c1", "B")]
 

@@ -16,7 +16,7 @@ from intent_tasks.stores.collecting.file_ledger import Progress
 from intent_tasks.stores.privacy import erased_rows
 
 
-def counted(before: Progress, batch: Batch, added: int, changed: int = 0) -> Progress:
+def add_batch(before: Progress, batch: Batch, added: int, changed: int = 0) -> Progress:
     """Return how far a file is after a batch, of whose events so many were added."""
     unreadable = Counter(before.values_unreadable)
     unreadable.update({lost.column: lost.rows for lost in batch.unreadable})
@@ -33,7 +33,7 @@ def counted(before: Progress, batch: Batch, added: int, changed: int = 0) -> Pro
     )
 
 
-def changed(batch: Batch, changed: pa.Array) -> list[BadRow]:
+def reject_changed(batch: Batch, changed: pa.Array) -> list[BadRow]:
     """Return the rows of events whose id names another event, to be set aside."""
     aside = {row.number for row in batch.bad}
     rows = zip(
@@ -48,9 +48,9 @@ def changed(batch: Batch, changed: pa.Array) -> list[BadRow]:
     ]
 
 
-def without_erased(settings: Settings, batch: Batch) -> Batch:
+def remove_erased(settings: Settings, batch: Batch) -> Batch:
     """Leave out the rows of erased customers: what is collected is ours to keep them out of."""
-    names_of = [named(row) for row in batch.bad]
+    names_of = [find_names(row) for row in batch.bad]
     ids = batch.events["customer_id"].unique().to_pylist()
     gone = identity_keys.erased_among(
         settings, {*ids, *(name for names in names_of for name in names)}
@@ -64,7 +64,7 @@ def without_erased(settings: Settings, batch: Batch) -> Batch:
     return replace(kept, bad=bad, ignored=batch.ignored + left_out)
 
 
-def named(row: BadRow) -> set[str]:
+def find_names(row: BadRow) -> set[str]:
     """Return who a row may name; nobody is called by half a character."""
     texts = set(erased_rows.leaves(json.loads(row.payload)))
     return {text for text in texts if text.encode(errors="ignore").decode() == text}

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from intent_tasks.formats.columns import SCHEMA
 from intent_tasks.stores import postgres
-from intent_tasks.stores.collecting.landing import columns, make_room, written
+from intent_tasks.stores.collecting.landing import create_temporary_table, read_columns, refusing
 from intent_tasks.tables import events
 
 
@@ -28,19 +28,19 @@ class Merged(NamedTuple):
     gone: int
 
 
-def begin(connection: sa.Connection) -> None:
+def create_table(connection: sa.Connection) -> None:
     """Make room for the events of a file, in the caller's transaction."""
-    make_room(connection, "rewritten", _names(connection))
+    create_temporary_table(connection, "rewritten", _names(connection))
 
 
-def add(connection: sa.Connection, batch: pa.Table) -> None:
+def add_events(connection: sa.Connection, batch: pa.Table) -> None:
     """Keep events of the file, columns of `shop.events`, for `merge`."""
-    with written():
+    with refusing():
         postgres.copy_in(connection, "rewritten", batch.select(_names(connection)))
 
 
 def _names(connection: sa.Connection) -> list[str]:
-    return [name for name in SCHEMA.names if name in columns(connection)]
+    return [name for name in SCHEMA.names if name in read_columns(connection)]
 
 
 def merge(connection: sa.Connection, file_ids: Sequence[str]) -> Merged:
@@ -74,7 +74,7 @@ def merge(connection: sa.Connection, file_ids: Sequence[str]) -> Merged:
         SELECT (SELECT count(*) FROM added), (SELECT coalesce(sum(times), 0) FROM before),
             (SELECT count(*) FROM now JOIN before USING (content) WHERE place <= times)
     """)  # noqa: S608 - names of columns are those of the contract
-    with written():
+    with refusing():
         added, before, found = connection.execute(
             statement, {"ids": [f"{file_id}-%" for file_id in file_ids]}
         ).one()

@@ -60,13 +60,13 @@ class File:
         """
         _, compression = readers.kind_of(self.path)
         found = hashlib.sha256()
-        with readers.named(self.url), self.opened() as file:
+        with readers.naming_file(self.url), self.opened() as file:
             try:
-                stream = readers.unpacked(file, compression)
+                stream = readers.decompress(file, compression)
                 while chunk := stream.read(CHUNK_BYTES):
                     found.update(chunk)
             except (pa.ArrowException, EOFError, OSError) as error:
-                raise readers.unreadable(self.url, error) from None
+                raise readers.broken_file_error(self.url, error) from None
         return found.hexdigest()
 
 
@@ -85,7 +85,7 @@ class Found(NamedTuple):
     hidden: int
 
 
-KINDS_SAID = (
+ENDINGS_HINT = (
     f"Names of files of events end in {', '.join(readers.KINDS)}, and .gz or .zst after it where "
     "they are compressed."
 )
@@ -116,7 +116,7 @@ def find(url: str, options: str = "{}") -> Found:
     files = [_file(system, found[path]) for path in visible if readers.kind_of(path)[0]]
     if not files:
         what = "one other" if len(found) == 1 else f"{len(found)} others"
-        raise BadInput(f"There is no file of events at {url}, only {what}. {KINDS_SAID}")
+        raise BadInput(f"There is no file of events at {url}, only {what}. {ENDINGS_HINT}")
     others = [path for path in visible if not readers.kind_of(path)[0]]
     below = [path.removeprefix(root).strip("/") for path in others]
     return Found(files, below, len(found) - len(visible))

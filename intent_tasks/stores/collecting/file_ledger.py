@@ -40,6 +40,7 @@ class Progress(NamedTuple):
     values_unreadable: dict[str, int]
     earlier_digests: list[str]
     table_name: str
+    format_digest: str
 
     @property
     def file_id(self) -> str:
@@ -68,7 +69,7 @@ _PROGRESS = [collected_files.c[name] for name in Progress._fields]
 _EVENTS_OF = collected_files.c.rows_loaded + collected_files.c.rows_repeated
 
 
-def progress_of(connection: sa.Connection, url: str) -> Progress | None:
+def read_progress(connection: sa.Connection, url: str) -> Progress | None:
     """Return how far a file is loaded; None: it was never begun."""
     row = connection.execute(
         sa.select(*_PROGRESS).where(collected_files.c.path == url)
@@ -76,7 +77,7 @@ def progress_of(connection: sa.Connection, url: str) -> Progress | None:
     return None if row is None else Progress(*row)
 
 
-def formats_of(connection: sa.Connection, urls: Iterable[str]) -> dict[str, tuple[str, str]]:
+def read_formats(connection: sa.Connection, urls: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return, for each file that was collected, the name of its format and its file_id."""
     query = sa.select(collected_files.c.path, collected_files.c.format, collected_files.c.digest)
     is_of_events = collected_files.c.table_name == EVENTS
@@ -84,7 +85,19 @@ def formats_of(connection: sa.Connection, urls: Iterable[str]) -> dict[str, tupl
     return {path: (name, digest[:ID_CHARACTERS]) for path, name, digest in found}
 
 
-def others(connection: sa.Connection, url: str) -> list[str]:
+def list_files(connection: sa.Connection, table: str) -> list[str]:
+    """Return the addresses of the files that filled a table, in the order in which they did."""
+    query = sa.select(collected_files.c.path).where(collected_files.c.table_name == table)
+    return list(connection.scalars(query.order_by("started_at", "path")))
+
+
+def set_format_digest(connection: sa.Connection, url: str, digest: str) -> None:
+    """Write the checksum of the format of a file that was collected before it was kept."""
+    update = sa.update(collected_files).where(collected_files.c.path == url)
+    connection.execute(update.values(format_digest=digest))
+
+
+def list_other_files(connection: sa.Connection, url: str) -> list[str]:
     """Return files other than this one of which something was loaded."""
     is_other = sa.and_(
         collected_files.c.path != url, _EVENTS_OF > 0, collected_files.c.table_name == EVENTS
@@ -92,7 +105,7 @@ def others(connection: sa.Connection, url: str) -> list[str]:
     return list(connection.scalars(sa.select(collected_files.c.path).where(is_other).limit(3)))
 
 
-def unreadable(connection: sa.Connection) -> dict[str, dict[str, int]]:
+def read_unreadable(connection: sa.Connection) -> dict[str, dict[str, int]]:
     """Return, for each file with values that cannot be read, column → how many."""
     query = sa.select(collected_files.c.path, collected_files.c.values_unreadable).where(
         collected_files.c.values_unreadable != {}
@@ -100,7 +113,7 @@ def unreadable(connection: sa.Connection) -> dict[str, dict[str, int]]:
     return {row.path: row.values_unreadable for row in connection.execute(query.order_by("path"))}
 
 
-def original_of(connection: sa.Connection, url: str, digest: str) -> str | None:
+def find_original(connection: sa.Connection, url: str, digest: str) -> str | None:
     """Return a file of another name that is loaded and has the same content."""
     query = sa.select(collected_files.c.path).where(
         collected_files.c.digest == digest,
@@ -112,7 +125,7 @@ def original_of(connection: sa.Connection, url: str, digest: str) -> str | None:
     return connection.scalars(query.order_by("path").limit(1)).first()
 
 
-def of_tables(connection: sa.Connection, urls: Iterable[str]) -> set[str]:
+def select_table_files(connection: sa.Connection, urls: Iterable[str]) -> set[str]:
     """Return which files are of products or customers."""
     query = sa.select(collected_files.c.path).where(collected_files.c.table_name != EVENTS)
     return set(connection.scalars(query.where(collected_files.c.path.in_(set(urls)))))
@@ -127,6 +140,7 @@ def begin(
     state: str,
     known: Progress | None = None,
     table: str = EVENTS,
+    format_digest: str = "",
 ) -> Progress:
     """Write the first row of a content of a file.
 
@@ -139,6 +153,7 @@ def begin(
         state: that it begins in.
         known: what the ledger has of an earlier content.
         table: that it fills.
+        format_digest: SHA-256 of its format.
     """
     now = datetime.now(UTC)
     quarantine.keep_decided(connection, file.url)
@@ -153,6 +168,7 @@ def begin(
         "rows_quarantined": 0, "rows_read": 0, "values_unreadable": {},
         "rows_gone": known.events if known and was_loaded else known.rows_gone if known else 0,
         "earlier_digests": earlier, "started_at": now, "changed_at": now, "table_name": table,
+        "format_digest": format_digest,
     }  # fmt: skip
     insert = postgresql.insert(collected_files).values(path=file.url, **values)
     connection.execute(insert.on_conflict_do_update(index_elements=["path"], set_=values))

@@ -122,13 +122,13 @@ def append(
     Raises:
         Refused: the shop's own table has a rule that an event breaks, or may not be written.
     """
-    batch = batch.select([c for c in batch.column_names if c in columns(connection)])
-    with written():
+    batch = batch.select([c for c in batch.column_names if c in read_columns(connection)])
+    with refusing():
         return _append(connection, batch, sources, expect_known=expect_known, compare=compare)
 
 
 @contextmanager
-def written() -> Iterator[None]:
+def refusing() -> Iterator[None]:
     """Write events of which the shop's own table may not take one.
 
     Raises:
@@ -179,7 +179,7 @@ def _compared(
 ) -> tuple[pa.Array, pa.Array]:
     """Return the ids that are not there, and those that name an event with other content."""
     names = ["event_id", *(n for n in CONTENT if compare and n in batch.column_names)]
-    make_room(connection, "incoming", names)
+    create_temporary_table(connection, "incoming", names)
     postgres.copy_in(connection, "incoming", batch.select(names))
     incoming = sa.table("incoming", *(sa.column(name) for name in names))
     is_new = events.c.event_id.is_(None)
@@ -202,13 +202,13 @@ def _differs(now: sa.ColumnClause[Any], before: sa.Column[Any]) -> sa.ColumnElem
     return sa.func.abs(sa.extract("epoch", now - before)) > SAME_TIME_SECONDS
 
 
-def make_room(connection: sa.Connection, name: str, names: Sequence[str]) -> None:
+def create_temporary_table(connection: sa.Connection, name: str, names: Sequence[str]) -> None:
     """Make a temporary table with columns of `shop.events`, of the types that it has there."""
     kinds = postgres.literal(sa.select(*(events.c[column] for column in names)))
     connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} AS {kinds} WITH NO DATA")
 
 
-def columns(connection: sa.Connection) -> list[str]:
+def read_columns(connection: sa.Connection) -> list[str]:
     """Return the columns of `shop.events`, as far as they are of the contract."""
     found: list[str] = connection.info.setdefault("shop.events", source.columns(connection))
     return found
@@ -237,7 +237,7 @@ def add_products(connection: sa.Connection, told: pa.Table) -> None:
     connection.exec_driver_sql("DROP TABLE told")
 
 
-def forget(connection: sa.Connection, file_id: str) -> None:
+def delete_events(connection: sa.Connection, file_id: str) -> None:
     """Remove the events that have their id from a file."""
     connection.execute(
         sa.delete(events).where(events.c.event_id.startswith(f"{file_id}-", autoescape=True))

@@ -18,7 +18,7 @@ _ROWS = "file_rows"
 _PLACE = "row_of_file"
 
 
-def require_ours(connection: sa.Connection, table: str) -> None:
+def require_collected(connection: sa.Connection, table: str) -> None:
     """Make sure that the table is one that collecting made.
 
     Raises:
@@ -32,7 +32,7 @@ def require_ours(connection: sa.Connection, table: str) -> None:
         )
 
 
-def close(connection: sa.Connection, named: set[str]) -> int:
+def withdraw_consent(connection: sa.Connection, named: set[str]) -> int:
     """Let customers agree to nothing, because what a file says of them cannot be read.
 
     Args:
@@ -50,7 +50,7 @@ def close(connection: sa.Connection, named: set[str]) -> int:
 
 
 @contextmanager
-def rows_of_a_file(connection: sa.Connection, table: str) -> Iterator["RowsOfAFile"]:
+def gather_rows(connection: sa.Connection, table: str) -> Iterator["RowsOfAFile"]:
     """Gather the rows of a file in the caller's transaction."""
     connection.exec_driver_sql(
         f"CREATE TEMPORARY TABLE {_ROWS} (LIKE {SHOP}.{table}, {_PLACE} bigserial) ON COMMIT DROP"

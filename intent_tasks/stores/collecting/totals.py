@@ -1,16 +1,12 @@
 """What one call of `collect` did: every file and every row of it, counted."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from intent_tasks.errors import BadInput, IntentError
-from intent_tasks.formats.convert import Unreadable
+from intent_tasks.formats.convert import Batch
 from intent_tasks.stores.collecting.file_ledger import Progress
-
-MOST_NAMED = 5
-"""Files that cannot be used, or are passed over, and are named."""
+from intent_tasks.stores.collecting.file_loop import Counts
 
 COUNTED = ("read", "loaded", "repeated", "ignored", "quarantined")
 """Rows that the ledger counts for each block of a file, as `rows_…`."""
@@ -23,74 +19,72 @@ class Lost(NamedTuple):
         rows: how many.
         given: how many values there are.
         first: file and row of the first.
+        reason: a sentence about why, where the type of a field shows it; else empty.
     """
 
     rows: int
     given: int
     first: str
+    reason: str = ""
 
 
 @dataclass
-class Totals:
-    """What one call of `collect` did."""
+class Totals(Counts):
+    """What one call of `collect` did.
 
-    files: Counter[str] = field(default_factory=Counter)
-    rows: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
+    Args:
+        absent: columns that are named already because a file has no field for them.
+        unreadable: column → its values that cannot be read.
+        skipped: rows that are no events, by the condition of the format.
+    """
+
     absent: set[str] = field(default_factory=set)
     unreadable: dict[str, Lost] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def add(self, before: Progress, after: Progress) -> None:
         """Count what a block added to a file."""
         for name in COUNTED:
             self.rows[name] += getattr(after, f"rows_{name}") - getattr(before, f"rows_{name}")
 
-    def lose(self, url: str, lost: Iterable[Unreadable]) -> None:
-        """Count values that cannot be read."""
-        for column, rows, given, first in lost:
-            known = self.unreadable.get(column, Lost(0, 0, f"row {first} of {url}"))
-            self.unreadable[column] = Lost(known.rows + rows, known.given + given, known.first)
+    def count_batch(self, url: str, batch: Batch) -> None:
+        """Count the values of a batch that cannot be read, and the rows that the format skips."""
+        for column, rows, given, first in batch.unreadable:
+            lost = self.unreadable.get(column, Lost(0, 0, f"row {first} of {url}"))
+            reason = lost.reason or batch.reasons.get(column, "")
+            self.unreadable[column] = Lost(lost.rows + rows, lost.given + given, lost.first, reason)
+        self.skipped.update(batch.skipped)
 
     def summary(self) -> str:
         """Return it as sentences."""
         rows, files = self.rows, self.files
         other, changed = files["in another format"], files["rewritten"]
         in_other = f" ({other} in another format, and they stay as that read them)" if other else ""
-        again = f" {changed} of them had changed since they were collected." if changed else ""
+        rewritten = f" {changed} of them had changed since they were collected." if changed else ""
         gone = f" {rows['gone']:,} events are no longer in their file, and stay." if changed else ""
+        ignored = f"{rows['ignored']:,} rows tell of no event{self._skipped()}"
         return (
             f"{files['loaded']} files collected, {files['known']} known before{in_other}: "
             f"{rows['loaded']:,} events loaded, {rows['repeated']:,} were there already, "
-            f"{rows['ignored']:,} rows tell of no event, {rows['quarantined']:,} set aside in "
-            f"intent.quarantine. {rows['read']:,} rows read.{again}{gone}{self._warnings()}"
+            f"{ignored}, {rows['quarantined']:,} set aside in "
+            f"intent.quarantine. {rows['read']:,} rows read.{rewritten}{gone}{self._warnings()}"
         )
 
+    def _skipped(self) -> str:
+        rules = (f"{rule}: {count:,}" for rule, count in self.skipped.most_common())
+        return f" ({'; '.join(rules)})" if self.skipped else ""
+
     def _warnings(self) -> str:
-        return "".join(f" {warning(name, lost)}" for name, lost in self.unreadable.items())
-
-    def require_all(self, count: int) -> None:
-        """Make sure that each of so many files could be used.
-
-        Raises:
-            BadInput: some cannot be.
-            IntentError: with some the program failed.
-        """
-        bad = [*self.faults, *self.problems]
-        if not bad:
-            return
-        more = f" And {len(bad) - MOST_NAMED} more." if len(bad) > MOST_NAMED else ""
-        named = " ".join(bad[:MOST_NAMED]) + more
-        if count > 1:
-            named = f"{len(bad)} of {count} files cannot be used; the others are collected. {named}"
-        raise IntentError(named) if self.faults else BadInput(named)
+        return "".join(
+            f" {describe_unreadable(name, lost)}" for name, lost in self.unreadable.items()
+        )
 
 
-def warning(column: str, lost: Lost) -> str:
+def describe_unreadable(column: str, lost: Lost) -> str:
     """Return what to say of values that cannot be read."""
     meant = "; revenue is too low by them" if column == "price" else ""
     return (
         f"WARNING: {column} of {lost.rows:,} events cannot be read and is null{meant} "
-        f"({lost.rows / lost.given:.0%} of those that have one; the first is {lost.first}). Say "
-        "in the format how it is written: docs/collect.md."
+        f"({lost.rows / lost.given:.0%} of those that have one; the first is {lost.first}). "
+        f"{lost.reason or 'Say in the format how it is written: docs/collect.md.'}"
     )

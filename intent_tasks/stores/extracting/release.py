@@ -18,8 +18,8 @@ import pyarrow as pa
 from intent_tasks.core.rules import AGAIN, CHANGED, OK, broken_rules
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.formats import files, mapping
-from intent_tasks.formats.convert import last_told
-from intent_tasks.formats.replay import read_again
+from intent_tasks.formats.convert import latest_products
+from intent_tasks.formats.replay import read_row
 from intent_tasks.settings import Settings
 from intent_tasks.stores import ledger, postgres, simulated_shop, snapshots
 from intent_tasks.stores.collecting import file_ledger, landing
@@ -127,14 +127,14 @@ def _read_again(settings: Settings, rows: Sequence[Found], decision: Decision) -
         if row.replayable and isinstance(row.payload, dict) and not quarantine.day_of(row.source)
     ]
     with postgres.reading(settings.pipeline_url) as connection:
-        known = file_ledger.formats_of(connection, (row.source for row in lines))
-        others = file_ledger.of_tables(connection, (row.source for row in lines))
+        known = file_ledger.read_formats(connection, (row.source for row in lines))
+        others = file_ledger.select_table_files(connection, (row.source for row in lines))
     load, found = cache(mapping.load), {}
     for row in (row for row in lines if row.source not in others):
         name, file_id = known.get(row.source, ("native", row.digest[: file_ledger.ID_CHARACTERS]))
         layout = load(decision.layout or name)
         values = corrections.typed(decision.correction)
-        found[_place(row)] = read_again(row.payload, row.row_number, layout, file_id, values)
+        found[_place(row)] = read_row(row.payload, row.row_number, layout, file_id, values)
     return found
 
 
@@ -232,7 +232,7 @@ def _send(settings: Settings, rows: Sequence[Found], lines: Lines, decision: Dec
     """Put corrected lines of files into the shop; return the days on which they arrive there."""
     found = [lines[_place(row)] for row in rows]
     events = pa.concat_tables([line.events for line in found])
-    products = last_told(pa.concat_tables([line.products for line in found]))
+    products = latest_products(pa.concat_tables([line.products for line in found]))
     with postgres.changing(simulated_shop.owner_url(settings), "collect") as connection:
         landing.append(connection, events, expect_known=True)
         landing.add_products(connection, products)
