@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import psycopg2
 import sqlalchemy as sa
+from psycopg2.extensions import make_dsn
 from pydantic import SecretStr
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
 from intent_tasks import failures
 from intent_tasks.errors import BadInput, IntentError
@@ -18,7 +21,10 @@ CONNECT_ARGUMENTS: dict[str, Any] = {
     "keepalives_interval": 10,
     "keepalives_count": 4,
 }
-"""Arguments of every connection, beside its address."""
+"""Arguments of every connection, unless its address has them."""
+
+_OF_DRIVER = {"async", "async_", "connection_factory", "cursor_factory", "dsn"}
+"""Arguments of the driver that are no parameters of an address."""
 
 
 def engine(url: SecretStr) -> sa.Engine:
@@ -28,8 +34,38 @@ def engine(url: SecretStr) -> sa.Engine:
         address,
         poolclass=sa.NullPool,
         hide_parameters=True,
-        connect_args=CONNECT_ARGUMENTS,
+        connect_args=connect_arguments(url),
     )
+
+
+def connect_arguments(url: SecretStr) -> dict[str, Any]:
+    """Return the arguments of psycopg2 for an address; several hosts are joined by commas.
+
+    Raises:
+        BadInput: it is not a URL, or has parameters that Postgres does not know.
+    """
+    address = address_of(url)
+    if unknown := _OF_DRIVER & set(address.query):
+        raise BadInput(
+            f"{setting_of(url)} has {', '.join(sorted(unknown))}, which is no parameter of an "
+            "address of Postgres. Leave it out."
+        )
+    _, given = PGDialect_psycopg2().create_connect_args(address)  # type: ignore[no-untyped-call]
+    return {**CONNECT_ARGUMENTS, **given}
+
+
+def conninfo(url: SecretStr) -> str:
+    """Return an address as libpq reads it, with the arguments of every connection.
+
+    Raises:
+        BadInput: as `connect_arguments`.
+    """
+    arguments = connect_arguments(url)
+    del arguments["cursor_factory"]
+    try:
+        return str(make_dsn(**arguments))
+    except psycopg2.Error as error:
+        raise failure(error, url) from None
 
 
 def address_of(url: SecretStr) -> sa.URL:
