@@ -29,9 +29,9 @@ def test_a_fault_is_described_by_class_and_place():
     ValueError(f"could not convert {CELL!r}"), ValueError(f"no number: {CELL}"), KeyError(CELL),
 ])  # fmt: skip
 def test_a_fault_of_a_reader_is_described_by_class_and_place(error):
-    with pytest.raises(BadInput, match=r"a\.csv cannot be read .*Error in ") as refused:
-        with readers.naming_file("a.csv"):
-            raise error
+    refusal = pytest.raises(BadInput, match=r"a\.csv cannot be read .*Error in ")
+    with refusal as refused, readers.naming_file("a.csv"):
+        raise error
     assert "Anna" not in str(refused.value)
 
 
