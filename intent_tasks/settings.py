@@ -158,7 +158,7 @@ class Settings(Schedule):
     """Options of fsspec for INTENT_COLLECT_URL, as JSON: {"key": "…", "secret": "…"}."""
 
     mlflow_url: str
-    """Address of the MLflow server."""
+    """Address of the MLflow server, without a log-in."""
     mlflow_username: str = ""
     """Log-in of the MLflow server; empty: the server needs none."""
     mlflow_password: SecretStr = SecretStr("")
