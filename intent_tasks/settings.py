@@ -350,8 +350,7 @@ def read(kind: type[S], file: Path, **known: object) -> S:
     Raises:
         BadInput: as `load_settings`.
     """
-    if os.path.lexists(file) and not file.is_file():
-        raise BadInput(f"{file} is no regular file, and settings are read from one. Replace it.")
+    require_file(file)
     try:
         found = kind(_env_file=file, **known)  # type: ignore[call-arg, arg-type]
         if isinstance(found, Settings):
@@ -370,6 +369,16 @@ def read(kind: type[S], file: Path, **known: object) -> S:
             f"A setting that is written as JSON cannot be read: {error}. Write it like "
             f'{{"name": value}} in the environment or in {file}.'
         ) from None
+
+
+def require_file(file: Path) -> None:
+    """Refuse a folder, a link to nowhere or a pipe, from which reading would never end.
+
+    Raises:
+        BadInput: something that is no file is in its place.
+    """
+    if os.path.lexists(file) and not file.is_file():
+        raise BadInput(f"{file} is no regular file, and settings are read from one. Replace it.")
 
 
 def _describe_problem(kind: type[Schedule], problem: Any) -> str:  # noqa: ANN401 - of pydantic

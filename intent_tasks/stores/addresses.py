@@ -6,7 +6,6 @@ import psycopg2
 import sqlalchemy as sa
 from psycopg2.extensions import make_dsn
 from pydantic import SecretStr
-from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
 from intent_tasks import failures
 from intent_tasks.errors import BadInput, IntentError
@@ -50,7 +49,11 @@ def connect_arguments(url: SecretStr) -> dict[str, Any]:
             f"{setting_of(url)} has {', '.join(sorted(unknown))}, which is no parameter of an "
             "address of Postgres. Leave it out."
         )
-    _, given = PGDialect_psycopg2().create_connect_args(address)  # type: ignore[no-untyped-call]
+    given = address.translate_connect_args(username="user", database="dbname") | address.query
+    if "host" in address.query:  # several, each with its port
+        from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2  # takes 0.1 s
+
+        _, given = PGDialect_psycopg2().create_connect_args(address)  # type: ignore[no-untyped-call]
     return {**CONNECT_ARGUMENTS, **given}
 
 

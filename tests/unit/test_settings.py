@@ -5,6 +5,7 @@ import os
 import pytest
 
 from intent_tasks.errors import BadInput
+from intent_tasks.local.configuration import read_settings_file
 from intent_tasks.settings import SETTINGS_FILE, Schedule, Settings, read
 
 
@@ -27,6 +28,12 @@ def test_settings_that_are_no_file_are_refused(tmp_path, make, kind):
     make(file)
     with pytest.raises(BadInput, match=rf"{SETTINGS_FILE} is no regular file"):
         read(kind, file, **({"home": tmp_path} if kind is Settings else {}))
+
+
+def test_up_refuses_settings_that_are_no_file(tmp_path):
+    os.mkfifo(tmp_path / SETTINGS_FILE)
+    with pytest.raises(BadInput, match="is no regular file"):
+        read_settings_file(tmp_path)
 
 
 def test_a_link_to_a_file_of_settings_is_followed(tmp_path):
