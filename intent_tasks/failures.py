@@ -134,7 +134,7 @@ def _of_file(error: Any) -> IntentError:  # noqa: ANN401 - an OSError of any lib
     place = f" {name!r}" if name else ""
     if error.errno in FULL_DISK:
         return TemporaryFailure(
-            f"The disk is full at {name or 'a file of the state folder'}. Free some space and run "
+            f"The disk is full at {name or 'the output or the state folder'}. Free some space and run "
             "this again."
         )
     if error.errno in _MENDS:
