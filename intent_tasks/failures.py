@@ -134,8 +134,8 @@ def _of_file(error: Any) -> IntentError:  # noqa: ANN401 - an OSError of any lib
     place = f" {name!r}" if name else ""
     if error.errno in FULL_DISK:
         return TemporaryFailure(
-            f"The disk is full at {name or 'the output or the state folder'}. Free some space and run "
-            "this again."
+            f"The disk is full at {name or 'the output or the state folder'}. Free some space and "
+            "run this again."
         )
     if error.errno in _MENDS:
         return Refused(f"The file{place} cannot be used: {_MENDS[error.errno]}. Correct the path.")
