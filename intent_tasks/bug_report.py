@@ -38,6 +38,18 @@ def written(error: BaseException, home: Path) -> Bug:
     )
 
 
+def describe(error: BaseException) -> str:
+    """Return class and place of an exception, without its message, which may quote a value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if f"{os.sep}intent_tasks{os.sep}" in frame.filename]
+    if not ours:
+        return type(error).__name__
+    last = ours[-1]
+    return (
+        f"{type(error).__name__} in {last.name}, line {last.lineno} of {Path(last.filename).name}"
+    )
+
+
 def _trace(error: BaseException) -> str:
     """Return the stack frames of an exception and of its causes, without their messages."""
     parts = [f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z"]

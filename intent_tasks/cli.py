@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from intent_tasks.commands import (
 from intent_tasks.commands.arguments import day as _day
 from intent_tasks.errors import BadInput, IntentError, Refused
 from intent_tasks.parent_watch import end_when_closed
+from intent_tasks.redaction import redact_address
 from intent_tasks.settings import load_settings, state_folder
 from intent_tasks.steps import STEPS, receipt_line, run_step
 
@@ -251,7 +253,15 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
+        if isinstance(error, OSError) and _is_of_output(error):
+            error.filename = "the standard output"
         _end(failures.of(error) or bug_report.written(error, state_folder()))
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Return True if an error without a file was raised while something was printed."""
+    frames = (frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__))
+    return error.filename is None and typer.echo.__code__ in frames
 
 
 @contextmanager
@@ -271,9 +281,8 @@ def _check_arguments(arguments: list[str]) -> None:
     """Refuse arguments that no file, database or server can store, before a command runs."""
     for argument in arguments:
         if "\0" in argument or not _is_text(argument):
-            raise BadInput(
-                f"The argument {ascii(argument)[:100]} holds a NUL or is not UTF-8. Write it anew."
-            )
+            shown = ascii(redact_address(argument))[:100]
+            raise BadInput(f"The argument {shown} holds a NUL or is not UTF-8. Write it anew.")
 
 
 def _is_text(argument: str) -> bool:

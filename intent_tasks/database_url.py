@@ -25,21 +25,19 @@ def is_of_postgres(text: str) -> bool:
         address = make_url(text)
     except (ArgumentError, ValueError):
         return False
+    after_role = text.partition("://")[2].partition(":")[2]
+    if after_role.count("@") > 1:  # what follows the first would be taken for the host
+        return False
     return address.drivername.split("+")[0] in ("postgresql", "postgres")
 
 
-def driver_arguments(text: str) -> dict[str, Any]:
-    """Return the arguments with which psycopg2 connects to the database of a URL.
-
-    Raises:
-        ArgumentError, ValueError: of SQLAlchemy; the text is not a URL.
-    """
-    if match := _USUAL_FORM.fullmatch(text):
-        password = unquote(match["password"])
-        return {**match.groupdict(), "password": password, "port": int(match["port"])}
-    from sqlalchemy import make_url
-    from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
-
-    dialect: Any = PGDialect_psycopg2
-    _, arguments = dialect().create_connect_args(make_url(text))
-    return dict(arguments)
+def usual_arguments(text: str) -> dict[str, Any] | None:
+    """Return the arguments with which psycopg2 connects to a URL of the usual form, else None."""
+    match = _USUAL_FORM.fullmatch(text)
+    if match is None:
+        return None
+    return {
+        **match.groupdict(),
+        "password": unquote(match["password"]),
+        "port": int(match["port"]),
+    }

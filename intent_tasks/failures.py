@@ -28,12 +28,13 @@ _LOG_IN_WORDS = (
     '" does not exist',
     "authentication failed for user",
 )
-_ADDRESS_WORDS = ("invalid dsn", "invalid port", "invalid URI", "invalid connection option")
+_ADDRESS = re.compile(r"invalid (dsn|port|URI|connection option|\w+ value)|could not match \d+ ")
 """While connecting, the driver passes no SQLSTATE on: the message decides."""
 
 _ADVICE = {
     "22": "A value does not fit the type that a view or query turns it into: correct the view of "
-    "schema shop, so that such a row has null there.",
+    "schema shop, so that such a row has null there. To find it, read the view one column at a "
+    "time, as with SELECT count(price).",
     "55": "Fill what is empty first, such as a materialized view with REFRESH MATERIALIZED VIEW.",
     "42": "Compare the table with docs/tables.md, and the grants of the role with its migration; "
     "where schema intent lacks something, run `intent migrate`.",
@@ -50,10 +51,10 @@ def of_postgres(error: BaseException, setting: str = "the address of the databas
     """
     cause = getattr(error, "orig", None) or error
     state = getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None) or ""
-    message = _primary(cause)
+    message = _primary(cause, state)
     if state[:2] in LOG_IN_CLASSES or (not state and _has(message, _LOG_IN_WORDS)):
         return Refused(f"Postgres refuses the log-in: {message}. Correct {setting}.")
-    if not state and _has(message, _ADDRESS_WORDS):
+    if not state and _ADDRESS.search(message):
         return BadInput(f"{setting} is no address that Postgres understands: {message}.")
     if state.startswith(TEMPORARY_CLASSES) or not (state or _is_of_the_query(cause)):
         return TemporaryFailure(
@@ -102,13 +103,26 @@ def _is_of_the_query(cause: BaseException) -> bool:
     return type(cause).__name__ in ("ProgrammingError", "DataError", "NotSupportedError")
 
 
-def _primary(cause: BaseException) -> str:
+def _primary(cause: BaseException, state: str) -> str:
     """Return the primary message alone: DETAIL quotes rows, CONTEXT the values of a COPY."""
-    primary = getattr(getattr(cause, "diag", None), "message_primary", None)
-    lines = str(primary or cause).strip().splitlines() or [type(cause).__name__]
+    if state.startswith("P0"):
+        return "a function or trigger raises an error of its own"
+    text = str(getattr(getattr(cause, "diag", None), "message_primary", None) or cause).strip()
+    if state.startswith("22"):
+        text = _without_values(text)
+    lines = text.splitlines() or [type(cause).__name__]
     line = next((line for line in lines if "FATAL:" in line), lines[0])
     line = re.sub(r"^\w+: \[libpq\] [\w ]+: ", "", line)
     return _masked(re.sub(r"^.*?(ERROR|FATAL|PANIC): +", "", line).strip().rstrip("."))
+
+
+def _without_values(text: str) -> str:
+    """Return a message up to the value that it quotes, whatever that holds, and the type."""
+    quote = re.search(r"['\"]", text)
+    if quote is None:
+        return text
+    of_type = re.search(r"\" (is out of range for type [a-z ]+)", text)
+    return f"{text[: quote.start()]}…" + (f" {of_type[1]}" if of_type else "")
 
 
 def _masked(text: str) -> str:
@@ -147,7 +161,8 @@ def _of_file(error: Any) -> IntentError:  # noqa: ANN401 - an OSError of any lib
     place = f" {name!r}" if name else ""
     if error.errno in FULL_DISK:
         return TemporaryFailure(
-            f"The disk is full at {name or 'the state folder'}. Free some space and run this again."
+            f"The disk is full at {name or 'the output or the state folder'}. Free some space and "
+            "run this again."
         )
     if error.errno in _MENDS:
         return Refused(f"The file{place} cannot be used: {_MENDS[error.errno]}. Correct the path.")

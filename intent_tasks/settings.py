@@ -8,8 +8,9 @@ import os
 import re
 import sys
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr, ValidationError, ValidationInfo, field_validator
@@ -157,7 +158,7 @@ class Settings(AirflowSettings):
     """Options of fsspec for INTENT_COLLECT_URL, as JSON: {"key": "…", "secret": "…"}."""
 
     mlflow_url: str
-    """Address of the MLflow server."""
+    """Address of the MLflow server, without a log-in."""
     mlflow_username: str = ""
     """Log-in of the MLflow server; empty: the server needs none."""
     mlflow_password: SecretStr = SecretStr("")
@@ -271,7 +272,10 @@ class Settings(AirflowSettings):
         named = DatabaseUrl(value.get_secret_value())
         named.setting = f"INTENT_{(info.field_name or '').upper()}"
         if not is_of_postgres(named.get_secret_value()):
-            raise ValueError("must be like postgresql://ROLE:PASSWORD@HOST:5432/DATABASE")
+            raise ValueError(
+                "must be like postgresql://ROLE:PASSWORD@HOST:5432/DATABASE, and the password must "
+                "be percent-encoded: write @ as %40, / as %2F, ? as %3F and a space as %20"
+            )
         return named
 
     @field_validator("quarantine_share", "collect_quarantine_share")
@@ -289,13 +293,20 @@ class Settings(AirflowSettings):
         )
 
 
-def _check_server(found: AirflowSettings) -> None:
-    """Refuse an address of MLflow that no request could be sent to."""
-    address = found.mlflow_url if isinstance(found, Settings) else "http://none"
+def check_mlflow_url(address: str) -> None:
+    """Refuse an address of MLflow that no request could be sent to, or that holds a log-in.
+
+    Raises:
+        BadInput: without the address, which may hold a password.
+    """
     if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", address):
         raise BadInput(
-            f"INTENT_MLFLOW_URL={address!r} is no address of a server. Write it like "
-            "http://HOST:5000."
+            "INTENT_MLFLOW_URL is no address of a server. Write it like http://HOST:5000."
+        )
+    if "@" in address:
+        raise BadInput(
+            "INTENT_MLFLOW_URL holds a log-in. Write that to INTENT_MLFLOW_USERNAME and "
+            "INTENT_MLFLOW_PASSWORD, and the address like http://HOST:5000."
         )
 
 
@@ -328,18 +339,16 @@ def read(kind: type[S], file: Path, **known: object) -> S:
     Raises:
         BadInput: as `load_settings`.
     """
+    require_file(file)
     try:
         found = kind(_env_file=file, **known)  # type: ignore[call-arg, arg-type]
-        _check_server(found)
+        if isinstance(found, Settings):
+            check_mlflow_url(found.mlflow_url)
         return found
     except UnicodeDecodeError:
         raise BadInput(f"{file} is not UTF-8. Write it anew.") from None
     except ValidationError as error:
-        problems = "; ".join(
-            f"INTENT_{'_'.join(map(str, e['loc'])).upper()}: "
-            f"{e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors()
-        )
+        problems = "; ".join(_describe_problem(kind, problem) for problem in error.errors())
         raise BadInput(
             f"Settings are incomplete: {problems}. Set them in the environment or in "
             f"{file}; `intent up` writes that file for a local installation."
@@ -349,3 +358,22 @@ def read(kind: type[S], file: Path, **known: object) -> S:
             f"A setting that is written as JSON cannot be read: {error}. Write it like "
             f'{{"name": value}} in the environment or in {file}.'
         ) from None
+
+
+def require_file(file: Path) -> None:
+    """Refuse a folder, a link to nowhere or a pipe, from which reading would never end.
+
+    Raises:
+        BadInput: something that is no file is in its place.
+    """
+    if os.path.lexists(file) and not file.is_file():
+        raise BadInput(f"{file} is no regular file, and settings are read from one. Replace it.")
+
+
+def _describe_problem(kind: type[AirflowSettings], problem: Any) -> str:  # noqa: ANN401 - of pydantic
+    name = "_".join(map(str, problem["loc"])).upper()
+    if problem["type"] != "extra_forbidden":
+        return f"INTENT_{name}: {problem['msg'].removeprefix('Value error, ')}"
+    name = name.removeprefix("INTENT_")
+    near = get_close_matches(name, [field.upper() for field in kind.model_fields], 1)
+    return f"INTENT_{name} is no setting" + "".join(f"; meant INTENT_{each}?" for each in near)

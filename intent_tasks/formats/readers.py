@@ -12,6 +12,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from intent_tasks import bug_report
 from intent_tasks.errors import BadInput, IntentError
 from intent_tasks.formats import arrow_types, blocks, delimited, heads, jsonlines, lines
 from intent_tasks.formats.blocks import Rows
@@ -24,6 +25,9 @@ KINDS = {
     ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet",
 }  # fmt: skip
 """Kind of a file, by the ending of its name."""
+
+_VALUE = re.compile(r"(?<=, got )\d+: .*|['\"].*")
+"""What Arrow quotes of a row: the whole row, or one value."""
 
 READ_BYTES = 1 << 20
 """Bytes of each column of a Parquet file that are read at once."""
@@ -70,10 +74,9 @@ def naming_file(path: str, where: Callable[[], str] = str) -> Iterator[None]:
     except IntentError:
         raise
     except Exception as error:  # every library has its own; none may cost the other files
-        message = re.sub(r"'[^']*'", "'…'", next(iter(str(error).splitlines()), ""))[:200]
         raise BadInput(
-            f"{path} cannot be read {where()}({type(error).__name__}: {message}). Mend the file; "
-            "if it is right, report this as a fault of the reader. What was loaded of it stays."
+            f"{path} cannot be read {where()}({bug_report.describe(error)}). Mend the file; if "
+            "it is right, report this as a fault of the reader. What was loaded of it stays."
         ) from error
 
 
@@ -94,6 +97,7 @@ def broken_file_error(path: str, error: Exception) -> BadInput:
         )
     if "Truncated" in message or "EOF" in message:
         message = f"{message} (was it still being written?)"
+    message = _VALUE.sub("…", message)
     kind_name = " ".join(filter(None, (compression, kind if kind == "parquet" else None))) or "text"
     return BadInput(f"{path} cannot be read as {kind_name}: {message}. Write the file again.")
 

@@ -9,7 +9,7 @@ from http.client import HTTPException
 from urllib.parse import urlencode
 
 from intent_tasks.errors import Refused, TemporaryFailure
-from intent_tasks.settings import Settings
+from intent_tasks.settings import Settings, check_mlflow_url
 
 PATH = "/api/2.0/mlflow/registered-models/alias"
 TIMEOUT_SECONDS = 30
@@ -20,8 +20,9 @@ def read_champion(settings: Settings) -> int | None:
 
     Raises:
         TemporaryFailure: the server does not answer.
-        Refused: the server refuses the log-in or the request.
+        Refused: the server refuses the log-in or the request, or its address holds a log-in.
     """
+    check_mlflow_url(settings.mlflow_url)
     query = urlencode({"name": settings.model_name, "alias": "champion"})
     request = urllib.request.Request(f"{settings.mlflow_url.rstrip('/')}{PATH}?{query}")  # noqa: S310 - http or https, checked with the settings
     if settings.mlflow_username:

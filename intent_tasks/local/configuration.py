@@ -14,7 +14,7 @@ import intent_tasks
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.local import databases
 from intent_tasks.local.installation import Installation, write_private
-from intent_tasks.settings import SETTINGS_FILE, AirflowSettings, Settings, read
+from intent_tasks.settings import SETTINGS_FILE, AirflowSettings, Settings, read, require_file
 
 CHECKOUT = Path(intent_tasks.__file__).parent.parent
 """The folder of `dags/` and `plugins/`."""
@@ -125,7 +125,12 @@ def airflow_settings(installation: Installation) -> dict[str, str]:
 
 
 def read_settings_file(home: Path) -> dict[str, str]:
-    """Return the settings in `intent.env` of a state folder, unparsed."""
+    """Return the settings in `intent.env` of a state folder, unparsed.
+
+    Raises:
+        BadInput: it is no regular file.
+    """
+    require_file(home / SETTINGS_FILE)
     values = dotenv.dotenv_values(home / SETTINGS_FILE, interpolate=False)
     return {name: value for name, value in values.items() if value}
 

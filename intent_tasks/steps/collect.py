@@ -232,7 +232,7 @@ class _Work:
     def _batches(self, opened: BinaryIO, progress: file_ledger.Progress) -> Iterator[files.Batch]:
         return files.batches(
             opened,
-            self.file.path,
+            self.file.name,
             self.layout,
             progress.file_id,
             progress.last_row,

@@ -279,7 +279,7 @@ class _Work:
     def _batches(self, seen: "_Seen") -> Iterator[TableBatch]:
         """Yield the rows of the file, without erased customers."""
         with readers.naming_file(self.file.url), self.file.opened() as opened:
-            for whole in table_files.batches(opened, self.file.path, self.layout):
+            for whole in table_files.batches(opened, self.file.name, self.layout):
                 batch, left_out = self._without_erased(whole)
                 seen.add(batch, left_out)
                 yield batch

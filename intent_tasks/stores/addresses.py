@@ -2,9 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+import psycopg2
+from psycopg2.extensions import make_dsn
 from pydantic import SecretStr
 
 from intent_tasks import failures
+from intent_tasks.database_url import usual_arguments
 from intent_tasks.errors import BadInput, IntentError
 from intent_tasks.stores.server_errors import Cursor
 
@@ -20,7 +23,10 @@ CONNECT_ARGUMENTS: dict[str, Any] = {
     "keepalives_interval": 10,
     "keepalives_count": 4,
 }
-"""Arguments of every connection, beside its address."""
+"""Arguments of every connection, unless its address has them."""
+
+_OF_DRIVER = {"async", "async_", "connection_factory", "cursor_factory", "dsn"}
+"""Arguments of the driver that are no parameters of an address."""
 
 
 def engine(url: SecretStr) -> "sa.Engine":
@@ -32,8 +38,47 @@ def engine(url: SecretStr) -> "sa.Engine":
         address,
         poolclass=sa.NullPool,
         hide_parameters=True,
-        connect_args=CONNECT_ARGUMENTS,
+        connect_args=connect_arguments(url),
     )
+
+
+def connect_arguments(url: SecretStr) -> dict[str, Any]:
+    """Return the arguments of psycopg2 for an address; several hosts are joined by commas.
+
+    Raises:
+        BadInput: it is not a URL, or has parameters that Postgres does not know.
+    """
+    given = usual_arguments(url.get_secret_value()) or _all_arguments(url)
+    return {**CONNECT_ARGUMENTS, **given}
+
+
+def _all_arguments(url: SecretStr) -> dict[str, Any]:
+    address = address_of(url)
+    if unknown := _OF_DRIVER & set(address.query):
+        raise BadInput(
+            f"{setting_of(url)} has {', '.join(sorted(unknown))}, which is no parameter of an "
+            "address of Postgres. Leave it out."
+        )
+    if "host" in address.query:  # several, each with its port
+        from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2  # takes 0.1 s
+
+        dialect: Any = PGDialect_psycopg2
+        return dict(dialect().create_connect_args(address)[1])
+    return address.translate_connect_args(username="user", database="dbname") | address.query
+
+
+def conninfo(url: SecretStr) -> str:
+    """Return an address as libpq reads it, with the arguments of every connection.
+
+    Raises:
+        BadInput: as `connect_arguments`.
+    """
+    arguments = connect_arguments(url)
+    del arguments["cursor_factory"]
+    try:
+        return str(make_dsn(**arguments))
+    except psycopg2.Error as error:
+        raise failure(error, url) from None
 
 
 def address_of(url: SecretStr) -> "sa.URL":

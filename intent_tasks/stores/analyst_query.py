@@ -5,16 +5,25 @@ import io
 from typing import Any
 
 import psycopg2
-from psycopg2 import extras
+from psycopg2 import extensions
 from pydantic import SecretStr
 
 from intent_tasks.errors import BadInput, TemporaryFailure
 from intent_tasks.stores.addresses import failure
 from intent_tasks.stores.plain_queries import connect
 
+_TEXT = extensions.new_type(
+    tuple(set(extensions.string_types) - set(extensions.BOOLEAN.values)),
+    "TEXT",
+    lambda value, _: value,
+)
+"""All types that the driver would turn into objects of Python, some of which it cannot show."""
+
 
 def query_as_csv(url: SecretStr, query: str) -> str:
-    """Return the result of one read-only statement as CSV with a header; JSON values as JSON text.
+    """Return the result of one read-only statement as CSV with a header.
+
+    Values are the text that Postgres sends, but booleans are True and False.
 
     Raises:
         BadInput: Postgres refuses the statement; with its message, position and hint.
@@ -22,15 +31,9 @@ def query_as_csv(url: SecretStr, query: str) -> str:
         TemporaryFailure: the server cannot be reached or gave up.
     """
     with connect(url) as connection:
-        _keep_json_text(connection)
+        extensions.register_type(_TEXT, connection)
         with connection.cursor() as cursor:
             return _run(cursor, query, url)
-
-
-def _keep_json_text(connection: Any) -> None:  # noqa: ANN401 - of the driver, which has no types
-    """Return json and jsonb values as the text that Postgres sends, not as Python objects."""
-    for register in (extras.register_default_json, extras.register_default_jsonb):
-        register(connection, loads=str)
 
 
 def _run(cursor: Any, query: str, url: SecretStr) -> str:  # noqa: ANN401 - of the driver
@@ -43,10 +46,7 @@ def _run(cursor: Any, query: str, url: SecretStr) -> str:  # noqa: ANN401 - of t
             raise failed from error
         raise BadInput(_describe(error, query)) from None
     except (ValueError, OverflowError) as error:
-        raise BadInput(
-            f"The query or a value of its result cannot be shown: {error}. Cast that column to "
-            "text."
-        ) from None
+        raise BadInput(f"The query cannot be sent: {error}. Correct it.") from None
 
 
 def _write_csv(cursor: Any) -> str:  # noqa: ANN401 - of the driver
@@ -63,6 +63,8 @@ def _describe(error: Any, query: str) -> str:  # noqa: ANN401 - an error of the 
 
     The detail and the context are left out, because they quote rows.
     """
+    if "copy_" in str(error) and not error.pgcode:
+        return "COPY is of no use here: the result is CSV already. Give the SELECT alone."
     parts = [str(error).strip()]
     diagnostics = getattr(error, "diag", None)
     if position := getattr(diagnostics, "statement_position", None):

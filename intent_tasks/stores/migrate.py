@@ -2,6 +2,7 @@
 
 from importlib import resources
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from psycopg2.errors import LockNotAvailable
@@ -15,6 +16,17 @@ LOCK_SECONDS = 10
 
 # The first statement of a migration. Only the owner of the schema can take its lock.
 _ALONE = "COMMENT ON SCHEMA intent IS 'Purchase intent: docs/tables.md'"
+
+_SESSIONS = """
+SELECT DISTINCT ON (a.pid) a.usename, c.relname, a.pid
+FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+    JOIN pg_class AS c ON c.oid = l.relation
+WHERE l.locktype = 'relation' AND l.granted AND a.pid <> pg_backend_pid()
+    AND c.relkind IN ('r', 'p') AND a.datname = current_database()
+    AND c.relnamespace = 'intent'::regnamespace
+ORDER BY a.pid, c.relname
+LIMIT 5
+"""
 
 
 def migrate(settings: Settings) -> None:
@@ -30,10 +42,18 @@ def migrate(settings: Settings) -> None:
         if not isinstance(getattr(error.__cause__, "orig", None), LockNotAvailable):
             raise
         raise TemporaryFailure(
-            f"For {LOCK_SECONDS} s other sessions have used a table that the migration changes. "
-            "Nothing was changed. Run `intent migrate` again when they have ended: "
-            "pg_stat_activity lists them; the earliest xact_start is the oldest."
+            f"For {LOCK_SECONDS} s other sessions have used a table that the migration changes"
+            f"{_describe_sessions(settings)}. Nothing was changed. Run `intent migrate` again when "
+            "they have ended: pg_stat_activity lists them; the earliest xact_start is the oldest."
         ) from None
+
+
+def _describe_sessions(settings: Settings) -> str:
+    """Return the roles that use tables of schema `intent` now, with a table and their process."""
+    with postgres.reading(settings.migrator_url) as connection:
+        sessions = connection.execute(sa.text(_SESSIONS)).all()
+    named = [f"{role} ({table}, process {process})" for role, table, process in sessions]
+    return f": {', '.join(named)}" if named else ""
 
 
 def _migrate(settings: Settings) -> None:

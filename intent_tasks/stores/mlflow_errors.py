@@ -1,13 +1,15 @@
 """What MLflow and the libraries below it raise, as failures that a person can act on."""
 
 import http.client
+import textwrap
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from intent_tasks.errors import BadInput, IntentError, Refused, TemporaryFailure
-from intent_tasks.settings import Settings
+from intent_tasks.redaction import redact_text
+from intent_tasks.settings import Settings, check_mlflow_url
 
 AWAY = (
     requests.RequestException,
@@ -27,20 +29,24 @@ _LATER = (408, 425, 429, 499)
 """Answers that may be others in a minute, beside those of 500 and more."""
 _DENIED = (401, 403)
 
+REASON_CHARACTERS = 200
+"""Most characters of what MLflow answered that a message quotes."""
+
 
 def require_address(settings: Settings) -> None:
-    """Require that the address of MLflow is one.
+    """Require that the address of MLflow is one, and holds no log-in.
 
     Raises:
         BadInput: it is not.
     """
+    check_mlflow_url(settings.mlflow_url)
     try:
         parts = urlsplit(settings.mlflow_url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         usable = None
     if not usable or not settings.mlflow_url.isprintable() or " " in settings.mlflow_url:
-        raise _no_address(settings)
+        raise _no_address()
 
 
 def failure_of(settings: Settings, error: Exception) -> IntentError:
@@ -48,7 +54,7 @@ def failure_of(settings: Settings, error: Exception) -> IntentError:
     from mlflow.exceptions import InvalidUrlException
 
     if isinstance(error, (InvalidUrlException, *_BAD_ADDRESS)):
-        return _no_address(settings)
+        return _no_address()
     if isinstance(error, UnicodeError):
         return BadInput(
             "INTENT_MLFLOW_USERNAME or INTENT_MLFLOW_PASSWORD has bytes that are no UTF-8 text. "
@@ -80,10 +86,9 @@ def cut(settings: Settings, path: str) -> TemporaryFailure:
     )
 
 
-def _no_address(settings: Settings) -> BadInput:
+def _no_address() -> BadInput:
     return BadInput(
-        f"INTENT_MLFLOW_URL is {settings.mlflow_url!r}, which is no address of a server. "
-        "Write it like http://127.0.0.1:5000."
+        "INTENT_MLFLOW_URL is no address of a server. Write it like http://127.0.0.1:5000."
     )
 
 
@@ -96,5 +101,14 @@ def _status_of(error: Exception) -> int | None:
 
 
 def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
+    if _is_refused_connection(error):
+        return "nobody listens there"
+    lines = [line.strip() for line in redact_text(str(error)).splitlines() if line.strip()]
+    reason = lines[0] if lines else type(error).__name__
+    return textwrap.shorten(reason, REASON_CHARACTERS, placeholder=" …").rstrip(".")
+
+
+def _is_refused_connection(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ConnectionRefusedError):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -11,8 +11,7 @@ from typing import Any
 import psycopg2
 from pydantic import SecretStr
 
-from intent_tasks.database_url import driver_arguments
-from intent_tasks.stores.addresses import CONNECT_ARGUMENTS, failure
+from intent_tasks.stores.addresses import connect_arguments, failure
 
 
 @contextmanager
@@ -23,7 +22,7 @@ def connect(url: SecretStr) -> Iterator[Any]:
         Refused: Postgres refuses the log-in or a query.
         TemporaryFailure: the server cannot be reached or gave up.
     """
-    arguments = {**driver_arguments(url.get_secret_value()), **CONNECT_ARGUMENTS}
+    arguments = connect_arguments(url)
     try:
         with closing(psycopg2.connect(**arguments)) as connection:
             connection.set_session(readonly=True)

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from intent_tasks.stores import locks
-from intent_tasks.stores.addresses import address_of, engine, failure
+from intent_tasks.stores.addresses import conninfo, engine, failure
 
 if TYPE_CHECKING:
     import pyarrow as pa  # costs as much to import as all else here
@@ -194,11 +194,9 @@ def arrow_session(url: SecretStr) -> Iterator[ArrowSession]:
     from adbc_driver_manager import Error
     from adbc_driver_postgresql import dbapi
 
-    address = address_of(url).set(drivername="postgresql")
-    address = address.update_query_dict({"connect_timeout": "10", "application_name": "intent"})
     try:
         with (
-            dbapi.connect(address.render_as_string(hide_password=False)) as connection,
+            dbapi.connect(conninfo(url)) as connection,
             connection.cursor() as cursor,
         ):
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

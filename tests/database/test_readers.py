@@ -156,6 +156,47 @@ def test_a_reader_who_takes_too_long_is_ended_by_the_next_step_and_others_are_no
         extract.exec_driver_sql("SELECT 1")
 
 
+@pytest.fixture
+def tool(settings, postgres_server):
+    """The superuser's address, and that of a role of a tool that is a member of the analyst's."""
+    database = sa.make_url(settings.pipeline_url.get_secret_value()).database
+    admin = postgres_server.url(database)
+    with postgres.engine(admin).begin() as connection:
+        connection.exec_driver_sql("CREATE ROLE metabase LOGIN PASSWORD 'm' IN ROLE intent_analyst")
+    yield admin, postgres_server.url(database, "metabase", "m")
+    with postgres.engine(admin).begin() as connection:
+        connection.exec_driver_sql("DROP ROLE metabase")
+
+
+def end_readers(settings):
+    with postgres.changing(settings.pipeline_url, None) as connection:
+        return connection.scalar(sa.text("SELECT intent.end_overdue_readers(0)"))
+
+
+def test_a_tool_with_a_role_of_its_own_is_ended_where_the_shop_grants_it(settings, tool):
+    admin, url = tool
+    with (
+        postgres.engine(url).connect() as late,
+        postgres.engine(admin).connect() as superuser,
+        postgres.engine(settings.migrator_url).connect() as migrator,
+    ):
+        for connection in (late, superuser, migrator):
+            connection.exec_driver_sql("SELECT 1")
+        assert end_readers(settings) == 0, "the migrator may not end it"
+        superuser.exec_driver_sql("GRANT metabase TO intent_migrator")
+        superuser.commit()
+        try:
+            superuser.exec_driver_sql("SELECT 1")
+            assert end_readers(settings) == 1
+            with pytest.raises(sa.exc.OperationalError):
+                late.exec_driver_sql("SELECT 1")
+            for connection in (superuser, migrator):
+                connection.exec_driver_sql("SELECT 1")
+        finally:
+            superuser.exec_driver_sql("REVOKE metabase FROM intent_migrator")
+            superuser.commit()
+
+
 def test_old_predictions_go_while_an_analyst_reads_and_their_partition_the_next_night(two_seasons):
     shop = two_seasons.model_copy(update={"retention_days": {"predictions": 30}})
     with analyst(shop) as reader:
@@ -186,8 +227,11 @@ def test_a_migration_does_not_wait_for_a_reader_for_long(earlier_schema, monkeyp
     monkeypatch.setattr(migrate, "LOCK_SECONDS", 0.05)
     with analyst(settings) as reader:
         reader.exec_driver_sql("SELECT count(*) FROM intent.predictions")
-        with pytest.raises(TemporaryFailure, match=r"have used a table .* Nothing was changed"):
+        with pytest.raises(
+            TemporaryFailure, match=r"have used a table .* Nothing was changed"
+        ) as e:
             migrate.migrate(settings)
+    assert "intent_analyst (predictions, process " in str(e.value)
     migrate.migrate(settings)
 
 

@@ -1,6 +1,7 @@
 """Every failure of MLflow, or on the way to it, is an exit code and names what to check."""
 
 import http.server
+import json
 import re
 import socket
 import threading
@@ -10,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from intent_tasks.errors import BadInput, Refused, TemporaryFailure
+from intent_tasks.local.champion import read_champion
 from intent_tasks.settings import read
 from intent_tasks.steps import pin
 from intent_tasks.stores import registry
@@ -79,8 +81,31 @@ def test_an_answer_that_ends_in_the_middle_is_temporary(anywhere):
 
 
 def test_nobody_listening_is_temporary(anywhere):
-    with pytest.raises(TemporaryFailure, match="intent status"):
+    with pytest.raises(TemporaryFailure, match=r"does not answer: nobody listens.*intent status"):
         registry.champion(anywhere)
+
+
+@pytest.mark.parametrize("ask", [registry.champion, read_champion])
+def test_a_log_in_in_the_address_is_refused_and_not_shown(anywhere, ask):
+    url = anywhere.mlflow_url.replace("//", "//admin:s3cretpw@")
+    with pytest.raises(BadInput, match="INTENT_MLFLOW_USERNAME") as refused:
+        ask(anywhere.model_copy(update={"mlflow_url": url}))
+    assert "s3cretpw" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://admin:s3cretpw@mlflow:5000", "http//admin:s3cretpw@mlflow"]
+)
+def test_a_log_in_in_the_address_is_refused_when_it_is_read(anywhere, url, tmp_path):
+    with pytest.raises(BadInput, match="INTENT_MLFLOW_URL") as refused:
+        read(type(anywhere), tmp_path / "none", **anywhere.model_dump() | {"mlflow_url": url})
+    assert "s3cretpw" not in str(refused.value)
+
+
+def test_a_long_answer_is_cut_between_words(anywhere):
+    body = json.dumps({"error_code": "BAD_REQUEST", "message": "word " * 100}).encode()
+    with answering(400, body) as url, pytest.raises(Refused, match=r"word …\. Check"):
+        registry.by_alias(anywhere.model_copy(update={"mlflow_url": url}))
 
 
 @pytest.mark.parametrize("url", [

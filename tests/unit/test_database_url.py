@@ -1,11 +1,13 @@
 """A URL of the usual form is read without SQLAlchemy, and means the same as there."""
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
-from sqlalchemy.exc import ArgumentError
 
-from intent_tasks.database_url import driver_arguments, is_of_postgres
+from intent_tasks.database_url import is_of_postgres
+from intent_tasks.errors import BadInput
+from intent_tasks.stores.addresses import CONNECT_ARGUMENTS, connect_arguments
 
 URLS = [
     "postgresql://intent_analyst:secret@127.0.0.1:5432/shop",
@@ -28,7 +30,7 @@ URLS = [
 def test_the_driver_gets_the_arguments_that_sqlalchemy_gives_it(url):
     assert is_of_postgres(url)
     _, expected = PGDialect_psycopg2().create_connect_args(make_url(url))
-    assert driver_arguments(url) == expected
+    assert connect_arguments(SecretStr(url)) == {**CONNECT_ARGUMENTS, **expected}
 
 
 @pytest.mark.parametrize(
@@ -39,5 +41,5 @@ def test_other_texts_are_no_url_of_postgres(url):
 
 
 def test_a_text_that_is_no_url_is_refused():
-    with pytest.raises(ArgumentError):
-        driver_arguments("shop")
+    with pytest.raises(BadInput, match="no address of a database"):
+        connect_arguments(SecretStr("shop"))

@@ -4,12 +4,15 @@ import errno
 import json
 import stat
 import tomllib
+from contextlib import suppress
+from pathlib import Path
 
 import adbc_driver_manager
 import pyarrow as pa
 import pytest
 import requests
 import sqlalchemy as sa
+import typer
 from pydantic import TypeAdapter, ValidationError
 
 from intent_tasks import bug_report, cli, failures
@@ -96,6 +99,51 @@ def test_the_class_of_the_state_decides_and_the_primary_message_is_quoted(state,
     assert "Failing row" not in str(failed)
 
 
+def refused_by_postgres(state, message):
+    text = f"INVALID: [libpq] Failed to execute query: ERROR:  {message}\nDETAIL:  Failing row (x)."
+    status = adbc_driver_manager.AdbcStatusCode.IO
+    return str(
+        failures.of(adbc_driver_manager.OperationalError(text, status_code=status, sqlstate=state))
+    )
+
+
+CELL = "Anna Svensson +46701234567 Storgatan 5"
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (f'invalid input syntax for type numeric: "{CELL}"', "for type numeric: … (SQLSTATE"),
+        (f'invalid input syntax for type date: "a "b" {CELL}"', "for type date: … (SQLSTATE"),
+        (f'invalid input syntax for type date: "a\n{CELL}"', "for type date: … (SQLSTATE"),
+        (f'invalid input syntax for type date: "a\nDETAIL: {CELL}', "for type date: … (SQLSTATE"),
+        (
+            f'value "1 {CELL}" is out of range for type integer',
+            "read: value … is out of range for type integer (SQLSTATE",
+        ),
+        (f"invalid value '{CELL}' of an extension", "read: invalid value … (SQLSTATE"),
+        ("division by zero", "read: division by zero (SQLSTATE"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_not_quoted(message, shown):
+    said = refused_by_postgres("22P02", message)
+    assert shown in said
+    assert not any(word in said for word in CELL.split()[:3])
+    assert "one column at a time" in said
+
+
+def test_what_a_function_of_the_shop_raises_is_not_quoted():
+    said = refused_by_postgres("P0001", f"bad price of {CELL}")
+    assert "a function or trigger raises an error of its own (SQLSTATE P0001)" in said
+    assert "Anna" not in said
+
+
+def test_the_names_in_a_query_that_cannot_be_run_are_quoted():
+    assert 'column "price" does not exist' in refused_by_postgres(
+        "42703", 'column "price" does not exist'
+    )
+
+
 def run(monkeypatch, capsys, error):
     def app():
         raise error
@@ -126,6 +174,17 @@ def test_all_of_a_bug_is_shown_on_request(monkeypatch, capsys, tmp_path):
     assert code == 1
     assert "Traceback" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_under_the_output_is_named_as_that(monkeypatch, capsys):
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(cli, "app", lambda: typer.echo("rows", file=full))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 75
+        assert "The disk is full at the standard output." in capsys.readouterr().err
+        with suppress(OSError):
+            full.close()
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (SystemExit(2), 78)])

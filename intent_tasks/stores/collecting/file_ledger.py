@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from intent_tasks.errors import TemporaryFailure
+from intent_tasks.redaction import redact_address
 from intent_tasks.stores.collecting.discovery import File
 from intent_tasks.stores.extracting import quarantine
 from intent_tasks.tables import collected_files
@@ -177,7 +178,7 @@ def begin(
     if known and was_loaded and known.digest != digest:
         earlier.append(known.digest)
     values: dict[str, Any] = {
-        "source": source, "format": layout, "size_bytes": file.size_bytes,
+        "source": redact_address(source), "format": layout, "size_bytes": file.size_bytes,
         "version": file.version, "digest": digest, "state": state, "blocks_done": 0,
         "last_row": 0, "rows_loaded": 0, "rows_repeated": 0, "rows_ignored": 0,
         "rows_quarantined": 0, "rows_read": 0, "values_unreadable": {},

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from intent_tasks import bug_report
 from intent_tasks.errors import BadInput, IntentError, Refused
 from intent_tasks.stores.collecting.discovery import File
 
@@ -97,8 +98,7 @@ def load_each(loadings: Iterable[Loading], counts: Counts, report: Report) -> No
 
 
 def _describe_fault(url: str, error: Exception) -> str:
-    first = next(iter(str(error).splitlines()), "")
     return (
-        f"{url} could not be collected: the program failed with {type(error).__name__}: {first}. "
-        "What was loaded of the file stays. Report it, with the first lines of the file."
+        f"{url} could not be collected: the program failed with {bug_report.describe(error)}. "
+        "What was loaded of the file stays. Report it."
     )
