@@ -14,7 +14,11 @@ _UNITS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _LATEST_SECONDS = 32_503_680_000
 """The year 3000: a later number is in another unit."""
 
-_ZONED = r"[T ]\d\d:?\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
+_ZONED = r"\d[T ]\d.*(Z|[+-]\d\d?(:?\d\d)?)$"
+"""A time of any length with an offset; a date alone ends in -30 too."""
+
+_WITHOUT_DAY = r"^\d{4}(\D?\d\d?)?$"
+"""A year or a month, which pandas reads as its first day."""
 
 
 def read(text: pa.Array, ways: Iterable[str], zone: str) -> pa.Array:
@@ -78,6 +82,9 @@ _WRITTEN = {"%d": r"(?P<day>\d\d?)", "%e": r" ?(?P<day>\d\d?)", "%Y": r"\d{4}"} 
 
 def _slow_iso(text: pa.Array, zone: str) -> pa.Array:
     """Read times some of which have a zone, an unusual spelling, or cannot be read."""
+    text = pc.utf8_trim_whitespace(text)
+    has_day = pc.invert(pc.match_substring_regex(text, _WITHOUT_DAY))
+    text = pc.if_else(has_day, text, None)
     found = _mixed_iso(text, zone)
     lost = pc.and_(pc.is_null(found), pc.is_valid(text))
     if not pc.any(lost).as_py():
@@ -86,7 +93,7 @@ def _slow_iso(text: pa.Array, zone: str) -> pa.Array:
 
 
 def _as_usual(text: pa.Array) -> pa.Array:
-    """Return times with Z for UTC and GMT, T before the hour and a point before fractions."""
+    """Return times with an hour, T before it, a point before fractions, and Z for UTC and GMT."""
     for pattern, usual in _UNUSUAL.items():
         text = pc.replace_substring_regex(text, pattern, usual)
     return text
@@ -94,8 +101,9 @@ def _as_usual(text: pa.Array) -> pa.Array:
 
 _UNUSUAL = {
     r" ?(UTC|GMT|[zZ])$": "Z",
-    r"^([\d-]+)t(\d)": r"\1T\2",
+    r"^([\d/-]+)t(\d)": r"\1T\2",
     r"(:\d\d),(\d)": r"\1.\2",
+    r"^(\d{4}-?\d\d-?\d\d)(Z|[+-]\d\d:\d\d)$": r"\1T00\2",
 }
 
 
@@ -123,6 +131,7 @@ def instants(array: pa.Array, zone: str) -> pa.Array:
     array = array.cast(pa.timestamp("us"), safe=False)
     if zone == "UTC":
         return array.cast(INSTANT)
-    # When clocks change, an hour that occurs twice or never is read as the earlier one.
-    local = pc.assume_timezone(array, zone, ambiguous="earliest", nonexistent="earliest")
+    # Clocks change at midnight in some zones: a time that occurs twice is read as the first one, and
+    # a time that does not exist as the end of the gap, so that it stays on its day.
+    local = pc.assume_timezone(array, zone, ambiguous="earliest", nonexistent="latest")
     return local.cast(INSTANT)
