@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json
 
 from intent_tasks.core.rules import BadRow
@@ -76,13 +77,34 @@ def _at_once(block: bytes, tree: Tree) -> pa.Table:
     schema = pa.schema(
         [(name, _type_of_field(tree[name], [s.get(name) for s in samples])) for name in tree]
     )
-    return pa.json.read_json(
+    table = pa.json.read_json(
         io.BytesIO(block),
         read_options=pa.json.ReadOptions(use_threads=False, block_size=len(block) + 1),
         parse_options=pa.json.ParseOptions(
             explicit_schema=schema, unexpected_field_behavior="ignore"
         ),
     )
+    if any(_may_have_lost_digits(column.combine_chunks()) for column in table.columns):
+        raise ValueError("an integer that no double holds")
+    return table
+
+
+_FIRST_INEXACT = 2.0**53
+"""From here on two integers may be one double."""
+
+
+def _may_have_lost_digits(array: pa.Array) -> bool:
+    """Return whether doubles, also inside lists and objects, are large enough to stand for others.
+
+    A field is read as doubles where whole and other numbers are mixed; some of them may be ids.
+    """
+    if pa.types.is_list(array.type):
+        return _may_have_lost_digits(array.flatten())
+    if pa.types.is_struct(array.type):
+        return any(_may_have_lost_digits(inner) for inner in array.flatten())
+    if not pa.types.is_floating(array.type):
+        return False
+    return bool(pc.any(pc.greater_equal(pc.abs(array), _FIRST_INEXACT)).as_py())
 
 
 def _loaded(line: bytes) -> Any:  # noqa: ANN401 - any JSON

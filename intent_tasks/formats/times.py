@@ -131,7 +131,7 @@ def instants(array: pa.Array, zone: str) -> pa.Array:
     array = array.cast(pa.timestamp("us"), safe=False)
     if zone == "UTC":
         return array.cast(INSTANT)
-    # Clocks change at midnight in some zones: a time that occurs twice is read as the first one, and
-    # a time that does not exist as the end of the gap, so that it stays on its day.
+    # A time that occurs twice when clocks change is read as the first one, and a time that does not
+    # exist as the end of the gap: where clocks skip midnight, it stays on its day.
     local = pc.assume_timezone(array, zone, ambiguous="earliest", nonexistent="latest")
     return local.cast(INSTANT)

@@ -38,7 +38,8 @@ def test_unusual_times_are_read_beside_usual_ones_and_others_are_null():
 
 OFFSETS = {
     "": None, "Z": 0, "z": 0, " Z": 0, " UTC": 0, "GMT": 0, "+02:00": 2, "+0200": 2, "+02": 2,
-    "+2": 2, "+2:00": 2, " +02:00": 2, " +02": 2, "Z ": 0, "+02 ": 2, "-05:00": -5, "-0500": -5, "-05": -5,
+    "+2": 2, "+2:00": 2, " +02:00": 2, " +02": 2, "Z ": 0, "+02 ": 2,
+    "-05:00": -5, "-0500": -5, "-05": -5,
 }  # fmt: skip
 """Ends of times, and the hours of their offset; None: they name no zone."""
 
