@@ -138,6 +138,9 @@ def _parquet(
         if missing := shape.lacks(tuple(named.values())):
             problems.append(f"lacks {', '.join(missing)}")
             continue
+        if twice := heads.find_duplicates(shape, shape.named(names)):
+            problems.append(f"names {', '.join(twice)} twice")
+            continue
         if lists := _lists(schema, shape):
             problems.append(f"has a list in {', '.join(lists)}, to be named as `each`")
             continue

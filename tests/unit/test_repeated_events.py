@@ -122,7 +122,7 @@ def test_a_transaction_counts_once_however_often_its_page_is_loaded(tmp_path, pl
 
     rows = [bought(1, "T1", "A", "B"), bought(90_000, "T1", "A", "B", "C"), bought(2, "T2", "A")]
     named, repeated = ids(tmp_path, rows)
-    assert named == ["purchase:T1", "purchase:T1/1", "purchase:T2"]
+    assert named == ["purchase:T1:7.1", "purchase:T1:7.1/1", "purchase:T2:7.1"]
     assert repeated == 3
     unset = [
         bought(3, "(not set)", "A"),
@@ -131,6 +131,16 @@ def test_a_transaction_counts_once_however_often_its_page_is_loaded(tmp_path, pl
     ]
     named, repeated = ids(tmp_path, [*rows[:1], *unset])
     assert (len(named), repeated) == (5, 0), "nobody's transaction, and what is no purchase"
+
+
+@pytest.mark.parametrize("name", ["user_pseudo_id", "user_id"])
+def test_a_transaction_of_another_customer_is_another_purchase(tmp_path, name):
+    def bought(second, customer, item):
+        customer_ids = {"user_pseudo_id": None, name: customer}
+        return hit(second, "purchase", item, ecommerce={"transaction_id": "1"}, **customer_ids)
+
+    rows = [bought(1, "a", "A"), bought(2, "b", "B"), bought(90_000, "b", "B")]
+    assert ids(tmp_path, rows) == (["purchase:1:a", "purchase:1:b"], 1)
 
 
 def test_ids_are_the_same_as_parquet(tmp_path):
