@@ -147,16 +147,35 @@ def _parquet(
         written = pa.schema([f.with_name(named[f.name]) for f in table.schema_arrow])
         no_numbers = arrow_types.find_no_numbers(written, shape.numbers)
         number = 1
-        for batch in table.iter_batches(
-            blocks.BLOCK_ROWS, columns=[n for n in names if named[n] in shape.wanted]
-        ):
-            numbers = pa.array(range(number, number + batch.num_rows), pa.int64())
-            number += batch.num_rows
-            found = arrow_types.table(batch)
+        wanted = [n for n in names if named[n] in shape.wanted]
+        for found in _full_blocks(table.iter_batches(blocks.BLOCK_ROWS, columns=wanted)):
+            numbers = pa.array(range(number, number + found.num_rows), pa.int64())
+            number += found.num_rows
             found = found.rename_columns([named[n] for n in found.column_names])
             yield shape, Rows(found, numbers, [], no_numbers=no_numbers)
         return
     raise heads.other_format_error(path, problems, names)
+
+
+def _full_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield the rows in plain types, in blocks that are at least half full.
+
+    Where a column is a dictionary, a batch ends with its row group, which may have a few rows only.
+    """
+    some: list[pa.Table] = []
+    count = 0
+    for batch in batches:
+        some.append(arrow_types.table(batch))
+        count += batch.num_rows
+        if 2 * count >= blocks.BLOCK_ROWS:
+            block, some, count = _joined(some), [], 0
+            yield block
+    if some:
+        yield _joined(some)
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
 
 
 def _lists(schema: pa.Schema, shape: Shape) -> list[str]:
