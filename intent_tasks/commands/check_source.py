@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 import typer
 
-from intent_tasks.core.rules import AGAIN, REQUIRED
+from intent_tasks.core.rules import DUPLICATE, REQUIRED
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings, load_settings
 from intent_tasks.tables import customers, events, products
@@ -41,7 +41,7 @@ TABLE_COSTS = {
 }
 
 MENDS = {
-    AGAIN: "Make event_id of all that tells two rows apart, of order and line for instance",
+    DUPLICATE: "Make event_id of all that tells two rows apart, of order and line for instance",
     "event_type is unknown": "Say in a view which of the types each is (docs/tables.md), as lower "
     "case",
     "customer_id is missing": "Leave events that nobody is known of out of the view",

@@ -21,7 +21,7 @@ class Column(NamedTuple):
     values: pa.Array
     given: pa.Array
     currencies: pa.Array | None = None
-    """Codes of currencies beside the numbers; None when there are none."""
+    """Codes of the currencies of numbers; None when there are none."""
 
 
 def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = False) -> Column:
