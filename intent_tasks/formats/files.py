@@ -1,4 +1,4 @@
-"""Read a file of events in batches; a line that cannot be used is kept apart, not lost."""
+"""Read a file of events in batches; a line that cannot be used is set aside, not lost."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

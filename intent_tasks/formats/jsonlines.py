@@ -1,7 +1,7 @@
 """Read a block of JSON lines into the fields that a format looks at.
 
 Arrow reads the block at once when every field has one type. Otherwise (a number in one line and a
-text in another, a broken line) the block is read line by line, and bad lines are kept apart.
+text in another, a broken line) the block is read line by line, and bad lines are set aside.
 """
 
 import io
@@ -156,7 +156,7 @@ def _type(
 
 
 def _by_line(block: bytes, tree: Tree, first_number: int) -> Rows:
-    found: list[Tree] = []
+    trees: list[Tree] = []
     misfits: list[str | None] = []
     numbers: list[int] = []
     bad: list[BadRow] = []
@@ -168,17 +168,17 @@ def _by_line(block: bytes, tree: Tree, first_number: int) -> Rows:
             if not isinstance(row, dict):
                 raise ValueError(NO_OBJECT)
             entries: list[str] = []
-            found.append(_pruned(row, tree, "", entries))
+            trees.append(_pruned(row, tree, "", entries))
             misfits.append("".join(entries) or None)
             numbers.append(number)
         except ValueError:  # also bytes that are no UTF-8
             bad.append(BadRow(number, NO_OBJECT, blocks.payload(_storable(line))))
         except RecursionError:
             bad.append(BadRow(number, TOO_DEEP, blocks.payload(_storable(line))))
-    # As bytes: half a character is no text, and its row is kept apart as in other files.
+    # As bytes: half a character is no text, and its row is set aside as in other files.
     schema = pa.schema(list(_type(tree, [], pa.binary())))
     lines = partial(_whole, block, first_number)
-    table = pa.Table.from_pylist(found, schema)
+    table = pa.Table.from_pylist(trees, schema)
     if any(misfits):
         table = table.append_column(blocks.MISFITS, pa.array(misfits, pa.string()))
     return Rows(table, pa.array(numbers, pa.int64()), bad, lines)

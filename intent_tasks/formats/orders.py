@@ -102,8 +102,8 @@ def _filled(shape: Shape, rows: Rows) -> tuple[Shape, Rows]:
 
 def _last_where(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Return, for each place, the last one up to it where the mask is true; -1 when none is."""
-    found: npt.NDArray[np.int64] = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
-    return found
+    places: npt.NDArray[np.int64] = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
+    return places
 
 
 def _text(table: pa.Table, name: str, missing: tuple[str, ...]) -> pa.Array:

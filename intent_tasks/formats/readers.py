@@ -1,6 +1,6 @@
 """Read the rows of one open file, block by block: delimited text, JSON lines or Parquet.
 
-A line that is no row is kept apart with its number; a file in no such format is refused.
+A line that is no row is set aside with its number; a file in no such format is refused.
 """
 
 import re
@@ -148,11 +148,11 @@ def _parquet(
         no_numbers = arrow_types.find_no_numbers(written, shape.numbers)
         number = 1
         wanted = [n for n in names if named[n] in shape.wanted]
-        for found in _full_blocks(table.iter_batches(blocks.BLOCK_ROWS, columns=wanted)):
-            numbers = pa.array(range(number, number + found.num_rows), pa.int64())
-            number += found.num_rows
-            found = found.rename_columns([named[n] for n in found.column_names])
-            yield shape, Rows(found, numbers, [], no_numbers=no_numbers)
+        for block in _full_blocks(table.iter_batches(blocks.BLOCK_ROWS, columns=wanted)):
+            numbers = pa.array(range(number, number + block.num_rows), pa.int64())
+            number += block.num_rows
+            block = block.rename_columns([named[n] for n in block.column_names])
+            yield shape, Rows(block, numbers, [], no_numbers=no_numbers)
         return
     raise heads.other_format_error(path, problems, names)
 

@@ -23,22 +23,22 @@ _WITHOUT_DAY = r"^\d{4}(\D?\d\d?)?$"
 
 def read(text: pa.Array, ways: Iterable[str], zone: str) -> pa.Array:
     """Return the times of texts, each in the first way in which it can be read."""
-    found: pa.Array | None = None
+    merged: pa.Array | None = None
     for way in ways:
         times = read_one(text, way, zone)
-        found = times if found is None else pc.coalesce(found, times)
-        if found.null_count == 0:
+        merged = times if merged is None else pc.coalesce(merged, times)
+        if merged.null_count == 0:
             break
-    return found
+    return merged
 
 
 def read_one(text: pa.Array, way: str, zone: str) -> pa.Array:
     """Return the times that can be read in one way; null for any other text."""
     if way in _UNITS:
-        found = numbers.floats(text)
+        counts = numbers.floats(text)
         limit = _LATEST_SECONDS * 1e6 / _UNITS[way]
-        fits = pc.fill_null(pc.less(pc.abs(found), limit), False)
-        micros = pc.multiply(pc.if_else(fits, found, None), float(_UNITS[way]))
+        fits = pc.fill_null(pc.less(pc.abs(counts), limit), False)
+        micros = pc.multiply(pc.if_else(fits, counts, None), float(_UNITS[way]))
         return pc.round(micros).cast(pa.int64()).cast(INSTANT)
     if way != "iso":
         return instants(_by_pattern(text, way), zone)
@@ -51,19 +51,19 @@ def read_one(text: pa.Array, way: str, zone: str) -> pa.Array:
 
 def _by_pattern(text: pa.Array, way: str) -> pa.Array:
     """Read times of a pattern; Arrow reads the 30th of February as the 2nd of March."""
-    found = pc.strptime(text, format=way, unit="us", error_is_null=True)
+    parsed = pc.strptime(text, format=way, unit="us", error_is_null=True)
     if way.endswith("%z"):  # the local day, not the one in UTC
         bare = pc.replace_substring_regex(text, r" *(Z|[+-]\d\d:?\d\d)$", "")
         local = pc.strptime(bare, format=way[:-2].rstrip(), unit="us", error_is_null=True)
     else:
-        local = found
+        local = parsed
     if "?P<day>" not in (pattern := _with_day(way)):
-        return found
+        return parsed
     # A day too many becomes the 1st, 2nd or 3rd of the next month: only those are checked.
     early = pc.fill_null(pc.less_equal(pc.day(local), 3), False)
     written = pc.struct_field(pc.extract_regex(text.filter(early), pattern), "day").cast(pa.int64())
     wrong = pc.fill_null(pc.not_equal(written, pc.day(local.filter(early))), False)
-    return pc.replace_with_mask(found, early, pc.if_else(wrong, None, found.filter(early)))
+    return pc.replace_with_mask(parsed, early, pc.if_else(wrong, None, parsed.filter(early)))
 
 
 def _with_day(way: str) -> str:
@@ -85,11 +85,11 @@ def _slow_iso(text: pa.Array, zone: str) -> pa.Array:
     text = pc.utf8_trim_whitespace(text)
     has_day = pc.invert(pc.match_substring_regex(text, _WITHOUT_DAY))
     text = pc.if_else(has_day, text, None)
-    found = _mixed_iso(text, zone)
-    lost = pc.and_(pc.is_null(found), pc.is_valid(text))
+    parsed = _mixed_iso(text, zone)
+    lost = pc.and_(pc.is_null(parsed), pc.is_valid(text))
     if not pc.any(lost).as_py():
-        return found
-    return pc.replace_with_mask(found, lost, _mixed_iso(_as_usual(text.filter(lost)), zone))
+        return parsed
+    return pc.replace_with_mask(parsed, lost, _mixed_iso(_as_usual(text.filter(lost)), zone))
 
 
 def _as_usual(text: pa.Array) -> pa.Array:
