@@ -226,7 +226,7 @@ collected_files = Table(
     Column("last_row", BigInteger, nullable=False, comment="number of the last row of them"),
     Column("rows_loaded", BigInteger, nullable=False, comment="events that are in shop.events"),
     Column("rows_repeated", BigInteger, nullable=False, comment="events whose event_id was there"),
-    Column("rows_ignored", BigInteger, nullable=False, comment="rows that tell of no event"),
+    Column("rows_ignored", BigInteger, nullable=False, comment="rows that are no events"),
     Column("rows_quarantined", BigInteger, nullable=False, comment="rows that were set aside"),
     Column("rows_read", BigInteger, nullable=False, comment="rows it holds, but header and blanks"),
     Column("rows_gone", BigInteger, nullable=False, comment="events of before, now gone; kept"),

@@ -116,15 +116,18 @@ def _bytes(array: pa.BinaryArray) -> pa.Array:
 def _marked_uuid(value: bytes | None) -> uuid.UUID | None:
     if value is None or len(value) != _UUID_BYTES or _is_text(value):
         return None
-    found = uuid.UUID(bytes=value)
-    return found if found.variant == uuid.RFC_4122 or not found.int else None
+    identifier = uuid.UUID(bytes=value)
+    return identifier if identifier.variant == uuid.RFC_4122 or not identifier.int else None
 
 
 def _with_ids(array: pa.BinaryArray, ids: list[uuid.UUID | None]) -> pa.Array:
     """Return bytes with the texts of ids in place of those that are one."""
-    if not any(found is not None for found in ids):
+    if not any(identifier is not None for identifier in ids):
         return array
-    texts = pa.array([None if found is None else str(found).encode() for found in ids], pa.binary())
+    texts = pa.array(
+        [None if identifier is None else str(identifier).encode() for identifier in ids],
+        pa.binary(),
+    )
     return pc.coalesce(texts, array)
 
 

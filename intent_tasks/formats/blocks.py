@@ -89,8 +89,8 @@ class Rows:
         if self.lines is not None:
             return self.lines(numbers)
         wanted = pc.is_in(self.numbers, value_set=pa.array(numbers, pa.int64()))
-        found: list[dict[str, Any]] = self.table.filter(wanted).to_pylist()
-        return found
+        whole_rows: list[dict[str, Any]] = self.table.filter(wanted).to_pylist()
+        return whole_rows
 
 
 MOST_LEVELS = 100

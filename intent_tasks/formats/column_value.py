@@ -1,4 +1,4 @@
-"""How a format fills one column from the fields of a row."""
+"""Settings by which a format fills one column from the fields of a row."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ class Part(BaseModel):
 
 
 class Value(Part):
-    """How one column is filled: from the first of some fields with a value, or a constant."""
+    """Source of one column: the first of some fields with a value, or a constant."""
 
     fields: tuple["str | Value", ...] = ()
     """Names of fields, with a dot for inner ones (`user.id`); or tables like this one."""
@@ -107,7 +107,7 @@ class Value(Part):
             )
         if both := [way for way in self.time if with_exchanged_day(way) in self.time]:
             raise ValueError(
-                f"of {' and '.join(both)} a row does not say which one is right; make two formats"
+                f"of {' and '.join(both)} no row shows which one is right; make two formats"
             )
         return self
 
@@ -131,7 +131,7 @@ class Value(Part):
 
     @property
     def divisor(self) -> "Value":
-        """How the field of the divisor is read."""
+        """Settings by which the field of the divisor is read."""
         return Value(fields=(str(self.divide_by),), decimal=self.decimal, missing=self.missing)
 
     @property

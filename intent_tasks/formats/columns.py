@@ -35,7 +35,7 @@ PRODUCTS = pa.schema(
         ("description", pa.string()),
     ]
 )
-"""Columns of `shop.products` that the rows of a source can tell."""
+"""Columns of `shop.products` that rows of events can fill."""
 
 PRODUCT_FILE = PRODUCTS.append(pa.field("in_stock", pa.bool_()))
 """Columns of `shop.products` that a file of products can fill."""

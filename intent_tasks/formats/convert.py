@@ -1,4 +1,4 @@
-"""Turn rows of a source into events, and keep apart the rows that cannot be used."""
+"""Turn rows of a source into events, and set aside the rows that cannot be used."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.core.rules import CHANGED, OK, REQUIRED, BadRow, broken_rules
+from intent_tasks.core.rules import CHANGED_DUPLICATE, OK, REQUIRED, BadRow, broken_rules
 from intent_tasks.formats import (
     blocks,
     duplicates,
@@ -127,7 +127,7 @@ def convert(
     good = pc.equal(rules, OK)
     usable = pc.and_(good, pc.invert(ignored))
     repeats = duplicates.find_duplicates(events, sources, parts, usable, compare=shape.own_ids)
-    rules = pc.if_else(repeats.changed, CHANGED, rules)
+    rules = pc.if_else(repeats.changed, CHANGED_DUPLICATE, rules)
     good = pc.equal(rules, OK)
     bad = _bad(rows, numbers, rules, pc.invert(pc.or_(good, ignored)), events)
     keep = pc.and_(good, pc.invert(pc.or_(repeats.same, ignored)))
@@ -245,13 +245,13 @@ def _reasons(rows: Rows, shape: Shape) -> dict[str, str]:
 
 def _counted(unreadable: Lost, numbers: pa.Array, keep: pa.Array) -> list[Unreadable]:
     """Return the unreadable values of the events that are kept."""
-    found = []
+    columns = []
     for column, (lost, given) in unreadable.items():
         lost = pc.and_(lost, keep)
         if count := pc.sum(lost).as_py():
             of = pc.sum(pc.and_(given, keep)).as_py()
-            found.append(Unreadable(column, count, of, numbers.filter(lost)[0].as_py()))
-    return found
+            columns.append(Unreadable(column, count, of, numbers.filter(lost)[0].as_py()))
+    return columns
 
 
 def _exchanged(table: pa.Table, shape: Shape, rules: pa.Array) -> str | None:
@@ -338,11 +338,12 @@ def _bad(
     """Return the rows for quarantine, whole; a row of several events only once."""
     if not pc.any(wanted).as_py():
         return []
-    found: dict[int, tuple[str, str | None]] = {}
+    by_number: dict[int, tuple[str, str | None]] = {}
     columns = (numbers, rules, events["event_id"])
     for number, rule, key in zip(*(c.filter(wanted).to_pylist() for c in columns), strict=True):
-        found.setdefault(number, (rule, key))
+        by_number.setdefault(number, (rule, key))
+    whole = rows.whole(list(by_number))
     return [
         BadRow(number, rule, blocks.payload(row), key)
-        for (number, (rule, key)), row in zip(found.items(), rows.whole(list(found)), strict=True)
+        for (number, (rule, key)), row in zip(by_number.items(), whole, strict=True)
     ]

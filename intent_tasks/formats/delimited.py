@@ -1,4 +1,4 @@
-"""Read delimited text, such as CSV; a line that is no record is kept apart."""
+"""Read delimited text, such as CSV; a line that is no record is set aside."""
 
 import codecs
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from intent_tasks.formats.columns import SCHEMA
 from intent_tasks.formats.heads import read_head
 from intent_tasks.formats.lines import Lines, chunks, split, whole
 from intent_tasks.formats.mapping import Format, Shape
-from intent_tasks.formats.quotations import Found, Quotations
+from intent_tasks.formats.quotations import Quotations, Scan
 
 
 def read(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple[Shape, Rows]]:
@@ -51,10 +51,10 @@ def read(stream: pa.NativeFile, path: str, layout: Format) -> Iterator[tuple[Sha
             if number == 1:
                 lines = lines.without_first(head.line_count)
                 number += head.line_count
-            found = records.quotations.find(lines, last=last)
-            yield shape, records.rows(lines, found, number)
-            number += found.until
-            rest = lines.rest(found.until)
+            scan = records.quotations.find(lines, last=last)
+            yield shape, records.rows(lines, scan, number)
+            number += scan.until
+            rest = lines.rest(scan.until)
 
 
 def _as_utf8(parts: Iterator[bytes], encoding: str) -> Iterator[bytes]:
@@ -74,12 +74,12 @@ class _Records:
         self._shape, self._header, self._delimiter = shape, header, delimiter
         self.quotations = Quotations(delimiter, len(header), self._are_events)
 
-    def rows(self, lines: Lines, found: Found, number: int) -> Rows:
+    def rows(self, lines: Lines, scan: Scan, number: int) -> Rows:
         """Return the records of some lines; the first line has that number."""
-        numbers = np.arange(found.until)
-        set_aside = np.isin(numbers, list(found.broken))
-        inside = found.inside[: found.until]
-        empty = (lines.starts == lines.ends)[: found.until] & ~inside
+        numbers = np.arange(scan.until)
+        set_aside = np.isin(numbers, list(scan.broken))
+        inside = scan.inside[: scan.until]
+        empty = (lines.starts == lines.ends)[: scan.until] & ~inside
         begins = numbers[~(set_aside | inside | empty)]
         wrong: dict[int, str] = {}
         table = self._parsed(lines.only(~(set_aside | empty)), wrong, several=bool(inside.any()))
@@ -87,7 +87,7 @@ class _Records:
             raise ValueError(
                 f"{len(begins)} records from line {number} on were read as {table.num_rows}"
             )
-        rules = found.broken | {int(begins[place]): rule for place, rule in wrong.items()}
+        rules = scan.broken | {int(begins[place]): rule for place, rule in wrong.items()}
         bad = [
             BadRow(number + line, rule, blocks.payload(self._text(lines, line)))
             for line, rule in sorted(rules.items())

@@ -67,15 +67,15 @@ def _firsts(ids: pa.Array, copies: npt.NDArray[np.int64], counts: Mask) -> npt.N
     of_row = codes.indices.to_numpy()
     first = np.zeros(len(codes.dictionary), np.int64)
     first[of_row[::-1]] = copies[counts][::-1]  # the last assignment wins: the first of the file
-    found = copies.copy()
-    found[counts] = first[of_row]
-    return found
+    first_of_row = copies.copy()
+    first_of_row[counts] = first[of_row]
+    return first_of_row
 
 
 def _have_earlier_id(ids: pa.ChunkedArray, counts: Mask) -> Mask:
     rows = np.arange(len(counts))
-    found: Mask = _firsts(ids.combine_chunks(), rows, counts) != rows
-    return found
+    repeats: Mask = _firsts(ids.combine_chunks(), rows, counts) != rows
+    return repeats
 
 
 def _differ(events: pa.Table, copies: npt.NDArray[np.int64], firsts: npt.NDArray[np.int64]) -> Mask:
@@ -92,8 +92,8 @@ def _differ(events: pa.Table, copies: npt.NDArray[np.int64], firsts: npt.NDArray
         differs |= ~pc.fill_null(same, False).to_numpy(zero_copy_only=False)
     of_copy = np.zeros(count, bool)
     of_copy[copies[differs]] = True
-    found: Mask = of_copy[copies]
-    return found
+    row_differs: Mask = of_copy[copies]
+    return row_differs
 
 
 def _close(times: pa.Array, others: pa.Array) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Read a file of events in batches; a line that cannot be used is kept apart, not lost."""
+"""Read a file of events in batches; a line that cannot be used is set aside, not lost."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -82,8 +82,8 @@ def read(path: Path, format_name: str) -> Iterator[Batch]:
 
 def _day_and_month(path: str, pattern: str) -> BadInput:
     return BadInput(
-        f"{path} writes times as {pattern}, with day and month the other way round than the format "
-        "says: some would be read as other days. Write that pattern into a format of your own; "
+        f"{path} writes times as {pattern}, with day and month in the other order than its format: "
+        "some would be read as other days. Write that pattern into a format of your own; "
         f"those that come with the product are in {mapping.FOLDER}: copy one and change it."
     )
 
@@ -170,7 +170,7 @@ def days(path: Path, format_name: str, time_zone: str, now: datetime) -> Recorde
     on days as busy as a usual day, or busier: so any number of stray days hardly changes it.
 
     Raises:
-        BadInput: as `read`, or every event is of after `now`.
+        BadInput: as `read`, or every event is after `now`.
     """
     by_day = _count_by_day(path, format_name, ZoneInfo(time_zone))
     rows = sum(count for count, _ in by_day.values())
@@ -178,8 +178,8 @@ def days(path: Path, format_name: str, time_zone: str, now: datetime) -> Recorde
     past = {day: of_day for day, of_day in by_day.items() if day <= today}
     if not past:
         raise BadInput(
-            f"Every event of {path} is of after {now:%Y-%m-%d}: format {format_name} takes its "
-            "times for what they are not. Mend it, seconds or milliseconds for instance: "
+            f"Every event of {path} is after {now:%Y-%m-%d}: format {format_name} reads its times "
+            "in a wrong way, for example seconds as milliseconds. Mend the format: "
             "docs/collect.md."
         )
     usual = _usual_count([count for count, _ in past.values()])

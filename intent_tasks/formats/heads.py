@@ -3,7 +3,7 @@
 import codecs
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -87,9 +87,19 @@ def _fit(begun: bytes, path: str, shape: Shape, delimiter: str = "") -> Head | s
     names = shape.named(names)
     if missing := shape.lacks(tuple(names)):
         return f"lacks {', '.join(missing)}"
-    if twice := sorted({n for n in shape.wanted & set(names) if names.count(n) > 1}):
+    if twice := find_duplicates(shape, names):
         return f"names {', '.join(twice)} twice"
     return Head(shape, names, delimiter, encoding, before + 1)
+
+
+def find_duplicates(shape: Shape, names: Sequence[str]) -> list[str]:
+    """Return the columns that a shape reads and that a file has more than once.
+
+    Args:
+        shape: of the file.
+        names: of its columns, as the format writes them.
+    """
+    return sorted({name for name in shape.wanted & set(names) if names.count(name) > 1})
 
 
 def _first_line(begun: bytes, path: str, shape: Shape) -> tuple[int, str, str]:

@@ -1,7 +1,7 @@
 """Read a block of JSON lines into the fields that a format looks at.
 
 Arrow reads the block at once when every field has one type. Otherwise (a number in one line and a
-text in another, a broken line) the block is read line by line, and bad lines are kept apart.
+text in another, a broken line) the block is read line by line, and bad lines are set aside.
 """
 
 import io
@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json
 
 from intent_tasks.core.rules import BadRow
@@ -76,13 +77,34 @@ def _at_once(block: bytes, tree: Tree) -> pa.Table:
     schema = pa.schema(
         [(name, _type_of_field(tree[name], [s.get(name) for s in samples])) for name in tree]
     )
-    return pa.json.read_json(
+    table = pa.json.read_json(
         io.BytesIO(block),
         read_options=pa.json.ReadOptions(use_threads=False, block_size=len(block) + 1),
         parse_options=pa.json.ParseOptions(
             explicit_schema=schema, unexpected_field_behavior="ignore"
         ),
     )
+    if any(_may_have_lost_digits(column.combine_chunks()) for column in table.columns):
+        raise ValueError("an integer that no double holds")
+    return table
+
+
+_FIRST_INEXACT = 2.0**53
+"""From here on two integers may be one double."""
+
+
+def _may_have_lost_digits(array: pa.Array) -> bool:
+    """Return whether doubles, also inside lists and objects, are large enough to stand for others.
+
+    A field is read as doubles where whole and other numbers are mixed; some of them may be ids.
+    """
+    if pa.types.is_list(array.type):
+        return _may_have_lost_digits(array.flatten())
+    if pa.types.is_struct(array.type):
+        return any(_may_have_lost_digits(inner) for inner in array.flatten())
+    if not pa.types.is_floating(array.type):
+        return False
+    return bool(pc.any(pc.greater_equal(pc.abs(array), _FIRST_INEXACT)).as_py())
 
 
 def _loaded(line: bytes) -> Any:  # noqa: ANN401 - any JSON
@@ -134,7 +156,7 @@ def _type(
 
 
 def _by_line(block: bytes, tree: Tree, first_number: int) -> Rows:
-    found: list[Tree] = []
+    trees: list[Tree] = []
     misfits: list[str | None] = []
     numbers: list[int] = []
     bad: list[BadRow] = []
@@ -146,17 +168,17 @@ def _by_line(block: bytes, tree: Tree, first_number: int) -> Rows:
             if not isinstance(row, dict):
                 raise ValueError(NO_OBJECT)
             entries: list[str] = []
-            found.append(_pruned(row, tree, "", entries))
+            trees.append(_pruned(row, tree, "", entries))
             misfits.append("".join(entries) or None)
             numbers.append(number)
         except ValueError:  # also bytes that are no UTF-8
             bad.append(BadRow(number, NO_OBJECT, blocks.payload(_storable(line))))
         except RecursionError:
             bad.append(BadRow(number, TOO_DEEP, blocks.payload(_storable(line))))
-    # As bytes: half a character is no text, and its row is kept apart as in other files.
+    # As bytes: half a character is no text, and its row is set aside as in other files.
     schema = pa.schema(list(_type(tree, [], pa.binary())))
     lines = partial(_whole, block, first_number)
-    table = pa.Table.from_pylist(found, schema)
+    table = pa.Table.from_pylist(trees, schema)
     if any(misfits):
         table = table.append_column(blocks.MISFITS, pa.array(misfits, pa.string()))
     return Rows(table, pa.array(numbers, pa.int64()), bad, lines)

@@ -209,7 +209,7 @@ class Shape(Part):
 
     @cached_property
     def conditions(self) -> dict[Condition, Value]:
-        """How the field of each condition is read."""
+        """Settings by which the field of each condition is read."""
         return {
             condition: Value(fields=(condition.field,), missing=self.missing)
             for condition in (*self.skip, *self.only)

@@ -16,7 +16,7 @@ from intent_tasks.formats.mapping import Shape
 def parse_texts(rows: Rows, shape: Shape) -> Rows:
     """Return the rows with objects, and lists of them, in place of texts that hold JSON.
 
-    A row is kept apart when its text holds no object, though the format names a field inside it.
+    A row is set aside when its text holds no object, though the format names a field inside it.
     """
     for name, inside in jsonlines.tree_of(shape).items():
         if _is_text_of_objects(rows.table, name, inside, shape):
@@ -41,24 +41,24 @@ def _with_objects(rows: Rows, name: str, inside: object) -> Rows:
     texts = values.as_text(rows.table[name].combine_chunks())
     given = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
     tree: Tree = {name: inside}
-    found = jsonlines.parse_values(texts.take(pa.array(given)).to_pylist(), name, tree)
+    parsed = jsonlines.parse_values(texts.take(pa.array(given)).to_pylist(), name, tree)
     places = np.full(len(texts), -1)
-    places[given[found.numbers.to_numpy() - 1]] = np.arange(len(found.numbers))
-    column = found.table[name].take(pa.array(places, mask=places < 0))
+    places[given[parsed.numbers.to_numpy() - 1]] = np.arange(len(parsed.numbers))
+    column = parsed.table[name].take(pa.array(places, mask=places < 0))
     table = rows.table.set_column(rows.table.column_names.index(name), name, column)
-    entries, broken = _misfits(name, found, given)
+    entries, broken = _misfits(name, parsed, given)
     rows = replace(rows, table=_with_misfits(table, entries))
     return _without(rows, broken) if broken else rows
 
 
 def _misfits(
-    name: str, found: Rows, given: npt.NDArray[np.int64]
+    name: str, parsed: Rows, given: npt.NDArray[np.int64]
 ) -> tuple[dict[int, str], dict[int, str]]:
     """Return place → entries of misfits, and place → rule of texts that hold no object."""
     entries: dict[int, str] = {}
-    broken = {int(given[row.number - 1]): f"the field {name} is no object" for row in found.bad}
-    if blocks.MISFITS in found.table.column_names:
-        columns = (found.numbers, found.table[blocks.MISFITS], found.table[name].is_null())
+    broken = {int(given[row.number - 1]): f"the field {name} is no object" for row in parsed.bad}
+    if blocks.MISFITS in parsed.table.column_names:
+        columns = (parsed.numbers, parsed.table[blocks.MISFITS], parsed.table[name].is_null())
         for number, text, is_none in zip(*(c.to_pylist() for c in columns), strict=True):
             if text and is_none:
                 message = text.split(blocks.MESSAGE)[1].split(blocks.ENTRY)[0]
@@ -69,7 +69,7 @@ def _misfits(
 
 
 def _without(rows: Rows, broken: dict[int, str]) -> Rows:
-    """Return the rows with those kept apart whose text holds no object, by place and rule."""
+    """Return the rows with those set aside whose text holds no object, by place and rule."""
     places = sorted(broken)
     numbers = [rows.numbers[place].as_py() for place in places]
     bad = [

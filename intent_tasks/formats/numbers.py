@@ -65,8 +65,8 @@ def floats(text: pa.Array) -> pa.Array:
     try:
         numbers = text.cast(pa.float64())
     except pa.ArrowInvalid:
-        found = pd.to_numeric(text.to_pandas(), errors="coerce")
-        numbers = pa.array(found.to_numpy(float, na_value=float("nan")), from_pandas=True)
+        parsed = pd.to_numeric(text.to_pandas(), errors="coerce")
+        numbers = pa.array(parsed.to_numpy(float, na_value=float("nan")), from_pandas=True)
     finite = pc.is_finite(numbers)
     return numbers if pc.all(finite).as_py() is not False else pc.if_else(finite, numbers, None)
 

@@ -17,25 +17,30 @@ from intent_tasks.formats.mapping import PLACE, FillDown, Shape
 def join_orders(parts: Iterator[tuple[Shape, Rows]], path: str) -> Iterator[tuple[Shape, Rows]]:
     """Yield the rows of a file with each order whole where the shape has `fill_down`.
 
+    The last order of the file is in the block of those before it: one alone would be judged alone.
+
     Raises:
         BadInput: an order is longer than a block: the field names no orders.
     """
+    whole: tuple[Shape, Rows] | None = None
     last: Rows | None = None
     for shape, rows in parts:
         if shape.fill_down is None:
             yield shape, rows
             continue
-        rows = _together(last, rows)
-        done, last = _split(rows, shape)
-        if last and last.table.num_rows > blocks.BLOCK_ROWS:
+        if whole is not None:
+            yield _filled(*whole)
+        done, last = _split(_together(last, rows), shape)
+        whole = (shape, done) if done.table.num_rows or done.bad else None
+        if last is not None and last.table.num_rows > blocks.BLOCK_ROWS:
             raise BadInput(
                 f"{path} has more than {blocks.BLOCK_ROWS:,} rows in one order, by the field "
                 f"{shape.fill_down.by}. Name the field of the order in fill_down.by."
             )
-        if done.table.num_rows or done.bad:
-            yield shape, _filled(done, shape.fill_down, shape.missing)
-    if last is not None and shape.fill_down is not None:
-        yield shape, _filled(last, shape.fill_down, shape.missing)
+    if last is not None:
+        yield _filled(shape, _together(whole[1] if whole else None, last))
+    elif whole is not None:
+        yield _filled(*whole)
 
 
 def _together(first: Rows | None, second: Rows) -> Rows:
@@ -78,9 +83,11 @@ def _begins(rows: Rows, fill: FillDown, missing: tuple[str, ...]) -> npt.NDArray
     return begins
 
 
-def _filled(rows: Rows, fill: FillDown, missing: tuple[str, ...]) -> Rows:
-    if not rows.table.num_rows:
-        return rows
+def _filled(shape: Shape, rows: Rows) -> tuple[Shape, Rows]:
+    """Return the rows with the cells of their orders, and the place of each in its order."""
+    if shape.fill_down is None or not rows.table.num_rows:
+        return shape, rows
+    fill, missing = shape.fill_down, shape.missing
     begins = _begins(rows, fill, missing)
     table = rows.table
     for name in dict.fromkeys((fill.by, *fill.fields)):
@@ -90,13 +97,13 @@ def _filled(rows: Rows, fill: FillDown, missing: tuple[str, ...]) -> Rows:
             table = table.set_column(table.column_names.index(name), name, column)
     starts = _last_where(begins)
     table = table.append_column(PLACE, pa.array(np.arange(len(starts)) - starts))
-    return replace(rows, table=table.combine_chunks())
+    return shape, replace(rows, table=table.combine_chunks())
 
 
 def _last_where(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Return, for each place, the last one up to it where the mask is true; -1 when none is."""
-    found: npt.NDArray[np.int64] = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
-    return found
+    places: npt.NDArray[np.int64] = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
+    return places
 
 
 def _text(table: pa.Table, name: str, missing: tuple[str, ...]) -> pa.Array:

@@ -4,7 +4,7 @@ A record of delimited text may hold line ends inside quotation marks, as reviews
 at the beginning of a field (`"24 inch`) looks the same, and would take all lines up to the next
 mark with it. So a record of several lines counts only when it is closed correctly, has as many
 fields as the others, and its lines are no records themselves. Otherwise the line with the open mark
-is kept apart, and the lines after it are read on their own.
+is set aside, and the lines after it are read on their own.
 """
 
 import re
@@ -31,7 +31,7 @@ AreEvents = Callable[[Sequence[bytes]], bool]
 """Returns whether one of some lines is an event on its own."""
 
 
-class Found(NamedTuple):
+class Scan(NamedTuple):
     """Broken lines and records of some lines.
 
     Args:
@@ -64,7 +64,7 @@ class Quotations:
         self._bare = re.compile(rb"[^" + mark + rb"\r\n]*+")
         self._quoted = re.compile(rb'"(?:[^"]++|"")*+"')
 
-    def find(self, lines: Lines, *, last: bool) -> Found:
+    def find(self, lines: Lines, *, last: bool) -> Scan:
         """Return which lines are no records on their own.
 
         Args:
@@ -80,7 +80,7 @@ class Quotations:
                 continue
             close = self._close(lines.data, start)
             if close is None and not last and len(lines.data) - start < MOST_BYTES:
-                return Found(broken, inside, line)
+                return Scan(broken, inside, line)
             through = lines.of(close) if close else line
             verdict = self._verdict(lines, line, through) if close else STRAY
             if verdict == STRAY:
@@ -91,16 +91,16 @@ class Quotations:
                 broken |= dict.fromkeys(range(line, free), verdict)
             else:
                 inside[line + 1 : free] = True
-        return Found(broken, inside, len(lines.starts))
+        return Scan(broken, inside, len(lines.starts))
 
     def _irregular(self, lines: Lines) -> Places:
         """Return lines with marks that do not simply surround fields."""
         ends = np.append(lines.starts[_LINES_AT_ONCE::_LINES_AT_ONCE], len(lines.data))
-        found = [
+        parts = [
             self._irregular_of(lines, lines.starts[n : n + _LINES_AT_ONCE], end) + n
             for n, end in zip(range(0, len(lines.starts), _LINES_AT_ONCE), ends, strict=False)
         ]
-        places: Places = np.concatenate([np.zeros(0, np.int64), *found])
+        places: Places = np.concatenate([np.zeros(0, np.int64), *parts])
         return places
 
     def _irregular_of(self, lines: Lines, starts: Places, end: int) -> Places:

@@ -1,6 +1,6 @@
 """Read the rows of one open file, block by block: delimited text, JSON lines or Parquet.
 
-A line that is no row is kept apart with its number; a file in no such format is refused.
+A line that is no row is set aside with its number; a file in no such format is refused.
 """
 
 import re
@@ -142,22 +142,44 @@ def _parquet(
         if missing := shape.lacks(tuple(named.values())):
             problems.append(f"lacks {', '.join(missing)}")
             continue
+        if twice := heads.find_duplicates(shape, shape.named(names)):
+            problems.append(f"names {', '.join(twice)} twice")
+            continue
         if lists := _lists(schema, shape):
             problems.append(f"has a list in {', '.join(lists)}, to be named as `each`")
             continue
         written = pa.schema([f.with_name(named[f.name]) for f in table.schema_arrow])
         no_numbers = arrow_types.find_no_numbers(written, shape.numbers)
         number = 1
-        for batch in table.iter_batches(
-            blocks.BLOCK_ROWS, columns=[n for n in names if named[n] in shape.wanted]
-        ):
-            numbers = pa.array(range(number, number + batch.num_rows), pa.int64())
-            number += batch.num_rows
-            found = arrow_types.table(batch)
-            found = found.rename_columns([named[n] for n in found.column_names])
-            yield shape, Rows(found, numbers, [], no_numbers=no_numbers)
+        wanted = [n for n in names if named[n] in shape.wanted]
+        for block in _full_blocks(table.iter_batches(blocks.BLOCK_ROWS, columns=wanted)):
+            numbers = pa.array(range(number, number + block.num_rows), pa.int64())
+            number += block.num_rows
+            block = block.rename_columns([named[n] for n in block.column_names])
+            yield shape, Rows(block, numbers, [], no_numbers=no_numbers)
         return
     raise heads.other_format_error(path, problems, names)
+
+
+def _full_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield the rows in plain types, in blocks that are at least half full.
+
+    Where a column is a dictionary, a batch ends with its row group, which may have a few rows only.
+    """
+    some: list[pa.Table] = []
+    count = 0
+    for batch in batches:
+        some.append(arrow_types.table(batch))
+        count += batch.num_rows
+        if 2 * count >= blocks.BLOCK_ROWS:
+            block, some, count = _joined(some), [], 0
+            yield block
+    if some:
+        yield _joined(some)
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
 
 
 def _lists(schema: pa.Schema, shape: Shape) -> list[str]:

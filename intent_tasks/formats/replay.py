@@ -36,5 +36,6 @@ def read_row(
         if PLACE in payload:
             rows = replace(rows, table=rows.table.append_column(PLACE, [[payload[PLACE]]]))
     else:
-        rows = Rows(pa.Table.from_pylist([payload]), pa.array([number], pa.int64()), [])
+        texts = {name: str(v) if type(v) is int else v for name, v in payload.items()}  # any length
+        rows = Rows(pa.Table.from_pylist([texts]), pa.array([number], pa.int64()), [])
     return convert(parse_texts(rows, shape), shape, file_id, correction)

@@ -14,27 +14,31 @@ _UNITS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _LATEST_SECONDS = 32_503_680_000
 """The year 3000: a later number is in another unit."""
 
-_ZONED = r"[T ]\d\d:?\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
+_ZONED = r"\d[T ]\d.*(Z|[+-]\d\d?(:?\d\d)?)$"
+"""A time of any length with an offset; a date alone ends in -30 too."""
+
+_WITHOUT_DAY = r"^\d{4}(\D?\d\d?)?$"
+"""A year or a month, which pandas reads as its first day."""
 
 
 def read(text: pa.Array, ways: Iterable[str], zone: str) -> pa.Array:
     """Return the times of texts, each in the first way in which it can be read."""
-    found: pa.Array | None = None
+    merged: pa.Array | None = None
     for way in ways:
         times = read_one(text, way, zone)
-        found = times if found is None else pc.coalesce(found, times)
-        if found.null_count == 0:
+        merged = times if merged is None else pc.coalesce(merged, times)
+        if merged.null_count == 0:
             break
-    return found
+    return merged
 
 
 def read_one(text: pa.Array, way: str, zone: str) -> pa.Array:
     """Return the times that can be read in one way; null for any other text."""
     if way in _UNITS:
-        found = numbers.floats(text)
+        counts = numbers.floats(text)
         limit = _LATEST_SECONDS * 1e6 / _UNITS[way]
-        fits = pc.fill_null(pc.less(pc.abs(found), limit), False)
-        micros = pc.multiply(pc.if_else(fits, found, None), float(_UNITS[way]))
+        fits = pc.fill_null(pc.less(pc.abs(counts), limit), False)
+        micros = pc.multiply(pc.if_else(fits, counts, None), float(_UNITS[way]))
         return pc.round(micros).cast(pa.int64()).cast(INSTANT)
     if way != "iso":
         return instants(_by_pattern(text, way), zone)
@@ -47,19 +51,19 @@ def read_one(text: pa.Array, way: str, zone: str) -> pa.Array:
 
 def _by_pattern(text: pa.Array, way: str) -> pa.Array:
     """Read times of a pattern; Arrow reads the 30th of February as the 2nd of March."""
-    found = pc.strptime(text, format=way, unit="us", error_is_null=True)
+    parsed = pc.strptime(text, format=way, unit="us", error_is_null=True)
     if way.endswith("%z"):  # the local day, not the one in UTC
         bare = pc.replace_substring_regex(text, r" *(Z|[+-]\d\d:?\d\d)$", "")
         local = pc.strptime(bare, format=way[:-2].rstrip(), unit="us", error_is_null=True)
     else:
-        local = found
+        local = parsed
     if "?P<day>" not in (pattern := _with_day(way)):
-        return found
+        return parsed
     # A day too many becomes the 1st, 2nd or 3rd of the next month: only those are checked.
     early = pc.fill_null(pc.less_equal(pc.day(local), 3), False)
     written = pc.struct_field(pc.extract_regex(text.filter(early), pattern), "day").cast(pa.int64())
     wrong = pc.fill_null(pc.not_equal(written, pc.day(local.filter(early))), False)
-    return pc.replace_with_mask(found, early, pc.if_else(wrong, None, found.filter(early)))
+    return pc.replace_with_mask(parsed, early, pc.if_else(wrong, None, parsed.filter(early)))
 
 
 def _with_day(way: str) -> str:
@@ -78,15 +82,18 @@ _WRITTEN = {"%d": r"(?P<day>\d\d?)", "%e": r" ?(?P<day>\d\d?)", "%Y": r"\d{4}"} 
 
 def _slow_iso(text: pa.Array, zone: str) -> pa.Array:
     """Read times some of which have a zone, an unusual spelling, or cannot be read."""
-    found = _mixed_iso(text, zone)
-    lost = pc.and_(pc.is_null(found), pc.is_valid(text))
+    text = pc.utf8_trim_whitespace(text)
+    has_day = pc.invert(pc.match_substring_regex(text, _WITHOUT_DAY))
+    text = pc.if_else(has_day, text, None)
+    parsed = _mixed_iso(text, zone)
+    lost = pc.and_(pc.is_null(parsed), pc.is_valid(text))
     if not pc.any(lost).as_py():
-        return found
-    return pc.replace_with_mask(found, lost, _mixed_iso(_as_usual(text.filter(lost)), zone))
+        return parsed
+    return pc.replace_with_mask(parsed, lost, _mixed_iso(_as_usual(text.filter(lost)), zone))
 
 
 def _as_usual(text: pa.Array) -> pa.Array:
-    """Return times with Z for UTC and GMT, T before the hour and a point before fractions."""
+    """Return times with an hour, T before it, a point before fractions, and Z for UTC and GMT."""
     for pattern, usual in _UNUSUAL.items():
         text = pc.replace_substring_regex(text, pattern, usual)
     return text
@@ -94,8 +101,9 @@ def _as_usual(text: pa.Array) -> pa.Array:
 
 _UNUSUAL = {
     r" ?(UTC|GMT|[zZ])$": "Z",
-    r"^([\d-]+)t(\d)": r"\1T\2",
+    r"^([\d/-]+)t(\d)": r"\1T\2",
     r"(:\d\d),(\d)": r"\1.\2",
+    r"^(\d{4}-?\d\d-?\d\d)(Z|[+-]\d\d:\d\d)$": r"\1T00\2",
 }
 
 
@@ -123,6 +131,7 @@ def instants(array: pa.Array, zone: str) -> pa.Array:
     array = array.cast(pa.timestamp("us"), safe=False)
     if zone == "UTC":
         return array.cast(INSTANT)
-    # When clocks change, an hour that occurs twice or never is read as the earlier one.
-    local = pc.assume_timezone(array, zone, ambiguous="earliest", nonexistent="earliest")
+    # A time that occurs twice when clocks change is read as the first one, and a time that does not
+    # exist as the end of the gap: where clocks skip midnight, it stays on its day.
+    local = pc.assume_timezone(array, zone, ambiguous="earliest", nonexistent="latest")
     return local.cast(INSTANT)

@@ -21,7 +21,7 @@ class Column(NamedTuple):
     values: pa.Array
     given: pa.Array
     currencies: pa.Array | None = None
-    """Codes of currencies beside the numbers; None when there are none."""
+    """Codes of the currencies of numbers; None when there are none."""
 
 
 def fill(rows: pa.Table, value: Value, kind: pa.DataType, *, complete: bool = False) -> Column:
@@ -110,14 +110,14 @@ def _joined(texts: list[pa.Array], between: str, complete: bool) -> pa.Array:
 
 def plain_arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
     """Return the fields that the rows have, without key-value pairs."""
-    found = (field(rows, name) for name, leaf in value.leaves if not leaf.key)
-    return [array for array in found if array is not None]
+    arrays_of_leaves = (field(rows, name) for name, leaf in value.leaves if not leaf.key)
+    return [array for array in arrays_of_leaves if array is not None]
 
 
 def arrays(rows: pa.Table, value: Value) -> list[pa.Array]:
     """Return the fields that the rows have; of key-value pairs the values of the key."""
-    found = (_array(rows, name, leaf) for name, leaf in value.leaves)
-    return [array for array in found if array is not None]
+    arrays_of_leaves = (_array(rows, name, leaf) for name, leaf in value.leaves)
+    return [array for array in arrays_of_leaves if array is not None]
 
 
 def _array(rows: pa.Table, name: str, value: Value) -> pa.Array | None:
@@ -127,8 +127,8 @@ def _array(rows: pa.Table, name: str, value: Value) -> pa.Array | None:
 
 def has_field(rows: pa.Table, value: Value, *, empty: bool = False) -> bool:
     """Return whether one of the fields has a value; with `empty`, whether one exists."""
-    found = (field(rows, name) for name in value.names)
-    return any(a is not None and (empty or a.null_count < len(a)) for a in found)
+    arrays_of_names = (field(rows, name) for name in value.names)
+    return any(a is not None and (empty or a.null_count < len(a)) for a in arrays_of_names)
 
 
 def find_absent(rows: pa.Table, columns: Iterable[tuple[str, Value]]) -> list[str]:
@@ -259,39 +259,41 @@ def _translated(text: pa.Array, value: Value) -> pa.Array:
         return text
     texts = pa.array(list(value.map), pa.string())
     meanings = pa.array(list(value.map.values()), pa.string())
-    found = pc.take(meanings, pc.index_in(text, value_set=texts))
+    translated = pc.take(meanings, pc.index_in(text, value_set=texts))
     for pattern, meaning in value.patterns.items():
         fits = pc.fill_null(pc.match_substring_regex(text, pattern), False)
-        found = pc.coalesce(found, pc.if_else(fits, meaning, pa.scalar(None, pa.string())))
-    return found if value.others == "ignore" else pc.coalesce(found, text)
+        translated = pc.coalesce(
+            translated, pc.if_else(fits, meaning, pa.scalar(None, pa.string()))
+        )
+    return translated if value.others == "ignore" else pc.coalesce(translated, text)
 
 
-def _computed(found: pa.Array, rows: pa.Table, value: Value) -> pa.Array:
+def _computed(amounts: pa.Array, rows: pa.Table, value: Value) -> pa.Array:
     """Return numbers after subtraction and division; null where a part cannot be read."""
     for part in value.less:
         off = fill(rows, part, pa.float64())
-        found = pc.subtract(found, pc.if_else(pc.is_null(off.given), 0.0, off.values))
+        amounts = pc.subtract(amounts, pc.if_else(pc.is_null(off.given), 0.0, off.values))
     divisor = value.divide_by
     if isinstance(divisor, str):
         by = fill(rows, value.divisor, pa.float64()).values
         divisor = pc.if_else(pc.equal(by, 0), None, by)
     if divisor is not None:
-        found = pc.divide(found, divisor)
+        amounts = pc.divide(amounts, divisor)
     if divisor is not None or value.less:
-        found = pc.round(found, _DECIMALS)
-    return pc.abs(found) if value.absolute else found
+        amounts = pc.round(amounts, _DECIMALS)
+    return pc.abs(amounts) if value.absolute else amounts
 
 
 _DECIMALS = 6
 """Decimals of computed numbers: 19.99, and not 19.989999999999998."""
 
 
-def _typed(found: pa.Array, kind: pa.DataType) -> pa.Array:
+def _typed(amounts: pa.Array, kind: pa.DataType) -> pa.Array:
     if not pa.types.is_integer(kind):
-        return found.cast(kind)
-    found = pc.ceil(found)  # a part of a piece, such as 0.35 kg, is one
-    fits = pc.fill_null(pc.less(pc.abs(found), 2**31), False)
-    return pc.if_else(fits, found, None).cast(kind, safe=False)
+        return amounts.cast(kind)
+    amounts = pc.ceil(amounts)  # a part of a piece, such as 0.35 kg, is one
+    fits = pc.fill_null(pc.less(pc.abs(amounts), 2**31), False)
+    return pc.if_else(fits, amounts, None).cast(kind, safe=False)
 
 
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1", "on"), ("false", "f", "no", "n", "0", "off")

@@ -22,12 +22,12 @@ def match_words(text: pa.Array, words: Collection[str]) -> pa.Array:
         Booleans, shape (n,).
     """
     bare = [word.strip().lower() for word in words]
-    found = _candidates(text, bare)
-    if found.any():
-        some = pc.utf8_lower(pc.utf8_trim_whitespace(text.filter(pa.array(found))))
+    is_candidate = _candidates(text, bare)
+    if is_candidate.any():
+        some = pc.utf8_lower(pc.utf8_trim_whitespace(text.filter(pa.array(is_candidate))))
         is_word = pc.is_in(some, value_set=pa.array(bare, pa.string()))
-        found[found] = is_word.to_numpy(zero_copy_only=False)
-    return pa.array(found)
+        is_candidate[is_candidate] = is_word.to_numpy(zero_copy_only=False)
+    return pa.array(is_candidate)
 
 
 def _candidates(text: pa.Array, words: Collection[str]) -> Mask:
@@ -47,10 +47,10 @@ def _candidates(text: pa.Array, words: Collection[str]) -> Mask:
     fits = np.zeros((256, max(map(len, words)) + 2), bool)
     for word in filter(None, words):
         fits[[ord(word[0]), ord(word[0].upper())], len(word)] = True
-    found: Mask = fits[first_letters, np.minimum(lengths, fits.shape[1] - 1)]
-    found |= (lengths == 0) | _MAY_BEGIN_BLANK[first_letters]
-    found |= _MAY_END_BLANK[letters[np.maximum(edges[1:] - 1, 0)]]
-    return found
+    is_candidate: Mask = fits[first_letters, np.minimum(lengths, fits.shape[1] - 1)]
+    is_candidate |= (lengths == 0) | _MAY_BEGIN_BLANK[first_letters]
+    is_candidate |= _MAY_END_BLANK[letters[np.maximum(edges[1:] - 1, 0)]]
+    return is_candidate
 
 
 _MAY_BEGIN_BLANK, _MAY_END_BLANK = np.zeros(256, bool), np.zeros(256, bool)

@@ -141,9 +141,7 @@ def test_a_known_file_tells_when_another_format_is_asked_for(settings, tmp_path)
     collected(settings, path)
     assert ask(settings, "SELECT format FROM intent.collected_files") == [("native",)]
     totals = collect.collect(settings, str(path), "rees46", lambda _: None)
-    assert (
-        "1 known before (1 in another format, and they stay as that read them)" in totals.summary()
-    )
+    assert "1 known before (1 in another format; they stay as they were read)" in totals.summary()
     totals = collect.collect(settings, str(path), "native", lambda _: None)
     assert "1 known before: 0 events" in totals.summary()
 

@@ -37,4 +37,4 @@ def test_the_last_line_names_the_conditions(settings, tmp_path):
     orders = [("#1", "paid"), ("#2", "refunded"), ("#3", "voided"), ("#4", "paid", "2026-11-21")]
     path.write_text(SHOPIFY + "".join(shopify_rows(*order) for order in orders))
     totals = collect.collect(settings, str(path), "shopify", lambda _: None)
-    assert f"6 rows tell of no event ({RULES}), 0 set aside" in totals.summary()
+    assert f"6 rows are no events ({RULES}), 0 set aside" in totals.summary()

@@ -142,7 +142,7 @@ def test_what_is_after_now_is_not_recorded_however_much_it_is(tmp_path):
     usual = {(2026, 6, day): 24 for day in range(1, 31)}
     found = _days(tmp_path, usual | {(2026, 7, 1): 12, (2037, 4, 8): 5000})
     assert found == (date(2026, 6, 1), date(2026, 6, 30), 5012)
-    with pytest.raises(BadInput, match=r"Every event of .* is of after 2026-07-01"):
+    with pytest.raises(BadInput, match=r"Every event of .* is after 2026-07-01"):
         _days(tmp_path, {(2037, 4, 8): 5})
 
 

@@ -1,6 +1,6 @@
 """Times in ISO 8601 as programs write them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -34,3 +34,40 @@ def test_unusual_times_are_read_beside_usual_ones_and_others_are_null():
     texts = [*OF_UTC, "12:00", "GMT", "2026-06-31T12:00:00z", "2026-06-30T12:00:00 CET"]
     found = times.read_one(pa.array(texts), "iso", "UTC").to_pylist()
     assert found == [NOON] * len(OF_UTC) + [None] * 4
+
+
+OFFSETS = {
+    "": None, "Z": 0, "z": 0, " Z": 0, " UTC": 0, "GMT": 0, "+02:00": 2, "+0200": 2, "+02": 2,
+    "+2": 2, "+2:00": 2, " +02:00": 2, " +02": 2, "Z ": 0, "+02 ": 2,
+    "-05:00": -5, "-0500": -5, "-05": -5,
+}  # fmt: skip
+"""Ends of times, and the hours of their offset; None: they name no zone."""
+
+
+@pytest.mark.parametrize("day", ["2026-06-30", "20260630", "2026/06/30", "2026-6-30"])
+@pytest.mark.parametrize("between", ["T", " ", "t"])
+@pytest.mark.parametrize("clock", ["12", "12:00", "1200", "12:00:00", "120000", "12:00:00.000"])
+def test_an_offset_counts_however_long_the_time_before_it(day, between, clock):
+    texts = [f"{day}{between}{clock}{end}" for end in OFFSETS]
+    for zone, hours in (("UTC", 0), ("Europe/Paris", 2)):
+        found = times.read_one(pa.array(texts), "iso", zone).to_pylist()
+        wrong = {
+            text: (str(at), offset)
+            for text, at, offset in zip(texts, found, OFFSETS.values(), strict=True)
+            if at != NOON - timedelta(hours=hours if offset is None else offset)
+        }
+        assert wrong == {}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Paris"])
+def test_a_date_with_an_offset_is_midnight_there(zone):
+    texts = pa.array(["2026-06-30Z", "20260630Z", "2026-06-30+02:00", "2026-06-30-05:00"])
+    hours = [at.hour for at in times.read_one(texts, "iso", zone).to_pylist()]
+    assert hours == [0, 0, 22, 5]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Paris"])
+def test_a_month_or_a_year_is_no_time(zone):
+    texts = pa.array(["2026", "2026-06", "2026 12", "2026/6", "202606", "2026-06-30"])
+    found = times.read_one(texts, "iso", zone)
+    assert found.is_valid().to_pylist() == [False] * 5 + [True]

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from intent_tasks.errors import BadInput
 from intent_tasks.formats import files
@@ -197,13 +198,27 @@ def test_a_file_of_nothing_is_refused_by_name(tmp_path, table):
         _read(tmp_path, table)
 
 
-def test_two_columns_of_one_name_are_named(tmp_path):
-    table = _events()
-    twice = pa.Table.from_arrays(
-        [*table.columns, table["customer_id"]], [*table.column_names, "customer_id"]
+@pytest.mark.parametrize("other", ["customer_id", "Customer_ID "])
+@pytest.mark.parametrize("end", ["parquet", "csv"])
+def test_two_columns_of_one_name_are_named(tmp_path, end, other):
+    table = _events().rename_columns(
+        {"customer_id": "CUSTOMER_ID"} if other != "customer_id" else {}
     )
-    with pytest.raises(BadInput, match=r"events\.parquet cannot be read"):
-        _read(tmp_path, twice)
+    columns = [*table.columns, table[1], table[1], table[1]]
+    twice = pa.Table.from_arrays(columns, [*table.column_names, other, "more", "more"])
+    path = tmp_path / f"events.{end}"
+    (pq.write_table if end == "parquet" else csv.write_csv)(twice, path)
+    with pytest.raises(
+        BadInput, match=r"events\.\w+ is not in this .*: it names customer_id twice\."
+    ):
+        list(files.read(path, "native"))
+
+
+def test_two_columns_of_one_name_that_nothing_reads_cost_nothing(tmp_path):
+    table = _events()
+    names = [*table.column_names, "more", "more"]
+    twice = pa.Table.from_arrays([*table.columns, table[0], table[0]], names)
+    assert _read(tmp_path, twice).events.num_rows == 2
 
 
 GOOD = {"event_id": "a", "customer_id": "c", "event_type": "view", "occurred_at": "2026-06-30"}

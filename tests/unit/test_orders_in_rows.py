@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from intent_tasks.core.rules import CHANGED
+from intent_tasks.core.rules import CHANGED_DUPLICATE
 from intent_tasks.errors import BadInput
 from intent_tasks.formats import blocks, files, mapping
 from intent_tasks.formats.replay import read_row
@@ -51,6 +51,21 @@ def test_cells_of_an_order_on_its_first_row_hold_for_all_of_it(tmp_path, monkeyp
     assert table["event_id"].to_pylist() == ids
 
 
+@pytest.mark.parametrize("block", [40, 1 << 20], ids=["small blocks", "one block"])
+def test_the_last_order_is_in_the_block_of_the_one_before(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
+    path = tmp_path / "orders.csv"
+    path.write_text(HEADER + "1,c1,2026-11-20,A\n,,,B\n2,c2,2026-11-20,A\n,,,B\n")
+    counts = [b.events.num_rows for b in files.read(path, layout(tmp_path, ORDERS, fill_down=FILL))]
+    assert (sum(counts), counts[-1]) == (4, 4)
+
+
+def test_day_and_month_are_compared_in_the_last_order_too(tmp_path):
+    placed = {"field": "placed", "time": "%d/%m/%Y"}
+    with pytest.raises(BadInput, match=r"times as %m/%d/%Y"):
+        read(tmp_path, "1,c1,11/12/2026,A\n2,c2,11/30/2026,A\n", ORDERS | {"occurred_at": placed})
+
+
 def test_a_guest_is_not_taken_for_the_customer_of_the_order_above(tmp_path):
     table, bad = read(tmp_path, "1,c1,2026-11-20,A\n2,,2026-11-20,A\n,,,B\n3,c3,2026-11-20,A\n")
     assert sold(table) == [("c1", "A"), ("c3", "A")]
@@ -68,7 +83,7 @@ def test_an_order_that_comes_again_with_another_line_stays_as_it_was(tmp_path):
     text = f"{one}{two}{one},,,C\n{two}{other}"
     table, bad = read(tmp_path, text, ORDERS | {"event_id": "order"})
     assert table["event_id"].to_pylist() == ["1", "1/1", "2", "3"]
-    assert bad == [(number, CHANGED) for number in (5, 6, 7)]
+    assert bad == [(number, CHANGED_DUPLICATE) for number in (5, 6, 7)]
 
 
 def test_a_row_of_an_order_that_was_set_aside_is_read_again_by_itself(tmp_path):

@@ -41,7 +41,7 @@ def test_a_file_with_day_and_month_exchanged_is_refused_where_that_is_sure(tmp_p
 
 def test_a_format_cannot_ask_for_both_orders_of_day_and_month(tmp_path):
     both = SOLD | {"occurred_at": {"field": "at", "time": ["%d.%m.%Y", "%m.%d.%Y"]}}
-    with pytest.raises(BadInput, match=r"does not say which one is right; make two formats"):
+    with pytest.raises(BadInput, match=r"no row shows which one is right; make two formats"):
         list(files.read(tmp_path / "log.csv", layout(tmp_path, both)))
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from intent_tasks.core.rules import CHANGED
+from intent_tasks.core.rules import CHANGED_DUPLICATE
 from intent_tasks.formats import files
 from tests.unit.own_format import layout, lines
 
@@ -49,7 +49,7 @@ def test_a_copy_with_other_products_is_left_out_whole_and_named(tmp_path, copy, 
     assert batch.events["event_id"].to_pylist() == ["o1", "o1/1", "o2"]
     assert batch.events["product_id"].to_pylist() == ["A", "B", "A"]
     assert batch.sources.to_pylist() == ["o1", "o1", "o2"]
-    assert [(row.number, row.rule) for row in batch.bad] == [(2, CHANGED)]
+    assert [(row.number, row.rule) for row in batch.bad] == [(2, CHANGED_DUPLICATE)]
     assert (batch.repeated, batch.judged) == (0, 3)
 
 
@@ -122,7 +122,7 @@ def test_a_transaction_counts_once_however_often_its_page_is_loaded(tmp_path, pl
 
     rows = [bought(1, "T1", "A", "B"), bought(90_000, "T1", "A", "B", "C"), bought(2, "T2", "A")]
     named, repeated = ids(tmp_path, rows)
-    assert named == ["purchase:T1", "purchase:T1/1", "purchase:T2"]
+    assert named == ["purchase:T1:7.1", "purchase:T1:7.1/1", "purchase:T2:7.1"]
     assert repeated == 3
     unset = [
         bought(3, "(not set)", "A"),
@@ -131,6 +131,16 @@ def test_a_transaction_counts_once_however_often_its_page_is_loaded(tmp_path, pl
     ]
     named, repeated = ids(tmp_path, [*rows[:1], *unset])
     assert (len(named), repeated) == (5, 0), "nobody's transaction, and what is no purchase"
+
+
+@pytest.mark.parametrize("name", ["user_pseudo_id", "user_id"])
+def test_a_transaction_of_another_customer_is_another_purchase(tmp_path, name):
+    def bought(second, customer, item):
+        customer_ids = {"user_pseudo_id": None, name: customer}
+        return hit(second, "purchase", item, ecommerce={"transaction_id": "1"}, **customer_ids)
+
+    rows = [bought(1, "a", "A"), bought(2, "b", "B"), bought(90_000, "b", "B")]
+    assert ids(tmp_path, rows) == (["purchase:1:a", "purchase:1:b"], 1)
 
 
 def test_ids_are_the_same_as_parquet(tmp_path):

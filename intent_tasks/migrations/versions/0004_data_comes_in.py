@@ -173,7 +173,7 @@ def _make_collected_files() -> None:
         "last_row": (sa.BigInteger, "number of the last row of them"),
         "rows_loaded": (sa.BigInteger, "events that are in shop.events"),
         "rows_repeated": (sa.BigInteger, "events whose event_id was there"),
-        "rows_ignored": (sa.BigInteger, "rows that tell of no event"),
+        "rows_ignored": (sa.BigInteger, "rows that are no events"),
         "rows_quarantined": (sa.BigInteger, "rows that were set aside"),
     }
     texts = {

@@ -61,10 +61,10 @@ class Totals(Counts):
         """Return the counts as sentences."""
         rows, files = self.rows, self.files
         other, changed = files["in another format"], files["rewritten"]
-        in_other = f" ({other} in another format, and they stay as that read them)" if other else ""
+        in_other = f" ({other} in another format; they stay as they were read)" if other else ""
         rewritten = f" {changed} of them had changed since they were collected." if changed else ""
         gone = f" {rows['gone']:,} events are no longer in their file, and stay." if changed else ""
-        ignored = f"{rows['ignored']:,} rows tell of no event{self._skipped()}"
+        ignored = f"{rows['ignored']:,} rows are no events{self._skipped()}"
         return (
             f"{files['loaded']} files collected, {files['known']} known before{in_other}: "
             f"{rows['loaded']:,} events loaded, {rows['repeated']:,} were there already, "
