@@ -74,7 +74,7 @@ MARKS = ["guest", "Anonymous", "-", "?", "\u00a0", "\ufeff", "0.0", "-1.0", "N/A
 def test_a_text_that_stands_for_nobody_is_named(settings, mark):
     text = "'" + mark.replace("'", "''") + "'"
     events(settings, customer=f"CASE WHEN n < 4 THEN {text} ELSE 'c' || n END")
-    assert f"3 events have the customer_id {mark!r}, which stands for none" in report(settings)
+    assert f"3 events have the customer_id {mark!r}, a placeholder" in report(settings)
 
 
 WRITTEN = {
