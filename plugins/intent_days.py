@@ -37,8 +37,8 @@ def day_of_run(context: Context, jinja_env: object = None) -> str:
     For a daily schedule that is the local date on which the interval started. A run without an
     interval counts from the time it was triggered. A recording never passes its last day.
     """
-    if day := _day_param_of(context):
-        return day
+    if chosen_day := _day_param_of(context):
+        return chosen_day
     settings = AirflowSettings()
     run = context["dag_run"]
     moment = run.data_interval_end or run.run_after
@@ -52,8 +52,8 @@ def newest_published_day(context: Context, jinja_env: object = None) -> str:
     Raises:
         AirflowFailException: the run was started by hand without a day.
     """
-    if day := _day_param_of(context):
-        return day
+    if chosen_day := _day_param_of(context):
+        return chosen_day
     days = list(_published_days(context["triggering_asset_events"].values()))
     if not days:
         raise AirflowFailException(

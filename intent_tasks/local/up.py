@@ -21,7 +21,7 @@ from intent_tasks.local.installation import Calendar, Installation
 from intent_tasks.local.supervisor import POLL_SECONDS, Supervisor, stop_orphans
 from intent_tasks.local.supervisor_client import AIRFLOW, last_lines
 from intent_tasks.settings import AirflowSettings
-from intent_tasks.stores.atomic_files import nobody_else
+from intent_tasks.stores.atomic_files import private_files
 
 STALL_SECONDS = 180
 """Longest time without processor use and log lines until a server answers."""
@@ -42,7 +42,7 @@ def lock_command(home: Path, command: str) -> Iterator[None]:
         TemporaryFailure: another process holds it.
     """
     home.mkdir(parents=True, exist_ok=True)
-    with nobody_else(), (home / f"{command}.lock").open("a+") as lock:
+    with private_files(), (home / f"{command}.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -51,7 +51,7 @@ def state(settings):
                                                        "intent.predictions ORDER BY 1")],
         "partitions": rows(settings, partitions)[0][0],
         "snapshots": snapshots.days(settings.home),
-        "scores": sorted({day for day, _ in score_files.written(settings.home)}),
+        "scores": sorted({day for day, _ in score_files.list_written(settings.home)}),
         "exports": len(list(settings.home.glob("exports/*"))),
         "quarantine": len(rows(settings, "SELECT 1 FROM intent.quarantine")),
         "keys": len(rows(settings, "SELECT 1 FROM intent.customer_keys")),

@@ -126,7 +126,9 @@ def without_verification(monkeypatch):
     """Let `pin` download and believe whatever MLflow has."""
 
     def copied(settings, version, folder, expected):
-        return registry.download(settings, version, registry.listing(settings, version, 99), folder)
+        return registry.download(
+            settings, version, registry.list_files(settings, version, 99), folder
+        )
 
     def believed(folder, *_):
         config = folder / "config.json"

@@ -40,7 +40,7 @@ def clear_snapshots(settings: Settings, people: People, found: Mapping[date, pa.
     for day, rows in found.items():
         with ledger.transaction(settings, snapshots.STEP, day) as connection:
             before = snapshots.manifest(settings.home, day) or {}
-            after = snapshot_customers.without(settings.home, day, people)
+            after = snapshot_customers.remove(settings.home, day, people)
             gone = before["rows"] - after["rows"]
             changes = {"rows_in_snapshot": -gone, "rows_erased": gone}
             digests = (before["digest"], after["digest"])
@@ -52,7 +52,7 @@ def clear_snapshots(settings: Settings, people: People, found: Mapping[date, pa.
 def clear_scores(settings: Settings, people: People) -> Removed:
     """Rewrite the score files that hold the customers, and change their receipts."""
     removed: Removed = Counter()
-    for day, bucket in score_files.written(settings.home):
+    for day, bucket in score_files.list_written(settings.home):
         # Most files hold none of them and need no transaction.
         if _has_any(score_files.file_of(settings.home, day, bucket), people):
             gone = _clear_scores(settings, day, bucket, people)

@@ -158,7 +158,7 @@ def _find_events(settings: Settings, people: People) -> dict[date, pa.Table]:
     return {
         day: rows
         for day, rows in found.items()
-        if rows.num_rows or snapshot_customers.has_rubbish(home, day)
+        if rows.num_rows or snapshot_customers.has_leftovers(home, day)
     }
 
 

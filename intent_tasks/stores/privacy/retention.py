@@ -99,7 +99,9 @@ def _delete_keys(connection: sa.Connection, settings: Settings) -> int:
     identity_keys.before_new_tombstones(connection)
     connection.exec_driver_sql("CREATE TEMPORARY TABLE present (customer_key text) ON COMMIT DROP")
     for day in snapshots.days(settings.home):
-        postgres.copy_in(connection, "present", snapshot_customers.customers(settings.home, day))
+        postgres.copy_in(
+            connection, "present", snapshot_customers.list_customers(settings.home, day)
+        )
     present = sa.table("present", sa.column("customer_key"))
     elsewhere = sa.union(
         *(sa.select(table.c.customer_id) for table in (predictions, outcomes))

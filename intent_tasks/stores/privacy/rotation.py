@@ -47,7 +47,7 @@ def rotate(settings: Settings, say: Callable[[str], object] = len) -> dict[str, 
         days += _rewrite_day(settings, day, pairs, say)
     with postgres.changing(settings.pipeline_url, "rotate"):
         files = sum(_rewrite(path, pairs) for path in settings.home.glob("training/**/*.parquet"))
-        for day, bucket in score_files.written(settings.home):
+        for day, bucket in score_files.list_written(settings.home):
             with ledger.transaction(settings, "score", day, bucket):
                 score_files.file_of(settings.home, day, bucket).unlink(missing_ok=True)
     say("changing the keys in Postgres")
