@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from benchmarks.support.arguments import arguments_of
+from benchmarks.support.default_encoder import ENCODER
 from benchmarks.support.intervals import mean_and_interval
 from intent_tasks.core.anchors import evenly
 from intent_tasks.core.encoding import Encoded
@@ -158,7 +159,7 @@ def _customer_products(
 
 def our_ranker(shop: Shop, test: tuple[Encoded, NextEventTargets]) -> Ranker:
     """Pretrain on the events up to the cut; return the dot product as a ranker."""
-    plan = train.Plan("gru", SIZES["nano"], Definition(), shop.first, shop.cut, SEED)
+    plan = train.Plan(ENCODER, SIZES["nano"], Definition(), shop.first, shop.cut, SEED)
     ranker = train.learn([shop.events], plan, lambda line: print(line, file=sys.stderr)).ranker
     vectors = losses.customer_vectors(ranker, *test)
     table = ranker.heads.products.table()

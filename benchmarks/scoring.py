@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.support.arguments import arguments_of
+from benchmarks.support.default_encoder import ENCODER
 from benchmarks.support.simulated_rows import make_dataset
 from intent_tasks.core.dataset import Dataset
 from intent_tasks.core.encoding import Encoded, encode
@@ -55,7 +56,7 @@ def main() -> None:
     """Print the table; fail where a claim is not reached."""
     parser = arguments_of(__doc__)
     parser.add_argument("size", nargs="?", default="nano", choices=["nano", "small", "base"])
-    size = size_of(parser.parse_args().size, "gru")
+    size = size_of(parser.parse_args().size, ENCODER)
     network.deterministic(7)
     with TemporaryDirectory() as folder:
         dataset, architecture = make_dataset(

@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.support.arguments import arguments_of
+from benchmarks.support.default_encoder import ENCODER
 from benchmarks.support.simulated_rows import make_dataset, read_dataset, write_buckets
 from intent_tasks.core.dataset import Rows
 from intent_tasks.models import hazards, network, training
@@ -107,7 +108,7 @@ def flops_per_row(built: network.Network, rows: Rows) -> float:
     events = np.minimum(rows.encoded.event_count, built.size.events).mean()
     steps = np.minimum(rows.encoded.step_count, built.size.steps).mean()
     per_step = built.read.get_layer("step").kernel.shape[0] * width
-    encoder = built.size.encoder_parameters("gru")
+    encoder = built.size.encoder_parameters(ENCODER)
     return float(3 * 2 * (events * joined * width + steps * (per_step + encoder)))
 
 
@@ -117,7 +118,7 @@ def print_peak_memory(customers: int, folder: Path) -> None:
     dataset = replace(cached, _free_bytes=0)
     dataset.learn_vocabulary()
     for rows in dataset.source("train")(0, 0):
-        for _ in batches(rows.encoded, size_of("nano", "gru")):
+        for _ in batches(rows.encoded, size_of("nano", ENCODER)):
             pass
     # Not ru_maxrss, which a new process inherits from the one that started it.
     peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
@@ -142,7 +143,7 @@ def main() -> None:
     if given.memory:
         print_peak_memory(int(given.memory[0]), Path(given.memory[1]))
         return
-    size = size_of(given.size, "gru")
+    size = size_of(given.size, ENCODER)
     network.deterministic(7)
     with TemporaryDirectory() as folder:
         dataset, architecture = make_dataset(CUSTOMERS, size, Path(folder))

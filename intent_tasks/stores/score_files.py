@@ -71,10 +71,10 @@ def require_probabilities(scores: pa.Table, description: str) -> None:
     values = np.column_stack([scores[name].to_numpy() for name in names])
     if broken := int((~((values >= 0) & (values <= 1))).any(axis=1).sum()):  # NaN is neither
         raise Refused(
-            f"The {description} break the contract: in {broken} of {len(values)} rows a probability "
-            "is no number from 0 to 1; allowed: none. Nothing is published from them, and the "
-            "predictions that are there stay. Give the alias champion to another version, then run "
-            "`pin` and `score` of this day again."
+            f"The {description} break the contract: in {broken} of {len(values)} rows a "
+            "probability is no number from 0 to 1; allowed: none. Nothing is published from them, "
+            "and the predictions that are there stay. Give the alias champion to another version, "
+            "then run `pin` and `score` of this day again."
         )
 
 

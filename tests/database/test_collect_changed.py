@@ -33,7 +33,7 @@ def test_a_file_that_grows_is_loaded_for_what_is_new(settings, tmp_path):
     assert (found["loaded"], found["repeated"], found["quarantined"]) == (3, 3, 1)
     assert events(settings) == ["e0", "e1", "e10", "e2", "e3", "e4"]
     assert ask(settings, f"{LEDGER} WHERE path LIKE '%events.csv'") == [(6, 2, 3, 1, 0, "loaded")]
-    assert any("2 events are new, 3 were there" in text for text in found["messages"])
+    assert any("2 events are new, 3 were loaded before" in text for text in found["messages"])
     again = collected(settings, tmp_path)
     assert (again["known"], again["loaded"], again["repeated"]) == (2, 0, 0)
 
