@@ -195,8 +195,8 @@ class Server:
         return None
 
     def _reason_against(self, request: Request) -> str:
-        theirs = import_variables(request.environment).items()
-        if changed := sorted({name for name, _ in theirs ^ self._import_variables.items()}):
+        child_ends = import_variables(request.environment).items()
+        if changed := sorted({name for name, _ in child_ends ^ self._import_variables.items()}):
             return f"libraries were imported with other values of {', '.join(changed)}"
         if request.fingerprint != self._fingerprint or fingerprint() != self._fingerprint:
             self.retire()

@@ -29,7 +29,7 @@ MOST_CHARACTERS_OF_A_NAME = 1_000
 OK = ""
 """Rule of a usable row."""
 
-AGAIN = "event_id comes twice"
+REPEATED_ID = "event_id comes twice"
 """Rule that the second of two rows with one event_id breaks."""
 
 CHANGED = "event_id comes twice with other content"
@@ -82,7 +82,7 @@ def broken_rules(
     if not accepted:
         checks += _odd(events, now)
     if repeats:
-        checks.append((AGAIN, _duplicates(events)))
+        checks.append((REPEATED_ID, _duplicates(events)))
     broken = pa.repeat(pa.scalar(OK, pa.string()), events.num_rows)
     for rule, bad in checks:
         if pc.any(bad).as_py():
