@@ -38,7 +38,7 @@ LIMITS = {
 IDLE_PERCENT = 8.0
 """Most processor time of all servers at rest, in percent of one core."""
 IDLE_SECONDS, REST_SECONDS = 90.0, 30.0
-"""How long the servers at rest are watched, and how long they have to come to rest."""
+"""Duration of the measurement of idle servers, and of the wait until they are idle."""
 REPEATS = 3
 
 

@@ -1,6 +1,6 @@
-"""How much each signal contributes to the best possible prediction on the simulated shop.
+"""Measure the part of each signal in the best possible prediction on the simulated shop.
 
-Gain: by how much the log loss is below that of the base rate, 7 days ahead. Losses are expectations
+Gain: the log loss of the base rate minus that of the model, for 7 days. Losses are expectations
 under the exact probabilities, so that random outcomes play no part. *Exact* rows are the best
 possible prediction without the signal. *At least* rows are of LightGBM, trained on the exact
 probabilities of other customers from the remaining signals: the best is at least as good, and the

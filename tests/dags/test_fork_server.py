@@ -164,7 +164,7 @@ def test_a_server_from_before_an_upgrade_refuses_and_ends(home, monkeypatch):
 
 
 def test_a_server_that_grows_refuses_and_ends(home):
-    with running(home, f"fork_server.MOST_GROWTH = 0.5; {LIGHT}") as (server, path):
+    with running(home, f"fork_server.MAX_GROWTH = 0.5; {LIGHT}") as (server, path):
         with pytest.raises(ForkRefused, match="grown"):
             fork(path, ["--help"], [0, 1, 2])
         assert server.wait(30) == 0
