@@ -19,8 +19,8 @@ from intent_tasks.errors import BadInput
 SHIPPED = Path(__file__).with_name("thresholds.toml")
 
 FILE = "contract.toml"
-"""Thresholds of an installation, in INTENT_HOME. The shipped ones hold without the file, and for each
-suite that has no rule in it."""
+"""Thresholds of an installation, in INTENT_HOME. The shipped ones hold without the file, and for
+each suite that has no rule in it."""
 
 SUITES = ("events", "products", "customers", "training_set", "predictions")
 
