@@ -41,11 +41,11 @@ def published(settings):
 
 def test_only_a_yes_is_a_yes_and_null_is_a_no(small_shop):
     change_shop(small_shop, "DELETE FROM shop.customers")
-    for customer, said in zip("abcde", (True, False, None, True, True), strict=True):
-        say(small_shop, customer, said, suppressed={"d": True, "e": False}.get(customer))
-    said = consent.read(small_shop, "personalisation")
-    assert sorted(said.yes.to_pylist()) == ["a", "e"]
-    assert sorted(said.no.to_pylist()) == ["b", "c", "d"]
+    for customer, answer in zip("abcde", (True, False, None, True, True), strict=True):
+        say(small_shop, customer, answer, suppressed={"d": True, "e": False}.get(customer))
+    answers = consent.read(small_shop, "personalisation")
+    assert sorted(answers.yes.to_pylist()) == ["a", "e"]
+    assert sorted(answers.no.to_pylist()) == ["b", "c", "d"]
     assert consent.read(small_shop, "marketing").yes.to_pylist() == []
 
 

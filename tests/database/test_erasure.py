@@ -62,8 +62,8 @@ def hits(settings, customer=GONE):
         )
         for table in connection.scalars(tables).all():
             rows = connection.scalars(sa.text(f"SELECT t::text FROM {table} t")).all()
-            kept = table in {place.table.fullname for place in personal_data.TOMBSTONES}
-            if not kept and any(needle in row for needle in needles for row in rows):
+            is_tombstone = table in {place.table.fullname for place in personal_data.TOMBSTONES}
+            if not is_tombstone and any(needle in row for needle in needles for row in rows):
                 found.append(table)
     with postgres.reading(settings.shop_owner_url) as connection:
         for table in ("events", "customers"):
@@ -183,8 +183,8 @@ def test_an_erasure_that_was_killed_is_finished_by_running_it_again(lived_in, mo
             erasure.erase(lived_in, [GONE])
     assert hits(lived_in) != []
     assert run_sql(lived_in, "SELECT finished_at FROM intent.erasures") == [(None,)]
-    (again,) = erasure.erase(lived_in, [GONE])
-    assert again.known
+    (second,) = erasure.erase(lived_in, [GONE])
+    assert second.known
     assert hits(lived_in) == []
 
 
@@ -250,10 +250,10 @@ def test_a_failed_erasure_says_what_is_cleared_and_what_is_not_and_is_finished_l
     unreachable = lived_in.model_copy(update={"shop_owner_url": SecretStr(wrong)})
     with pytest.raises(TemporaryFailure) as failed:
         erasure.erase(unreachable, [GONE])
-    said = str(failed.value)
-    assert "Cleared: snapshots, scores, training, exports, logs." in said
-    assert "Not cleared, or in part: schema shop, schema intent." in said
-    assert "Nothing was changed" not in said
+    message = str(failed.value)
+    assert "Cleared: snapshots, scores, training, exports, logs." in message
+    assert "Not cleared, or in part: schema shop, schema intent." in message
+    assert "Nothing was changed" not in message
     assert set(hits(lived_in)) >= {"shop.events", "intent.customer_keys"}
     assert not {"snapshots", "scores"} & set(hits(lived_in))
     erasure.erase(lived_in, [GONE])
@@ -262,17 +262,17 @@ def test_a_failed_erasure_says_what_is_cleared_and_what_is_not_and_is_finished_l
 
 def test_a_log_of_a_server_that_wrote_an_id_is_cleared_in_place(lived_in):
     key = identity_keys.keys(lived_in, [GONE])[0].as_py()
-    said = f"DETAIL: Failing row contains ({GONE}, 1).\nkey {key}: {GONE}x and {CUSTOMERS[4]}\n"
+    message = f"DETAIL: Failing row contains ({GONE}, 1).\nkey {key}: {GONE}x and {CUSTOMERS[4]}\n"
     names = ("logs/postgres.log.1", "airflow/logs/dag/1.log", "bugs.log")
     logs = [lived_in.home / name for name in names]
     for log in logs:
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(said)
+        log.write_text(message)
     with logs[0].open("a") as server:
         (erased,) = erasure.erase(lived_in, [GONE])
         server.write("goes on\n")
     assert erased.removed["logs"] == 6
-    stars = said.replace(f"({GONE},", f"({'*' * len(GONE)},").replace(key, "*" * len(key))
+    stars = message.replace(f"({GONE},", f"({'*' * len(GONE)},").replace(key, "*" * len(key))
     assert [log.read_text() for log in logs] == [f"{stars}goes on\n", stars, stars]
 
 

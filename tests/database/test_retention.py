@@ -70,9 +70,9 @@ def test_what_is_past_its_limit_goes_and_its_customers_with_it(two_seasons):
     shop = two_seasons.model_copy(update=changes)
     before = state(shop)
     assert before["partitions"] == 2
-    told = retain.run(shop, MONTHS_LATER + timedelta(days=20), dry_run=True)["removed"]
+    preview = retain.run(shop, MONTHS_LATER + timedelta(days=20), dry_run=True)["removed"]
     assert state(shop) == before, "a dry run changes nothing"
-    counts = {name: n for name, n in told.items() if n}
+    counts = {name: n for name, n in preview.items() if n}
     assert counts == {
         "predictions": 24, "quarantine": 1, "exports": 1, "snapshots": 3, "scores": 1,
     }  # fmt: skip
@@ -88,8 +88,8 @@ def test_what_is_past_its_limit_goes_and_its_customers_with_it(two_seasons):
         "keys": 24,
     }
     assert rows(shop, "SELECT removed_at IS NOT NULL FROM intent.exports") == [(True,)]
-    again = retain.run(shop, MONTHS_LATER + timedelta(days=20))["removed"]
-    assert set(again.values()) == {0}
+    second = retain.run(shop, MONTHS_LATER + timedelta(days=20))["removed"]
+    assert set(second.values()) == {0}
 
 
 def test_the_pair_of_id_and_key_goes_with_the_last_trace_of_a_customer(two_seasons):
@@ -99,5 +99,5 @@ def test_the_pair_of_id_and_key_goes_with_the_last_trace_of_a_customer(two_seaso
     shop = two_seasons.model_copy(update={"training_days": 1, "retention_days": limits})
     done = retain.run(shop, MONTHS_LATER + timedelta(days=20))["removed"]
     assert done["customer_keys"] == 22
-    kept = rows(shop, "SELECT customer_id FROM intent.customer_keys ORDER BY 1")
-    assert kept == [(CUSTOMERS[0],), (CUSTOMERS[1],)]
+    remaining = rows(shop, "SELECT customer_id FROM intent.customer_keys ORDER BY 1")
+    assert remaining == [(CUSTOMERS[0],), (CUSTOMERS[1],)]

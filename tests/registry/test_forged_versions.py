@@ -102,7 +102,7 @@ def test_it_is_refused_with_the_reason_and_the_last_good_version_stays(
 ):
     good = pin.run(installed, DAY)
     path = installed.home / good["model_path"]
-    kept = path.rename(path.with_name("elsewhere"))  # another machine, which must download it
+    moved = path.rename(path.with_name("elsewhere"))  # another machine, which must download it
     getattr(forge, variant)()
     with pytest.raises(Refused, match=VARIANTS[variant]) as refused:
         pin.run(installed, NEXT)
@@ -111,7 +111,7 @@ def test_it_is_refused_with_the_reason_and_the_last_good_version_stays(
     assert [each.name for each in path.parent.iterdir()] == ["elsewhere"]
     subject = manifest.Subject(installed.model_name, good["model_version"], good["run_id"])
     key = installed.manifest_key.get_secret_value().encode()
-    verified = manifest.verify(kept, good["manifest_digest"], subject, key)
+    verified = manifest.verify(moved, good["manifest_digest"], subject, key)
     assert verified.contents["weights.npz"] == b"weights"
 
     without_verification(monkeypatch)

@@ -133,9 +133,11 @@ def test_the_network_predicts_as_the_reference_network_on_padded_rows(trained):
     encoded = trained.train.encoded
     architecture = architecture_of(trained.vocabulary)
     built, chosen = network.build(architecture), np.arange(64)
-    ours = built.whole(encoded.batch(chosen, SIZE.events, SIZE.steps))
+    outputs = built.whole(encoded.batch(chosen, SIZE.events, SIZE.steps))
     peer = padded_network.build(architecture, built)
-    np.testing.assert_allclose(ours, peer(padded_network.padded(encoded, chosen, SIZE)), atol=1e-5)
+    np.testing.assert_allclose(
+        outputs, peer(padded_network.padded(encoded, chosen, SIZE)), atol=1e-5
+    )
 
 
 def test_every_file_of_the_package_is_an_encoder():

@@ -43,8 +43,8 @@ def test_trees_are_centred_on_the_later_days(trees):
 
 
 def test_the_same_seed_says_the_same(trees):
-    again = baselines.boosted_trees(TRAIN, LATER, 1, **FAST)
-    np.testing.assert_array_equal(again(TEST.features), trees(TEST.features))
+    second = baselines.boosted_trees(TRAIN, LATER, 1, **FAST)
+    np.testing.assert_array_equal(second(TEST.features), trees(TEST.features))
 
 
 @pytest.mark.parametrize("outcome", [True, False])

@@ -11,9 +11,9 @@ PLENTY = 10**12
 
 
 def test_an_old_python_is_named_with_what_to_do():
-    said = bootstrap.problem((3, 10, 4), PLENTY)
-    assert said.startswith("This is Python 3.10;")
-    assert "make PYTHON=python3.12 demo" in said
+    message = bootstrap.problem((3, 10, 4), PLENTY)
+    assert message.startswith("This is Python 3.10;")
+    assert "make PYTHON=python3.12 demo" in message
 
 
 def test_a_python_the_locks_do_not_cover_is_refused_too():

@@ -120,6 +120,6 @@ def test_what_can_be_learned_from_is_said_in_one_way():
 
 def test_a_broken_rule_says_what_to_do(events):
     of = profile.profile_training_set(_looked_at(_purchases_lost(events)), LIMITS)
-    said = contract.Result(of, [], "").describe(["test_buyers"])
-    assert said.startswith("training_set.test_buyers (of these, who purchase within 14 days) is 0")
-    assert said.endswith("allowed at least 30: train later, or raise INTENT_TRAINING_DAYS")
+    text = contract.Result(of, [], "").describe(["test_buyers"])
+    assert text.startswith("training_set.test_buyers (of these, who purchase within 14 days) is 0")
+    assert text.endswith("allowed at least 30: train later, or raise INTENT_TRAINING_DAYS")

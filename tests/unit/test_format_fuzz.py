@@ -109,7 +109,7 @@ def test_no_file_of_customers_ends_in_a_traceback_or_in_a_yes_by_accident(tmp_pa
     customers = {"customer_id": "who"} | columns
     with suppress(IntentError):
         name = layout(tmp_path, {}, customers=customers)
-        _, ours = table_files.layout_of(name, "customers")
+        _, table_layout = table_files.layout_of(name, "customers")
         with path.open("rb") as file:
-            for batch in table_files.batches(file, str(path), ours):
+            for batch in table_files.batches(file, str(path), table_layout):
                 no_yes_by_accident(batch.rows)

@@ -63,12 +63,12 @@ def test_who_does_anything_else_was_browsing():
 
 
 @pytest.mark.parametrize(
-    ("kinds", "told"),
+    ("kinds", "is_known"),
     [(("purchase", "refund", "review"), False), (("purchase", "cart"), True), (("view",), True)],
 )
-def test_no_stage_is_told_where_a_shop_records_no_browsing(kinds, told):
+def test_no_stage_is_told_where_a_shop_records_no_browsing(kinds, is_known):
     rows = [event("a", -n - 1.0, kind) for n, kind in enumerate(kinds)]
     table = pa.Table.from_pylist(rows, SCHEMA).sort_by(ORDER)
     everything = event_arrays(table, learn_vocabulary([table]), "UTC")
     found = score._stages(np.array([0, 3]), everything).to_pylist()
-    assert found == (["browsing", "leaving"] if told else [None, None])
+    assert found == (["browsing", "leaving"] if is_known else [None, None])
