@@ -1,4 +1,4 @@
-"""Seconds to erase one customer from a long history, and whether anything is left.
+"""Measure the seconds to erase one customer from a long history, and check that nothing remains.
 
 A simulated shop of ten million events is loaded and copied to snapshots. Scores, predictions and
 outcomes of every customer are invented for fourteen days. Then customers are erased one by one, and

@@ -156,7 +156,7 @@ def extract_day(settings: Settings, day: date) -> tuple[float, float]:
 
 
 def ratios(peer: list[float], ours: list[float]) -> list[float]:
-    """Return how many times faster ours is, by round."""
+    """Return the speed-up of this extract over the other, by round."""
     return [a / b for a, b in zip(peer, ours, strict=True)]
 
 

@@ -43,7 +43,7 @@ REPEATS = 3
 
 
 def main() -> int:
-    """Print each figure beside its limit; return 1 when one is over it."""
+    """Print each figure and its limit; return 1 if one exceeds it."""
     parser = arguments_of(__doc__)
     parser.add_argument("--tests", action="store_true", help="run `make test` too")
     with_tests = parser.parse_args().tests
@@ -149,7 +149,7 @@ def _seconds(task: Json) -> float:
 
 
 def print_figures(seconds: dict[str, float], unit: float, idle_percent: float) -> int:
-    """Print seconds and ratios beside the limits; return 1 when one is over its limit."""
+    """Print seconds and ratios with their limits; return 1 if one exceeds its limit."""
     print(f"\n{'figure':34} {'seconds':>8} {'ratio':>7} {'limit':>7}")
     over = False
     for name, value in seconds.items():

@@ -1,4 +1,4 @@
-"""Recall of the next product among the 20 ranked first, compared with three simple rankers.
+"""Recall of the next product in the 20 ranked first, compared with three simple rankers.
 
 Next product: the first product within 14 days after the anchor that is not in the history that is
 read. All products of the training days are ranked, without the latest 20 of the customer; a product

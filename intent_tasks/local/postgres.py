@@ -110,7 +110,7 @@ def package_folder() -> Path:
 
 
 def copy_package(source: Path, target: Path) -> None:
-    """Copy the programs, and the shared libraries that they expect beside their package."""
+    """Copy the programs, and the shared libraries that they expect next to their package."""
     copy = target.with_suffix(".part")
     shutil.rmtree(copy, ignore_errors=True)
     for part in (source / "pginstall18", source.with_name(f"{PACKAGE}.libs")):

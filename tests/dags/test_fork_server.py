@@ -133,7 +133,7 @@ def test_a_step_that_is_stopped_leaves_nothing_and_the_server_goes_on(home, line
         assert psutil.Process(server.pid).children() == []
 
 
-def test_a_step_ends_when_the_caller_is_gone(home, lines, silent_database):
+def test_a_step_ends_when_the_caller_has_died(home, lines, silent_database):
     with (
         running(home) as (_, path),
         Child(sys.executable, list(WAITING), lines.append, path) as child,

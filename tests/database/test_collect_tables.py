@@ -115,7 +115,7 @@ def test_of_two_rows_of_a_customer_any_no_counts(settings, tmp_path):
     assert [row[3] for row in quarantined(settings)] == ["customer_id is missing"]
 
 
-def test_a_newer_file_changes_what_it_says_and_removes_nobody(settings, tmp_path):
+def test_a_newer_file_changes_its_rows_and_removes_nobody(settings, tmp_path):
     path = tmp_path / "customers.csv"
     path.write_text(CUSTOMERS + "a,SE,no,no,yes\nb,SE,yes,yes,\nc,SE,yes,yes,\n")
     landed(settings, path)

@@ -1,4 +1,4 @@
-"""A customer without a row has not said yes, and a lost record of consent stops the day."""
+"""A customer without a row has no consent, and a lost record of consent stops the day."""
 
 import shutil
 from datetime import timedelta
@@ -178,7 +178,7 @@ def test_a_shop_in_which_guests_have_no_row_runs_and_leaves_them_out(scored_shop
     assert learned_from(scored_shop) == (set(CUSTOMERS[:12]), 12)
 
 
-def test_who_has_no_row_is_left_out_and_counted(scored_shop):
+def test_customers_without_a_row_are_left_out_and_counted(scored_shop):
     change_shop(scored_shop, f"DELETE FROM shop.customers WHERE customer_id = '{CUSTOMERS[0]}'")
     assert publish.run(scored_shop, DAY)["withdrawn"] == 1
     assert published(scored_shop) == set(CUSTOMERS[1:])
@@ -325,7 +325,7 @@ def test_bounds_on_consent_hold_where_a_file_of_thresholds_does_not_name_them(sm
         validate.run(small_shop, DAY)
 
 
-def test_without_the_protection_who_said_no_is_published(going, monkeypatch):
+def test_without_the_protection_customers_who_said_no_are_published(going, monkeypatch):
     """The control: the same day with the three protections off."""
     say_all(going, "false")
     change(going, LOST["emptied"])

@@ -77,7 +77,7 @@ def hits(settings, customer=GONE):
 
 
 def content_of(path):
-    """Return what a file says, unpacked."""
+    """Return the unpacked content of a file."""
     if path.suffix == ".parquet":
         return json.dumps(pq.read_table(path).to_pylist(), default=str)
     return path.read_bytes().decode("utf-8", "replace")
@@ -125,7 +125,7 @@ def test_nothing_is_repaired_after_an_erasure_and_a_clean_copy_gives_the_same_by
     assert snapshots.manifest(lived_in.home, DAY)["digest"] == before["digest"]
 
 
-def test_where_the_shop_is_not_ours_its_tables_stay_and_the_counts_still_add_up(lived_in):
+def test_tables_of_a_foreign_shop_stay_and_the_counts_still_add_up(lived_in):
     foreign = lived_in.model_copy(update={"shop_owner_url": None})
     erasure.erase(foreign, [GONE])
     assert hits(lived_in) == ["shop.customers", "shop.events"]
@@ -243,7 +243,7 @@ def test_an_export_that_cannot_be_read_is_named(lived_in):
         erasure.erase(lived_in, [GONE])
 
 
-def test_a_failed_erasure_says_what_is_cleared_and_what_is_not_and_is_finished_later(
+def test_a_failed_erasure_lists_cleared_and_other_places_and_is_finished_later(
     lived_in, monkeypatch
 ):
     wrong = lived_in.shop_owner_url.get_secret_value().replace("@127.0.0.1", "@127.0.0.2")
@@ -284,7 +284,7 @@ def test_a_number_that_may_be_a_count_stays_in_the_logs(lived_in):
     assert log.read_text() == "4711 rows copied"
 
 
-def test_what_is_trained_while_somebody_is_erased_is_refused(lived_in):
+def test_a_training_during_an_erasure_is_refused(lived_in):
     day = NEXT - timedelta(days=1)
     receipt = {
         "first_day": str(DAY),

@@ -47,7 +47,7 @@ def ledger(settings):
         return [tuple(row) for row in connection.execute(query)]
 
 
-def test_only_who_says_yes_at_that_moment_is_on_a_list(published):
+def test_only_customers_who_say_yes_at_that_moment_are_on_a_list(published):
     made = exporting.export(published, wanted())
     path = published.home / "exports" / "list.csv"
     assert (made.path, made.customers, made.without_consent) == (path, 1, 23)

@@ -282,7 +282,7 @@ def test_a_load_that_fails_leaves_nothing(settings):
         assert sa.inspect(connection).get_table_names("shop") == []
 
 
-def test_the_analyst_asks_in_sql_and_is_told_what_is_wrong(settings):
+def test_the_analyst_queries_in_sql_and_gets_clear_errors(settings):
     csv_text = query_as_csv(settings.analyst_url, "SELECT 1 AS a, '50 %' AS b, 'x,y' AS c")
     assert csv_text == 'a,b,c\r\n1,50 %,"x,y"\r\n'
     with pytest.raises(BadInput, match="permission denied"):

@@ -48,7 +48,7 @@ def _mount(place, options):
 
 
 def ended(monkeypatch, capsys, work):
-    """Return what the command line says when its command does this, and its exit code."""
+    """Return the message and the exit code of the command line when its command does this."""
     monkeypatch.setattr(cli, "app", work)
     with pytest.raises(SystemExit) as stopped:
         cli.main()

@@ -41,7 +41,7 @@ def shop_of_addresses(settings):
 
 
 def content_of(path):
-    """Return what a file says, unpacked."""
+    """Return the unpacked content of a file."""
     if path.suffix == ".parquet":
         return json.dumps(pq.read_table(path).to_pylist(), default=str)
     return path.read_bytes().decode("utf-8", "replace")

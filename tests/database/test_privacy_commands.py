@@ -1,4 +1,4 @@
-"""What `intent erase` says and refuses, one shop for all of it."""
+"""Output and refusals of `intent erase`, on one shop."""
 
 import pytest
 from typer.testing import CliRunner

@@ -43,7 +43,7 @@ def shop_of_four_days(small_shop):
 
 @pytest.fixture
 def run_command(shop_of_four_days, monkeypatch):
-    """Run a command of `intent quarantine`; return what it says."""
+    """Run a command of `intent quarantine`; return its output."""
     monkeypatch.setattr(commands, "load_settings", lambda: shop_of_four_days)
 
     def run(*arguments):
@@ -145,7 +145,7 @@ def test_a_row_is_accepted_as_it_is_and_can_be_dropped_again(shop_of_four_days, 
     assert [r.state for r in set_aside(settings)] == ["dropped"]
 
 
-def test_what_cannot_go_in_is_told_and_nothing_is_changed(shop_of_four_days, run_command):
+def test_rows_that_cannot_go_in_are_reported_and_nothing_is_changed(shop_of_four_days, run_command):
     settings = shop_of_four_days
     add(settings, [event("odd", CUSTOMERS[0], DAY, kind="fly")])
     extract.run(settings, DAY)
@@ -217,7 +217,7 @@ def test_a_corrected_line_of_a_file_goes_to_the_shop_and_into_its_day(
     assert [r.state for r in set_aside(settings)] == ["released"]
 
 
-def test_a_payload_that_is_too_long_is_cut_and_says_so(shop_of_four_days, run_command):
+def test_a_payload_that_is_too_long_is_cut_and_marked(shop_of_four_days, run_command):
     settings = shop_of_four_days
     add(settings, [event("long", CUSTOMERS[0], DAY, review_text="very " * 30_000)])
     extract.run(settings, DAY)
@@ -245,7 +245,7 @@ def test_too_many_bad_rows_stop_the_day_and_leave_the_one_before(shop_of_four_da
     assert extract.run(lenient, NEXT)["rows_quarantined"] == 3
 
 
-def test_what_is_not_accounted_for_is_not_published(scored_shop):
+def test_a_day_with_unaccounted_rows_is_not_published(scored_shop):
     publish.run(scored_shop, DAY)
     with postgres.reading(scored_shop.analyst_url) as connection:
         query = sa.text("SELECT holds, rows_in_table FROM intent.conservation WHERE scored > 0")
@@ -276,7 +276,7 @@ def test_what_is_not_accounted_for_is_not_published(scored_shop):
         ),
     ],
 )
-def test_the_view_tells_what_is_lost(scored_shop, statement, breach):
+def test_the_view_shows_lost_rows(scored_shop, statement, breach):
     publish.run(scored_shop, DAY)
     run_sql(scored_shop, statement, "pipeline_url")
     ((_, shown),) = day_status.breaches(scored_shop)

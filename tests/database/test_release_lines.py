@@ -55,7 +55,7 @@ ROWS = [
 
 @pytest.fixture
 def run_command(settings, monkeypatch):
-    """Run a command of `intent quarantine`; return what it says."""
+    """Run a command of `intent quarantine`; return its output."""
     monkeypatch.setattr(commands, "load_settings", lambda: settings)
 
     def run(*arguments):
@@ -125,7 +125,7 @@ def test_lines_of_a_csv_go_in_after_their_format_is_mended(settings, tmp_path, r
     assert states(settings) == [(3, "released"), (4, "released"), (5, "held")]
 
 
-def test_what_fits_goes_in_and_the_rest_stays_under_the_rule_that_it_breaks_now(
+def test_rows_that_fit_go_in_and_the_rest_stay_under_the_rule_that_they_break_now(
     settings, tmp_path, run_command
 ):
     path = tmp_path / "log.csv"
@@ -194,7 +194,7 @@ def test_a_released_line_reaches_its_day(settings, tmp_path, run_command):
     assert held(settings)[0][-1].price == 0
 
 
-def test_a_line_without_fields_is_told_apart(settings, tmp_path, run_command):
+def test_a_line_without_fields_is_distinguished(settings, tmp_path, run_command):
     path = tmp_path / "log.csv"
     path.write_text(LINES + "1,2\n")
     collected(settings, path, write(tmp_path / "ours.toml", CSV))

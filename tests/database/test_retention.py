@@ -64,7 +64,7 @@ def test_within_the_limits_nothing_goes(two_seasons):
     assert state(two_seasons) == before
 
 
-def test_what_is_past_its_limit_goes_and_its_customers_with_it(two_seasons):
+def test_data_past_its_limit_is_deleted_and_its_customers_with_it(two_seasons):
     limits = dict.fromkeys(("predictions", "quarantine", "scores", "exports"), 30)
     changes = {"retention_days": limits | {"snapshots": 64}, "training_days": 1}
     shop = two_seasons.model_copy(update=changes)

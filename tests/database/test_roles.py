@@ -149,7 +149,7 @@ def test_schemas_databases_and_functions_are_open_to_whom_they_are_declared(quer
         assert may == (role in FUNCTIONS[name]), (name, role)
 
 
-def test_no_role_may_call_what_stores_or_locks_beside_the_tables(query_rows):
+def test_no_role_may_call_functions_that_store_or_lock_outside_the_tables(query_rows):
     query = (
         "SELECT oid::regprocedure::text, has_function_privilege(:role, oid, 'EXECUTE') FROM pg_proc"
         " WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY(:names)"
@@ -204,7 +204,7 @@ FORBIDDEN = (
 
 
 def refusal(connection, statement):
-    """Run a statement and undo it; return whether it was refused for want of a right."""
+    """Run a statement and undo it; return whether a missing right refused it."""
     with connection.begin_nested() as point:
         try:
             connection.exec_driver_sql(statement)

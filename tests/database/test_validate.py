@@ -1,4 +1,4 @@
-"""The contract on a day: what stops it, what is only said, what is written; no value leaks."""
+"""The contract on a day: errors, warnings and results, without a value of the shop."""
 
 from datetime import timedelta
 
@@ -80,7 +80,7 @@ def test_one_bad_row_in_many_does_not_stop_the_day(small_shop):
     )  # fmt: skip
 
 
-def test_a_warning_is_said_and_goes_on(small_shop):
+def test_a_warning_is_reported_and_does_not_stop(small_shop):
     add(small_shop, [event(f"x{n}", CUSTOMERS[0], DAY, product_id="p") for n in range(9)])
     assert validate.run(small_shop, DAY)["failed"] == ["events.row_repeated"]
 

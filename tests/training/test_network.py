@@ -210,7 +210,7 @@ def test_a_loss_that_is_no_number_ends_training(trained):
         training.fit(built, source(bad), source(rows), plan)
 
 
-def test_a_feature_far_from_what_was_learned_says_no_more_than_the_farthest_of_it(trained):
+def test_a_feature_outside_the_training_range_counts_as_its_limit(trained):
     rows = trained.train.encoded.features
     state = np.zeros((1, SIZE.width), np.float32)
     farthest, far = (
@@ -223,7 +223,7 @@ def test_a_feature_far_from_what_was_learned_says_no_more_than_the_farthest_of_i
 
 
 def test_few_customers_change_calibration_little(trained):
-    """Logits that are half of what they should be, told by few customers and by many."""
+    """Calibrate logits that are half as large as they should be, on few and many customers."""
     logits = training.predict_logits(trained.model.network, trained.later.encoded)
     built = network.build(trained.model.architecture)
     scales = []

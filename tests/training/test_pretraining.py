@@ -188,7 +188,7 @@ def test_wrong_initial_product_vectors_are_corrected(learned):
     assert min(losses) < losses[0] - 0.2
 
 
-def test_the_next_product_is_ranked_among_the_first(learned):
+def test_the_next_product_is_ranked_near_the_top(learned):
     encoded, targets = learned.validation
     vectors = learner.customer_vectors(learned.ranker, encoded, targets)
     scores = vectors @ learned.ranker.heads.products.table().T

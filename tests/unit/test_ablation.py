@@ -50,7 +50,7 @@ def shop(seed, customers=5):
 
 @pytest.fixture(scope="module", params=[1, 2])
 def lost(request):
-    """What each feature loses without each event: computed anew, and told; (m, features) each."""
+    """Return the loss of each feature without each event, recomputed and in closed form."""
     table = pa.Table.from_pylist(list(shop(request.param)), SCHEMA).sort_by(ORDER)
     known = event_arrays(table, learn_vocabulary([table]), "UTC")
     customers = np.unique(known.customer)

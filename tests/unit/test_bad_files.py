@@ -1,4 +1,4 @@
-"""Whatever is wrong with a file or a place ends in one message that says what to do."""
+"""Every fault of a file or a place ends in one message with advice."""
 
 import gzip
 import json
@@ -63,7 +63,7 @@ def test_a_file_in_another_format_is_told_what_it_lacks(tmp_path):
         _batches(tmp_path / "buys.dat", "yoochoose")
 
 
-def test_an_empty_folder_and_one_without_events_are_told_apart(tmp_path):
+def test_an_empty_folder_and_one_without_events_are_distinguished(tmp_path):
     with pytest.raises(BadInput, match="There is no file at"):
         discovery.find(str(tmp_path))
     with pytest.raises(BadInput, match="There is no file at"):

@@ -39,7 +39,7 @@ def test_it_predicts_the_same_bytes(booster, text):
     assert read(whole).predict(inputs, raw_score=True).tobytes() == expected.tobytes()
 
 
-def test_a_booster_that_only_says_the_base_rate_is_read():
+def test_a_booster_that_only_predicts_the_base_rate_is_read():
     features = RNG.normal(size=(60, FEATURES))
     rows = baselines.LabeledFeatures(features, RNG.random(60) < 0.3)
     trees = baselines.boosted_trees(rows, rows, 1)

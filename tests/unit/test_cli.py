@@ -31,7 +31,7 @@ def test_a_refusal_that_has_a_page_names_it_in_the_last_line_of_its_output(monke
     assert capsys.readouterr().out == '{"data_docs": "docs/day.html"}\n'
 
 
-def test_a_full_disk_is_said_and_can_be_tried_again(monkeypatch, capsys):
+def test_a_full_disk_is_reported_and_can_be_tried_again(monkeypatch, capsys):
     full = OSError(errno.ENOSPC, "No space left on device", "/data/day.parquet")
     code, message = _ended(monkeypatch, capsys, full)
     assert code == 75

@@ -98,7 +98,7 @@ def test_the_last_moment_before_the_anchor_is_read():
     assert codes([*PAST, last], "event_type")[-1] == event_code("purchase")
 
 
-def test_a_customer_is_read_the_same_alone_and_among_others():
+def test_a_customer_is_encoded_the_same_alone_and_with_others():
     others = [event(f"c{n}", n + 1) for n in range(9)]
     assert_same(arrays(PAST), arrays([*PAST, *others]))
 
@@ -158,7 +158,7 @@ def test_a_day_is_a_day_of_the_shop():
     assert list(arrays([after, event()])["place"])[-2:] == [2, 2]
 
 
-def test_a_view_of_the_product_viewed_just_before_is_told():
+def test_a_view_of_the_product_viewed_just_before_is_marked():
     rows = [event(hours_before=4), event(hours_before=3), event(hours_before=2, product_id="x")]
     rows += [event(hours_before=1, event_type="cart", product_id="x")]
     assert numbers(rows, "repeat_view") == [0, 1, 0, 0]
@@ -175,7 +175,7 @@ def test_rare_missing_and_unseen_values_share_codes():
     assert codes(PAST, "event_type", "b")[-1] == event_code("cart")
 
 
-def test_words_are_hashed_in_any_case_and_nothing_is_said_by_no_text():
+def test_words_are_hashed_in_any_case_and_no_text_has_no_code():
     word_codes = arrays([event(query_text="Red shoes")])["codes"][
         -1, CODE_COLUMNS.index("word_0") :
     ]
@@ -266,7 +266,7 @@ def test_anchors_joined_are_read_as_they_are_alone():
     )
 
 
-def test_the_population_is_whoever_did_something_lately():
+def test_the_population_is_all_customers_with_a_recent_event():
     long_ago = event("old", 24 * 31)
     known, encoded = read([*PAST, long_ago])
     assert list(known.keys[encoded.customers]) == ["a", "b"]

@@ -104,7 +104,7 @@ def test_a_shop_that_records_types_and_times_only_is_enough():
     assert np.expm1(got["purchase_count_1d_log"]) == pytest.approx(1)
 
 
-def test_a_customer_is_told_the_same_alone_and_among_others():
+def test_a_customer_is_predicted_the_same_alone_and_with_others():
     others = [event(h, kind, f"c{n}", product_id="q", price=9.0) for n in range(5)
               for h, kind in ((30, "view"), (7, "cart"))]  # fmt: skip
     assert computed(RICH) == computed([*RICH, *others])

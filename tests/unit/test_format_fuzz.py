@@ -1,4 +1,4 @@
-"""Whatever a format says and whatever a file holds: rows are counted, or a message says why not."""
+"""For any format and any file, rows are counted or a message gives the reason."""
 
 import json
 from contextlib import suppress
@@ -28,7 +28,7 @@ FIELD = st.sampled_from(NAMES)
 
 @st.composite
 def values(draw, depth=1):
-    """Draw what a format says of a column."""
+    """Draw the mapping of a column."""
     parts = FIELD if depth == 0 else FIELD | values(depth=0)
     value = {"fields": draw(st.lists(parts, min_size=1, max_size=3))}
     options = {

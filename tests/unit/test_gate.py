@@ -37,7 +37,7 @@ def test_a_good_candidate_passes(spread):
     assert failed(blurred(spread)) == []
 
 
-def test_one_that_says_the_same_as_the_best_baseline_passes():
+def test_one_that_predicts_the_same_as_the_best_baseline_passes():
     assert failed(BASELINES["lightgbm"]) == []
 
 

@@ -98,7 +98,7 @@ def nowhere(tmp_path_factory):
 
 
 def ended(words, capsys):
-    """Run the command line; return its exit code and what it said."""
+    """Run the command line; return its exit code and its message."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sys, "argv", ["intent", *words])
         with pytest.raises(SystemExit) as end:

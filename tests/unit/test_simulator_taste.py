@@ -63,7 +63,7 @@ def test_it_equals_the_sum_over_taste_and_all_that_sessions_may_be_about(day, pe
     np.testing.assert_allclose(found.probability.sum(1), 1)
 
 
-def test_the_error_told_is_the_error_made():
+def test_the_estimated_error_is_the_actual_error():
     exact = next_category(TINY, looks(), 3, draws=50_000).probability
     samples = [next_category(TINY, looks(), 3, 300, seed) for seed in range(200)]
     made = np.sqrt(np.mean([(t.probability - exact) ** 2 for t in samples], axis=0))
@@ -79,7 +79,7 @@ def shop(request) -> tuple[Config, pa.Table, Looks]:
     return config, events, look(config, mixed, customers(config), catalogue(config))
 
 
-def test_events_alone_tell_which_categories_were_looked_at(shop):
+def test_events_alone_determine_the_viewed_categories(shop):
     config, events, seen = shop
     counts = observe(config, events, customers(config))
     views = np.zeros((config.days, config.customers), int)
@@ -109,7 +109,7 @@ def test_of_categories_given_a_probability_as_many_are_looked_at(shop):
         assert abs(hit.ravel()[group].sum() - p.sum()) < 4 * (p * (1 - p)).sum() ** 0.5
 
 
-def test_it_lies_between_what_all_like_and_what_taste_would_tell(shop):
+def test_it_lies_between_popularity_and_taste(shop):
     config, events, seen = shop
     came = after(config, events, 45)
     sold = Categories.of(config)

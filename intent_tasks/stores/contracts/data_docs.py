@@ -44,7 +44,7 @@ RESULTS = "validation_results"
 
 
 class Judged(NamedTuple):
-    """The judgement of a suite: rule → whether it was kept, and the path of the page."""
+    """The judgement of a suite: rule → true if the number is within its bound; path of the page."""
 
     kept: dict[str, bool]
     page: str
