@@ -137,8 +137,8 @@ def _daily_seconds(api: AirflowApi, run_id: str, day: str) -> float:
     return _seconds(run)
 
 
-def _wait(ask: Callable[[], Json | None]) -> Json:
-    while (answer := ask()) is None:
+def _wait(request: Callable[[], Json | None]) -> Json:
+    while (answer := request()) is None:
         time.sleep(0.2)
     return answer
 
