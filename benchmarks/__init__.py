@@ -1,1 +1,1 @@
-"""One file a measured claim; each says its claim and its command."""
+"""Benchmarks: one file a measured claim; its docstring has the claim and the command."""

@@ -36,8 +36,8 @@ from intent_tasks.stores.collecting import landing
 from tools.testbed.settings import settings_for
 
 LEAST_RATIO = 0.5
-MOST_BYTES = 1 << 30
-MOST_GROWTH = 1.1
+MAX_BYTES = 1 << 30
+MAX_GROWTH = 1.1
 LONGER = 4
 ROUNDS = 3
 PART_ROWS = 500_000
@@ -145,11 +145,11 @@ def collect_in_child(settings: Settings, path: Path) -> dict[str, float]:
              "identity_key", "manifest_key")  # fmt: skip
     variables = {f"INTENT_{n.upper()}": getattr(settings, n).get_secret_value() for n in names}
     variables |= {"INTENT_HOME": str(settings.home), "INTENT_MLFLOW_URL": settings.mlflow_url}
-    done = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", CHILD, str(path)],
         env=os.environ | variables, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return json.loads(done.stdout)
+    return json.loads(finished.stdout)
 
 
 def main() -> None:
@@ -160,13 +160,13 @@ def main() -> None:
     with servers.installation("collect") as (server, settings):
         ratio, bytes_of = measure(server, settings.home, rows)
     growth = {kind: long / short for kind, (short, long) in bytes_of.items()}
-    peak = max(most for pair in bytes_of.values() for most in pair)
+    peak = max(peak_bytes for pair in bytes_of.values() for peak_bytes in pair)
     print(
         f"ratio {ratio:.2f} (claimed: {LEAST_RATIO}), memory {peak / 2**20:.0f} MiB (claimed: 1024)"
     )
     for kind, times in growth.items():
-        print(f"memory for {LONGER} x the {kind}: {times:.2f} x (claimed: {MOST_GROWTH})")
-    holds = ratio >= LEAST_RATIO and peak < MOST_BYTES and max(growth.values()) <= MOST_GROWTH
+        print(f"memory for {LONGER} x the {kind}: {times:.2f} x (claimed: {MAX_GROWTH})")
+    holds = ratio >= LEAST_RATIO and peak < MAX_BYTES and max(growth.values()) <= MAX_GROWTH
     sys.exit(0 if holds else 1)
 
 
@@ -180,17 +180,17 @@ def measure(
     paths = write_files(folder, "events", rows, seed=1)
     size = paths["csv"].stat().st_size
     print(f"{rows:,} rows, {size / 2**20:.0f} MiB as CSV; rows/s, ratio to bare COPY, peak memory")
-    bare, without, ours = [], [], []
+    bare, without, collected = [], [], []
     for _ in range(ROUNDS):
         with fresh_database(server, folder) as settings:
             bare.append(time_copy(settings, paths["csv"]))
         with fresh_database(server, folder) as settings:
-            ours.append(collect_in_child(settings, paths["csv"]))
+            collected.append(collect_in_child(settings, paths["csv"]))
         with fresh_database(server, folder) as settings:
             without.append(time_copy(settings, paths["csv"], unique=False))
     copy = statistics.median(bare)
-    collect_seconds = statistics.median(run["seconds"] for run in ours)
-    short = {"csv": max(run["bytes"] for run in ours)}
+    collect_seconds = statistics.median(run["seconds"] for run in collected)
+    short = {"csv": max(run["bytes"] for run in collected)}
     _print_row("bare COPY", rows / copy, 1.0)
     _print_row(
         "bare COPY, no unique index",
@@ -198,9 +198,9 @@ def measure(
         copy / statistics.median(without),
     )
     _print_row("collect CSV", rows / collect_seconds, copy / collect_seconds, short["csv"])
-    processor = statistics.median(run["processor"] for run in ours)
+    processor = statistics.median(run["processor"] for run in collected)
     print(f"  processor seconds without those of the server: {processor:.1f}")
-    pairs = [b / o["seconds"] for b, o in zip(bare, ours, strict=True)]
+    pairs = [b / o["seconds"] for b, o in zip(bare, collected, strict=True)]
     print(f"  ratio by round: {', '.join(f'{pair:.2f}' for pair in pairs)}")
     for kind in ("csv.gz", "jsonl.zst", "parquet"):
         with fresh_database(server, folder) as settings:

@@ -1,4 +1,4 @@
-"""How many planted corruptions the contract catches, and how often it refuses a clean day.
+"""Measure the share of planted corruptions that the contract catches, and its false alarms.
 
 Thresholds are fitted on 60 days of a simulated shop. False alarms are counted on the 60 days after
 them. Each corruption of `tools/testbed/planted_corruptions.py` is planted, one at a time, into rows

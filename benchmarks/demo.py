@@ -93,7 +93,7 @@ def _pss(process: psutil.Process) -> int:
 
 
 def print_figures(figures: dict[str, float]) -> int:
-    """Print each figure beside its limit; return 1 when one is over it."""
+    """Print each figure and its limit; return 1 if one exceeds it."""
     print(f"\n{'figure':32} {'measured':>9} {'limit':>7}")
     for name, limit in LIMITS.items():
         verdict = "" if figures[name] <= limit else "  OVER"

@@ -1,4 +1,4 @@
-"""Seconds to erase one customer from a long history, and whether anything is left.
+"""Measure the seconds to erase one customer from a long history, and check that nothing remains.
 
 A simulated shop of ten million events is loaded and copied to snapshots. Scores, predictions and
 outcomes of every customer are invented for fourteen days. Then customers are erased one by one, and
@@ -122,7 +122,9 @@ class Clock:
         self.parts[part] = now
 
     def __str__(self) -> str:
-        return ", ".join(f"{part} {took:.2f} s" for part, took in list(self.parts.items())[:-1])
+        return ", ".join(
+            f"{part} {seconds:.2f} s" for part, seconds in list(self.parts.items())[:-1]
+        )
 
 
 def measure(settings: Settings) -> bool:
@@ -132,23 +134,23 @@ def measure(settings: Settings) -> bool:
         ids = connection.scalars(query).all()
     single, batch = ids[:SINGLE_COUNT], ids[SINGLE_COUNT : SINGLE_COUNT + BATCH_COUNT]
     print("search before, one customer:", search(settings, single[:1]), flush=True)
-    took = []
+    seconds = []
     for customer in single:
         start, used = time.perf_counter(), time.process_time()
         clock = Clock()
         (erased,) = erasure.erase(settings, [customer], clock.start)
-        took.append(time.perf_counter() - start)
+        seconds.append(time.perf_counter() - start)
         clock.start("")
         print(f"        {clock}; processor of this process {time.process_time() - used:.2f} s")
-        print(f"{took[-1]:6.2f} s  {sum(erased.removed.values()):5} rows  {erased.removed}")
+        print(f"{seconds[-1]:6.2f} s  {sum(erased.removed.values()):5} rows  {erased.removed}")
     start = time.perf_counter()
     erasure.erase(settings, batch)
     print(f"{BATCH_COUNT} customers together: {time.perf_counter() - start:.2f} s")
     remaining = search(settings, single)
     print(f"search after, the {SINGLE_COUNT} single ones: {remaining}", flush=True)
     print(
-        f"one customer: {sorted(took)[len(took) // 2]:.2f} s median of {len(took)}, "
-        f"{min(took):.2f} to {max(took):.2f}"
+        f"one customer: {sorted(seconds)[len(seconds) // 2]:.2f} s median of {len(seconds)}, "
+        f"{min(seconds):.2f} to {max(seconds):.2f}"
     )
     receipt = extract.run(settings, LAST_DAY)
     repaired = receipt["days_written"] + receipt["days_repaired"]

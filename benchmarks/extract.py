@@ -34,7 +34,7 @@ from intent_tasks.stores.extracting import copy_days, source
 from intent_tasks.tables import shop_metadata
 
 SMALL, LARGE = date(2026, 6, 29), date(2026, 6, 30)
-ROUNDS, LEAST_OF_COPY, LEAST_OF_PANDAS, MOST_MEGABYTES = 3, 0.8, 5, 1024
+ROUNDS, LEAST_OF_COPY, LEAST_OF_PANDAS, MAX_MEGABYTES = 3, 0.8, 5, 1024
 
 FILL = """
 INSERT INTO shop.events
@@ -108,14 +108,14 @@ def is_fast(settings: Settings, server: Server, rows: int) -> bool:
 
 def is_small(settings: Settings, rows: int) -> bool:
     """Print time and memory of both extracts; return whether memory is below the limit."""
-    most = 0.0
+    peak_megabytes = 0.0
     for day, count in ((SMALL, rows // 4), (LARGE, rows)):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             seconds, megabytes = pool.apply(extract_day, (settings, day))
-        most = max(most, megabytes)
+        peak_megabytes = max(peak_megabytes, megabytes)
         print(f"complete extract of {count:,} rows: {seconds:.1f} s, {count / seconds:,.0f} rows a "
               f"second, {megabytes:.0f} MB at most", flush=True)  # fmt: skip
-    return most < MOST_MEGABYTES
+    return peak_megabytes < MAX_MEGABYTES
 
 
 def processor_seconds(server: Server) -> tuple[float, float]:
@@ -155,9 +155,9 @@ def extract_day(settings: Settings, day: date) -> tuple[float, float]:
     return time.perf_counter() - start, int(peak) / 1024
 
 
-def ratios(peer: list[float], ours: list[float]) -> list[float]:
-    """Return how many times faster ours is, by round."""
-    return [a / b for a, b in zip(peer, ours, strict=True)]
+def ratios(peer: list[float], own: list[float]) -> list[float]:
+    """Return the speed-up of this extract over the other, by round."""
+    return [a / b for a, b in zip(peer, own, strict=True)]
 
 
 def median_and_range(ratios: list[float]) -> str:

@@ -38,12 +38,12 @@ LIMITS = {
 IDLE_PERCENT = 8.0
 """Most processor time of all servers at rest, in percent of one core."""
 IDLE_SECONDS, REST_SECONDS = 90.0, 30.0
-"""How long the servers at rest are watched, and how long they have to come to rest."""
+"""Duration of the measurement of idle servers, and of the wait until they are idle."""
 REPEATS = 3
 
 
 def main() -> int:
-    """Print each figure beside its limit; return 1 when one is over it."""
+    """Print each figure and its limit; return 1 if one exceeds it."""
     parser = arguments_of(__doc__)
     parser.add_argument("--tests", action="store_true", help="run `make test` too")
     with_tests = parser.parse_args().tests
@@ -137,8 +137,8 @@ def _daily_seconds(api: AirflowApi, run_id: str, day: str) -> float:
     return _seconds(run)
 
 
-def _wait(ask: Callable[[], Json | None]) -> Json:
-    while (answer := ask()) is None:
+def _wait(request: Callable[[], Json | None]) -> Json:
+    while (answer := request()) is None:
         time.sleep(0.2)
     return answer
 
@@ -149,7 +149,7 @@ def _seconds(task: Json) -> float:
 
 
 def print_figures(seconds: dict[str, float], unit: float, idle_percent: float) -> int:
-    """Print seconds and ratios beside the limits; return 1 when one is over its limit."""
+    """Print seconds and ratios with their limits; return 1 if one exceeds its limit."""
     print(f"\n{'figure':34} {'seconds':>8} {'ratio':>7} {'limit':>7}")
     over = False
     for name, value in seconds.items():

@@ -127,7 +127,7 @@ def read_demo_scores() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 def champion_scores(config: Config) -> Iterator[tuple[int, list[str], np.ndarray]]:
     """Yield day, customer keys and probabilities of each file of scores with known outcomes."""
     home = load_settings().home
-    for date, bucket in score_files.written(home):
+    for date, bucket in score_files.list_written(home):
         day = (date - config.first_day).days
         if day + MAIN_HORIZON_DAYS < config.days:
             scores = score_files.read(home, date, bucket)

@@ -1,4 +1,4 @@
-"""Recall of the next product among the 20 ranked first, compared with three simple rankers.
+"""Recall of the next product in the 20 ranked first, compared with three simple rankers.
 
 Next product: the first product within 14 days after the anchor that is not in the history that is
 read. All products of the training days are ranked, without the latest 20 of the customer; a product
@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from benchmarks.support.arguments import arguments_of
+from benchmarks.support.default_encoder import ENCODER
 from benchmarks.support.intervals import mean_and_interval
 from intent_tasks.core.anchors import evenly
 from intent_tasks.core.encoding import Encoded
@@ -91,10 +92,10 @@ class Shop:
         days = pc.min_max(events["occurred_at"].cast(pa.date32())).as_py()
         cut = days["min"] + (days["max"] - days["min"]) * 0.7
         end = pa.scalar(Definition().day_end(cut), pa.timestamp("us", "UTC"))
-        known = events.filter(pc.less(events["occurred_at"], end))
-        vocabulary, products = learn_vocabulary([known]), frequent_products([known])
+        past_events = events.filter(pc.less(events["occurred_at"], end))
+        vocabulary, products = learn_vocabulary([past_events]), frequent_products([past_events])
         return cls(
-            known,
+            past_events,
             event_arrays(events, vocabulary, "UTC"),
             product_numbers(events, products),
             len(products),
@@ -110,23 +111,25 @@ class Shop:
         rows = np.flatnonzero((self.arrays.occurred < end) & (self.numbers >= 0))
         return self.arrays.select(rows), self.numbers[rows]
 
-    def rows(self, first: date, last: date, most: int) -> tuple[Encoded, NextEventTargets]:
+    def rows(self, first: date, last: date, max_count: int) -> tuple[Encoded, NextEventTargets]:
         """Return the histories at some anchors that are followed by an event, and their targets."""
-        days = evenly(first, last, most)
+        days = evenly(first, last, max_count)
         return next_event_targets(self.arrays, self.numbers, Definition(), days)
 
 
 def simple_rankers(shop: Shop, targets: NextEventTargets) -> dict[str, Ranker]:
     """Return the three simple rankers, fitted on the events up to the cut."""
-    known, number = shop.training_events
-    count, customers = shop.products, len(known.keys)
-    recent = known.day > known.day.max() - GAP.days
-    whole = _customer_products(known.customer, number, (customers, count))
-    recently = _customer_products(known.customer[recent], number[recent], (customers, count))
+    past_events, number = shop.training_events
+    count, customers = shop.products, len(past_events.keys)
+    recent = past_events.day > past_events.day.max() - GAP.days
+    whole = _customer_products(past_events.customer, number, (customers, count))
+    recently = _customer_products(past_events.customer[recent], number[recent], (customers, count))
     tie = whole.sum(axis=0) * 1e-9
     length = np.sqrt(np.maximum(whole.sum(axis=0), 1))
     scaled = whole @ sparse.diags_array(1 / length)
-    visits = np.unique(np.stack([known.customer, known.day]), axis=1, return_inverse=True)[1]
+    visits = np.unique(
+        np.stack([past_events.customer, past_events.day]), axis=1, return_inverse=True
+    )[1]
     days = interaction_matrix(visits, number, count, MOST_PRODUCTS_OF_DAY)
     together = (days.T @ days).tocsr()
     together -= sparse.diags_array(together.diagonal()).tocsr()
@@ -158,7 +161,7 @@ def _customer_products(
 
 def our_ranker(shop: Shop, test: tuple[Encoded, NextEventTargets]) -> Ranker:
     """Pretrain on the events up to the cut; return the dot product as a ranker."""
-    plan = train.Plan("gru", SIZES["nano"], Definition(), shop.first, shop.cut, SEED)
+    plan = train.Plan(ENCODER, SIZES["nano"], Definition(), shop.first, shop.cut, SEED)
     ranker = train.learn([shop.events], plan, lambda line: print(line, file=sys.stderr)).ranker
     vectors = losses.customer_vectors(ranker, *test)
     table = ranker.heads.products.table()
@@ -168,7 +171,7 @@ def our_ranker(shop: Shop, test: tuple[Encoded, NextEventTargets]) -> Ranker:
 def best_ranker(config: Config, shop: Shop, encoded: Encoded) -> Ranker:
     """Return the ranker that knows how the shop is simulated, but not its hidden states."""
     people, products, sold = people_of(config), catalogue(config), stock(config)
-    looks = look(config, pa.concat_tables(simulate(config)), people, products)
+    images = look(config, pa.concat_tables(simulate(config)), people, products)
     person = pc.index_in(pa.array(shop.arrays.keys), people["customer_id"]).to_numpy()
     product = pc.index_in(
         pa.array(frequent_products([shop.events])), products["product_id"]
@@ -179,7 +182,7 @@ def best_ranker(config: Config, shop: Shop, encoded: Encoded) -> Ranker:
     exact = np.zeros((len(encoded.customers), config.leaves))
     for end in np.unique(encoded.ends):
         day = (datetime.fromtimestamp(int(end), UTC).date() - config.first_day).days - 1
-        of_customers = next_category(Categories.of(config), looks, day).probability
+        of_customers = next_category(Categories.of(config), images, day).probability
         rows = encoded.ends == end
         exact[rows] = of_customers[person[encoded.customers[rows]]]
     return lambda rows: exact[rows][:, sold.leaf[product]] * share[product]

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.support.arguments import arguments_of
+from benchmarks.support.default_encoder import ENCODER
 from benchmarks.support.intervals import mean_and_interval
 from intent_tasks.core.anchors import split_days
 from intent_tasks.core.dataset import SPLITS, Dataset
@@ -33,7 +34,7 @@ from intent_tasks.simulator import Config
 from tools.testbed.shops import simulated
 
 SHOP = Config(customers=1_000, products=1_000, seed=12)
-ENCODER, SIZE, SEED = "gru", SIZES["nano"], 7
+SIZE, SEED = SIZES["nano"], 7
 GAP = timedelta(days=max(HORIZONS_DAYS))
 ANCHORS_DAYS = 60
 

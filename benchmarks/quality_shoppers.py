@@ -102,12 +102,12 @@ def main() -> None:
     network.deterministic(SEED)
     print("| task | model | AUC | average precision | log loss | lower than LightGBM's |")
     print("|---" * 6 + "|")
-    for left, named in (([], "with PageValues"), (["PageValues"], "without PageValues")):
-        x = features(lines.drop(columns=left))
+    for removed, named in (([], "with PageValues"), (["PageValues"], "without PageValues")):
+        x = features(lines.drop(columns=removed))
         parts = StratifiedKFold(10, shuffle=True, random_state=42).split(x, y)
         folds = [(y[test], predict(x, y, train, test)) for train, test in parts]
         print_rows(f"ten folds, {named}", folds)
-        x = features(lines.drop(columns=[*left, "Month"]))
+        x = features(lines.drop(columns=[*removed, "Month"]))
         train, test = np.flatnonzero(~late), np.flatnonzero(late)
         print_rows(f"November and December, {named}", [(y[test], predict(x, y, train, test))])
 

@@ -1,4 +1,4 @@
-"""How the score changes when the event named as the strongest reason is left out.
+"""Measure the change of the score without the event that is named as the strongest reason.
 
 One event of each customer with more than three is left out, and everything is encoded and scored
 again. The change of the log-odds of a purchase within seven days is compared for three events: the

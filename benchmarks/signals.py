@@ -1,6 +1,6 @@
-"""How much each signal contributes to the best possible prediction on the simulated shop.
+"""Measure the part of each signal in the best possible prediction on the simulated shop.
 
-Gain: by how much the log loss is below that of the base rate, 7 days ahead. Losses are expectations
+Gain: the log loss of the base rate minus that of the model, for 7 days. Losses are expectations
 under the exact probabilities, so that random outcomes play no part. *Exact* rows are the best
 possible prediction without the signal. *At least* rows are of LightGBM, trained on the exact
 probabilities of other customers from the remaining signals: the best is at least as good, and the
@@ -102,8 +102,8 @@ def outcomes_of(observed: Observed) -> np.ndarray:
     """Return 1.0 for each customer who purchases within the horizon, for all anchors."""
     parts = []
     for anchor in ANCHORS:
-        ahead = observed.kinds[anchor + 1 : anchor + 1 + MAIN_HORIZON_DAYS, :, PURCHASE]
-        parts.append(ahead.any(0)[population(observed, anchor)])
+        future = observed.kinds[anchor + 1 : anchor + 1 + MAIN_HORIZON_DAYS, :, PURCHASE]
+        parts.append(future.any(0)[population(observed, anchor)])
     return np.concatenate(parts).astype(float)
 
 
@@ -111,13 +111,13 @@ def count_features(observed: Observed, windows: tuple[int, ...]) -> np.ndarray:
     """Return counts of sessions and of events by kind, in windows that end at the anchor."""
     rows = []
     for anchor in ANCHORS:
-        customers_here = population(observed, anchor)
+        population_count = population(observed, anchor)
         counts = np.concatenate([observed.sessions[..., None], observed.kinds], axis=-1)[
-            :, customers_here
+            :, population_count
         ]
         sums = [counts[max(anchor + 1 - w, 0) : anchor + 1].sum(0) for w in windows]
         rows.append(
-            np.concatenate([*sums, (anchor - observed.joined[customers_here])[:, None]], axis=1)
+            np.concatenate([*sums, (anchor - observed.joined[population_count])[:, None]], axis=1)
         )
     return np.concatenate(rows).astype(np.float32)
 
@@ -198,11 +198,11 @@ def print_categories(anchor: int = 90) -> None:
 
 def own_looks(config: Config, observed: Looks, anchor: int, customers: int) -> np.ndarray:
     """Return shares of categories in a customer's sessions, with popularity as 8 more sessions."""
-    past = observed.where(observed.day <= anchor)
-    entries = pd.DataFrame({"session": past.session, "views": past.views})
-    share = past.views / entries.groupby("session").views.transform("sum").to_numpy()
+    history = observed.where(observed.day <= anchor)
+    entries = pd.DataFrame({"session": history.session, "views": history.views})
+    share = history.views / entries.groupby("session").views.transform("sum").to_numpy()
     counts = np.zeros((customers, config.leaves))
-    np.add.at(counts, (past.customer, past.leaf), share)
+    np.add.at(counts, (history.customer, history.leaf), share)
     counts += 8 * stock(config).weight
     return np.asarray(counts / counts.sum(1, keepdims=True))
 

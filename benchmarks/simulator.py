@@ -47,14 +47,14 @@ def write_shop(customers: int) -> tuple[int, float, float]:
             sys.exit(f"{folder} needs {needed / 1e9:.0f} GB and has {free / 1e9:.0f}: set TMPDIR.")
         start, busy = time.perf_counter(), time.process_time()
         rows = write(Config(customers=customers), Path(folder))
-        took, busy = time.perf_counter() - start, time.process_time() - busy
+        duration, busy = time.perf_counter() - start, time.process_time() - busy
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
     print(
-        f"{customers:,} customers: {rows:,} events in {took:.1f} s, {busy:.1f} processor seconds, "
-        f"{size / 1e9:.2f} GB",
+        f"{customers:,} customers: {rows:,} events in {duration:.1f} s, {busy:.1f} processor "
+        f"seconds, {size / 1e9:.2f} GB",
         flush=True,
     )
-    return rows, took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return rows, duration, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def filter_speed(blocks: int = 40) -> float:
@@ -66,8 +66,8 @@ def filter_speed(blocks: int = 40) -> float:
         np.concatenate([d.sessions for d in days], axis=1),
         np.concatenate([d.kinds for d in days], axis=1),
     )
-    took = seconds(lambda: probabilities(config, observed, HISTORY_DAYS - 1, (1, 3, 7, 14)))
-    return config.customers / took
+    duration = seconds(lambda: probabilities(config, observed, HISTORY_DAYS - 1, (1, 3, 7, 14)))
+    return config.customers / duration
 
 
 def main() -> None:
@@ -79,14 +79,14 @@ def main() -> None:
     large = given.large
     customers = LARGE_CUSTOMERS if large else given.customers
     _, _, before = write_shop(customers // 10)
-    rows, took, after = write_shop(customers)
+    rows, duration, after = write_shop(customers)
     speed = filter_speed()
-    print(f"{rows:,} events in {took:.1f} s: {rows / took:,.0f} a second into Parquet")
+    print(f"{rows:,} events in {duration:.1f} s: {rows / duration:,.0f} a second into Parquet")
     print(f"Memory: {before:.0f} MB at a tenth of the customers, {after:.0f} MB at all")
     print(f"Limit: {speed:,.0f} customers a second at {HISTORY_DAYS} days of history")
     if large and rows < LARGE_EVENTS:
         sys.exit(f"Fewer than {LARGE_EVENTS:,} events: raise LARGE_CUSTOMERS.")
-    fast = rows / took >= EVENTS_A_SECOND and speed >= CUSTOMERS_A_SECOND
+    fast = rows / duration >= EVENTS_A_SECOND and speed >= CUSTOMERS_A_SECOND
     sys.exit(not (fast and after - before <= MEGABYTES_OF_GROWTH))
 
 

@@ -1,4 +1,4 @@
-"""How well the stage of a customer is predicted: browsing, comparing, ready or leaving.
+"""Measure the prediction of stages: browsing, comparing, ready or leaving.
 
 Compared with the frequencies of the training split, and with a multinomial logistic regression on
 the hand-made features. Mean log loss on the test days, with the 95 % interval of the gain over the

@@ -1,25 +1,24 @@
 """Land new files of events in the shop's tables.
 
-**What it does.** `collect` looks at INTENT_COLLECT_URL, a folder or an object-store prefix, and
-loads every file that it has not loaded yet into `shop.events`, as INTENT_COLLECT_FORMAT says; what
-the rows tell about products goes to `shop.products`. Each content of a file is loaded once
-(`intent.collected_files`), each event_id too: a file that changed is loaded for what is new. Rows
-that cannot be used go to `intent.quarantine`.
+**What it does.** `collect` reads INTENT_COLLECT_URL, a folder or an object-store prefix. It loads
+every new file into `shop.events`, in the format INTENT_COLLECT_FORMAT, and the product columns of
+its rows into `shop.products`. Each content of a file is loaded once (`intent.collected_files`), and
+so is each event_id: from a changed file, only new events are loaded. Unusable rows go to
+`intent.quarantine`.
 
-**When.** Every night (INTENT_COLLECT_CRON), before the day is predicted, where both settings are
-set; otherwise it is not scheduled: the shop fills its tables itself. A run without
+**When.** Every night (INTENT_COLLECT_CRON), before the day is predicted, if both settings are set.
+Otherwise the DAG has no schedule, because the shop fills its tables itself. A run without
 INTENT_COLLECT_URL is skipped.
 
 **Which day.** None: all files that are new. The Param `as_of_date` only names the receipt in the
 ledger.
 
-**What a retry does.** It goes on at the first block of rows that is not committed: nothing is
-loaded twice. A temporary failure (the database is away, another run collects the same file) is
-retried three times, after 30 to 60 s, 1 to 2 min and 2 to 4 min. A refusal is not: a file is
-broken or in another format. The task names each such file; all others
-were collected.
+**What a retry does.** It continues at the first block of rows that is not committed, so nothing is
+loaded twice. A temporary failure (the database cannot be reached, another run collects the same
+file) is retried three times, after 30 to 60 s, 1 to 2 min and 2 to 4 min. A refusal is not retried:
+a file is broken or has another format. The task names each such file; all others were collected.
 
-**How to resume.** Mend the named files and clear the task, or wait for the next night.
+**How to resume.** Repair the named files and clear the task, or wait for the next night.
 
 **Overlap.** One run at a time.
 

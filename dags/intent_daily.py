@@ -1,25 +1,25 @@
-"""Predict, for one shop day, what every customer is about to do.
+"""Predict purchase intent for every customer, for one shop day.
 
-**What it does.** `extract` copies the events that the warehouse got on the day, and all missing
-days before it, to snapshots; `validate` checks them against the contract; `pin` resolves the model
-version that carries the alias `champion` and keeps it for the day; `score` predicts one bucket of
-customers per task; `publish` writes the day to `intent.predictions` in one transaction and
-announces it (asset `intent.predictions`).
+**What it does.** `extract` copies the events that the warehouse received on the day, and all
+missing days before it, to snapshots. `validate` checks them against the contract. `pin` resolves
+the model version with the alias `champion` and records it for the day. `score` predicts one bucket
+of customers per task. `publish` writes the day to `intent.predictions` in one transaction and
+updates the asset `intent.predictions`.
 
-**Which day.** A scheduled or backfilled run is about the local date on which its interval starts,
-and runs on the morning after. A run started by hand takes the Param `as_of_date` (a shop day,
-YYYY-MM-DD) or, without it, the last day that is over. A time that the clocks skip on some night is
-the moment at which they skip it, one that comes twice the first; so each shop day is run once, in
-every zone. A cron with several times of the day runs the same day at each.
+**Which day.** A scheduled or backfilled run predicts the local date on which its interval starts,
+on the morning after. A run started by hand takes the Param `as_of_date` (a shop day, YYYY-MM-DD)
+or, without it, the last day that is over. If the clocks skip the scheduled time, the run starts at
+the moment of the change; if the time occurs twice, the run starts the first time. So each shop day
+runs once, in every zone. A cron with several times of the day runs the same day at each.
 
-**What a retry does.** The same again: every step replaces what it wrote for the day, in one
-transaction, so a day may run at any time, in any order and twice. A temporary failure (database or
-registry away) is retried three times, after 30 to 60 s, 1 to 2 min and 2 to 4 min. A refusal (bad
-data, no approved model) is not retried: the task says what to do.
+**What a retry does.** It repeats the step. Every step replaces its rows and files of the day in one
+transaction, so a day may run at any time, in any order and twice. A temporary failure (the database
+or the registry cannot be reached) is retried three times, after 30 to 60 s, 1 to 2 min and 2 to
+4 min. A refusal (bad data, no approved model) is not retried: the message explains what to do.
 
-**How to resume.** Mend the cause, then clear the failed task with what is downstream of it. For
-days that were missed: `airflow backfill create --dag-id intent_daily --from-date 2026-06-01
---to-date 2026-06-07`, and `--reprocess-behavior completed` to run days again that have run.
+**How to resume.** Repair the cause, then clear the failed task and its downstream tasks. To run
+missed days, use `airflow backfill create --dag-id intent_daily --from-date 2026-06-01
+--to-date 2026-06-07`. Add `--reprocess-behavior completed` to repeat days that have run.
 
 **A skipped day** had no events and the setting INTENT_EMPTY_DAY=skip: nothing is published.
 

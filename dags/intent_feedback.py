@@ -1,22 +1,23 @@
-"""Measure what came true of earlier predictions.
+"""Compare earlier predictions with their outcomes.
 
-**What it does.** `mature` writes the outcomes that are known by the end of a shop day, K: a
-horizon has passed, and some days more for late events. `measure` joins them with the predictions
-and writes metrics with intervals to `intent.feedback_metrics`. A metric that late events or refunds
-change gets a new row with the next restatement; the old row stays.
+**What it does.** `mature` writes the outcomes that are known at the end of a shop day, K: their
+horizon and `maturity_lag_days` for late events have passed. `measure` joins them with the
+predictions and writes metrics with intervals to `intent.feedback_metrics`. If late events or
+refunds change a metric, `measure` adds a row with the next restatement; the old row stays.
 
-**When.** After predictions were published (asset `intent.predictions`). Days published while a run
-is under way are taken together by the next one.
+**When.** After predictions were published (asset `intent.predictions`). The next run handles all
+days that were published during a run.
 
 **Which day.** K is the newest day among the publications that triggered the run. A run started by
 hand needs the Param `as_of_date` (a shop day, YYYY-MM-DD).
 
-**What a retry does.** The same again: outcomes and metrics are replaced, a metric that did not
-change is not restated. A temporary failure is retried three times, after 30 to 60 s, 1 to 2 min and
-2 to 4 min; a refusal is not, and the task says what to do. No matured day yet: the run is skipped.
+**What a retry does.** It repeats the step: outcomes and metrics are replaced, and an unchanged
+metric is not restated. A temporary failure is retried three times, after 30 to 60 s, 1 to 2 min and
+2 to 4 min. A refusal is not retried: the message explains what to do. Before the first day has
+matured, the run is skipped.
 
-**How to resume.** Mend the cause and clear the failed task with what is downstream of it, or wait:
-the next run does the work of the one that failed.
+**How to resume.** Repair the cause and clear the failed task and its downstream tasks, or wait: the
+next run also does the work of the failed one.
 
 **Overlap.** One run at a time.
 

@@ -1,22 +1,22 @@
-"""Delete what is older than its limit.
+"""Delete data that is older than its retention limit.
 
-**What it does.** `retain` drops the months of predictions, and deletes the outcomes, rows set
-aside, snapshots, scores, training files and exported lists that are older than the limit of their
-place (docs/privacy.md; INTENT_RETENTION_DAYS changes it), then the pairs of id and key of customers
-of whom nothing is left. Metrics, receipts, promotions and tombstones stay.
+**What it does.** `retain` drops months of predictions and deletes outcomes, quarantined rows,
+snapshots, scores, training files and exported lists that are older than the limit of their place
+(docs/privacy.md; INTENT_RETENTION_DAYS changes it). Then it deletes the pairs of id and key of
+customers without any remaining data. Metrics, receipts, promotions and tombstones stay.
 
-**When.** Every morning (INTENT_RETENTION_CRON), after the day was predicted. A recording is not
-trimmed by itself: trigger the DAG.
+**When.** Every morning (INTENT_RETENTION_CRON), after the day was predicted. For a recording the
+DAG has no schedule: trigger it.
 
 **Which day.** Limits count back from one shop day: the day before a scheduled run, or the Param
-`as_of_date` (YYYY-MM-DD). What would go: `intent purge --as-of-date D --dry-run`.
+`as_of_date` (YYYY-MM-DD). `intent purge --as-of-date D --dry-run` lists what a run would delete.
 
-**What a retry does.** The same again: what is deleted already is not there any more. A temporary
-failure is retried three times, after 30 to 60 s, 1 to 2 min and 2 to 4 min. A refusal (a limit that
-cannot be) is not: the task says what to do.
+**What a retry does.** It repeats the step and deletes the rest. A temporary failure is retried
+three times, after 30 to 60 s, 1 to 2 min and 2 to 4 min. A refusal (an invalid limit) is not
+retried: the message explains what to do.
 
-**How to resume.** Mend the cause and clear the task, or wait for the next morning. What was deleted
-can be had again only from the warehouse: an extract of an old day copies its snapshots anew.
+**How to resume.** Repair the cause and clear the task, or wait for the next morning. Only the
+warehouse can restore deleted data: an extract of an old day copies its snapshots anew.
 
 **Overlap.** One run at a time.
 

@@ -1,26 +1,26 @@
-"""Train a new model version and hand it to the registry as challenger.
+"""Train a new model version and register it as challenger.
 
-**What it does.** `window` chooses the days to learn from and completes their snapshots; `validate`
-checks the newest of them; `pretrain` pretrains the encoder on all events; `train` checks the
-training set as a whole and trains the sequence model and the baselines; `evaluate` measures them on
-later days and judges the gate; `register` logs everything to MLflow and registers a version with
-the gate's verdict. It promotes nothing: a person gives a version the alias `champion` in the MLflow
-UI (Models → purchase_intent → version → Aliases), or with `intent promote VERSION`.
+**What it does.** `window` chooses the training days and completes their snapshots. `validate`
+checks the newest of them. `pretrain` pretrains the encoder on all events. `train` checks the
+training set as a whole and trains the sequence model and the baselines. `evaluate` measures them on
+later days and evaluates the gate. `register` logs everything to MLflow and registers a version with
+the gate's verdict. The DAG promotes nothing: a person gives a version the alias `champion`, in the
+MLflow UI (Models → purchase_intent → version → Aliases) or with `intent promote VERSION`.
 
 **Pretraining** is skipped unless INTENT_PRETRAINED is set. A skipped `pretrain` does not skip
 `train`, which then starts from new weights; a failed one stops the run.
 
-**Which day.** Training learns from what was known at the end of one shop day, T. A scheduled run
-takes the day before it; a run started by hand the Param `as_of_date` (a shop day, YYYY-MM-DD) or,
-without it, the last day that is over. The outcomes of the newest days are not known yet: the window
-ends where they are.
+**Which day.** Training uses the events that were known at the end of one shop day, T. A scheduled
+run takes the day before it. A run started by hand takes the Param `as_of_date` (a shop day,
+YYYY-MM-DD) or, without it, the last day that is over. The window ends at the last day whose
+outcomes are known.
 
-**What a retry does.** The same again, with the same seed: it replaces the training folder of T. A
-temporary failure is retried three times, after 30 to 60 s, 1 to 2 min and 2 to 4 min; a refusal
-(too few customers, bad data) is not, and the task says what to do. `register` finds a version it
-has registered.
+**What a retry does.** It repeats the step with the same seed and replaces the training folder of T.
+A temporary failure is retried three times, after 30 to 60 s, 1 to 2 min and 2 to 4 min. A refusal
+(too few customers, bad data) is not retried: the message explains what to do. `register` registers
+no version twice.
 
-**How to resume.** Mend the cause and clear the failed task with what is downstream of it.
+**How to resume.** Repair the cause and clear the failed task and its downstream tasks.
 
 **Overlap.** One training at a time: a second run waits until the first has ended.
 

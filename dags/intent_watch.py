@@ -1,19 +1,21 @@
-"""Look every morning whether a shop day was missed.
+"""Check every morning that no shop day was missed.
 
-**What it does.** `watch` fails when a shop day was never predicted, from the first published one up
-to yesterday, and names each with the command that predicts it. It changes nothing.
+**What it does.** `watch` fails when a shop day between the first published one and yesterday was
+not predicted. The message names each missing day and the command that predicts it. It changes
+nothing.
 
-**When.** Every morning (INTENT_WATCH_CRON), when the day should have been predicted. A recording is
-not looked after by itself. The same by hand: `intent check-days`; `intent status` says it too.
+**When.** Every morning (INTENT_WATCH_CRON), when the day should have been predicted. For a
+recording the DAG has no schedule. `intent check-days` and `intent status` report missing days too.
 
-**Which day.** Days are looked at up to the day before a scheduled run, or up to the Param
+**Which day.** Days are checked up to the day before a scheduled run, or up to the Param
 `as_of_date` (YYYY-MM-DD).
 
-**What a retry does.** The same again. A temporary failure is retried three times, after 30 to 60 s,
-1 to 2 min and 2 to 4 min. Missing days are a refusal and are not: the task says what to do.
+**What a retry does.** It repeats the check. A temporary failure is retried three times, after 30 to
+60 s, 1 to 2 min and 2 to 4 min. Missing days are a refusal, which is not retried: the message
+explains what to do.
 
-**How to resume.** Run the command that the task names; the next morning the task succeeds, or clear
-it when the days are there.
+**How to resume.** Run the command that the message names. Then clear the task, or wait for the next
+morning.
 
 **Overlap.** One run at a time.
 

@@ -1,4 +1,4 @@
-"""What is checked: the rules of each suite, how SQL measures them, and the bounds they must keep.
+"""The contract: the rules of each suite, their measurement in SQL, and their bounds.
 
-`stores/contracts` carries it out.
+`stores/contracts` runs the checks.
 """

@@ -24,16 +24,16 @@ COMPARISON_MEANINGS = {
     "rows_of_weekday": "rows relative to the median of the same weekday in the last four weeks",
     **{rule.name: rule.meaning for rule in COMPARISONS},
 }
-"""What each rule of a comparison measures; `rows` and `rows_of_weekday` belong to every suite."""
+"""Meaning of each rule of a comparison; `rows` and `rows_of_weekday` belong to every suite."""
 
 
 def meanings(suite: str) -> dict[str, str]:
-    """Return what each rule of a suite measures."""
+    """Return the meaning of each rule of a suite."""
     return COMPARISON_MEANINGS | {rule.name: rule.meaning for rule in RULES.get(suite, [])}
 
 
 def advice(suite: str, name: str) -> str:
-    """Return what to do when a rule is broken; empty: nothing but mending the load."""
+    """Return the advice for a broken rule; empty: repair the load."""
     rules = [*RULES[suite], *COMPARISONS]
     return next((rule.advice for rule in rules if rule.name == name), "")
 

@@ -1,7 +1,7 @@
 """The rules of a training set, checked before anything is fitted.
 
-`core/dataset_profile.py` computes its numbers; the other suites measure theirs in SQL. A number is
-None where there is nothing to compare, such as channels of a shop that records none.
+`core/dataset_profile.py` computes the numbers; those of the other suites are measured in SQL. A
+number is None if there is nothing to compare, such as channels of a shop that records none.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def rule(
 
 def _size_rules(part: str) -> list[Rule]:
     def of(count: Callable[[SplitProfile], Number]) -> Callable[[DatasetProfile], Number]:
-        return lambda found: count(found.splits[part])
+        return lambda profile: count(profile.splits[part])
 
     longest = max(HORIZONS_DAYS)
     return [
@@ -84,9 +84,9 @@ def _change_rules(part: str) -> list[Rule]:
     def change(
         number: Callable[[SplitProfile, int], Number],
     ) -> Callable[[DatasetProfile], Number]:
-        return lambda found: _ratio(
-            number(found.splits[part], found.anchors[part]),
-            number(found.splits["train"], found.anchors["train"]),
+        return lambda profile: _ratio(
+            number(profile.splits[part], profile.anchors[part]),
+            number(profile.splits["train"], profile.anchors["train"]),
         )
 
     return [
@@ -100,8 +100,8 @@ def _change_rules(part: str) -> list[Rule]:
         *(rule(f"{part}_known_{name}", WARN,
                f"share of events of the last {RECENT_DAYS} days before {part} whose {name} has a "
                "code of its own, relative to train",
-               change(partial(_known, VOCABULARY_COLUMNS.index(name))), LOOK_AT_IDS, Scale.RATIO,
-               0.2, ("low",))
+               change(partial(_coded_share, VOCABULARY_COLUMNS.index(name))), LOOK_AT_IDS,
+               Scale.RATIO, 0.2, ("low",))
           for name in VOCABULARY_COLUMNS),
         *(rule(f"{part}_drift_{name.removesuffix('_log')}", WARN,
                f"greatest distance of the distributions of {name.removesuffix('_log')} in train "
@@ -114,13 +114,13 @@ def _ratio(now: Number, then: Number) -> Number:
     return None if now is None or not then else now / then
 
 
-def _known(place: int, rows: SplitProfile, _: int) -> Number:
-    return rows.share(int(rows.known[place]), rows.recent)
+def _coded_share(column: int, rows: SplitProfile, _: int) -> Number:
+    return rows.share(int(rows.known[column]), rows.recent)
 
 
-def _drift(part: str, feature: str, found: DatasetProfile) -> Number:
+def _drift(part: str, feature: str, profile: DatasetProfile) -> Number:
     """Return the greatest distance between two distributions (Kolmogorov-Smirnov)."""
-    then, now = (found.splits[name].drift_values(feature) for name in ("train", part))
+    then, now = (profile.splits[name].drift_values(feature) for name in ("train", part))
     if not len(then) or not len(now):
         return None
     from scipy.stats import ks_2samp  # seconds of start-up time, for training only
@@ -128,8 +128,8 @@ def _drift(part: str, feature: str, found: DatasetProfile) -> Number:
     return float(ks_2samp(then, now, method="asymp").statistic)
 
 
-def _not_finite(found: DatasetProfile) -> Number:
-    splits = found.splits.values()
+def _not_finite(profile: DatasetProfile) -> Number:
+    splits = profile.splits.values()
     values = sum(s.values for s in splits)
     return sum(s.not_finite for s in splits) / values if values else None
 
@@ -140,6 +140,6 @@ RULES: list[Rule] = [
     rule("features_not_finite", STOP, "share of values of features that are not finite",
          _not_finite, REPORT, slack=0.0, sides=("high",)),
     rule("features_largest", STOP, "largest absolute value of a feature",
-         lambda found: max(s.largest for s in found.splits.values()), REPORT, Scale.RATIO, 0.5,
+         lambda profile: max(s.largest for s in profile.splits.values()), REPORT, Scale.RATIO, 0.5,
          ("high",)),
 ]  # fmt: skip

@@ -37,7 +37,7 @@ CONTENT = ("customer_id", "event_type", "product_id", "query_text", "occurred_at
 """Columns in which two events do not agree by chance."""
 
 MAX_CLOCK_SKEW_SECONDS = 60
-"""Clocks differ, so an event may happen so long after it arrived."""
+"""Clocks differ, so an event may have a time up to this much later than its arrival."""
 
 
 def relation(
@@ -179,14 +179,14 @@ def _price_rules() -> list[Rule]:
         "price_of_listed", STOP, "median of prices relative to the product's listed price",
         "price_ratio", lambda t: t.quantile("price_ratio", 0.5), scale=Scale.RATIO, slack=0.05,
     )  # fmt: skip
-    known = rule(
+    listed_id = rule(
         "product_id_listed", WARN, "share of product_id that are in shop.products",
         "product_id listed_price", lambda t: share(t.c.is_listed, t.c.product_id.is_not(None)),
         sides=("low",),
     )  # fmt: skip
     mean = rule("quantity_mean", WARN, "mean of quantity", "quantity",
                  lambda t: sa.cast(sa.func.avg(t.c.quantity), sa.Double), **RATIO)  # fmt: skip
-    return [*quantiles, drifted, listed, usual, known, mean]
+    return [*quantiles, drifted, listed, usual, listed_id, mean]
 
 
 def _price_quantile(part: float, day: Day) -> Number:

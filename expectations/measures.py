@@ -36,9 +36,9 @@ SORTED = "sorted_once"
 class Day:
     """The rows that are measured, and the reference of clean days.
 
-    One pass over the rows computes counts and sums, another one all sorted numbers, and one more a
-    column its groups. PostgreSQL reads the rows again for each pass, mostly with several workers,
-    which is cheaper than materialising 2 million rows.
+    One pass over the rows computes counts and sums, a second one all sorted numbers, and one pass a
+    column its groups. PostgreSQL reads the rows in each pass, mostly with several workers, which is
+    cheaper than materialising 2 million rows.
 
     Args:
         rows: the relation, which must not be materialised.
@@ -96,13 +96,13 @@ class Day:
         parts = sa.cast(QUANTILES, sa.ARRAY(sa.Double))
         label = f"{name}_quantiles"
         self._sorted[label] = sa.func.percentile_disc(parts).within_group(self.c[name])
-        parts_found = _sorted(label, sa.ARRAY(sa.Double))
-        return sa.select(parts_found[QUANTILES.index(part) + 1]).scalar_subquery()
+        quantiles = _sorted(label, sa.ARRAY(sa.Double))
+        return sa.select(quantiles[QUANTILES.index(part) + 1]).scalar_subquery()
 
     def sorted_once(self) -> list[sa.CTE]:
         """Return the relation of all sorted numbers, one row; empty: no rule needs one."""
-        asked = [number.label(label) for label, number in self._sorted.items()]
-        return [sa.select(*asked).select_from(self.rows).cte(SORTED)] if asked else []
+        numbers = [number.label(label) for label, number in self._sorted.items()]
+        return [sa.select(*numbers).select_from(self.rows).cte(SORTED)] if numbers else []
 
     def deciles(self, name: str) -> list[float]:
         """Return the deciles of a column in the reference."""
@@ -149,9 +149,9 @@ def mean_length(column: Number) -> Number:
 def garbled(column: Number) -> Number:
     """Return the share of rows with a text that was read in a wrong encoding."""
     # Signs of UTF-8 that was read as Latin-1, and the sign for an unreadable character.
-    found = column.op("~")("[ÃÂâ][\u0080-\u00bf]|â€|\ufffd")
+    is_garbled = column.op("~")("[ÃÂâ][\u0080-\u00bf]|â€|\ufffd")
     # ASCII texts have none, and comparing two lengths is much cheaper than a pattern.
-    return share(sa.and_(sa.func.octet_length(column) > sa.func.length(column), found))
+    return share(sa.and_(sa.func.octet_length(column) > sa.func.length(column), is_garbled))
 
 
 def shift(column: Number, deciles: Sequence[float]) -> Number:
@@ -228,14 +228,14 @@ class Values:
         return self._of(sa.func.sum(sa.func.abs(self._part - self._usual)) / 2)
 
     def new(self) -> Number:
-        """Return the share of rows with a value that the reference does not know."""
+        """Return the share of rows with a value that is not in the reference."""
         unknown = sa.func.sum(self._part).filter(self._usual == 0)
         return self._of(sa.func.coalesce(unknown, 0.0))
 
     def least(self) -> Number:
         """Return the share of the value that lost most, relative to its usual share; 0: lost."""
-        kept = self._part / sa.func.nullif(self._usual, 0.0)
-        return self._of(sa.func.min(kept).filter(self._usual >= RARE_SHARE))
+        relative = self._part / sa.func.nullif(self._usual, 0.0)
+        return self._of(sa.func.min(relative).filter(self._usual >= RARE_SHARE))
 
     def _of(self, number: Any) -> Number:  # noqa: ANN401 - an aggregate of any kind
         return sa.select(number).select_from(self._joined).scalar_subquery()

@@ -18,11 +18,11 @@ class Severity(StrEnum):
     """The consequence of a broken rule."""
 
     STOP = "stop"
-    """Nothing is predicted from the day; yesterday's predictions stay."""
+    """The day is not predicted; the earlier predictions stay."""
     QUARANTINE = "quarantine"
-    """Rows that break it are set aside. If their share exceeds the bound, the day stops."""
+    """Rows that break it go to quarantine. If their share exceeds the bound, the day stops."""
     WARN = "warn"
-    """The receipt names the rule, and the day goes on."""
+    """The receipt names the rule, and the day continues."""
 
 
 class Scale(StrEnum):
@@ -40,15 +40,15 @@ class Rule:
 
     Args:
         name: unique in its table; begins with the column.
-        severity: unless the thresholds have another.
-        meaning: what is measured, as a phrase.
+        severity: default severity, which the thresholds may replace.
+        meaning: description of the number, as a phrase.
         needs: columns of the relation that the measurement reads.
         measure: returns the SQL of the number over the rows of the day, or, of a training set, the
             number.
         scale: of the distance between bounds and past numbers.
-        slack: least distance: a share on the linear scale, a relative change on the ratio scale.
+        slack: minimum distance: a share on the linear scale, a relative change on the ratio scale.
         sides: the bounds that are fitted.
-        advice: what to do when it is broken; empty: mend the load.
+        advice: advice for a broken rule; empty: repair the load.
     """
 
     name: str

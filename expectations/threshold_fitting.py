@@ -1,9 +1,9 @@
 """Fit bounds from the numbers of clean days.
 
-A bound is the 5 or 95 % quantile of a rule's numbers, and a margin of 1.5 times the distance
-between both: 6.6 standard deviations of normal noise. One odd day among twenty moves neither
-quantile. The margin is at least the rule's slack. Amounts above 0 are fitted on a logarithmic
-scale, so that their low bound is above 0.
+A bound is the 5 or 95 % quantile of a rule's numbers, plus a margin of 1.5 times the distance
+between both: 6.6 standard deviations of normal noise. One odd day in twenty moves neither quantile.
+The margin is at least the rule's slack. Amounts above 0 are fitted on a logarithmic scale, so that
+their low bound is above 0.
 """
 
 import math
@@ -21,13 +21,13 @@ LEAST_PART = 0.9
 
 def bounds(rules: Sequence[Rule], days: Sequence[Mapping[str, float | None]]) -> dict[str, Bound]:
     """Return the bound of each rule that was measured on nearly all days."""
-    found = {}
+    fitted = {}
     for rule in rules:
         numbers = [day[rule.name] for day in days if rule.name in day]
         values = [value for value in numbers if value is not None and math.isfinite(value)]
         if values and len(values) >= LEAST_PART * len(days):
-            found[rule.name] = bound(rule, values)
-    return found
+            fitted[rule.name] = bound(rule, values)
+    return fitted
 
 
 def bound(rule: Rule, values: Sequence[float]) -> Bound:

@@ -19,8 +19,8 @@ from intent_tasks.errors import BadInput
 SHIPPED = Path(__file__).with_name("thresholds.toml")
 
 FILE = "contract.toml"
-"""Thresholds of an installation, in INTENT_HOME. The shipped ones hold without it, and for each
-suite of which it names no rule."""
+"""Thresholds of an installation, in INTENT_HOME. The shipped ones hold without the file, and for
+each suite that has no rule in it."""
 
 SUITES = ("events", "products", "customers", "training_set", "predictions")
 
@@ -71,7 +71,8 @@ def read(home: Path) -> dict[str, Thresholds]:
     """Return the thresholds in force, by suite.
 
     Raises:
-        BadInput: the file cannot be read, or has an unknown name or value; names the place.
+        BadInput: the file cannot be read, or has an unknown name or value; the message gives the
+            place.
     """
     shipped = parse(SHIPPED)
     if not (home / FILE).exists():
@@ -83,8 +84,8 @@ def read(home: Path) -> dict[str, Thresholds]:
 def _completed(own: Thresholds, shipped: Thresholds) -> Thresholds:
     """Add the shipped bounds of consent; also all others where the file bounds nothing else."""
     is_consent = [name.startswith(CONSENT) for name in own.rules]
-    kept = {n: b for n, b in shipped.rules.items() if all(is_consent) or n.startswith(CONSENT)}
-    return replace(own, rules=kept | own.rules)
+    added = {n: b for n, b in shipped.rules.items() if all(is_consent) or n.startswith(CONSENT)}
+    return replace(own, rules=added | own.rules)
 
 
 def parse(path: Path) -> dict[str, Thresholds]:
@@ -93,7 +94,7 @@ def parse(path: Path) -> dict[str, Thresholds]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(
-            f"The thresholds {path} cannot be read: {error}. Mend the file, or remove it to use "
+            f"The thresholds {path} cannot be read: {error}. Repair the file, or remove it to use "
             "the shipped ones."
         ) from None
     unknown = set(content) - {*SUITES, "fitted"}
@@ -102,11 +103,11 @@ def parse(path: Path) -> dict[str, Thresholds]:
     return {suite: _suite(path, suite, content.get(suite, {})) for suite in SUITES}
 
 
-def _suite(path: Path, suite: str, content: Any) -> Thresholds:  # noqa: ANN401 - as it was found
-    known: dict[str, Any] = {"rules": {}, "columns": {}, "shares": {}, "deciles": {}}
-    if not isinstance(content, dict) or set(content) - set(known):
-        raise _wrong(path, suite, f"it holds the tables {', '.join(known)}")
-    parts: dict[str, Any] = known | content
+def _suite(path: Path, suite: str, content: Any) -> Thresholds:  # noqa: ANN401 - not checked yet
+    empty: dict[str, Any] = {"rules": {}, "columns": {}, "shares": {}, "deciles": {}}
+    if not isinstance(content, dict) or set(content) - set(empty):
+        raise _wrong(path, suite, f"it holds the tables {', '.join(empty)}")
+    parts: dict[str, Any] = empty | content
     for name, part in parts.items():
         if not isinstance(part, dict):
             raise _wrong(path, f"{suite}.{name}", "it is a table")
@@ -120,7 +121,7 @@ def _suite(path: Path, suite: str, content: Any) -> Thresholds:  # noqa: ANN401 
     return Thresholds(rules, parts["columns"], reference)
 
 
-def _bound(path: Path, place: str, value: Any) -> Bound:  # noqa: ANN401 - as it was found
+def _bound(path: Path, place: str, value: Any) -> Bound:  # noqa: ANN401 - not checked yet
     if not isinstance(value, dict) or set(value) - {"severity", "low", "high"}:
         raise _wrong(path, place, "write { severity = …, low = …, high = … }")
     if value.get("severity") not in list(Severity):

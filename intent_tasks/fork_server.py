@@ -2,15 +2,16 @@
 
 Importing TensorFlow, Great Expectations and MLflow takes longer than most steps. The server imports
 them once and starts nothing of them: no TensorFlow runtime, no OpenMP or Arrow thread, nothing that
-a fork would break. A step is a process of its own all the same, with its own session, environment,
+a fork would break. A step is still a process of its own, with its own session, environment,
 streams and memory, and computes the same bytes as in a new interpreter.
 
 Protocol, on a Unix socket that only its owner may open: the client sends the descriptors of stdin,
 stdout and stderr and one line of JSON (`Request`); the server answers with one line that holds the
-`pid`, or why it `refused`, and, when the step has ended, one line with its `exit_code`.
+`pid`, or with the reason in `refused`. When the step has ended, it sends one line with the
+`exit_code`.
 
-The server refuses, and ends as soon as its steps have ended, when it is not what a new interpreter
-would be: code or packages have changed, or it has grown. Whoever runs it starts it again.
+The server refuses requests if it differs from a new interpreter: code or packages have changed, or
+its memory has grown. It ends when its steps have ended, and its supervisor starts it again.
 """
 
 import atexit
@@ -40,22 +41,22 @@ PRELOADED = (
 """Modules of the libraries that the steps use; `preload` adds the steps themselves."""
 
 IMPORT_PREFIXES = ("GX_", "KERAS_", "LC_", "MLFLOW_", "OMP_", "OPENBLAS_", "PYTHONPATH", "TF_")
-"""Variables that libraries read when they are imported: they must be those of the server."""
+"""Variables that libraries read during import: a request must have the values of the server."""
 
-MOST_GROWTH = 1.5
-"""Memory of the server, in times of what it had after importing, above which it ends."""
+MAX_GROWTH = 1.5
+"""Memory of the server relative to that after the imports, above which it ends."""
 
 LINE_BYTES = 1 << 20
-"""Longest request."""
+"""Maximum length of a request."""
 
 STREAMS = 3
 """Descriptors of a request: stdin, stdout and stderr."""
 
 RECEIVE_SECONDS = 10.0
-"""Longest time in which a client sends its request."""
+"""Maximum time until a client has sent its request."""
 
 PATH_BYTES = 100
-"""Longest path of a Unix socket, a little less than the 104 to 108 bytes of operating systems."""
+"""Maximum length of the path of a Unix socket; operating systems allow 104 to 108 bytes."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Server:
         self._listener: socket.socket | None = listener
         self._fingerprint = fingerprint()
         self._import_variables = import_variables(environment)
-        self._most_bytes = own_bytes() * MOST_GROWTH
+        self._most_bytes = own_bytes() * MAX_GROWTH
         self._clients: dict[int, socket.socket] = {}
         self._selector = selectors.DefaultSelector()
         self._wakeup, waker = socket.socketpair()
@@ -195,8 +196,8 @@ class Server:
         return None
 
     def _reason_against(self, request: Request) -> str:
-        theirs = import_variables(request.environment).items()
-        if changed := sorted({name for name, _ in theirs ^ self._import_variables.items()}):
+        child_ends = import_variables(request.environment).items()
+        if changed := sorted({name for name, _ in child_ends ^ self._import_variables.items()}):
             return f"libraries were imported with other values of {', '.join(changed)}"
         if request.fingerprint != self._fingerprint or fingerprint() != self._fingerprint:
             self.retire()

@@ -1,7 +1,7 @@
 """A web server that answers to its own addresses only, for Airflow and for MLflow.
 
 A page of another address can make a browser send requests to a server on this machine. The browser
-then adds the name it used (`Host`) and the address of the page (`Origin`): both must be ours.
+then adds the name it used (`Host`) and the address of the page (`Origin`): both must be its own.
 """
 
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
@@ -30,14 +30,14 @@ class OwnAddressOnly:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer, or hand on to the server."""
-        if scope["type"] == "lifespan" or self._is_ours(scope["headers"]):
+        if scope["type"] == "lifespan" or self._is_own(scope["headers"]):
             await self._app(scope, receive, send)
         else:
             headers = [(b"content-type", b"text/plain")]
             await send({"type": "http.response.start", "status": 403, "headers": headers})
             await send({"type": "http.response.body", "body": _REFUSAL})
 
-    def _is_ours(self, headers: Collection[tuple[bytes, bytes]]) -> bool:
+    def _is_own(self, headers: Collection[tuple[bytes, bytes]]) -> bool:
         names = [value.decode("latin-1") for name, value in headers if name == b"host"]
         pages = [value.decode("latin-1") for name, value in headers if name == b"origin"]
         used = [name.lower() for name in names] + [_host_of(page) for page in pages]

@@ -19,7 +19,7 @@ from croniter import croniter
 from intent_tasks.definition import Definition
 
 _MINUTE = timedelta(minutes=1)
-_REACH = timedelta(hours=26)
+_MAX_SHIFT = timedelta(hours=26)
 """Greater than any difference between a local time and the moment at which it is due."""
 
 
@@ -54,7 +54,8 @@ class Clock:
 
     def _due(self, moment: datetime, *, forward: bool) -> Iterator[datetime]:
         wall = moment.astimezone(self._zone).replace(tzinfo=None)
-        cron = croniter(self.expression, wall - _REACH if forward else wall + _REACH)
+        start = wall - _MAX_SHIFT if forward else wall + _MAX_SHIFT
+        cron = croniter(self.expression, start)
         step = cron.get_next if forward else cron.get_prev
         while True:
             wall = step(datetime)

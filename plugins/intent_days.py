@@ -37,8 +37,8 @@ def day_of_run(context: Context, jinja_env: object = None) -> str:
     For a daily schedule that is the local date on which the interval started. A run without an
     interval counts from the time it was triggered. A recording never passes its last day.
     """
-    if chosen := _chosen(context):
-        return chosen
+    if chosen_day := _day_param_of(context):
+        return chosen_day
     settings = AirflowSettings()
     run = context["dag_run"]
     moment = run.data_interval_end or run.run_after
@@ -52,9 +52,9 @@ def newest_published_day(context: Context, jinja_env: object = None) -> str:
     Raises:
         AirflowFailException: the run was started by hand without a day.
     """
-    if chosen := _chosen(context):
-        return chosen
-    days = list(_published(context["triggering_asset_events"].values()))
+    if chosen_day := _day_param_of(context):
+        return chosen_day
+    days = list(_published_days(context["triggering_asset_events"].values()))
     if not days:
         raise AirflowFailException(
             "No published day triggered this run. Trigger it with the Param as_of_date, "
@@ -63,7 +63,7 @@ def newest_published_day(context: Context, jinja_env: object = None) -> str:
     return max(days)
 
 
-def _chosen(context: Context) -> str | None:
+def _day_param_of(context: Context) -> str | None:
     value = context["params"].get("as_of_date")
     try:
         return value and date.fromisoformat(value).isoformat()
@@ -73,17 +73,23 @@ def _chosen(context: Context) -> str | None:
         ) from None
 
 
-def _published(events: Iterable[Iterable[Any]]) -> Iterable[str]:
-    # An event made by hand in the UI may come without the day.
-    return (e.extra["as_of_date"] for several in events for e in several if "as_of_date" in e.extra)
+def _published_days(events_of_assets: Iterable[Iterable[Any]]) -> Iterable[str]:
+    # An event that a person creates in the UI may have no day.
+    return (
+        event.extra["as_of_date"]
+        for events in events_of_assets
+        for event in events
+        if "as_of_date" in event.extra
+    )
 
 
 class _DueTimes:
     """Due times of a cron expression for a timetable of Airflow, also when the clocks change.
 
-    Airflow moves a skipped local time an hour later. If it parses the DAG within that hour, it goes
-    on to the next day, and the shop day is never run. The public methods of a timetable would have
-    to repeat Airflow's rules of catching up, so these two private ones of `CronMixin` are replaced.
+    Airflow moves a skipped local time an hour later. If it parses the DAG within that hour, it
+    continues with the next day, and the shop day never runs. The public methods of a timetable
+    would have to repeat Airflow's catch-up rules, so two private methods of `CronMixin` are
+    replaced.
     `tests/dags/test_days.py` fails when Airflow no longer calls them.
     """
 
@@ -105,8 +111,8 @@ class ShopDays(_DueTimes, CronDataIntervalTimetable):
     """A cron schedule with intervals, which ends with the last day of a recording.
 
     With one time a day, each shop day is one interval: from that time on the day to that time on
-    the next day, when it is run. The `end_date` of a DAG is no alternative: a run that is started
-    by hand after that date would wait forever.
+    the next day, when it runs. The `end_date` of a DAG is no alternative: a run that is started by
+    hand after that date would wait forever.
     """
 
     def __init__(self, cron: str, timezone: str, last_day: date | None = None) -> None:
@@ -130,7 +136,7 @@ class ShopDays(_DueTimes, CronDataIntervalTimetable):
         return self._last_day is not None and day > self._last_day
 
     def serialize(self) -> dict[str, Any]:
-        """Return what the scheduler needs to build the same timetable."""
+        """Return the arguments of the timetable, for the scheduler."""
         return {
             "expression": self.expression,
             "timezone": self._clock.time_zone,
@@ -148,8 +154,8 @@ class ShopTimes(_DueTimes, CronTriggerTimetable):
     """A cron schedule without intervals.
 
     Args:
-        cron: when, in the zone of the shop.
-        timezone: its IANA name.
+        cron: five fields of cron, read in the zone.
+        timezone: IANA name of the shop's zone.
         before: cron of a later task; see `Clock`.
     """
 
@@ -158,7 +164,7 @@ class ShopTimes(_DueTimes, CronTriggerTimetable):
         self._clock = Clock(self._expression, timezone, before)
 
     def serialize(self) -> dict[str, Any]:
-        """Return what the scheduler needs to build the same timetable."""
+        """Return the arguments of the timetable, for the scheduler."""
         clock = self._clock
         return {
             "expression": clock.expression,

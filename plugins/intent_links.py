@@ -40,7 +40,7 @@ class ModelRun(BaseOperatorLink):
 
 
 class DataDocs(BaseOperatorLink):
-    """The page of Great Expectations that shows what the step validated."""
+    """The page of Great Expectations with the results of the step's validation."""
 
     name = "Data Docs"
 

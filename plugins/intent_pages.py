@@ -59,8 +59,8 @@ def data_docs(name: str) -> Response:
 
 
 def _page_of(folder: Path, name: str) -> Path | None:
-    """Return a file below a folder, or None; a name that no file can have is of none."""
-    with suppress(OSError, ValueError):  # longer than a name can be, or with a NUL
+    """Return a file below a folder; None if there is none or the name is invalid."""
+    with suppress(OSError, ValueError):  # the name is too long or contains a NUL
         file = (folder / name).resolve()
         if file.is_relative_to(folder.resolve()) and file.is_file():
             return file
@@ -84,7 +84,7 @@ def rows(step: str, as_of_date: date) -> HTMLResponse:
 def statements(step: str, day: date) -> dict[str, sa.Select[Any]]:
     """Return, by title, the queries of the rows which a step wrote for a shop day."""
     queries = {
-        title: _all_of(table).where(table.c[column] == day).order_by(sa.desc(order))
+        title: _select_all(table).where(table.c[column] == day).order_by(sa.desc(order))
         for name, title, table, column, order in (
             ("publish", "Predictions, hottest first", predictions, "as_of_date", "probability_7d"),
             ("mature", "Outcomes", outcomes, "known_until", "as_of_date"),
@@ -92,14 +92,14 @@ def statements(step: str, day: date) -> dict[str, sa.Select[Any]]:
         )
         if name == step
     }
-    ledger = _all_of(runs).where(runs.c.step == step, runs.c.as_of_date == day)
+    ledger = _select_all(runs).where(runs.c.step == step, runs.c.as_of_date == day)
     return {
         title: query.limit(SHOWN_ROWS)
         for title, query in (queries | {"Receipt in the ledger": ledger}).items()
     }
 
 
-def _all_of(table: sa.Table) -> sa.Select[Any]:
+def _select_all(table: sa.Table) -> sa.Select[Any]:
     return sa.select(sa.literal_column("*")).select_from(table)
 
 

@@ -25,14 +25,14 @@ async def pages(scope: "Scope", receive: "Receive", send: "Send") -> None:
 
 
 def hosts() -> list[str]:
-    """Return the host names of Airflow's API server; empty: none is configured.
+    """Return the host names of Airflow's API server, empty if none is configured.
 
     Users use `[api] base_url`, tasks `[core] execution_api_server_url`, health checks loopback.
     """
     if not (base := conf.get("api", "base_url", fallback="")):
         return []
-    of_tasks = conf.get("core", "execution_api_server_url", fallback="")
-    named = {urlsplit(address).netloc for address in (base, of_tasks)} - {""}
+    task_address = conf.get("core", "execution_api_server_url", fallback="")
+    named = {urlsplit(address).netloc for address in (base, task_address)} - {""}
     port = conf.get("api", "port", fallback="8080")
     return sorted(named | {f"{name}:{port}" for name in ("127.0.0.1", "localhost")})
 
@@ -45,7 +45,7 @@ def middlewares() -> list[dict[str, Any]]:
 
 
 class IntentPlugin(AirflowPlugin):
-    """Registers the parts with Airflow."""
+    """Register timetables, pages and middleware with Airflow."""
 
     name = "intent"
     timetables: list[Any] = [ShopDays, ShopTimes]

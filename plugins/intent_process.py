@@ -1,4 +1,4 @@
-"""One step as a process of its own: started, relayed line by line, stopped with all it started."""
+"""Run a step as a process of its own: start it, relay its output, stop its process group."""
 
 import contextlib
 import json
@@ -26,30 +26,38 @@ PASSED_NAMES = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "PYTHONPATH", "S
                 "https_proxy", "no_proxy")  # fmt: skip
 PASSED_PREFIXES = ("INTENT_", "LC_", "OMP_", "TF_", "KERAS_", "MLFLOW_", "GX_", "XDG_", "AWS_",
                    "GOOGLE_", "AZURE_")  # fmt: skip
-"""What a step needs from its surroundings. Airflow's own settings, connections and keys
-(`AIRFLOW__*`, `AIRFLOW_CONN_*`) are none of its business."""
+"""Environment variables that a step receives. Airflow's own settings, connections and keys
+(`AIRFLOW__*`, `AIRFLOW_CONN_*`) are not passed."""
 
 
 def environment(source: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of an environment that a step is given."""
-    passed = {k: v for k, v in source.items() if k in PASSED_NAMES or k.startswith(PASSED_PREFIXES)}
-    # Lines arrive as they are written, not when a buffer of 8 kB is full.
+    """Return the variables of an environment that a step receives."""
+    passed = {
+        name: value
+        for name, value in source.items()
+        if name in PASSED_NAMES or name.startswith(PASSED_PREFIXES)
+    }
+    # Without a buffer, each line arrives as soon as it is written.
     return passed | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 class Process(Protocol):
-    """What this module needs of a process."""
+    """A process as this module uses it."""
 
     @property
     def pid(self) -> int:
-        """Return the process id, which is that of its group too."""
+        """Return the id of the process and of its group."""
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return the exit code, negative for a signal; subprocess.TimeoutExpired if it runs on."""
+        """Return the exit code, negative for a signal.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs.
+        """
 
 
 class ForkRefused(Exception):
-    """No server forks this step; the message says why."""
+    """No server forks this step; the message gives the reason."""
 
 
 class Forked:
@@ -67,7 +75,7 @@ class Forked:
         self.pid = pid
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return the exit code; SIGKILL's when the server died and nobody can know it."""
+        """Return the exit code; that of SIGKILL if the server died before it reported one."""
         if self._exit_code is None:
             self._connection.settimeout(timeout)
             try:
@@ -86,7 +94,7 @@ def fork(path: Path, arguments: list[str], descriptors: list[int]) -> Forked:
     """Let the server at a socket start `intent` with these arguments and standard streams.
 
     Raises:
-        ForkRefused: none answers, or it would not give what a new interpreter gives.
+        ForkRefused: no server answers, or its fork would differ from a new interpreter.
     """
     request = fork_server.Request(
         arguments, environment(os.environ), str(Path.cwd()), fork_server.fingerprint()
@@ -110,14 +118,14 @@ def fork(path: Path, arguments: list[str], descriptors: list[int]) -> Forked:
 class Child:
     """A running step, as a context that ends it when it is left.
 
-    Its stdin is a pipe that is never written to: when this process dies without a word, the pipe
-    closes, and the step ends itself (option `--until-stdin-closes`).
+    Its stdin is a pipe that nothing is written to. When this process dies, the pipe closes and the
+    step ends itself (option `--until-stdin-closes`).
 
     Args:
         interpreter: Python that runs the step.
         arguments: of the command `intent`.
         log: is called with each line that the step writes.
-        fork_from: socket of a fork server; None, or one that does not answer: a new interpreter.
+        fork_from: socket of a fork server; without one that answers, a new interpreter is started.
     """
 
     def __init__(
@@ -146,12 +154,12 @@ class Child:
 
     @property
     def last_output(self) -> str:
-        """Last line of stdout that is not empty: the receipt of a step that is done."""
+        """Last non-empty line of stdout: the receipt of a step that is done."""
         return self._last["stdout"]
 
     @property
     def last_error(self) -> str:
-        """Last line of stderr that is not empty: the message of a step that failed."""
+        """Last non-empty line of stderr: the message of a step that failed."""
         return self._last["stderr"]
 
     def wait(self) -> int:
@@ -161,7 +169,7 @@ class Child:
         return self._process.wait()
 
     def stop(self) -> None:
-        """End the whole process group, with SIGTERM and after a grace with SIGKILL."""
+        """End the whole process group: SIGTERM, and SIGKILL after `STOP_SECONDS`."""
         self._signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)
@@ -183,9 +191,9 @@ def _start(
 ) -> tuple[Process, IO[bytes], dict[str, TextIOWrapper]]:
     """Start a step; return it, the writing end of its stdin, and its output streams by name."""
     (stdin, writer), (output, stdout), (errors, stderr) = os.pipe(), os.pipe(), os.pipe()
-    theirs = [stdin, stdout, stderr]
+    child_ends = [stdin, stdout, stderr]
     try:
-        process = _forked(interpreter, arguments, theirs, fork_from, log) or subprocess.Popen(
+        process = _forked(interpreter, arguments, child_ends, fork_from, log) or subprocess.Popen(
             [interpreter, "-m", "intent_tasks.cli", *arguments],
             stdin=stdin,
             stdout=stdout,
@@ -194,7 +202,7 @@ def _start(
             start_new_session=True,
         )
     finally:
-        for descriptor in theirs:
+        for descriptor in child_ends:
             os.close(descriptor)
     streams = {
         name: os.fdopen(descriptor, encoding="utf-8", errors="replace")
@@ -210,7 +218,7 @@ def _forked(
     path: Path | None,
     log: Callable[[str], None],
 ) -> Forked | None:
-    """Return the step as a fork, or None where a new interpreter has to be started."""
+    """Return the step as a fork, or None if a new interpreter has to be started."""
     if path is None or not path.exists() or interpreter != sys.executable:
         return None
     try:

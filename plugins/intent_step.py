@@ -6,10 +6,10 @@ A step is `intent step NAME --as-of-date D`. Airflow acts on its exit code:
 |---|---|---|
 | 0 | done; the last line of stdout is the receipt | succeeds; the receipt is its XCom |
 | 75 | a server or disk failed | is retried |
-| 78 | a rule refuses the work; the last line of stdout may name its page | fails, no retry |
+| 78 | the work is refused; the last line of stdout may name its page | fails, no retry |
 | 99 | nothing to do | is skipped, with the tasks after it |
 | killed by a signal | out of memory, machine stopped | is retried |
-| else | a bug | fails, no retry |
+| other | a bug | fails, no retry |
 """
 
 import json
@@ -28,7 +28,7 @@ from intent_tasks.settings import AirflowSettings, state_folder
 Receipt = dict[str, Any]
 
 RECEIPT_KEY = "receipt"
-"""XCom key of the receipt where the return value is the list that a mapped task runs over."""
+"""XCom key of the receipt if the return value is the list that a mapped task runs over."""
 
 
 class Step(BaseOperator):
@@ -54,7 +54,7 @@ class Step(BaseOperator):
         as_of_date: str | Callable[..., str] = "",
         bucket: int | None = None,
         map_over: str | None = None,
-        **kwargs: Any,  # noqa: ANN401 - what any operator takes
+        **kwargs: Any,  # noqa: ANN401 - the arguments of any operator
     ) -> None:
         super().__init__(**kwargs)
         if not as_of_date:
@@ -122,10 +122,10 @@ def _raise_for(step: str, exit_code: int, message: str) -> None:
 def _object(line: str) -> Receipt | None:
     """Return the JSON object of a line, or None."""
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except json.JSONDecodeError:
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def _receipt(step: str, line: str) -> Receipt:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.support.arguments import arguments_of
+from benchmarks.support.default_encoder import ENCODER
 from intent_tasks.core import metrics
 from intent_tasks.core.dataset import DatasetSummary, Rows
 from intent_tasks.core.vocabulary import Vocabulary, vocabulary_sizes
@@ -30,7 +31,7 @@ Predictions = dict[str, np.ndarray]
 def options(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the options of all benchmarks of quality."""
     parser = arguments_of(description)
-    parser.add_argument("--encoder", default="gru", help="none: baselines only")
+    parser.add_argument("--encoder", default=ENCODER, help="none: baselines only")
     parser.add_argument("--size", default="nano")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--bare", action="store_true", help=f"also models {BARE}")

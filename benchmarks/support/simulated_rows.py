@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.support.default_encoder import ENCODER
 from intent_tasks.core.anchors import evenly
 from intent_tasks.core.dataset import Dataset
 from intent_tasks.core.vocabulary import vocabulary_sizes
@@ -56,4 +57,4 @@ def make_dataset(
     dataset = read_dataset(config, folder, anchors=4)
     dataset.learn_vocabulary()
     sizes = vocabulary_sizes(dataset.vocabulary)
-    return dataset, network.Architecture("gru", size, sizes)
+    return dataset, network.Architecture(ENCODER, size, sizes)

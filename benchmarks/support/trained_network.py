@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.support.arguments import arguments_of
+from benchmarks.support.default_encoder import ENCODER
 from intent_tasks.core.anchors import split_days
 from intent_tasks.core.dataset import SPLITS, Dataset
 from intent_tasks.core.vocabulary import vocabulary_sizes
@@ -53,6 +54,6 @@ def train(dataset: Dataset) -> network.Network:
     summary, samples = fit_models.summarize(sources)
     baselines = fit_models.fit_baselines(samples, SEED)
     sizes = vocabulary_sizes(dataset.vocabulary)
-    architecture = network.Architecture("gru", size_of("nano", "gru"), sizes)
+    architecture = network.Architecture(ENCODER, size_of("nano", ENCODER), sizes)
     plan = training.Plan(summary.rows["train"], SEED)
     return fit_models.fit_network(architecture, baselines, sources, plan).network

@@ -42,7 +42,7 @@ def erase(
             "aside of them is removed, and a tombstone keeps them out from now on."
         )
     for one in erasure.erase(settings, ids, lambda text: typer.echo(f"… {text}", err=True)):
-        typer.echo(_said(one))
+        typer.echo(_describe(one))
 
 
 @app.command()
@@ -134,12 +134,12 @@ def _lines(file: Path) -> list[str]:
         raise BadInput(f"{file} is not UTF-8 text with one id a line.") from None
 
 
-def _said(one: "Erased") -> str:
-    parts = [f"{rows} of {place}" for place, rows in one.removed.items()]
-    said = f"{one.customer_id}: removed {', '.join(parts) or 'nothing'}"
-    if not one.known:
-        said += "; nobody here by that id, a tombstone is left"
-    if one.erased_before:
-        said += f"; erased before, on {one.erased_before:%Y-%m-%d}"
-    versions = ", ".join(map(str, one.model_versions)) or "none"
-    return f"{said}. Model versions trained with them: {versions}."
+def _describe(erased: "Erased") -> str:
+    parts = [f"{rows} of {place}" for place, rows in erased.removed.items()]
+    text = f"{erased.customer_id}: removed {', '.join(parts) or 'nothing'}"
+    if not erased.known:
+        text += "; nobody here by that id, a tombstone is left"
+    if erased.erased_before:
+        text += f"; erased before, on {erased.erased_before:%Y-%m-%d}"
+    versions = ", ".join(map(str, erased.model_versions)) or "none"
+    return f"{text}. Model versions trained with them: {versions}."

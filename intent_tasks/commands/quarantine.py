@@ -55,8 +55,8 @@ def list_() -> None:
         table.add_row(Text(source), Text(rule), state, str(count))
     Console().print(table if counted else "Nothing is set aside.")
     for path, unreadable in lost.items():
-        said = ", ".join(f"{column} {count:,}" for column, count in unreadable.items())
-        typer.echo(f"Values that cannot be read and are null, of {path}: {said}.")
+        counts = ", ".join(f"{column} {count:,}" for column, count in unreadable.items())
+        typer.echo(f"Values that cannot be read and are null, of {path}: {counts}.")
 
 
 @app.command()
@@ -105,7 +105,7 @@ def release(
     typer.echo(f"{done.count:,} rows went in{with_what}.")
     for why, count in done.stay.most_common():
         typer.echo(f"{count:,} stay out: {why}.")
-    _say_stale(done.stale)
+    _report_stale(done.stale)
 
 
 @app.command()
@@ -129,7 +129,7 @@ def drop(
         return
     stale = deciding.drop(settings, rows, deciding.Decision(getpass.getuser(), reason, {}))
     typer.echo(f"{len(rows)} rows are left out for good.")
-    _say_stale(stale)
+    _report_stale(stale)
 
 
 def _found(
@@ -167,7 +167,7 @@ def _shown(found: "Found") -> str:
     )
 
 
-def _say_stale(days: list[date]) -> None:
+def _report_stale(days: list[date]) -> None:
     from intent_tasks.core.day_ranges import describe_days
 
     if days:

@@ -1,8 +1,8 @@
 """Effect of removing one event on the hand-made features, for all events at once.
 
-Features are counts, sums, latest values and intervals, so their values without an event have a
-closed form and nothing is recomputed. Two indirect effects are ignored: the start time of a session
-that loses its first event, and which views count as repeats.
+Features are counts, sums, latest values and intervals. Their values without an event have a closed
+form, so nothing is recomputed. Two indirect effects are ignored: the start time of a session that
+loses its first event, and whether other views count as repeats.
 """
 
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ _KINDS = len(KINDS)
 
 
 def event_effects(events: CustomerEvents, gradients: FeatureGradients) -> Float64Array:
-    """Return what each event adds to a linear score: with the event minus without it.
+    """Return what each event adds to a linear score: the score minus that without the event.
 
     Args:
-        events: of n customers, m events.
-        gradients: of the score by each feature.
+        events: m events of n customers.
+        gradients: gradient of the score by each feature.
 
     Returns:
         Shape (m,).
@@ -46,7 +46,7 @@ def event_effects(events: CustomerEvents, gradients: FeatureGradients) -> Float6
 
 @dataclass(frozen=True)
 class _Entries:
-    """The e entries of the events, and what they are counted in."""
+    """The e entries of the events, with their windows, sessions and days."""
 
     events: CustomerEvents
     gradients: FeatureGradients
@@ -74,11 +74,13 @@ class _Entries:
     def alone(self) -> dict[str, BoolArray]:
         """Events that are the only one of their session or active day, shape (m,) each."""
         starts = {"session": self.events.starts_session, "active_day": self.events.starts_day}
-        return {k: s & np.append(s[1:], True)[: len(s)] for k, s in starts.items()}
+        return {
+            kind: start & np.append(start[1:], True)[: len(start)] for kind, start in starts.items()
+        }
 
     @cached_property
     def counts(self) -> Float32Array:
-        """Entries in each window and in all, shape (n, windows + 1, kinds)."""
+        """Entries in each window and in total, shape (n, windows + 1, kinds)."""
         return self.events.count_by_group(len(WINDOWS_DAYS) + 1, self.window).cumsum(axis=1)
 
     @cached_property
@@ -88,7 +90,7 @@ class _Entries:
 
     @cached_property
     def days(self) -> Float32Array:
-        """Entries on the latest active days and one day more, shape (n, days + 1, kinds)."""
+        """Entries on the latest active days and one more day, shape (n, days + 1, kinds)."""
         return self.events.count_by_group(RECENT_DAYS + 1, self.events.days_back[self.index])
 
     @cached_property
@@ -109,7 +111,7 @@ class _Entries:
 
     @cached_property
     def not_after(self) -> Int64Array:
-        """How many of the customer's last two purchases an event is not after, shape (m,)."""
+        """Number of the customer's last two purchases that an event is not after, shape (m,)."""
         occurred = np.append(self.events.events.occurred, np.iinfo(np.int64).min)
         owner, count = self.events.owner, np.zeros(len(self.events.owner), np.int64)
         for purchase in self.latest_purchases:
@@ -118,7 +120,7 @@ class _Entries:
 
 
 def _log_loss_of_one(counts: FloatArray) -> FloatArray:
-    """Return by how much log1p of a count falls when the count falls by one."""
+    """Return the decrease of log1p of a count when the count decreases by one."""
     return np.asarray(np.log1p(counts) - np.log1p(np.maximum(counts - 1, 0)))
 
 
@@ -224,15 +226,15 @@ def _spaced(
     w, after, before = owner[at], gap[at], gap[at - 1]  # 0 where there is no gap
     earlier, merged = same[at - 1], same[at] & same[at - 1]
     next_is_last = same[at] & ~np.append(same, False)[at + 1]
-    last_left = np.where(~same[at], gap[at - 2] * earlier, last[w])
-    last_left = np.where(next_is_last, (after + before) * earlier, last_left)
-    since_left = np.where(~same[at], np.where(earlier, age[at - 1], FAR_DAYS), since[w])
+    last_without = np.where(~same[at], gap[at - 2] * earlier, last[w])
+    last_without = np.where(next_is_last, (after + before) * earlier, last_without)
+    since_without = np.where(~same[at], np.where(earlier, age[at - 1], FAR_DAYS), since[w])
     without_it = interval_statistics(
         np.maximum(count[w] - 1, 0),
         total[w] - np.where(merged, 0, after + before),
         square[w] + np.where(merged, 2 * after * before, -(after**2) - before**2),
-        last_left,
-        since_left,
+        last_without,
+        since_without,
     )
     return np.asarray(((with_it[w] - without_it) * gradients[w]).sum(axis=1))
 
@@ -252,8 +254,10 @@ def _first(entries: _Entries) -> Float64Array:
     """Without the first event, the second is the first."""
     events = entries.events
     first = np.flatnonzero(events.is_first)
-    later = np.append(events.age_days, 0)[first + 1] * ~np.append(events.is_first, True)[first + 1]
+    second_age = (
+        np.append(events.age_days, 0)[first + 1] * ~np.append(events.is_first, True)[first + 1]
+    )
     gradients = entries.gradients.of("days_since_first_log")[events.owner[first], 0]
     effects = np.zeros(len(events.owner))
-    effects[first] = (np.log1p(events.age_days[first]) - np.log1p(later)) * gradients
+    effects[first] = (np.log1p(events.age_days[first]) - np.log1p(second_age)) * gradients
     return effects

@@ -16,7 +16,7 @@ MAX_ANCHORS = {"train": 14, "calibrate": 4, "test": 6}
 """Maximum number of anchors of each split, evenly spaced: neighbouring days are nearly equal."""
 
 MIN_HISTORY_DAYS = 14
-"""Days of events before the first anchor: without them there is nothing to learn from."""
+"""Days of events before the first anchor, from which its features are computed."""
 
 MIN_DAYS = 10
 """Minimum number of days without the gaps; fewer cannot be split."""
@@ -27,7 +27,7 @@ NEVER = len(HORIZONS_DAYS)
 
 @dataclass(frozen=True)
 class Split:
-    """Anchors of each split, in order of time, with a gap of the longest horizon between splits."""
+    """Anchors of each split in order of time, with a gap of the longest horizon between splits."""
 
     train: list[date]
     calibrate: list[date]
@@ -52,7 +52,7 @@ def split_days(first: date, last: date) -> Split | None:
 def training_split(
     earliest: date, as_of_date: date, training_days: int, maturity_lag_days: int
 ) -> Split | None:
-    """Return the anchors of a training on the end of a day; None if there are too few days.
+    """Return the anchors of a training at the end of a day; None if there are too few days.
 
     Args:
         earliest: first shop day with an event.
@@ -76,10 +76,10 @@ def needed_days(maturity_lag_days: int) -> int:
     return MIN_HISTORY_DAYS + MIN_DAYS + 3 * max(HORIZONS_DAYS) + maturity_lag_days
 
 
-def evenly(first: date, last: date, most: int) -> list[date]:
-    """Return at most `most` evenly spaced days from `first` to `last`, both included."""
+def evenly(first: date, last: date, max_count: int) -> list[date]:
+    """Return at most `max_count` evenly spaced days from `first` to `last`, both included."""
     days = (last - first).days + 1
-    steps = np.unique(np.linspace(0, days - 1, min(days, most)).round().astype(int))
+    steps = np.unique(np.linspace(0, days - 1, min(days, max_count)).round().astype(int))
     return [first + timedelta(days=int(step)) for step in steps]
 
 
@@ -94,7 +94,7 @@ def first_purchases(
         events: all events.
         customers: codes of the customers, shape (n,).
         anchor: shop day.
-        definition: when days end.
+        definition: gives the ends of shop days.
     """
     ends = [definition.day_end(anchor + timedelta(days=h)) for h in (0, *HORIZONS_DAYS)]
     limits = np.array([int(end.timestamp()) for end in ends], np.int64)

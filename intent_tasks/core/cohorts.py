@@ -1,4 +1,4 @@
-"""Cohorts of customers, so that a good mean cannot hide a bad result for some of them."""
+"""Cohorts of customers, whose metrics show bad results that the mean of all would hide."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ def cohorts_of(rows: Rows, vocabulary: Vocabulary) -> dict[str, npt.NDArray[Any]
     """Return the cohorts of n rows, texts of shape (n,) each.
 
     Args:
-        rows: encoded.
-        vocabulary: names of the channels.
+        rows: encoded customers at their anchors.
+        vocabulary: codes of the channels.
 
     Returns:
-        By history (number of known events), customer (whether they have purchased) and channel
+        `history` (number of known events), `customer` (with or without a purchase) and `channel`
         (of the latest event).
     """
     encoded = rows.encoded

@@ -84,9 +84,9 @@ class EventArrays:
         """Return the events without these rows of the table; -1 is ignored."""
         return self.select(~np.isin(self.row, rows))
 
-    def select(self, kept: npt.NDArray[Any]) -> "EventArrays":
+    def select(self, chosen: npt.NDArray[Any]) -> "EventArrays":
         """Return some of the events, given as a mask or as indices."""
-        index = np.flatnonzero(kept) if kept.dtype == bool else kept
+        index = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         columns = [each.name for each in fields(self) if each.name != "keys"]
         return EventArrays(
             self.keys, *(np.take(getattr(self, name), index, axis=0) for name in columns)

@@ -32,7 +32,7 @@ def page(title: str, table: Table, checks: list[Check], row_count: int) -> str:
 def _lines(title: str, table: Table, checks: list[Check], row_count: int) -> Iterator[str]:
     yield f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
     yield f"<h1>{title}</h1>"
-    yield f"<p>{row_count} predictions on days after training, with a gap between.</p>"
+    yield f"<p>{row_count} predictions on days after training, with a gap in between.</p>"
     yield "<h2>Gate</h2><ul>"
     for check in checks:
         verdict = "passed" if check.passed else "<b>FAILED</b>"

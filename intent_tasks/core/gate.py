@@ -37,7 +37,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its name, whether it passed, and the value it was judged by."""
+    """One check: its name, its verdict, and the value behind it."""
 
     name: str
     passed: bool

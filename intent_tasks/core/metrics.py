@@ -34,7 +34,7 @@ TOP_SHARE = 0.1
 """Share of customers, highest scores first, in `lift_at_10`."""
 
 _CLIP = 1e-7
-_CELLS = 2_000_000  # resamples × rows held at once, to bound the memory
+_CHUNK_CELLS = 2_000_000  # resamples × rows in memory at a time
 
 
 class Estimate(NamedTuple):
@@ -127,7 +127,7 @@ def best_threshold(probabilities: FloatArray, outcomes: BoolArray) -> float:
 def _chunks(
     weights: FloatArray, customers: IntegerArray | None, row_count: int
 ) -> Iterator[FloatArray]:
-    size = max(1, _CELLS // max(1, row_count))
+    size = max(1, _CHUNK_CELLS // max(1, row_count))
     for start in range(0, len(weights), size):
         chunk = weights[start : start + size]
         yield chunk if customers is None else chunk[:, customers]
@@ -153,7 +153,7 @@ def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
 
 
 class _Rows:
-    """Predictions sorted from high to low, to be measured under many weightings."""
+    """Predictions sorted from high to low, whose metrics are computed for many weightings."""
 
     def __init__(self, probabilities: FloatArray, outcomes: BoolArray, threshold: float) -> None:
         self._order = np.argsort(-probabilities, kind="stable")
@@ -190,33 +190,33 @@ class _Rows:
     def _ranking(
         self, weights: FloatArray, buyers: FloatArray, total: FloatArray
     ) -> dict[str, FloatArray]:
-        """Return the ranking metrics; tied rows are one step, so their order does not matter."""
+        """Return the ranking metrics; tied rows count as one, so their order does not matter."""
         if not len(self._tie_starts):
-            nothing = np.full(len(weights), np.nan)
-            return {"auc": nothing, "average_precision": nothing, "lift_at_10": nothing}
+            undefined = np.full(len(weights), np.nan)
+            return dict.fromkeys(("auc", "average_precision", "lift_at_10"), undefined)
         everyone = np.add.reduceat(weights, self._tie_starts, axis=1, dtype=np.float64)
         bought = np.add.reduceat(
             weights * self._outcomes, self._tie_starts, axis=1, dtype=np.float64
         )
-        seen, hits = everyone.cumsum(axis=1), bought.cumsum(axis=1)  # (resamples, ties)
-        below = total[:, None] - buyers[:, None] - (seen - hits)
+        ranked, hits = everyone.cumsum(axis=1), bought.cumsum(axis=1)  # (resamples, ties)
+        below = total[:, None] - buyers[:, None] - (ranked - hits)
         ordered = (bought * (below + (everyone - bought) / 2)).sum(axis=1)
-        precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
+        precision = np.divide(hits, ranked, out=np.zeros_like(hits), where=ranked > 0)
         return {
             "auc": _ratio(ordered, buyers * (total - buyers)),
             "average_precision": _ratio((bought * precision).sum(axis=1), buyers),
-            "lift_at_10": _lift(everyone, bought, seen, buyers, total),
+            "lift_at_10": _lift(everyone, bought, ranked, buyers, total),
         }
 
 
 def _lift(
     everyone: FloatArray,
     bought: FloatArray,
-    seen: FloatArray,
+    ranked: FloatArray,
     buyers: FloatArray,
     total: FloatArray,
 ) -> FloatArray:
     """Return the purchase rate of the top share over that of all; a tie counts by its share."""
-    room = TOP_SHARE * total[:, None] - (seen - everyone)
+    room = TOP_SHARE * total[:, None] - (ranked - everyone)
     share = np.clip(np.divide(room, everyone, out=np.zeros_like(room), where=everyone > 0), 0, 1)
     return _ratio((bought * share).sum(axis=1), TOP_SHARE * buyers)

@@ -1,4 +1,4 @@
-"""Reasons of a prediction: the choice among attributed events, and the sentence about them."""
+"""Reasons of a prediction: the choice from attributed events, and the sentence about them."""
 
 from collections.abc import Iterable
 from typing import TypedDict

@@ -1,4 +1,4 @@
-"""Suppression of small groups: no figure is shown that is about a few customers."""
+"""Suppression of small groups, so that no shown figure describes only a few customers."""
 
 from collections.abc import Mapping
 
@@ -8,12 +8,13 @@ from intent_tasks.definition import LEAST_GROUP
 def shown_values(sizes: Mapping[str, int], total: int) -> list[str]:
     """Return the values whose groups may be shown, sorted.
 
-    The size of what is hidden follows by subtraction from the total. So it must be zero or at least
-    `LEAST_GROUP` too; otherwise the smallest shown group is hidden as well.
+    A reader can subtract the shown groups from the total. So the hidden groups together must be
+    empty or have at least `LEAST_GROUP` customers; otherwise the smallest shown group is hidden
+    too.
 
     Args:
         sizes: value → number of customers.
-        total: number of all customers, with those that have no value.
+        total: number of all customers, including those without a value.
     """
     shown = sorted(value for value, size in sizes.items() if size >= LEAST_GROUP)
     hidden = total - sum(sizes[value] for value in shown)

@@ -42,8 +42,8 @@ class WantedPorts(BaseSettings):
 
     def by_server(self) -> dict[str, int]:
         """Return the requested ports by server."""
-        wanted = {name: getattr(self, f"{name}_port") for name in SERVERS}
-        return {name: port for name, port in wanted.items() if port is not None}
+        chosen = {name: getattr(self, f"{name}_port") for name in SERVERS}
+        return {name: port for name, port in chosen.items() if port is not None}
 
 
 class Secrets(BaseModel):
@@ -106,10 +106,10 @@ class Installation(BaseModel):
         """
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        known = cls.load(home)
-        if known:
-            chosen = choose_ports(known.ports, WantedPorts().by_server())
-            installation = known.with_calendar(calendar).model_copy(update={"ports": chosen})
+        existing = cls.load(home)
+        if existing:
+            chosen = choose_ports(existing.ports, WantedPorts().by_server())
+            installation = existing.with_calendar(calendar).model_copy(update={"ports": chosen})
         else:
             installation = cls(
                 home=home,
@@ -162,16 +162,16 @@ class Installation(BaseModel):
         return f"http://127.0.0.1:{self.ports[server]}"
 
 
-def choose_ports(known: dict[str, int], wanted: dict[str, int]) -> dict[str, int]:
+def choose_ports(existing: dict[str, int], chosen: dict[str, int]) -> dict[str, int]:
     """Return a port for each server: the requested one, else the last one, else a free one.
 
     Raises:
         Refused: a requested port is taken.
     """
-    ports.require_free((f"INTENT_{name.upper()}_PORT", port) for name, port in wanted.items())
+    ports.require_free((f"INTENT_{name.upper()}_PORT", port) for name, port in chosen.items())
     free = dict(zip(SERVERS, ports.free_ports(len(SERVERS)), strict=True))
-    last = {name: port for name, port in known.items() if ports.is_free(port)}
-    return {**free, **last, **wanted}
+    last = {name: port for name, port in existing.items() if ports.is_free(port)}
+    return {**free, **last, **chosen}
 
 
 def write_private(path: Path, text: str) -> None:

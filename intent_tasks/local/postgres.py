@@ -81,8 +81,8 @@ def identity(user: pwd.struct_passwd | None) -> dict[str, object]:
 def may_enter(folder: Path, user: pwd.struct_passwd | None) -> bool:
     """Return whether the account can enter the folder, by trying it."""
     test = ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(folder)]
-    done = subprocess.run(test, cwd="/", capture_output=True, **identity(user))  # type: ignore[call-overload]
-    return bool(done.returncode == 0)
+    finished = subprocess.run(test, cwd="/", capture_output=True, **identity(user))  # type: ignore[call-overload]
+    return bool(finished.returncode == 0)
 
 
 def choose_folder(wanted: Path) -> Path:
@@ -110,7 +110,7 @@ def package_folder() -> Path:
 
 
 def copy_package(source: Path, target: Path) -> None:
-    """Copy the programs, and the shared libraries that they expect beside their package."""
+    """Copy the programs, and the shared libraries that they expect next to their package."""
     copy = target.with_suffix(".part")
     shutil.rmtree(copy, ignore_errors=True)
     for part in (source / "pginstall18", source.with_name(f"{PACKAGE}.libs")):
@@ -205,18 +205,18 @@ class Server:
         if not (self.data / "postmaster.pid").exists():
             return False
         status = [str(self.binaries() / "pg_ctl"), "status", "-D", str(self.data)]
-        done = subprocess.run(  # type: ignore[call-overload]
+        finished = subprocess.run(  # type: ignore[call-overload]
             status, cwd=self.folder, capture_output=True, **identity(account())
         )
-        return bool(done.returncode == 0)
+        return bool(finished.returncode == 0)
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self.binaries() / program), *arguments]
         with tempfile.TemporaryFile("w+") as output:  # a pipe would be kept open by the server
-            done = subprocess.run(  # type: ignore[call-overload]
+            finished = subprocess.run(  # type: ignore[call-overload]
                 command, cwd=self.folder, stdout=output, stderr=output, **identity(account())
             )
-            if done.returncode:
+            if finished.returncode:
                 output.seek(0)
                 message = " ".join(output.read().split())
                 raise IntentError(f"{program} failed for {self.data}: {message[-500:]}")

@@ -34,8 +34,8 @@ class Shop:
     @property
     def description(self) -> str:
         """The shop in one line, for the start of the demo."""
-        later = f" {self.later_rows:,} later rows are left out." if self.later_rows else ""
-        return f"Shop: {self.name}; its today is {self.last_day}.{later}"
+        note = f" {self.later_rows:,} later rows are left out." if self.later_rows else ""
+        return f"Shop: {self.name}; its today is {self.last_day}.{note}"
 
     @property
     def calendar(self) -> Calendar:

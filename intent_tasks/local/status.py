@@ -14,7 +14,7 @@ from intent_tasks.local.supervisor_client import PROGRAMS, SupervisorClient
 from intent_tasks.settings import Settings, load_settings
 from intent_tasks.steps import last_day_over
 from intent_tasks.stores import day_status
-from intent_tasks.stores.missing_days import described, missing_days
+from intent_tasks.stores.missing_days import describe_missing, missing_days
 
 STEPS = ("extract", "publish", "measure", "register")
 
@@ -47,9 +47,9 @@ def _print_missing_days(settings: Settings, print_line: PrintLine) -> None:
     except TemporaryFailure:  # printed above
         return
     if missing and settings.last_day is None:
-        raise Refused(described(settings, missing))
+        raise Refused(describe_missing(settings, missing))
     if missing:
-        print_line(described(settings, missing))
+        print_line(describe_missing(settings, missing))
 
 
 def _describe_servers(installation: Installation) -> str:

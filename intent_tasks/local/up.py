@@ -21,13 +21,13 @@ from intent_tasks.local.installation import Calendar, Installation
 from intent_tasks.local.supervisor import POLL_SECONDS, Supervisor, stop_orphans
 from intent_tasks.local.supervisor_client import AIRFLOW, last_lines
 from intent_tasks.settings import AirflowSettings
-from intent_tasks.stores.atomic_files import nobody_else
+from intent_tasks.stores.atomic_files import private_files
 
 STALL_SECONDS = 180
 """Longest time without processor use and log lines until a server answers."""
 PRINT_EVERY_SECONDS = 20
 RESPONSE_SECONDS = 30
-MOST_STARTS = 5
+MAX_STARTS = 5
 """A server that does not answer after this many starts has failed."""
 
 NEEDED_BYTES = 1_500_000_000
@@ -42,7 +42,7 @@ def lock_command(home: Path, command: str) -> Iterator[None]:
         TemporaryFailure: another process holds it.
     """
     home.mkdir(parents=True, exist_ok=True)
-    with nobody_else(), (home / f"{command}.lock").open("a+") as lock:
+    with private_files(), (home / f"{command}.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -59,10 +59,10 @@ def calendar_of(home: Path, time_zone: str | None, last_day: date | None) -> Cal
     Raises:
         BadInput: there is no such time zone.
     """
-    known = Installation.load(home)
+    existing = Installation.load(home)
     return Calendar(
         time_zone=time_zone or configuration.time_zone(home),
-        last_day=last_day or (known.calendar.last_day if known else None),
+        last_day=last_day or (existing.calendar.last_day if existing else None),
     )
 
 
@@ -130,14 +130,14 @@ def _launch_supervisor(
     home: Path, calendar: Calendar | None, print_line: Callable[[str], None]
 ) -> tuple[Installation, Supervisor]:
     configuration.require_no_conflict(home)
-    known = Installation.load(home)
-    if known and Supervisor(known).answers():
-        running = known.with_calendar(calendar)
+    existing = Installation.load(home)
+    if existing and Supervisor(existing).answers():
+        running = existing.with_calendar(calendar)
         _update_settings(running, print_line)
         return running, Supervisor(running)
     require_space(home)
-    if known:
-        stop_orphans(known)
+    if existing:
+        stop_orphans(existing)
     installation = Installation.prepare(home, calendar)
     if not installation.postgres_folder.is_relative_to(home):
         print_line(
@@ -205,7 +205,7 @@ def _wait(
     def read_progress() -> object:
         pid, *progress = supervisor.progress(name)
         starts.add(pid)
-        if len(starts - {0}) > MOST_STARTS:
+        if len(starts - {0}) > MAX_STARTS:
             raise IntentError(
                 f"{name} ends soon after each start. Its last lines: {last_lines(log)} (log: {log})"
             )
@@ -259,13 +259,13 @@ def _load_shop(installation: Installation, command: Sequence[str]) -> None:
 def _run(installation: Installation, name: str, *module: str) -> None:
     log = installation.logs / f"{name}.log"
     with log.open("a") as output:
-        done = subprocess.run(
+        finished = subprocess.run(
             [sys.executable, "-m", *module],
             env=configuration.shared_environment(installation),
             stdout=output,
             stderr=output,
         )
-    if done.returncode:
+    if finished.returncode:
         raise IntentError(f"`{' '.join(module)}` failed: {last_lines(log)} (log: {log})")
 
 

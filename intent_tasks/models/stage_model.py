@@ -88,6 +88,7 @@ def probabilities(network: Network, encoded: Encoded) -> Float32Array:
 
 def _stage_input(network: Network) -> keras.Model:
     """Return a model that outputs the inputs of the stage layer."""
+    # `network.py` explains why the layer keeps its name.
     head = network.stage_head
     return keras.Model(head.inputs, head.get_layer("told").output)
 

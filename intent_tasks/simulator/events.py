@@ -11,7 +11,7 @@ from intent_tasks.simulator.process import BAD, CART, GOOD, KINDS, PURCHASE, REF
 START = len(KINDS)
 """Kind of the view that starts a session."""
 
-AGAIN, VIEW = KINDS.index("view_again"), KINDS.index("view")
+REPEATED_VIEW, VIEW = KINDS.index("view_again"), KINDS.index("view")
 
 FOCUS = 0.8
 """Share of new products that are of the session's category. Chosen."""

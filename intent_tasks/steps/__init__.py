@@ -1,8 +1,8 @@
 """The steps of the pipeline: one module, one CLI command, one Airflow task each.
 
 A step is `run(settings, as_of_date, **options) -> Receipt`: it reads, calls pure code, writes, and
-returns a receipt. It is a function of its arguments and the stores, so running it twice gives the
-same bytes. Modules are imported by name when they run, because some of them cost seconds to import.
+returns a receipt. It is a function of its arguments and the stores, so a second run gives the same
+bytes. Modules are imported by name when they run, because some imports take seconds.
 """
 
 import importlib
@@ -21,7 +21,7 @@ from intent_tasks.settings import Settings
 log = logging.getLogger(__name__)
 
 Receipt = dict[str, Any]
-"""What a step did: ids, counts, paths and digests, as JSON of at most 4 kB."""
+"""Result of a step: ids, counts, paths and digests, as JSON of at most 4 kB."""
 
 RECEIPT_BYTES = 4096
 
@@ -32,13 +32,13 @@ STEPS = {
     "pin": "resolve the champion, verify its manifest and pin that version for a day",
     "score": "predict one bucket of customers with the pinned version",
     "publish": "write a day's scores to intent.predictions in one transaction",
-    "window": "choose the days to learn from and complete their snapshots",
+    "window": "choose the training days and complete their snapshots",
     "pretrain": "pretrain the encoder on all events of a window, if INTENT_PRETRAINED is set",
     "train": "train the sequence model and the baselines on a window",
-    "evaluate": "measure the trained model and the baselines on later days, and judge the gate",
+    "evaluate": "measure the trained model and the baselines on later days, and evaluate the gate",
     "register": "register the evaluated model in MLflow as challenger",
-    "erase": "erase the customers whose requests to be erased are open",
-    "retain": "delete what is older than the limit of its place",
+    "erase": "erase the customers with an open erasure request",
+    "retain": "delete data that is older than its retention limit",
     "watch": "name the shop days that were never predicted",
     "mature": "write the outcomes that are known by the end of a day",
     "measure": "compute the feedback metrics of all days matured by a day",
@@ -50,8 +50,8 @@ def run_step(settings: Settings, name: str, as_of_date: date, options: dict[str,
     """Run one step and return its receipt.
 
     Raises:
-        BadInput: no such step, an option the step does not take, or one it needs is missing.
-        Refused: the day is not over yet.
+        BadInput: there is no such step, or an option is unknown or missing.
+        Refused: the day is not over.
     """
     if name not in STEPS:
         raise BadInput(f"There is no step {name!r}. Steps: {', '.join(STEPS)}.")
@@ -77,18 +77,19 @@ def describe_counts(receipt: Receipt) -> str:
 
 
 def last_day_over(settings: Settings, now: datetime | None = None) -> date:
-    """Return the last shop day of which everything has happened: of a recording, its last one."""
+    """Return the last shop day that is over; for a recording, its last day."""
     return settings.last_day or settings.definition.last_day_over(now or datetime.now(UTC))
 
 
 def require_over(settings: Settings, as_of_date: date, now: datetime | None = None) -> None:
-    """Check that a shop day has ended: before that nobody knows what happened on it.
+    """Check that a shop day is over, so that all its events have happened.
 
-    A recording has ended with its last day, whatever the date is; days that are over by the
-    calendar are over for it too.
+    A recording is over after its last day, whatever the date is; days that are over by the calendar
+    are over for it too.
 
     Raises:
-        Refused: it has not, or it is a day that no shop can have.
+        Refused: it is not over.
+        BadInput: it is out of the range of shop days.
     """
     now = now or datetime.now(UTC)
     over = max(last_day_over(settings, now), settings.definition.last_day_over(now))

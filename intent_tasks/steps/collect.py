@@ -62,21 +62,21 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 def collect(
     settings: Settings, url: str, format_name: str, report: Report, *, alone: bool = False
 ) -> Totals:
-    """Load the files at and below a URL that are not loaded yet.
+    """Load the new files at and below a URL.
 
-    A file that cannot be used does not keep the others from being loaded.
+    An unusable file does not prevent the others from being loaded.
 
     Args:
         settings: of this installation.
         url: folder, object-store prefix or file, as fsspec reads it.
         format_name: a format that comes with the product, or the path of a .toml file.
-        report: receives a line about every file and, in long ones, every few seconds.
-        alone: refuse when other files are loaded: one file is the whole shop.
+        report: receives a line about every file, and progress lines about long ones.
+        alone: refuse if other files are loaded, because one file is the whole shop.
 
     Raises:
         BadInput: there is no such place, format or file of events.
-        Refused: files cannot be used or have changed, or the shop cannot be filled.
-        TemporaryFailure: the database gave up; the same call continues where it was.
+        Refused: files are unusable or have changed, or the shop cannot be filled.
+        TemporaryFailure: the database failed; the next call continues at the same block.
     """
     layout = mapping.load(format_name).of_table("events")
     owner = simulated_shop.owner_url(settings)
@@ -92,11 +92,11 @@ def collect(
             f"Passed over: {', '.join(others[:MOST_NAMED])}{more} ({len(others)} in all). "
             f"{discovery.ENDINGS_HINT}"
         )
-    loadings = (
-        _Work(settings, file, url, layout, format_name, report, label)
+    file_loads = (
+        _FileLoad(settings, file, url, layout, format_name, report, label)
         for file, label in label_files(files_found)
     )
-    load_each(loadings, totals, report)
+    load_each(file_loads, totals, report)
     if totals.rows["loaded"]:
         with postgres.changing(owner, "collect") as connection:
             landing.analyze(connection)
@@ -116,8 +116,8 @@ def _require_alone(connection: sa.Connection, url: str) -> None:
 
 
 @dataclass
-class _Work:
-    """One file on its way into the shop."""
+class _FileLoad:
+    """The load of one file into the shop."""
 
     settings: Settings
     file: discovery.File
@@ -133,23 +133,23 @@ class _Work:
         return self.file.url
 
     def load(self, totals: Totals) -> str:
-        """Load the rest of the file, and return the outcome."""
+        """Load the remaining rows of the file; return what happened, such as `loaded`."""
         with self._changing() as connection:
-            known = file_ledger.read_progress(connection, self.file.url)
-        if known and known.state != file_ledger.LOADING and known.is_of(self.file):
-            return self._skip_known(known, totals)
+            recorded = file_ledger.read_progress(connection, self.file.url)
+        if recorded and recorded.state != file_ledger.LOADING and recorded.is_of(self.file):
+            return self._skip(recorded, totals)
         digest = self.file.digest()
         progress = self._claim(digest)
         if progress is None:
-            return self._skip_known(known, totals)
+            return self._skip(recorded, totals)
         if progress.state == file_ledger.COPY:
             return "copied"
         load = self._load_at_once if self._is_compared_by_content(progress) else self._load
         load(progress, totals)
         return "loaded"
 
-    def _skip_known(self, known: file_ledger.Progress | None, totals: Totals) -> str:
-        if known and known.format != self.format_name:
+    def _skip(self, recorded: file_ledger.Progress | None, totals: Totals) -> str:
+        if recorded and recorded.format != self.format_name:
             totals.files["in another format"] += 1
         return "known"
 
@@ -165,21 +165,21 @@ class _Work:
         return first is not None and not first.has_ids
 
     def _claim(self, digest: str) -> file_ledger.Progress | None:
-        """Note in the ledger that the file is being loaded; None when there is nothing to load."""
+        """Record in the ledger that the file is being loaded; None if there is nothing to load."""
         with self._changing() as connection:
-            known = file_ledger.read_progress(connection, self.file.url)
-            begun = known and (known.state != file_ledger.LOADING or known.blocks_done > 0)
-            if known and begun and known.digest == digest:
+            recorded = file_ledger.read_progress(connection, self.file.url)
+            begun = recorded and (recorded.state != file_ledger.LOADING or recorded.blocks_done > 0)
+            if recorded and begun and recorded.digest == digest:
                 file_ledger.touch(connection, self.file)
-                return known if known.state == file_ledger.LOADING else None
-            if known and known.state == file_ledger.LOADING:  # start from the beginning
-                landing.delete_events(connection, known.file_id)
+                return recorded if recorded.state == file_ledger.LOADING else None
+            if recorded and recorded.state == file_ledger.LOADING:  # start from the beginning
+                landing.delete_events(connection, recorded.file_id)
             original = file_ledger.find_original(connection, self.file.url, digest)
             state = file_ledger.COPY if original else file_ledger.LOADING
             if original:
                 self.report(f"{self.label} has the content of {original}; it is not loaded again.")
             return file_ledger.begin(
-                connection, self.file, self.source, self.format_name, digest, state, known
+                connection, self.file, self.source, self.format_name, digest, state, recorded
             )
 
     def _load(self, progress: file_ledger.Progress, totals: Totals) -> None:
@@ -210,11 +210,11 @@ class _Work:
             changed_files.create_table(connection)
             for batch in read_ahead(self._batches(opened, progress)):
                 self._check(batch, progress, totals)
-                rest = batches.remove_erased(self.settings, batch)
-                changed_files.add_events(connection, rest.events)
-                landing.add_products(connection, rest.products)
-                quarantine.add(connection, self.file.url, rest.bad)
-                progress = batches.add_batch(progress, rest, rest.events.num_rows)
+                remaining = batches.remove_erased(self.settings, batch)
+                changed_files.add_events(connection, remaining.events)
+                landing.add_products(connection, remaining.products)
+                quarantine.add(connection, self.file.url, remaining.bad)
+                progress = batches.add_batch(progress, remaining, remaining.events.num_rows)
                 counts.count_batch(self.file.url, batch)
             merged = changed_files.merge(connection, progress.earlier_ids)
             done = progress._replace(
@@ -244,14 +244,16 @@ class _Work:
         self._report_absent(progress, batch, totals.absent)
 
     def _report_done(self, done: file_ledger.Progress, totals: Totals, seconds: float) -> None:
-        aside = f", {done.rows_quarantined:,} set aside" if done.rows_quarantined else ""
+        quarantined = f", {done.rows_quarantined:,} set aside" if done.rows_quarantined else ""
         self.report(
-            f"{self.label} {done.rows_loaded:,} events{aside} in {seconds:.1f} s; "
+            f"{self.label} {done.rows_loaded:,} events{quarantined} in {seconds:.1f} s; "
             f"{done.rows_read:,} rows read"
         )
         if done.values_unreadable:
-            of = ", ".join(f"{name} {count:,}" for name, count in done.values_unreadable.items())
-            self.report(f"{self.label} WARNING: null because they cannot be read: {of}")
+            columns = ", ".join(
+                f"{name} {count:,}" for name, count in done.values_unreadable.items()
+            )
+            self.report(f"{self.label} WARNING: null because they cannot be read: {columns}")
         if done.earlier_digests:
             totals.files["rewritten"] += 1
             totals.rows["gone"] += done.rows_gone
@@ -264,23 +266,23 @@ class _Work:
     def _load_block(self, before: file_ledger.Progress, batch: files.Batch) -> file_ledger.Progress:
         with self._changing() as connection:
             identity_keys.hold_off_tombstones(connection)
-            rest = batches.remove_erased(self.settings, batch)
+            remaining = batches.remove_erased(self.settings, batch)
             appended = landing.append(
                 connection,
-                rest.events,
+                remaining.events,
                 expect_known=before.rows_repeated > 0 or bool(before.earlier_digests),
-                sources=rest.sources,
-                compare=rest.own_ids,
+                sources=remaining.sources,
+                compare=remaining.own_ids,
             )
-            landing.add_products(connection, rest.products)
-            changed = batches.reject_changed(rest, appended.changed)
-            quarantine.add(connection, self.file.url, [*rest.bad, *changed])
-            others = pc.sum(appended.changed).as_py() or 0
-            after = batches.add_batch(before, rest, appended.added, others)
-            known = batch.events.num_rows - appended.added + batch.repeated
+            landing.add_products(connection, remaining.products)
+            changed = batches.reject_changed(remaining, appended.changed)
+            quarantine.add(connection, self.file.url, [*remaining.bad, *changed])
+            changed_count = pc.sum(appended.changed).as_py() or 0
+            after = batches.add_batch(before, remaining, appended.added, changed_count)
+            loaded_before = batch.events.num_rows - appended.added + batch.repeated
             after = after._replace(
                 rows_quarantined=after.rows_quarantined + len(changed),
-                rows_gone=max(0, before.rows_gone - known),
+                rows_gone=max(0, before.rows_gone - loaded_before),
             )
             file_ledger.advance(connection, self.file.url, before, after)
         return after
@@ -288,17 +290,17 @@ class _Work:
     def _report_absent(
         self, progress: file_ledger.Progress, batch: files.Batch, reported: set[str]
     ) -> None:
-        """Name the columns that stay empty, each once: a field may have another name."""
+        """Report each column without any value once, because its field may have another name."""
         if progress.blocks_done == 0 and (new := [n for n in batch.absent if n not in reported]):
             reported.update(new)
             self.report(f"{self.label} no row of its first block has {', '.join(new)}: left empty.")
 
     def _require_usable(self, progress: file_ledger.Progress, batch: files.Batch) -> None:
-        """Refuse a file of whose first block too little can be used: its format is wrong."""
+        """Refuse a file with too few usable rows in its first block: its format is wrong."""
         if progress.blocks_done:
             return
         if batch.events.num_rows + batch.repeated + batch.ignored == 0:
             raise files.no_usable_line_error(self.file.url, self.format_name, batch.bad)
-        most = max(LEAST_LIMIT, self.settings.collect_quarantine_share * batch.judged)
-        if len(batch.bad) > most:
+        limit = max(LEAST_LIMIT, self.settings.collect_quarantine_share * batch.judged)
+        if len(batch.bad) > limit:
             raise files.too_many_bad_error(self.file.url, batch)

@@ -99,7 +99,7 @@ def collect_tables(
         after = known[places.get(file.url, len(known)) :]
         later = [other for other in after if other in absent]
         loadings.append(
-            _Work(
+            _TableLoad(
                 settings,
                 file,
                 url,
@@ -120,7 +120,7 @@ def collect_tables(
 
 
 @dataclass
-class _Work:
+class _TableLoad:
     """One file on its way into its table."""
 
     settings: Settings
@@ -289,7 +289,7 @@ class _Work:
             return batch, 0
         names_of = [batches.find_names(row) for row in batch.bad]
         ids = batch.rows[KEYS[self.table]].combine_chunks()
-        erased = identity_keys.erased_among(
+        erased = identity_keys.find_erased(
             self.settings, {*ids.to_pylist(), *(name for names in names_of for name in names)}
         )
         is_erased = pc.is_in(ids, value_set=pa.array(sorted(erased), pa.string()))

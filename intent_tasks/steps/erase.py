@@ -11,8 +11,8 @@ from intent_tasks.stores import ledger, postgres
 from intent_tasks.stores.privacy import erasure
 from intent_tasks.tables import erasure_requests
 
-MOST_AT_ONCE = 1000
-"""Customers that are erased in one pass over the files, which bounds its memory."""
+BATCH_SIZE = 1000
+"""Maximum number of customers that one pass over the files erases, which bounds its memory."""
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
@@ -25,23 +25,23 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     if not customer_ids:
         raise NothingToDo("No request in intent.erasure_requests is open.")
     erased = [
-        one
-        for first in range(0, len(customer_ids), MOST_AT_ONCE)
-        for one in erasure.erase(settings, customer_ids[first : first + MOST_AT_ONCE])
+        customer
+        for first in range(0, len(customer_ids), BATCH_SIZE)
+        for customer in erasure.erase(settings, customer_ids[first : first + BATCH_SIZE])
     ]
     receipt = {
         "as_of_date": str(as_of_date),
         "customers": len(erased),
-        "unknown": sum(not one.known for one in erased),
-        "erased_before": sum(one.erased_before is not None for one in erased),
-        "rows_removed": sum(sum(one.removed.values()) for one in erased),
-        "model_versions": sorted({v for one in erased for v in one.model_versions}),
+        "unknown": sum(not customer.known for customer in erased),
+        "erased_before": sum(customer.erased_before is not None for customer in erased),
+        "rows_removed": sum(sum(customer.removed.values()) for customer in erased),
+        "model_versions": sorted({v for customer in erased for v in customer.model_versions}),
     }
     return ledger.finish_step(settings, "erase", as_of_date, receipt)
 
 
 def _open_requests(settings: Settings) -> list[str]:
-    """Return the customer_ids of open requests, each once, oldest first, without empty ids."""
+    """Return the distinct customer_ids of open requests, oldest first, without empty ids."""
     table = erasure_requests
     query = (
         sa.select(table.c.customer_id)

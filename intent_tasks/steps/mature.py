@@ -1,8 +1,8 @@
 """Write the outcomes that are known by the end of a day.
 
-An outcome is a function of the events: its `known_until` is the day it matured, or the day on which
-the last purchase it counts arrived. So it does not matter in which order days are matured, and
-a purchase that arrives late changes just the outcomes it belongs to.
+An outcome is a function of the events. Its `known_until` is the day on which it matured, or the
+day on which its last purchase arrived, if that is later. So days may mature in any order, and a
+late purchase changes only the outcomes that count it.
 """
 
 import hashlib
@@ -96,7 +96,7 @@ def _write_day(
     published: str,
     counted: pa.Table,
 ) -> int:
-    """Replace the outcomes of one published day if they change; return how many were written."""
+    """Replace the outcomes of one published day if they change; return the number of rows."""
     last_day = pa.scalar(day + timedelta(days=max(horizons)))
     window = counted.filter(
         pc.and_(
@@ -106,8 +106,10 @@ def _write_day(
     )
     inputs = _digest(published, horizons, window)
     with ledger.transaction(settings, ledger.OUTCOMES, day) as connection:
-        known = ledger.read_receipt(connection, ledger.OUTCOMES, day)
-        if known and (known["inputs"] == inputs or known["known_until"] > str(known_until)):
+        recorded = ledger.read_receipt(connection, ledger.OUTCOMES, day)
+        if recorded and (
+            recorded["inputs"] == inputs or recorded["known_until"] > str(known_until)
+        ):
             return 0
         _PURCHASES.create(connection)
         postgres.copy_in(connection, _PURCHASES, window)
@@ -128,7 +130,7 @@ def _digest(published: str, horizons: list[int], window: pa.Table) -> str:
 
 
 def _insert(day: date, horizon_days: int, definition: Definition) -> sa.Insert:
-    """Insert the outcome of one horizon for everybody who was predicted on a day."""
+    """Insert the outcomes of one horizon for all customers with a prediction of a day."""
     predicted = (
         sa.select(predictions.c.customer_id)
         .where(predictions.c.as_of_date == day)

@@ -39,7 +39,7 @@ SLICED_BY = ("band", "fallback_level", "channel")
 """Columns of the predictions whose values make slices."""
 
 METRICS_VERSION = 1
-"""Raise it when a metric is computed in another way: all days are then measured again.
+"""Increase it when the computation of a metric changes; all days are then measured anew.
 
 A new metric or slice needs no new version.
 """
@@ -155,9 +155,9 @@ def _rows(day: date, group: _Group, pin: Receipt, seed: int) -> Iterator[dict[st
         "model_version": group.rows["model_version"][0].as_py(),
         "known_until": pc.max(group.rows["known_until"]).as_py(),
     }
-    for name, chosen in _slices(group.rows):
-        p, y = probabilities[chosen], purchased[chosen]
-        measured = metrics(p, y, threshold, weights[:, chosen])
+    for name, mask in _slices(group.rows):
+        p, y = probabilities[mask], purchased[mask]
+        measured = metrics(p, y, threshold, weights[:, mask])
         baseline = constant_metrics(base_rate, y, threshold)
         counts = {"customer_count": len(y), "buyer_count": int(y.sum())}
         for metric, estimate in measured.items():
@@ -166,7 +166,7 @@ def _rows(day: date, group: _Group, pin: Receipt, seed: int) -> Iterator[dict[st
 
 
 def _slices(rows: pa.Table) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    """Yield the name of each slice that may be shown, and which rows are in it, shape (n,)."""
+    """Yield the name of each slice that may be shown, and the mask of its rows, shape (n,)."""
     if rows.num_rows >= LEAST_GROUP:
         yield "all", np.ones(rows.num_rows, bool)
     for column in SLICED_BY:

@@ -18,8 +18,8 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
     """Pin the version that carries the alias `champion`.
 
     Raises:
-        Refused: no champion, one that did not pass the gate, is not approved, or whose files are
-            not those that were signed for it.
+        Refused: there is no champion, or it did not pass the gate, is not approved, or has other
+            files than the signed ones.
         TemporaryFailure: MLflow does not answer.
     """
     version = registry.by_alias(settings)
@@ -27,7 +27,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
         raise _no_champion(settings)
     _require_approval(settings, version)
     path, verified = _verified(settings, version)
-    _require_known(settings, version, verified.facts)
+    _require_recorded(settings, version, verified.facts)
     served = config.read_served(verified.contents)
     receipt = {
         "as_of_date": str(as_of_date),
@@ -47,9 +47,9 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 
 def _no_champion(settings: Settings) -> Refused:
     name = settings.model_name
-    if (written := registry.written_otherwise(settings)) is not None:
+    if (alias := registry.find_miswritten_alias(settings)) is not None:
         return Refused(
-            f"No version of {name} is promoted: the alias is written {written!r}, and capitals "
+            f"No version of {name} is promoted: the alias is written {alias!r}, and capitals "
             f"count. In the MLflow UI open Models → {name} → the version → Aliases and write "
             f"`{registry.CHAMPION}`, or run `intent promote VERSION`; then clear this task."
         )
@@ -67,26 +67,26 @@ def _require_approval(settings: Settings, version: registry.Version) -> None:
             "give the alias to a version that did."
         )
     if settings.require_approver and not version.tags.get(registry.APPROVED_BY):
-        raise Refused(f"{name} says not who approved it: set its tag {registry.APPROVED_BY}.")
+        raise Refused(f"{name} does not name its approver: set its tag {registry.APPROVED_BY}.")
 
 
-def _require_known(settings: Settings, version: registry.Version, facts: manifest.Facts) -> None:
-    """Require that an erasure can name the version: days it learned from are written down."""
-    known = sa.select(model_versions.c.model_version).where(
+def _require_recorded(settings: Settings, version: registry.Version, facts: manifest.Facts) -> None:
+    """Require that an erasure can name the version: its training days are recorded."""
+    query = sa.select(model_versions.c.model_version).where(
         model_versions.c.run_id == version.run_id,
         model_versions.c.model_version == version.number,
     )
     with postgres.reading(settings.pipeline_url) as connection:
-        if connection.scalar(known) is None:
+        if connection.scalar(query) is None:
             raise Refused(
                 f"Version {version.number} of {settings.model_name} is not in "
-                "intent.model_versions, so that an erasure could not name it: not served. Run "
+                "intent.model_versions, so an erasure could not name it: not served. Run "
                 f"`intent step register --as-of-date {facts.get('as_of_date')}` again, to its end."
             )
 
 
 def _verified(settings: Settings, version: registry.Version) -> tuple[Path, manifest.Verified]:
-    """Return the folder of the version's files, copied once, and what was verified just now."""
+    """Return the folder of the version's files, copied once, and its verified contents."""
     subject = manifest.Subject(settings.model_name, version.number, version.run_id)
     digest = version.tags.get(registry.MANIFEST_DIGEST, "")
     key = settings.manifest_key.get_secret_value().encode()
@@ -96,10 +96,10 @@ def _verified(settings: Settings, version: registry.Version) -> tuple[Path, mani
     remove_abandoned(target.parent)
     if not target.exists():
         with scratch_folder(target.parent) as folder:
-            copied = _copied(settings, version, folder, (digest, subject, key))
+            copied = _copy_verified(settings, version, folder, (digest, subject, key))
             manifest.verify(copied, digest, subject, key)
             copied.chmod(0o700)
-            _keep(copied, target)
+            _move(copied, target)
     verified = manifest.verify(target, digest, subject, key)
     if verified.facts.get("gate") != "passed":
         raise Refused(
@@ -109,15 +109,15 @@ def _verified(settings: Settings, version: registry.Version) -> tuple[Path, mani
     return target, verified
 
 
-def _copied(
+def _copy_verified(
     settings: Settings,
     version: registry.Version,
     folder: Path,
     expected: tuple[str, manifest.Subject, bytes],
 ) -> Path:
-    """Download the files that the manifest lists, once it is verified and MLflow lists the same."""
+    """Verify the manifest, check that MLflow lists the same files, and download them."""
     subject = expected[1]
-    listed = registry.listing(settings, version, 2 * manifest.MOST_FILES)
+    listed = registry.list_files(settings, version, 2 * manifest.MOST_FILES)
     manifest_bytes = listed.pop(manifest.NAME, 0)
     if not 0 < manifest_bytes <= manifest.MOST_MANIFEST_BYTES:
         raise manifest.broken(subject)
@@ -127,8 +127,8 @@ def _copied(
     return registry.download(settings, version, listed, folder)
 
 
-def _keep(copied: Path, target: Path) -> None:
-    """Move a verified copy to its place, unless another day that is pinned just now was faster."""
+def _move(copied: Path, target: Path) -> None:
+    """Move a verified copy to its place, unless a parallel run for another day was faster."""
     try:
         copied.rename(target)
     except OSError:

@@ -58,7 +58,7 @@ def run(settings: Settings, as_of_date: date) -> Receipt:
 def _learn(
     settings: Settings, allowed: consent.Learnable, first: date, until: date, folder: Path
 ) -> Receipt:
-    """Pretrain, save the weights into a folder, and return what the receipt says of them."""
+    """Pretrain, save the weights into a folder, and return their part of the receipt."""
     from intent_tasks.models.pretraining import train, weights
     from intent_tasks.models.sizes import size_of
 

@@ -20,12 +20,12 @@ _scores = postgres.temporary_table("new_scores", score_files.SCHEMA)
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
-    """Publish the scores of all buckets of a day; scores already published are left as they are.
+    """Publish the scores of all buckets of a day; the same scores are published only once.
 
     Raises:
         BadInput: the day is not pinned, or a bucket is not scored with the pinned version.
-        Refused: a row or a customer of the day is not accounted for, consent is not known, or the
-            predictions break the contract; those published before stay.
+        Refused: a row or a customer of the day is not accounted for, consent cannot be read, or the
+            predictions break the contract; the earlier published ones stay.
     """
     identity_keys.check_key(settings)
     pin, scores = _finished(settings, as_of_date)
@@ -59,16 +59,16 @@ def _finished(settings: Settings, as_of_date: date) -> tuple[Receipt, dict[int, 
                 f"No model version is pinned for {as_of_date}. "
                 f"Run `intent step pin --as-of-date {as_of_date}` first."
             )
-        found = {
+        receipts = {
             bucket: ledger.read_receipt(connection, "score", as_of_date, bucket)
             for bucket in pin["buckets"]
         }
     scores = {
         bucket: receipt
-        for bucket, receipt in found.items()
+        for bucket, receipt in receipts.items()
         if receipt and receipt["model_version"] == pin["model_version"]
     }
-    missing = [str(bucket) for bucket in found if bucket not in scores]
+    missing = [str(bucket) for bucket in receipts if bucket not in scores]
     if missing:
         raise BadInput(
             f"Bucket {', '.join(missing)} of {as_of_date} is not scored with version "
@@ -78,21 +78,21 @@ def _finished(settings: Settings, as_of_date: date) -> tuple[Receipt, dict[int, 
 
 
 def _withdrawn(settings: Settings, as_of_date: date, scores: dict[int, Receipt]) -> list[str]:
-    """Return who was scored and has withdrawn their consent since.
+    """Return the keys of scored customers who have withdrawn their consent since, sorted.
 
     Raises:
-        Refused: too many of those who were scored have no row in `shop.customers` any more.
+        Refused: too many scored customers no longer have a row in `shop.customers`.
     """
-    known = consent.keys(settings)
+    consents = consent.keys(settings)
     scored: set[str] = set()
     with_row: set[str] = set()
     withdrawn: set[str] = set()
     for bucket, receipt in scores.items():
         rows = score_files.read(settings.home, as_of_date, bucket, receipt["digest"])
-        found = rows["customer_key"]
-        scored.update(found.to_pylist())
-        with_row.update(found.filter(known.have_row(found)).to_pylist())
-        withdrawn.update(found.filter(known.are_refused(found)).to_pylist())
+        keys = rows["customer_key"]
+        scored.update(keys.to_pylist())
+        with_row.update(keys.filter(consents.have_row(keys)).to_pylist())
+        withdrawn.update(keys.filter(consents.are_refused(keys)).to_pylist())
     consent_record.require_rows(len(scored), len(with_row), f"scored for {as_of_date}")
     return sorted(withdrawn)
 
@@ -102,14 +102,14 @@ def _are_in(scores: pa.Table, keys: pa.Array) -> pa.ChunkedArray:
 
 
 def _erased_keys(connection: sa.Connection) -> list[str]:
-    """Return the keys of all tombstones; in scores only those of the present key can occur."""
-    found = identity_keys.tombstones(connection)
-    return sorted(key for keys in found.values() for key in keys.to_pylist())
+    """Return the keys of all tombstones, sorted; scores hold only keys of the present version."""
+    tombstones = identity_keys.tombstones(connection)
+    return sorted(key for keys in tombstones.values() for key in keys.to_pylist())
 
 
-def _digest(pin: Receipt, scores: dict[int, Receipt], left_out: list[str]) -> str:
-    """Return one digest of all that a day's rows are made from."""
-    parts = [f"{pin['model_version']}/{pin['run_id']}", *left_out]
+def _digest(pin: Receipt, scores: dict[int, Receipt], excluded: list[str]) -> str:
+    """Return a digest of the inputs of a day's rows."""
+    parts = [f"{pin['model_version']}/{pin['run_id']}", *excluded]
     parts += [f"{bucket}:{scores[bucket]['digest']}" for bucket in sorted(scores)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -122,31 +122,31 @@ def _replace(
     scores: dict[int, Receipt],
     withdrawn: list[str],
 ) -> dict[str, int]:
-    """Replace the day's rows; return how many were scored, left out and written."""
+    """Replace the day's rows; return the numbers of scored, excluded and written customers."""
     _scores.create(connection)
-    scored = kept = 0
+    scored = allowed_count = 0
     refused = pa.array(withdrawn, pa.string())
     for bucket, receipt in scores.items():
         rows = score_files.read(settings.home, as_of_date, bucket, receipt["digest"])
         score_files.require_probabilities(rows, f"predictions of {as_of_date}")
         scored += rows.num_rows
         allowed = rows.filter(pc.invert(_are_in(rows, refused)))
-        kept += postgres.copy_in(connection, _scores, allowed)
+        allowed_count += postgres.copy_in(connection, _scores, allowed)
     postgres.ensure_partition(connection, as_of_date)
     connection.execute(sa.delete(predictions).where(predictions.c.as_of_date == as_of_date))
     written = connection.execute(_insert(as_of_date, pin)).rowcount
     erased = _count_erased(connection)
-    if kept != written + erased:
+    if allowed_count != written + erased:
         raise BadInput(
-            f"{kept} customers were scored for {as_of_date}, but {written} can be written and "
-            f"{erased} were erased: the others have no row in intent.customer_keys. "
+            f"{allowed_count} customers were scored for {as_of_date}, but {written} can be written "
+            f"and {erased} were erased: the others have no row in intent.customer_keys. "
             f"Was INTENT_IDENTITY_KEY changed? Extract and score the day again."
         )
     return {
         "scored": scored,
         "rows": written,
         "erased": erased,
-        "withdrawn": scored - kept,
+        "withdrawn": scored - allowed_count,
     }
 
 
@@ -164,7 +164,7 @@ def _insert(as_of_date: date, pin: Receipt) -> sa.Insert:
         sa.select(*(column.label(name) for name, column in selected.items()))
         .join_from(_scores, customer_keys, customer_keys.c.customer_key == _scores.c.customer_key)
         .where(_scores.c.customer_key.not_in(sa.select(erasures.c.customer_key)))
-        # Rows of a customer lie together, so that the same scores give the same table.
+        # The order is fixed, so that the same scores give the same table.
         .order_by(customer_keys.c.customer_id, _scores.c.role)
     )
     return sa.insert(predictions).from_select(list(selected), query)
@@ -178,9 +178,9 @@ def _count_erased(connection: sa.Connection) -> int:
 
 
 def _note_promotion(connection: sa.Connection, as_of_date: date, pin: Receipt) -> None:
-    """Write down that another version serves than the last one seen."""
-    newest = sa.select(promotions.c.model_version).order_by(promotions.c.promotion_id.desc())
-    previous = connection.execute(newest.limit(1)).scalar()
+    """Record a promotion if another version serves than on the last published day."""
+    latest = sa.select(promotions.c.model_version).order_by(promotions.c.promotion_id.desc())
+    previous = connection.execute(latest.limit(1)).scalar()
     if previous == pin["model_version"]:
         return
     connection.execute(

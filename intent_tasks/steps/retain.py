@@ -1,4 +1,4 @@
-"""Delete data that is older than the limit of its place."""
+"""Delete data that is older than its retention limit."""
 
 from datetime import date
 

@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
-    """Score the population of a bucket; needs no MLflow, only what `pin` copied.
+    """Score the population of a bucket from the files that `pin` copied, without MLflow.
 
     Raises:
         BadInput: the day is not pinned, there is no such bucket, or a snapshot is missing.
-        Refused: the files of the model are not those that were signed, some predictions are no
-            probabilities, or consent is not known.
+        Refused: the files of the model differ from the signed ones, some predictions are no
+            probabilities, or consent cannot be read.
     """
     pin = ledger.receipt_of(settings, "pin", as_of_date)
     if pin is None:
@@ -45,47 +45,53 @@ def run(settings: Settings, as_of_date: date, bucket: int) -> Receipt:
     model = manifest.verify(
         settings.home / pin["model_path"], pin["manifest_digest"], subject, key
     ).contents
-    everybody = snapshots.read(settings.home, settings.definition, as_of_date, [bucket])
-    known = consent.keys(settings)
-    events = _of(everybody, known.are_allowed)
+    all_events = snapshots.read(settings.home, settings.definition, as_of_date, [bucket])
+    consents = consent.keys(settings)
+    events = _filter(all_events, consents.are_allowed)
     log.info(
-        "bucket %d: scoring from %s events of %s", bucket, f"{len(events):,}", f"{len(everybody):,}"
+        "bucket %d: scoring from %s events of %s",
+        bucket,
+        f"{len(events):,}",
+        f"{len(all_events):,}",
     )
     scores = _scores(settings, as_of_date, pin, events, model)
     score_files.require_probabilities(scores, f"scores of bucket {bucket} of {as_of_date}")
-    population = _population(settings, as_of_date, everybody)
-    skipped = population - _population(settings, as_of_date, events)
-    with_row = _population(settings, as_of_date, _of(everybody, known.have_row))
+    population = _count_population(settings, as_of_date, all_events)
+    skipped = population - _count_population(settings, as_of_date, events)
+    with_row = _count_population(settings, as_of_date, _filter(all_events, consents.have_row))
     with ledger.transaction(settings, "score", as_of_date, bucket) as connection:
-        left = _without_erased(connection, scores)
-        erased = len(scores["customer_key"].unique()) - len(left["customer_key"].unique())
+        remaining = _remove_erased(connection, scores)
+        scored = len(remaining["customer_key"].unique())
+        erased = len(scores["customer_key"].unique()) - scored
         receipt = {
             "as_of_date": str(as_of_date),
             "population": population - erased,
-            "scored": len(left["customer_key"].unique()),
+            "scored": scored,
             "skipped_without_consent": skipped,
             "skipped_without_row": population - with_row,
-            "digest": score_files.write(settings.home, as_of_date, bucket, left),
+            "digest": score_files.write(settings.home, as_of_date, bucket, remaining),
             "model_version": pin["model_version"],
         }
         ledger.record(connection, "score", as_of_date, receipt, bucket)
     return receipt
 
 
-def _of(events: pa.Table, are: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> pa.Table:
-    """Return the events of some customers, told by their keys."""
-    return events.filter(are(events["customer_key"]))
+def _filter(
+    events: pa.Table, select_keys: Callable[[pa.ChunkedArray], pa.ChunkedArray]
+) -> pa.Table:
+    """Return the events of the customers whose keys a function selects."""
+    return events.filter(select_keys(events["customer_key"]))
 
 
-def _without_erased(connection: sa.Connection, scores: pa.Table) -> pa.Table:
-    """Leave out who was erased while the scores were computed."""
+def _remove_erased(connection: sa.Connection, scores: pa.Table) -> pa.Table:
+    """Return the scores without customers who were erased during the computation."""
     for keys in identity_keys.tombstones(connection).values():
         scores = scores.filter(pc.invert(pc.is_in(scores["customer_key"], value_set=keys)))
     return scores
 
 
-def _population(settings: Settings, as_of_date: date, events: pa.Table) -> int:
-    """Return how many customers did something in the last `population_days`."""
+def _count_population(settings: Settings, as_of_date: date, events: pa.Table) -> int:
+    """Count the customers with an event in the last `population_days`."""
     definition = settings.definition
     first = definition.day_end(as_of_date) - timedelta(days=definition.population_days)
     recent = pc.greater_equal(events["occurred_at"], pa.scalar(first, snapshots.INSTANT))
@@ -99,28 +105,28 @@ def _scores(
     events: pa.Table,
     contents: Mapping[str, bytes],
 ) -> pa.Table:
-    """Score everybody who has an event, by the model whose verified files these are."""
+    """Score all customers with an event, with the model in the verified files."""
     from intent_tasks.models import attribution, model_io, network
 
     network.deterministic(settings.seed)
     model = model_io.parse(contents)
-    everything = event_arrays(events, model.vocabulary, settings.time_zone)
-    encoded = encode(everything, settings.definition, as_of_date)
-    found = attribution.explain(model.network, encoded)
-    predicted = model.probabilities(found.logits, encoded)
-    explained = _reasons(found.rows, found.effects, events, settings)
+    arrays = event_arrays(events, model.vocabulary, settings.time_zone)
+    encoded = encode(arrays, settings.definition, as_of_date)
+    explained = attribution.explain(model.network, encoded)
+    predicted = model.probabilities(explained.logits, encoded)
+    reasons = _reasons(explained.rows, explained.effects, events, settings)
     base_rate = pin["base_rates"][str(MAIN_HORIZON_DAYS)]
     main = predicted[:, HORIZONS_DAYS.index(MAIN_HORIZON_DAYS)]
     count = len(encoded.customers)
     return pa.table(
         {
-            "customer_key": pa.array(everything.keys[encoded.customers].tolist(), pa.string()),
+            "customer_key": pa.array(arrays.keys[encoded.customers].tolist(), pa.string()),
             "role": pa.array(["champion"] * count, pa.string()),
             **{f"probability_{h}d": predicted[:, n] for n, h in enumerate(HORIZONS_DAYS)},
-            "stage": _stages(found.stage, everything),
+            "stage": _stages(explained.stage, arrays),
             "band": pa.array(bands(main, base_rate), pa.string()),
-            "reasons": pa.array([json.dumps(r) for r in explained], pa.string()),
-            "reason": pa.array([sentence(r) for r in explained], pa.string()),
+            "reasons": pa.array([json.dumps(r) for r in reasons], pa.string()),
+            "reason": pa.array([sentence(r) for r in reasons], pa.string()),
             "fallback_level": pa.array(["model"] * count, pa.string()),
             "channel": _last_channels(encoded, events),
         }
@@ -128,9 +134,9 @@ def _scores(
 
 
 def _stages(codes: npt.NDArray[np.integer], arrays: EventArrays) -> pa.Array:
-    """Return the stage of each customer; null where the shop records only purchases."""
-    known = has_stage_events(arrays)
-    return pa.array([STAGES[code] if known else None for code in codes], pa.string())
+    """Return the stage of each customer; null if the shop records only purchases."""
+    has_stages = has_stage_events(arrays)
+    return pa.array([STAGES[code] if has_stages else None for code in codes], pa.string())
 
 
 def _reasons(
@@ -140,10 +146,10 @@ def _reasons(
     settings: Settings,
 ) -> list[list[Reason]]:
     """Return, per customer, the events that changed the prediction most, strongest first."""
-    named = _named_events(events, rows, settings)
+    reason_of_row = _describe_events(events, rows, settings)
     return [
         choose(
-            named[int(row)] | {"effect": float(effect)}
+            reason_of_row[int(row)] | {"effect": float(effect)}
             for row, effect in zip(customer_rows, customer_effects, strict=True)
             if row >= 0
         )
@@ -151,16 +157,16 @@ def _reasons(
     ]
 
 
-def _named_events(
+def _describe_events(
     events: pa.Table, rows: npt.NDArray[np.int64], settings: Settings
 ) -> dict[int, Reason]:
-    """Return row → the event of that row, with no effect yet."""
-    wanted = np.unique(rows[rows >= 0])
+    """Return row → the event of that row, with an effect of 0."""
+    row_numbers = np.unique(rows[rows >= 0])
     zone = pa.timestamp("us", tz=settings.time_zone)
-    chosen = events.take(pa.array(wanted, pa.int64()))
+    chosen = events.take(pa.array(row_numbers, pa.int64()))
     days = pc.strftime(chosen["occurred_at"].cast(zone), format="%Y-%m-%d").to_pylist()
     parts = zip(
-        wanted.tolist(),
+        row_numbers.tolist(),
         chosen["event_type"].to_pylist(),
         chosen["product_id"].to_pylist(),
         days,

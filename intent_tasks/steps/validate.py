@@ -10,19 +10,21 @@ from intent_tasks.stores.privacy import consent_record
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
-    """Check what the day is predicted from.
+    """Check the data that the day's predictions use.
 
     Raises:
-        Refused: a rule that stops the day is broken, or one could not be judged; names the rule,
-            what was observed, what is allowed, and the page; or the shop recorded consent before
-            and does not any more.
-        BadInput: the thresholds cannot be used.
+        Refused: a rule that stops the day is broken or could not be checked (the message gives the
+            rule, the observed value, the bounds and the page), or the shop no longer records
+            consent.
+        BadInput: the thresholds are invalid.
     """
     results, consent = checks.check_shop(settings, as_of_date)
     receipt = {
         "as_of_date": str(as_of_date),
-        "rules": sum(len(r.profile.bounds) for r in results),
-        "failed": [f"{r.profile.suite}.{name}" for r in results for name in r.broken],
+        "rules": sum(len(result.profile.bounds) for result in results),
+        "failed": [
+            f"{result.profile.suite}.{name}" for result in results for name in result.broken
+        ],
         "data_docs": results[0].page,
         consent_record.KEPT: consent,
     }

@@ -1,4 +1,4 @@
-"""Look for shop days that were never predicted."""
+"""Check for shop days that were never predicted."""
 
 from datetime import date
 
@@ -6,17 +6,17 @@ from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings
 from intent_tasks.steps import Receipt
 from intent_tasks.stores import ledger
-from intent_tasks.stores.missing_days import described, missing_days
+from intent_tasks.stores.missing_days import describe_missing, missing_days
 
 
 def run(settings: Settings, as_of_date: date) -> Receipt:
-    """Make sure that every day is published, from the first one up to a day.
+    """Check that every day is published, from the first published one up to a day.
 
     Raises:
-        Refused: a day is not; each is named, with the command that predicts it.
+        Refused: days are missing; the message gives them and the commands that predict them.
     """
     missing = missing_days(settings, as_of_date)
     if missing:
-        raise Refused(described(settings, missing))
+        raise Refused(describe_missing(settings, missing))
     receipt = {"as_of_date": str(as_of_date), "missing_days": 0}
     return ledger.finish_step(settings, "watch", as_of_date, receipt)

@@ -1,4 +1,4 @@
-"""Files of ours that a reader sees whole or not at all; the same rows give the same bytes."""
+"""Atomic writes: a reader sees a whole file or none, and the same rows give the same bytes."""
 
 import hashlib
 import os
@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROWS_OF_A_GROUP = 131_072
-"""Rows are written in groups of this many, whatever the parts were that they arrived in."""
+"""Rows of a Parquet row group, independent of the parts in which they are written."""
 
 
 @contextmanager
-def nobody_else() -> Iterator[None]:
-    """Make everything that is written meanwhile, also by programs, readable by its owner alone."""
+def private_files() -> Iterator[None]:
+    """Make new files, also those of child processes, readable by their owner alone."""
     before = os.umask(0o077)
     try:
         yield
@@ -26,22 +26,22 @@ def nobody_else() -> Iterator[None]:
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder, and those above it, that its owner alone may enter."""
+    """Create a folder and its missing parents, accessible to their owner alone."""
     missing = [path, *path.parents]
     for name in reversed(missing[: [p.exists() for p in missing].index(True)]):
         name.mkdir(mode=0o700, exist_ok=True)
 
 
 def _open(path: Path) -> BinaryIO:
-    """Open a new file that its owner alone may read, whatever the process takes from modes."""
-    path.unlink(missing_ok=True)  # of a process of that number that was killed
+    """Open a new file that its owner alone may read, whatever the umask is."""
+    path.unlink(missing_ok=True)  # left by a killed process with the same id
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees all of it or what was there before.
+    """Replace a file so that a reader sees either the old or the new content.
 
-    Its owner alone may read it: who has it now, where this process may give it to them.
+    Its owner alone may read it. An existing file keeps its owner if this process may set it.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -53,7 +53,7 @@ def replace(path: Path, content: bytes) -> None:
                     os.chown(file.fileno(), owner.st_uid, owner.st_gid)
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)  # what a full disk took of it
+        temporary.unlink(missing_ok=True)  # incomplete after a full disk
 
 
 def parquet(rows: pa.Table) -> bytes:
@@ -106,7 +106,7 @@ class ParquetFile:
         try:
             if kind is None and (self._waiting.num_rows or not self.rows):
                 self._write_group()
-            # Also after an error, such as on a full disk: or it would be tried again at the end.
+            # Also after an error such as a full disk; otherwise Python closes it again at exit.
             with nullcontext() if kind is None else suppress(OSError):
                 self._writer.close()
                 self._file.close()
@@ -115,16 +115,16 @@ class ParquetFile:
         finally:
             if not self.digest:
                 self._path.unlink(missing_ok=True)
-                with suppress(OSError):  # what is still to be written has no room either
+                with suppress(OSError):  # the buffered rest does not fit on the disk either
                     self._file.close()
 
-    def keep_as(self, path: Path) -> None:
-        """Give the file its name."""
+    def rename_to(self, path: Path) -> None:
+        """Give the file its final name."""
         self._path.replace(path)
 
 
 class _Hashed:
-    """Pass what is written on to a file, and hash it on the way."""
+    """A writer that hashes the content and passes it on to a file."""
 
     closed = False
 
@@ -137,7 +137,7 @@ class _Hashed:
         return int(self._file.write(content))  # type: ignore[attr-defined]
 
     def flush(self) -> None:
-        """Leave it to the end."""
+        """Do nothing; the file is flushed when it is closed."""
 
     def close(self) -> None:
-        """Leave it to the owner of the file."""
+        """Do nothing; `ParquetFile` closes the file."""

@@ -1,4 +1,4 @@
-"""What the ledger and the view `intent.conservation` show about days, for `intent status`."""
+"""Status of days from the ledger and the view `intent.conservation`, for `intent status`."""
 
 from datetime import date, datetime
 

@@ -20,8 +20,8 @@ from intent_tasks.settings import Settings
 from intent_tasks.stores import postgres
 from intent_tasks.tables import customer_keys, erasures
 
-MOST_KEYS = 300_000
-"""Keys that are kept in memory, about 80 MB."""
+MAX_CACHED_KEYS = 300_000
+"""Maximum number of keys in memory, about 80 MB."""
 
 _SHARED = f"LOCK TABLE {tombstone_lock.fullname} IN ROW EXCLUSIVE MODE"
 _ALONE = f"LOCK TABLE {tombstone_lock.fullname} IN SHARE ROW EXCLUSIVE MODE"
@@ -46,7 +46,7 @@ class Keys:
 
     def of(self, ids: list[str], key_id: str | None = None) -> pa.Array:
         """Return the customer_key of each id, as `keys` does."""
-        if sum(map(len, self._cache.values())) > MOST_KEYS:
+        if sum(map(len, self._cache.values())) > MAX_CACHED_KEYS:
             self._cache = {}
         cache = self._cache.setdefault(key_id or self._settings.identity_key_id, {})
         new = [name for name in ids if name not in cache]
@@ -91,15 +91,15 @@ def hold_off_tombstones(connection: sa.Connection) -> None:
     connection.exec_driver_sql(_SHARED)
 
 
-def erased_among(settings: Settings, ids: Iterable[str]) -> set[str]:
+def find_erased(settings: Settings, ids: Iterable[str]) -> set[str]:
     """Return the ids of erased customers.
 
     Raises:
-        Refused: there are tombstones of a key that the settings do not know.
+        Refused: there are tombstones of a key that is not in the settings.
     """
-    named = pa.chunked_array([pa.array(set(ids), pa.string())])
+    distinct = pa.chunked_array([pa.array(set(ids), pa.string())])
     with postgres.reading(settings.pipeline_url) as connection:
-        return set(named.filter(are_erased(connection, settings, named)).to_pylist())
+        return set(distinct.filter(are_erased(connection, settings, distinct)).to_pylist())
 
 
 def tombstones(connection: sa.Connection) -> dict[str, pa.Array]:
@@ -110,10 +110,10 @@ def tombstones(connection: sa.Connection) -> dict[str, pa.Array]:
     """
     hold_off_tombstones(connection)
     query = sa.select(erasures.c.key_id, erasures.c.customer_key)
-    found: dict[str, list[str]] = {}
+    by_key_id: dict[str, list[str]] = {}
     for key_id, key in connection.execute(query.order_by(*query.selected_columns)):
-        found.setdefault(key_id, []).append(key)
-    return {key_id: pa.array(erased, pa.string()) for key_id, erased in found.items()}
+        by_key_id.setdefault(key_id, []).append(key)
+    return {key_id: pa.array(erased, pa.string()) for key_id, erased in by_key_id.items()}
 
 
 def before_new_tombstones(connection: sa.Connection) -> None:
@@ -125,7 +125,7 @@ def are_erased(
     connection: sa.Connection,
     settings: Settings,
     ids: pa.ChunkedArray,
-    known: Keys | None = None,
+    cache: Keys | None = None,
 ) -> pa.Array:
     """Return for each row whether its customer is erased; a null is not.
 
@@ -133,10 +133,10 @@ def are_erased(
         connection: a transaction for whose end new tombstones wait.
         settings: of this installation.
         ids: customer_id of each row.
-        known: cache of keys.
+        cache: cache of keys.
 
     Raises:
-        Refused: there are tombstones of a key that the settings do not know.
+        Refused: there are tombstones of a key that is not in the settings.
     """
     erased = tombstones(connection)
     if unknown := sorted(erased.keys() - _keyring(settings).keys()):
@@ -146,10 +146,10 @@ def are_erased(
         )
     names = pc.unique(ids).drop_null()
     is_erased = pa.array([False] * len(names), pa.bool_())
-    cache = known or Keys(settings)
+    cache = cache or Keys(settings)
     for key_id, erased_keys in erased.items():
-        found = pc.is_in(cache.of(names.to_pylist(), key_id), value_set=erased_keys)
-        is_erased = pc.or_(is_erased, found)
+        has_tombstone = pc.is_in(cache.of(names.to_pylist(), key_id), value_set=erased_keys)
+        is_erased = pc.or_(is_erased, has_tombstone)
     return pc.is_in(ids, value_set=names.filter(is_erased))
 
 

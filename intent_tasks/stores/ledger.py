@@ -16,10 +16,10 @@ from intent_tasks.stores.postgres import TEMPORARY, reading
 from intent_tasks.tables import runs
 
 Receipt = dict[str, Any]
-"""What a step did: ids, counts, paths and digests."""
+"""Result of a step: ids, counts, paths and digests."""
 
 OUTCOMES, METRICS = "outcomes", "metrics"
-"""Rows of each predicted day: what its outcomes, and its metrics, were computed from."""
+"""Ledger rows of each predicted day: digests of the inputs of its outcomes and metrics."""
 
 _Key = tuple[str, date, int]
 
@@ -112,7 +112,7 @@ def amend(
     receipt: Receipt,
     bucket: int = ALL_BUCKETS,
 ) -> None:
-    """Replace the receipt of a finished step, in the transaction that changed what it counts.
+    """Replace the receipt of a finished step, in the transaction that changed the counted data.
 
     `finished_at` stays as it is: the step did not run again.
     """
@@ -133,7 +133,7 @@ def read_receipt(
 def receipt_of(
     settings: Settings, step: str, as_of_date: date, bucket: int = ALL_BUCKETS
 ) -> Receipt | None:
-    """Return the receipt of a step, or None when it has not finished."""
+    """Return the receipt of a step, or None if it has not finished."""
     with reading(settings.pipeline_url) as connection:
         return read_receipt(connection, step, as_of_date, bucket)
 

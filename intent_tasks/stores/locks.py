@@ -11,10 +11,10 @@ def take(connection: sa.Connection, name: str) -> None:
     """Lock a row that only roles of the pipeline can reach, until the transaction ends."""
     insert = postgresql.insert(locks).values(name=name)
     # The update never happens, but the row is locked before its condition is checked.
-    taken = insert.on_conflict_do_update(
+    lock_row = insert.on_conflict_do_update(
         index_elements=["name"], set_={"name": insert.excluded.name}, where=sa.false()
     )
-    connection.execute(taken)
+    connection.execute(lock_row)
 
 
 def end_overdue_readers(connection: sa.Connection) -> None:

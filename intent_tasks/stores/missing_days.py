@@ -1,4 +1,4 @@
-"""Shop days that were never predicted, and how to repair that."""
+"""Shop days that were never predicted, and the commands that predict them."""
 
 from datetime import date, timedelta
 
@@ -6,14 +6,15 @@ from intent_tasks.core.day_ranges import day_ranges, describe_days
 from intent_tasks.settings import Settings
 from intent_tasks.stores.day_status import published_and_empty_days
 
-_MOST_RUNS = 5
-"""Spans of days for which a command is shown."""
+_MAX_COMMANDS = 5
+"""Maximum number of commands in a message."""
 
 
 def missing_days(settings: Settings, until: date) -> list[date]:
-    """Return the days since the first published one, up to a day, that were never published.
+    """Return the days from the first published one to a day that were never published.
 
-    Not those that the zone leaves out, nor, with INTENT_EMPTY_DAY=skip, those without events.
+    Days that the time zone skips are not missing. With INTENT_EMPTY_DAY=skip, nor are days without
+    events.
     """
     published, empty = published_and_empty_days(settings)
     if not published:
@@ -25,18 +26,18 @@ def missing_days(settings: Settings, until: date) -> list[date]:
     return [day for day in between if day not in published and settings.definition.is_day(day)]
 
 
-def described(settings: Settings, missing: list[date]) -> str:
-    """Return which days were never predicted, and the commands that predict them."""
+def describe_missing(settings: Settings, missing: list[date]) -> str:
+    """Return a message with the missing days and the commands that predict them."""
     commands = [_backfill(settings, first, last) for first, last in day_ranges(missing)]
-    more = " …" if len(commands) > _MOST_RUNS else ""
+    more = " …" if len(commands) > _MAX_COMMANDS else ""
     return (
         f"{len(missing)} shop days were never predicted: {describe_days(missing)}. Run them now: "
-        f"{'; '.join(f'`{command}`' for command in commands[:_MOST_RUNS])}{more}"
+        f"{'; '.join(f'`{command}`' for command in commands[:_MAX_COMMANDS])}{more}"
     )
 
 
 def _backfill(settings: Settings, first: date, last: date) -> str:
-    # The run of a day has the time of the cron on that day for its logical date, in any zone.
+    # The logical date of a run is the time of the cron on its day, in any zone.
     definition = settings.definition
     begin, end = definition.day_start(first), definition.day_end(last) - timedelta(seconds=1)
     return (

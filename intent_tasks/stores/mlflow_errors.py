@@ -1,4 +1,4 @@
-"""What MLflow and the libraries below it raise, as failures that a person can act on."""
+"""Translate errors of MLflow and its HTTP libraries into failures with advice."""
 
 import http.client
 import textwrap
@@ -11,22 +11,22 @@ from intent_tasks.errors import BadInput, IntentError, Refused, TemporaryFailure
 from intent_tasks.redaction import redact_text
 from intent_tasks.settings import Settings, check_mlflow_url
 
-AWAY = (
+UNREACHABLE = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
     ConnectionError,
     TimeoutError,
 )
-"""Raised by what carries requests to MLflow and files from it."""
+"""Errors of the HTTP libraries when MLflow cannot be reached."""
 _BAD_ADDRESS = (
     requests.exceptions.InvalidURL,
     requests.exceptions.MissingSchema,
     requests.exceptions.InvalidSchema,
     urllib3.exceptions.LocationParseError,
 )
-_LATER = (408, 425, 429, 499)
-"""Answers that may be others in a minute, beside those of 500 and more."""
+_TEMPORARY = (408, 425, 429, 499)
+"""HTTP statuses that may pass, in addition to those of 500 and more."""
 _DENIED = (401, 403)
 
 REASON_CHARACTERS = 200
@@ -50,7 +50,7 @@ def require_address(settings: Settings) -> None:
 
 
 def failure_of(settings: Settings, error: Exception) -> IntentError:
-    """Return the failure that stands for an error of MLflow or of what carries its answers."""
+    """Return the failure for an error of MLflow or of its HTTP libraries."""
     from mlflow.exceptions import InvalidUrlException
 
     if isinstance(error, (InvalidUrlException, *_BAD_ADDRESS)):
@@ -66,7 +66,7 @@ def failure_of(settings: Settings, error: Exception) -> IntentError:
             f"MLflow at {settings.mlflow_url} refuses the log-in: check INTENT_MLFLOW_USERNAME and "
             f"INTENT_MLFLOW_PASSWORD, and what that account may do. It answered: {_reason(error)}."
         )
-    if status is None or status >= 500 or status in _LATER:
+    if status is None or status >= 500 or status in _TEMPORARY:
         return TemporaryFailure(
             f"MLflow at {settings.mlflow_url} does not answer: {_reason(error)}. Check that it "
             "runs (`intent status`); the step can simply be run again."
@@ -93,11 +93,11 @@ def _no_address() -> BadInput:
 
 
 def _status_of(error: Exception) -> int | None:
-    """Return the status of the answer behind an error; None: there was no answer."""
+    """Return the HTTP status of an error; None if there was no answer."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return int(error.response.status_code)
-    ask = getattr(error, "get_http_status_code", None)
-    return int(ask()) if ask else None
+    read_status = getattr(error, "get_http_status_code", None)
+    return int(read_status()) if read_status else None
 
 
 def _reason(error: Exception) -> str:

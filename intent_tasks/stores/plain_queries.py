@@ -1,7 +1,7 @@
 """Short queries through the driver alone.
 
-SQLAlchemy takes longer to import than they take to run, so that commands such as `intent status`
-start at once.
+The import of SQLAlchemy takes longer than these queries. Without it, commands such as
+`intent status` start at once.
 """
 
 from collections.abc import Iterator, Mapping

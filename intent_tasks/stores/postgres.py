@@ -16,7 +16,7 @@ from intent_tasks.stores import locks
 from intent_tasks.stores.addresses import conninfo, engine, failure
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # costs as much to import as all else here
+    import pyarrow as pa  # its import takes as long as all others here
 
 TEMPORARY = (
     OperationalError,
@@ -25,8 +25,8 @@ TEMPORARY = (
     psycopg2.InterfaceError,
 )
 """Errors that may pass. COPY bypasses SQLAlchemy, so the driver raises its own errors."""
-_BYTES_AT_ONCE = 1 << 18
-"""Are handed to COPY at once."""
+_COPY_BYTES = 1 << 18
+"""Size of the blocks that are sent to COPY."""
 
 
 @contextmanager
@@ -46,25 +46,25 @@ def reading(url: SecretStr) -> Iterator[sa.Connection]:
 
 
 @contextmanager
-def changing(url: SecretStr, what: str | None) -> Iterator[sa.Connection]:
-    """Open one transaction outside the pipeline's days, alone among those with the same name.
+def changing(url: SecretStr, name: str | None) -> Iterator[sa.Connection]:
+    """Open one transaction outside the pipeline's days, which excludes those of the same name.
 
-    Without a name the caller sees to it that it is alone.
+    Without a name, the caller takes a lock itself if it needs one.
 
     Raises:
         TemporaryFailure: the server cannot be reached or gave up.
     """
     try:
         with engine(url).begin() as connection:
-            if what is not None:
-                locks.take(connection, f"intent/{what}")
+            if name is not None:
+                locks.take(connection, f"intent/{name}")
             yield connection
     except TEMPORARY as error:
         raise failure(error, url) from error
 
 
 def ensure_partition(connection: sa.Connection, as_of_date: date) -> None:
-    """Make the partition of `intent.predictions` that a day belongs to, unless it exists."""
+    """Create the partition of `intent.predictions` for a day, unless it exists."""
     connection.execute(sa.text("SELECT intent.ensure_partition(:day)"), {"day": as_of_date})
 
 
@@ -78,7 +78,7 @@ _SQL_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
 
 
 def temporary_table(name: str, schema: "pa.Schema") -> sa.Table:
-    """Return a table with the columns of an Arrow schema that lives as long as its transaction."""
+    """Return a temporary table of one transaction, with the columns of an Arrow schema."""
     columns = (sa.Column(field.name, _SQL_TYPES[str(field.type)]) for field in schema)
     return sa.Table(
         name, sa.MetaData(), *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DROP"
@@ -86,7 +86,7 @@ def temporary_table(name: str, schema: "pa.Schema") -> sa.Table:
 
 
 def copy_in(connection: sa.Connection, table: sa.Table | str, rows: "pa.Table") -> int:
-    """Append rows through COPY and return how many.
+    """Append rows through COPY and return their number.
 
     Args:
         connection: an open transaction; the rows are part of it.
@@ -105,28 +105,28 @@ def copy_in(connection: sa.Connection, table: sa.Table | str, rows: "pa.Table") 
     buffer.seek(0)
     with closing(connection.connection.cursor()) as cursor:
         statement = f"COPY {name} ({columns}) FROM STDIN (FORMAT csv)"
-        cursor.copy_expert(statement, buffer, _BYTES_AT_ONCE)
+        cursor.copy_expert(statement, buffer, _COPY_BYTES)
     return int(rows.num_rows)
 
 
 def _writable(rows: "pa.Table") -> "pa.Table":
-    """Return the rows with what Arrow cannot write, or only slowly, as text for Postgres."""
+    """Return the rows with lists and UTC times as text, which Arrow writes badly or slowly."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for place, field in enumerate(rows.schema):
+    for position, field in enumerate(rows.schema):
         column = rows[field.name]
         if pa.types.is_list(field.type):  # of numbers
             texts = pc.binary_join(column.cast(pa.list_(pa.string())), ",")
-            rows = rows.set_column(place, field.name, _enclosed("{", texts, "}"))
+            rows = rows.set_column(position, field.name, _enclose("{", texts, "}"))
         elif pa.types.is_timestamp(field.type) and field.type.tz == "UTC":
             # Arrow writes a time with a zone twenty times as slowly as one without.
             texts = column.cast(pa.timestamp(field.type.unit)).cast(pa.string())
-            rows = rows.set_column(place, field.name, _enclosed("", texts, "Z"))
+            rows = rows.set_column(position, field.name, _enclose("", texts, "Z"))
     return rows
 
 
-def _enclosed(before: str, texts: "pa.ChunkedArray", after: str) -> "pa.ChunkedArray":
+def _enclose(before: str, texts: "pa.ChunkedArray", after: str) -> "pa.ChunkedArray":
     import pyarrow.compute as pc
 
     return pc.binary_join_element_wise(before, texts, after, "")
@@ -162,23 +162,23 @@ class ArrowSession:
     def read(
         self, statement: sa.ClauseElement | str, params: Mapping[str, Any] | None = None
     ) -> "pa.RecordBatchReader":
-        """Stream the rows of a query; the reader is used up before the next query."""
+        """Stream the rows of a query; read all of them before the next query."""
         import pyarrow as pa
         from adbc_driver_manager._reader import AdbcRecordBatchReader
 
         self._cursor.execute(literal(statement, params))
-        # The reader that the cursor itself hands out forgets the SQLSTATE of what ends a result.
+        # The cursor's own reader drops the SQLSTATE of an error that ends a result early.
         stream = self._cursor.fetch_arrow()
-        found = AdbcRecordBatchReader._import_from_c(stream.address)
-        return pa.RecordBatchReader.from_batches(found.schema, self._blocks(found))
+        reader = AdbcRecordBatchReader._import_from_c(stream.address)
+        return pa.RecordBatchReader.from_batches(reader.schema, self._blocks(reader))
 
-    def _blocks(self, found: "pa.RecordBatchReader") -> Iterator["pa.RecordBatch"]:
-        """Yield the blocks of a result; what ends it early comes from the server."""
+    def _blocks(self, reader: "pa.RecordBatchReader") -> Iterator["pa.RecordBatch"]:
+        """Yield the blocks of a result; an error in between comes from the server."""
         import pyarrow as pa
         from adbc_driver_manager import Error
 
         try:
-            yield from found
+            yield from reader
         except (Error, OSError, pa.ArrowException) as error:
             raise failure(error, self._url) from error
 

@@ -30,7 +30,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 GATE, MANIFEST_DIGEST, APPROVED_BY, REASON = "gate", "manifest_digest", "approved_by", "reason"
 """Tags of a version."""
 TRAINED_FROM = "trained_from"
-"""Tag of a run: digest of the trained files, by which registering twice finds the first time."""
+"""Tag of a run: digest of the trained files, by which a second registration finds the first."""
 ARTIFACTS = "model"
 FINISHED = "FINISHED"
 """Status of a run whose version is complete."""
@@ -48,12 +48,12 @@ class Version:
 
 @contextmanager
 def connected(settings: Settings) -> Iterator["MlflowClient"]:
-    """Give a client of the MLflow server; every failure inside is one that a person can act on.
+    """Yield a client of the MLflow server, and translate its errors into failures with advice.
 
     Raises:
         TemporaryFailure: the server does not answer, or stops in the middle of an answer.
-        Refused: it refuses the log-in or what is asked.
-        BadInput: its address is none.
+        Refused: it refuses the log-in or the request.
+        BadInput: its address is invalid.
     """
     mlflow_errors.require_address(settings)
     os.environ["MLFLOW_TRACKING_USERNAME"] = settings.mlflow_username
@@ -67,29 +67,29 @@ def connected(settings: Settings) -> Iterator["MlflowClient"]:
 
     try:
         yield MlflowClient(settings.mlflow_url, settings.mlflow_url)
-    except (MlflowException, UnicodeError, *mlflow_errors.AWAY) as error:
+    except (MlflowException, UnicodeError, *mlflow_errors.UNREACHABLE) as error:
         raise mlflow_errors.failure_of(settings, error) from error
 
 
 def by_alias(settings: Settings, alias: str = CHAMPION) -> Version | None:
     """Return the version that carries an alias, or None."""
     with connected(settings) as client:
-        found = _or_none(lambda: client.get_model_version_by_alias(settings.model_name, alias))
-    return _version(found) if found else None
+        entry = _or_none(lambda: client.get_model_version_by_alias(settings.model_name, alias))
+    return _version(entry) if entry else None
 
 
 def champion(settings: Settings) -> int | None:
     """Return the number of the promoted version, or None."""
-    found = by_alias(settings)
-    return found.number if found else None
+    version = by_alias(settings)
+    return version.number if version else None
 
 
-def written_otherwise(settings: Settings, alias: str = CHAMPION) -> str | None:
-    """Return an alias that differs from another one only by capitals, or None."""
+def find_miswritten_alias(settings: Settings, alias: str = CHAMPION) -> str | None:
+    """Return an alias that differs from the given one only by capitals, or None."""
     with connected(settings) as client:
-        found = _or_none(lambda: client.get_registered_model(settings.model_name))
-    written = found.aliases if found else {}
-    return next((name for name in written if name.lower() == alias and name != alias), None)
+        model = _or_none(lambda: client.get_registered_model(settings.model_name))
+    aliases = model.aliases if model else {}
+    return next((name for name in aliases if name.lower() == alias and name != alias), None)
 
 
 def promote(settings: Settings, version: int) -> None:
@@ -120,68 +120,68 @@ def run_url(settings: Settings, run_id: str) -> str:
     return f"{settings.mlflow_url}/#/experiments/{experiment}/runs/{run_id}"
 
 
-def listing(settings: Settings, version: Version, most: int) -> dict[str, int]:
+def list_files(settings: Settings, version: Version, max_count: int) -> dict[str, int]:
     """Return the files of a version as MLflow lists them, path → size in bytes.
 
     Args:
         settings: of this installation.
-        version: whose files.
-        most: entries that are listed; what comes after them is left out.
+        version: the version.
+        max_count: number of files and folders after which the list ends.
     """
-    found: dict[str, int] = {}
-    waiting = [ARTIFACTS]
+    sizes: dict[str, int] = {}
+    folders = [ARTIFACTS]
     with connected(settings) as client:
-        while waiting and len(found) < most:
-            for each in client.list_artifacts(version.run_id, waiting.pop()):
-                if each.is_dir:
-                    waiting.append(each.path)
+        while folders and len(sizes) < max_count:
+            for entry in client.list_artifacts(version.run_id, folders.pop()):
+                if entry.is_dir:
+                    folders.append(entry.path)
                 else:
-                    found[each.path.removeprefix(f"{ARTIFACTS}/")] = int(each.file_size or 0)
-                if len(found) + len(waiting) > most:
-                    return found | dict.fromkeys(waiting, 0)
-    return found
+                    sizes[entry.path.removeprefix(f"{ARTIFACTS}/")] = int(entry.file_size or 0)
+                if len(sizes) + len(folders) > max_count:
+                    return sizes | dict.fromkeys(folders, 0)
+    return sizes
 
 
 def download(settings: Settings, version: Version, sizes: Mapping[str, int], target: Path) -> Path:
-    """Copy files that MLflow lists below a folder and return where they are.
+    """Copy files that MLflow lists to a folder and return the folder of the copies.
 
     Args:
         settings: of this installation.
-        version: whose files.
+        version: the version.
         sizes: path of each file → its bytes, as MLflow lists them.
         target: folder.
 
     Raises:
-        TemporaryFailure: MLflow went away, or cut a file short.
+        TemporaryFailure: MLflow does not answer, or a file is shorter than listed.
     """
     from mlflow.exceptions import MlflowException
 
     copied = target / ARTIFACTS
     with connected(settings) as client:
         for path, size in sizes.items():
-            place = copied / path
-            place.parent.mkdir(parents=True, exist_ok=True)
+            file = copied / path
+            file.parent.mkdir(parents=True, exist_ok=True)
             try:
-                client.download_artifacts(version.run_id, f"{ARTIFACTS}/{path}", str(place.parent))
-            except MlflowException as error:  # it hides what happened; the file was just listed
+                client.download_artifacts(version.run_id, f"{ARTIFACTS}/{path}", str(file.parent))
+            except MlflowException as error:  # it hides the cause; the file was just listed
                 raise mlflow_errors.cut(settings, path) from error
-            if place.stat().st_size < size:
+            if file.stat().st_size < size:
                 raise mlflow_errors.cut(settings, path)
     return copied
 
 
 @dataclass(frozen=True)
 class Registration:
-    """What goes to MLflow of a training run.
+    """The part of a training run that MLflow stores.
 
     Args:
         folder: files of the model.
-        evidence: the page that shows how it did.
-        trained_from: digest that tells this training from others.
-        params: what it was trained with.
+        evidence: page with the metrics and the gate.
+        trained_from: digest that identifies this training.
+        params: settings of the training.
         metrics: name → value.
-        curve: what was seen at each step while it learned, each as name → value.
-        tags: of the version.
+        curve: values at each training step, name → value; `step` is the number of the step.
+        tags: tags of the version.
     """
 
     folder: Path
@@ -196,14 +196,14 @@ class Registration:
 def register(
     settings: Settings, registration: Registration, sign: Callable[[Version], str]
 ) -> Version:
-    """Register a training run as a version, signed, which becomes challenger.
+    """Register a training run as a signed version with the alias `challenger`.
 
-    Each part can be done twice. So a call after one that was interrupted goes on where that one
-    ended, and one after a whole one finds the version. The alias comes after the signature.
+    Each part can be repeated. So a call after an interrupted one continues where that one ended,
+    and a call after a complete one finds the version. The alias comes after the signature.
 
     Args:
         settings: of this installation.
-        registration: what is registered.
+        registration: the training run.
         sign: writes the manifest of the version into the folder and returns its digest.
 
     Raises:
@@ -230,15 +230,15 @@ def register(
 
 
 def _run_of(client: "MlflowClient", settings: Settings, registration: Registration) -> "Run":
-    """Return the run of these trained files, made now where there is none."""
+    """Return the run of these trained files; create it if there is none."""
     from mlflow.entities import ViewType
 
     name = settings.model_name
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        place = client.create_experiment(name)
+        experiment_id = client.create_experiment(name)
     elif experiment.lifecycle_stage == "active":
-        place = experiment.experiment_id
+        experiment_id = experiment.experiment_id
     else:
         raise Refused(
             f"The experiment {name!r} was deleted in MLflow, and its name is taken. Restore it "
@@ -246,19 +246,19 @@ def _run_of(client: "MlflowClient", settings: Settings, registration: Registrati
             "this step again: nothing has to be trained anew."
         )
     query = f"tags.{TRAINED_FROM} = '{registration.trained_from}'"
-    found = client.search_runs([place], query, ViewType.ALL, order_by=["attributes.start_time ASC"])
-    for run in found:
-        # A run that was deleted counts once it has a version: there must not be a second one.
+    order = ["attributes.start_time ASC"]
+    for run in client.search_runs([experiment_id], query, ViewType.ALL, order_by=order):
+        # A deleted run with a version counts: there must not be a second version.
         if run.info.lifecycle_stage == "active" or _version_of(client, settings, run):
             return run
-    return client.create_run(place, tags={TRAINED_FROM: registration.trained_from})
+    return client.create_run(experiment_id, tags={TRAINED_FROM: registration.trained_from})
 
 
 def _version_of(client: "MlflowClient", settings: Settings, run: "Run") -> Version | None:
     """Return the first version that was registered from a run, or None."""
     versions = client.search_model_versions(f"run_id = '{run.info.run_id}'")
-    ours = [_version(each) for each in versions if each.name == settings.model_name]
-    return min(ours, key=lambda version: version.number, default=None)
+    registered = [_version(each) for each in versions if each.name == settings.model_name]
+    return min(registered, key=lambda version: version.number, default=None)
 
 
 def _require_active(settings: Settings, run: "Run") -> None:
@@ -270,19 +270,21 @@ def _require_active(settings: Settings, run: "Run") -> None:
 
 
 def _log(client: "MlflowClient", run: "Run", registration: Registration) -> None:
-    """Log what was not logged before: parameters never change, and files are replaced by equals."""
+    """Log parameters that are not logged yet, metrics and files; a second call changes nothing."""
     from mlflow.entities import Metric, Param
 
-    run_id, known = run.info.run_id, run.data.params
+    run_id, logged = run.info.run_id, run.data.params
     values = [Metric(name, value, 0, 0) for name, value in registration.metrics.items()]
-    seen = [
-        Metric(name, value, 0, int(look["step"]))
-        for look in registration.curve
-        for name, value in look.items()
+    curve = [
+        Metric(name, value, 0, int(point["step"]))
+        for point in registration.curve
+        for name, value in point.items()
         if name != "step"
     ]
-    params = [Param(n, str(value)) for n, value in registration.params.items() if n not in known]
-    client.log_batch(run_id, values + seen, params)
+    params = [
+        Param(name, str(value)) for name, value in registration.params.items() if name not in logged
+    ]
+    client.log_batch(run_id, values + curve, params)
     client.log_artifacts(run_id, str(registration.folder), ARTIFACTS)
     client.log_artifact(run_id, str(registration.evidence))
 
@@ -304,7 +306,7 @@ def _challenge(client: "MlflowClient", name: str, number: int) -> None:
 
 
 def write_signature(folder: Path, as_of_date: date) -> None:
-    """Write the file that tells MLflow what goes into the model and what comes out."""
+    """Write the file `MLmodel` with the signature: inputs and outputs of the model."""
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
@@ -320,31 +322,32 @@ def write_signature(folder: Path, as_of_date: date) -> None:
         TensorSpec(np.dtype(np.float64), (-1, len(HORIZONS_DAYS)), "probabilities")
     ]
     signature = ModelSignature(Schema(inputs), Schema(outputs))
-    # Neither clock nor chance: registering again writes the same bytes.
+    # No current time and no random id, so that a second registration writes the same bytes.
     model = Model(signature=signature, utc_time_created=str(as_of_date), model_uuid=None)
     model.add_flavor("intent", code="intent_tasks.models.model_io.load")
     model.save(str(folder / "MLmodel"))
 
 
-def _version(found: "ModelVersion") -> Version:
-    """Return a version as this product sees it.
+def _version(entry: "ModelVersion") -> Version:
+    """Convert a version of MLflow.
 
     Raises:
         Refused: no run of MLflow belongs to it.
     """
-    if not RUN_ID.fullmatch(str(found.run_id)):
+    if not RUN_ID.fullmatch(str(entry.run_id)):
         raise Refused(
-            f"Version {found.version} of {found.name} belongs to no run of MLflow: not served. "
+            f"Version {entry.version} of {entry.name} belongs to no run of MLflow: not served. "
             "Give the alias to a version that `intent_train` registered."
         )
-    return Version(int(found.version), str(found.run_id), dict(found.tags))
+    return Version(int(entry.version), str(entry.run_id), dict(entry.tags))
 
 
-def _or_none(ask: Callable[[], T]) -> T | None:
+def _or_none(request: Callable[[], T]) -> T | None:
+    """Return the answer of MLflow, or None if the requested object does not exist."""
     from mlflow.exceptions import RestException
 
     try:
-        return ask()
+        return request()
     except RestException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None

@@ -36,7 +36,7 @@ READER_MINUTES = 2.0 * TIMEOUTS_MINUTES["intent_analyst"]
 """Minutes after which the pipeline ends an open transaction of the analyst."""
 
 ANALYST_CONNECTIONS = 10
-"""Most simultaneous connections of the analyst."""
+"""Maximum number of simultaneous connections of the analyst."""
 
 ANALYST_LIMITS = {
     "idle_in_transaction_session_timeout": "5min",

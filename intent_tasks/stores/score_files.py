@@ -1,4 +1,4 @@
-"""The scores of a day, a Parquet file of each bucket: what `score` says and `publish` reads."""
+"""Score files: one Parquet file a day and bucket, which `score` writes and `publish` reads."""
 
 import hashlib
 from datetime import date
@@ -42,48 +42,48 @@ def read(home: Path, as_of_date: date, bucket: int, expected_digest: str | None 
     """Return the scores of one bucket and day, columns of `SCHEMA`.
 
     Raises:
-        BadInput: there are none, or they are not those with the expected digest.
+        BadInput: there are none, or their digest is not the expected one.
     """
     path = file_of(home, as_of_date, bucket)
-    again = f"Run `intent step score --as-of-date {as_of_date} --bucket {bucket}`."
+    advice = f"Run `intent step score --as-of-date {as_of_date} --bucket {bucket}`."
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise BadInput(
-            f"There are no scores of bucket {bucket} for {as_of_date}. {again}"
+            f"There are no scores of bucket {bucket} for {as_of_date}. {advice}"
         ) from None
     if expected_digest not in (None, hashlib.sha256(content).hexdigest()):
-        raise BadInput(f"The scores in {path} are not those in the ledger. {again}")
+        raise BadInput(f"The scores in {path} are not those in the ledger. {advice}")
     return pq.read_table(pa.BufferReader(content), schema=SCHEMA)
 
 
-def require_probabilities(scores: pa.Table, what: str) -> None:
+def require_probabilities(scores: pa.Table, description: str) -> None:
     """Require that every probability of some scores is a number from 0 to 1.
 
     Args:
         scores: columns of `SCHEMA`.
-        what: they are, for the message.
+        description: names the scores in the message.
 
     Raises:
-        Refused: some are not; only how many is told, because a row is of a customer.
+        Refused: some are not; the message gives only their number, because rows are personal data.
     """
     names = [f"probability_{h}d" for h in HORIZONS_DAYS]
-    found = np.column_stack([scores[name].to_numpy() for name in names])
-    if broken := int((~((found >= 0) & (found <= 1))).any(axis=1).sum()):  # NaN is neither
+    values = np.column_stack([scores[name].to_numpy() for name in names])
+    if broken := int((~((values >= 0) & (values <= 1))).any(axis=1).sum()):  # NaN is neither
         raise Refused(
-            f"The {what} break the contract: in {broken} of {len(found)} rows a probability is no "
-            "number from 0 to 1; allowed: none. Nothing is published from them, and the "
-            "predictions that are there stay. Give the alias champion to another version, then run "
-            "`pin` and `score` of this day again."
+            f"The {description} break the contract: in {broken} of {len(values)} rows a "
+            "probability is no number from 0 to 1; allowed: none. Nothing is published from them, "
+            "and the predictions that are there stay. Give the alias champion to another version, "
+            "then run `pin` and `score` of this day again."
         )
 
 
-def written(home: Path) -> list[tuple[date, int]]:
+def list_written(home: Path) -> list[tuple[date, int]]:
     """Return day and bucket of every file of scores."""
     names = [(path.parent.name, path.stem) for path in home.glob("scores/day=*/bucket=*.parquet")]
     return sorted((date.fromisoformat(day[4:]), int(bucket[7:])) for day, bucket in names)
 
 
 def file_of(home: Path, as_of_date: date, bucket: int) -> Path:
-    """Return where the scores of one bucket and day are."""
+    """Return the path of the scores of one bucket and day."""
     return home / "scores" / f"day={as_of_date}" / f"bucket={bucket:03d}.parquet"

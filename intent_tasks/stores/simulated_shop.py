@@ -38,10 +38,10 @@ def is_unused(connection: sa.Connection, table: sa.Table) -> bool:
 
 
 def owner_url(settings: Settings) -> SecretStr:
-    """Return the URL that may fill the shop.
+    """Return the URL of the role that may fill the shop.
 
     Raises:
-        Refused: this installation has none.
+        Refused: the setting is empty.
     """
     if settings.shop_owner_url is None:
         raise Refused(

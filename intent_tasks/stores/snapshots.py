@@ -1,7 +1,7 @@
 """Snapshots: immutable Parquet of the events ingested in one day, per bucket.
 
-The manifest of a day names its files by their digest and is replaced in one rename: it is what
-makes a snapshot exist. A file that no manifest names is rubbish of a killed run.
+The manifest of a day lists its files with their digests and is replaced in one rename. A snapshot
+exists when its manifest does. A file that no manifest lists is a leftover of a killed run.
 """
 
 import hashlib
@@ -53,9 +53,12 @@ SCHEMA = pa.schema(
         pa.field("ingested_at", INSTANT, nullable=False),
     ]
 )
-"""Columns of a snapshot. `ingested_at` is `occurred_at` where the shop does not record it; what is
-known of products was so when the snapshot was written; `picture` is told by `core/image_codes.py`.
-A column that the files of an earlier release lack is null."""
+"""Columns of a snapshot.
+
+`ingested_at` is `occurred_at` if the shop does not record it. Columns of products have the values
+of the time of writing. `core/image_codes.py` computes `picture`. A column that the files of an
+earlier release lack is null.
+"""
 
 SAME_EVENT = ["customer_key", *(name for name in IDENTITY if name != "customer_id")]
 _ORDER = [(name, "ascending") for name in ("customer_key", "occurred_at", "event_id")]
@@ -75,9 +78,9 @@ def write_day(
         home: state folder.
         day: shop day the events were ingested on.
         events: columns of `SCHEMA`, in any order of rows.
-        bucket_count: shards of customers.
-        warehouse_rows: rows the warehouse held for that day, bad ones included.
-        key_id: name of the key that the customer_keys were made with.
+        bucket_count: number of shards of customers.
+        warehouse_rows: rows of that day in the warehouse, including bad ones.
+        key_id: name of the key of the customer_keys.
     """
     buckets = buckets_of(events["customer_key"].to_pylist(), bucket_count)
     parts = [[events.filter(pa.array(buckets == bucket))] for bucket in range(bucket_count)]
@@ -98,10 +101,10 @@ def write_buckets(
         home: state folder.
         day: shop day the events were ingested on.
         buckets: for each bucket its events, columns of `SCHEMA`, in parts: each holds all rows of
-            its customers in any order, and no customer_key less than one of the part before.
-        warehouse_rows: rows the warehouse held for that day, bad ones included.
-        key_id: name of the key that the customer_keys were made with.
-        time_zone: whose midnights begin and end the day.
+            its customers in any order, and no customer_key less than one of an earlier part.
+        warehouse_rows: rows of that day in the warehouse, including bad ones.
+        key_id: name of the key of the customer_keys.
+        time_zone: IANA name of the zone of the shop day.
     """
     folder = day_folder(home, day)
     private_folder(folder)
@@ -127,7 +130,7 @@ def _sorted(events: pa.Table) -> pa.Table:
 
 
 def name_files(folder: Path, facts: Manifest, files: list[dict[str, Any]]) -> Manifest:
-    """Replace the manifest of a day by one that names these files, and remove all others."""
+    """Replace the manifest of a day by one that lists these files, and remove all others."""
     written = facts | {
         "rows": sum(f["rows"] for f in files),
         "files": files,
@@ -139,12 +142,12 @@ def name_files(folder: Path, facts: Manifest, files: list[dict[str, Any]]) -> Ma
 
 
 def manifest(home: Path, day: date) -> Manifest | None:
-    """Return the manifest of a day, or None when there is no snapshot of it."""
+    """Return the manifest of a day, or None if there is no snapshot of it."""
     try:
-        found: Manifest = json.loads((day_folder(home, day) / "manifest.json").read_bytes())
+        content: Manifest = json.loads((day_folder(home, day) / "manifest.json").read_bytes())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    return found
+    return content
 
 
 def days(home: Path) -> list[date]:
@@ -153,13 +156,13 @@ def days(home: Path) -> list[date]:
     return [date.fromisoformat(path.parent.name.removeprefix("day=")) for path in named]
 
 
-def digest(home: Path, wanted: Iterable[date]) -> str:
+def digest(home: Path, chosen_days: Iterable[date]) -> str:
     """Return one digest of the snapshots of several days.
 
     Raises:
         BadInput: a day has no snapshot.
     """
-    digests = [m["digest"] for m in manifests(home, sorted(wanted))]
+    digests = [m["digest"] for m in manifests(home, sorted(chosen_days))]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
@@ -174,7 +177,7 @@ def read(
 
     Args:
         home: state folder.
-        definition: tells when a day ends and how much history is read.
+        definition: gives the ends of shop days and the length of the history.
         as_of_date: shop day; nothing ingested after its end is returned.
         buckets: buckets of customers.
         first_day: earliest shop day of occurrence; by default the first of the history.
@@ -186,24 +189,27 @@ def read(
         BadInput: the snapshot of a day is missing or damaged, or was cut by another time zone.
     """
     first = first_day or definition.first_history_day(as_of_date)
-    days_known = manifests(home, _days_between(first, as_of_date))
-    require_zone(definition, days_known)
-    wanted = set(buckets)
+    day_manifests = manifests(home, _days_between(first, as_of_date))
+    require_zone(definition, day_manifests)
+    chosen = set(buckets)
     tables = [
-        read_file(home, m, f) for m in days_known for f in m["files"] if f["bucket"] in wanted
+        read_file(home, day, file)
+        for day in day_manifests
+        for file in day["files"]
+        if file["bucket"] in chosen
     ]
-    known = pa.concat_tables([SCHEMA.empty_table(), *tables])
+    events = pa.concat_tables([SCHEMA.empty_table(), *tables])
     start, end = definition.day_start(first), definition.day_end(as_of_date)
-    occurred = known["occurred_at"]
+    occurred = events["occurred_at"]
     inside = pc.and_(
         pc.greater_equal(occurred, pa.scalar(start, INSTANT)),
         pc.less(occurred, pa.scalar(end, INSTANT)),
     )
-    return _each_event_once(known.filter(inside)).sort_by(_ORDER)
+    return _remove_later_copies(events.filter(inside)).sort_by(_ORDER)
 
 
 def is_cut_by(definition: Definition, day: Manifest) -> bool:
-    """Return whether a day begins and ends when the shop's zone says; old ones do not tell."""
+    """Return whether a day begins and ends with that of the shop's zone, or has no zone."""
     zone, on = day.get("time_zone"), date.fromisoformat(day["day"])
     if zone is None or zone == definition.time_zone:
         return True
@@ -214,13 +220,13 @@ def is_cut_by(definition: Definition, day: Manifest) -> bool:
     )
 
 
-def require_zone(definition: Definition, days_known: Iterable[Manifest]) -> None:
-    """Check that days were cut by the shop's zone: events between two cuts would be in none.
+def require_zone(definition: Definition, day_manifests: Iterable[Manifest]) -> None:
+    """Check that days were cut in the shop's zone; with two zones, some events would be missing.
 
     Raises:
-        BadInput: one was not.
+        BadInput: a day was cut in another zone.
     """
-    other = [m for m in days_known if not is_cut_by(definition, m)]
+    other = [m for m in day_manifests if not is_cut_by(definition, m)]
     if other:
         raise BadInput(
             f"{len(other)} snapshots, of {other[0]['day']} to {other[-1]['day']}, end at midnight "
@@ -230,11 +236,11 @@ def require_zone(definition: Definition, days_known: Iterable[Manifest]) -> None
         )
 
 
-def _each_event_once(events: pa.Table) -> pa.Table:
-    """Keep the first arrival of an event that the shop sent on two days.
+def _remove_later_copies(events: pa.Table) -> pa.Table:
+    """Return the first arrival of each event, because a shop may send an event on two days.
 
-    Rows with one event_id that are of another customer, type or product are different events: none
-    of them is lost.
+    Rows with the same event_id but another customer, type or product are different events, and all
+    of them stay.
     """
     if pc.count_distinct(events["event_id"]).as_py() == events.num_rows:
         return events
@@ -252,7 +258,7 @@ def _each_event_once(events: pa.Table) -> pa.Table:
 
 
 def _count_changed(events: pa.Table, is_later: pa.Array) -> int:
-    """Return how many later copies have another price or quantity than the row before."""
+    """Count the later copies with another price or quantity than the previous row."""
     other = pa.array(np.zeros(max(events.num_rows - 1, 0), bool))
     for name in ("price", "quantity"):
         values = pc.fill_null(events[name].combine_chunks(), -1)
@@ -261,7 +267,7 @@ def _count_changed(events: pa.Table, is_later: pa.Array) -> int:
 
 
 def same_as_before(rows: pa.Table, names: Iterable[str]) -> pa.Array:
-    """Return whether each row has the texts of the row before it; null equals null."""
+    """Return whether each row has the same texts as the previous row; null equals null."""
     same = pa.array(np.ones(max(rows.num_rows - 1, 0), bool))
     for name in names:
         values = pc.fill_null(rows[name].combine_chunks(), "")
@@ -269,21 +275,21 @@ def same_as_before(rows: pa.Table, names: Iterable[str]) -> pa.Array:
     return pa.concat_arrays([pa.array([False]), same]).slice(0, rows.num_rows)
 
 
-def manifests(home: Path, wanted: Sequence[date]) -> list[Manifest]:
+def manifests(home: Path, chosen_days: Sequence[date]) -> list[Manifest]:
     """Return the manifests of days.
 
     Raises:
         BadInput: a day has no snapshot.
     """
-    found = {day: manifest(home, day) for day in wanted}
-    missing = [str(day) for day, m in found.items() if m is None]
+    by_day = {day: manifest(home, day) for day in chosen_days}
+    missing = [str(day) for day, m in by_day.items() if m is None]
     if missing:
         listed = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
         raise BadInput(
             f"{len(missing)} days have no snapshot: {listed}. "
             f"Run `intent step extract --as-of-date {missing[-1]}`."
         )
-    return [m for m in found.values() if m is not None]
+    return [m for m in by_day.values() if m is not None]
 
 
 def _days_between(first: date, last: date) -> list[date]:
@@ -291,7 +297,7 @@ def _days_between(first: date, last: date) -> list[date]:
 
 
 def day_folder(home: Path, day: date) -> Path:
-    """Return where the snapshot of a day is."""
+    """Return the folder of the snapshot of a day."""
     return home / "snapshots" / f"day={day}"
 
 
@@ -305,7 +311,7 @@ def _write_parts(folder: Path, bucket: int, parts: Iterable[pa.Table]) -> dict[s
         for part in parts:
             file.write(part)
     name = f"bucket={bucket:03d}.{file.digest[:12]}.parquet"
-    file.keep_as(folder / name)
+    file.rename_to(folder / name)
     return {"bucket": bucket, "path": name, "rows": file.rows, "digest": file.digest}
 
 

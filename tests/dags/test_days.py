@@ -123,6 +123,6 @@ def test_a_shop_that_is_no_recording_is_scheduled():
 @pytest.mark.parametrize("last_day", [None, date(2015, 9, 18)])
 def test_the_scheduler_builds_the_same_timetable(last_day):
     timetable = ShopDays("30 2 * * *", "Europe/Amsterdam", last_day)
-    again = decode_timetable(encode_timetable(timetable))
-    assert isinstance(again, ShopDays)
-    assert again.serialize() == timetable.serialize()
+    decoded = decode_timetable(encode_timetable(timetable))
+    assert isinstance(decoded, ShopDays)
+    assert decoded.serialize() == timetable.serialize()

@@ -115,8 +115,8 @@ def test_each_shop_day_is_run_once_around_a_change(planner, zone_name, day):
     for now in nights(first, last, zone_name):
         plan.at(now)
     days = Counter(runs("intent_daily")[1])
-    wanted = [str(first + timedelta(days=n)) for n in range(-1, 3)]
-    assert days - Counter([str(first - timedelta(days=2))]) == Counter(wanted), days
+    expected = [str(first + timedelta(days=n)) for n in range(-1, 3)]
+    assert days - Counter([str(first - timedelta(days=2))]) == Counter(expected), days
 
 
 def test_a_day_that_the_zone_leaves_out_is_not_run(planner):

@@ -133,7 +133,7 @@ def test_a_step_that_is_stopped_leaves_nothing_and_the_server_goes_on(home, line
         assert psutil.Process(server.pid).children() == []
 
 
-def test_a_step_ends_when_the_caller_is_gone(home, lines, silent_database):
+def test_a_step_ends_when_the_caller_has_died(home, lines, silent_database):
     with (
         running(home) as (_, path),
         Child(sys.executable, list(WAITING), lines.append, path) as child,
@@ -164,7 +164,7 @@ def test_a_server_from_before_an_upgrade_refuses_and_ends(home, monkeypatch):
 
 
 def test_a_server_that_grows_refuses_and_ends(home):
-    with running(home, f"fork_server.MOST_GROWTH = 0.5; {LIGHT}") as (server, path):
+    with running(home, f"fork_server.MAX_GROWTH = 0.5; {LIGHT}") as (server, path):
         with pytest.raises(ForkRefused, match="grown"):
             fork(path, ["--help"], [0, 1, 2])
         assert server.wait(30) == 0

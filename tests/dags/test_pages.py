@@ -25,7 +25,7 @@ class Client:
         self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self._base_url = base_url
 
-    def ask(self, method, path, headers=None):
+    def send(self, method, path, headers=None):
         async def answer():
             transport, base_url = self._transport, self._base_url
             async with httpx.AsyncClient(transport=transport, base_url=base_url) as client:
@@ -34,7 +34,7 @@ class Client:
         return asyncio.run(answer())
 
     def get(self, path):
-        return self.ask("GET", path)
+        return self.send("GET", path)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_server_answers_to_its_own_address_and_to_pages_of_it(headers, status)
     guarded = OwnAddressOnly(served, ["shop.example:8080", "airflow-api:8080"])
     client = Client(guarded, "http://shop.example:8080")
     for method in ("GET", "POST", "OPTIONS"):
-        answer = client.ask(method, "/api", headers)
+        answer = client.send(method, "/api", headers)
         assert answer.status_code == status
         assert "access-control-allow-origin" not in answer.headers
 

@@ -100,7 +100,7 @@ def test_another_name_of_the_zone_is_no_other_zone(settings):
     extract.run(settings.model_copy(update={"time_zone": "Europe/Stockholm"}), DAY)
 
 
-def test_days_whose_rows_are_gone_are_not_cut_again(settings):
+def test_days_whose_rows_were_deleted_are_not_cut_again(settings):
     extract.run(settings, DAY)
     run_sql(settings, "DELETE FROM shop.events WHERE occurred_at < '2026-06-15'")
     moved = settings.model_copy(update={"time_zone": "America/New_York"})

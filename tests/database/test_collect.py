@@ -47,8 +47,8 @@ def test_a_folder_of_every_layout_is_loaded_once(settings, tmp_path):
     assert (first["loaded"], first["ignored"]) == (40, 2)
     assert first["repeated"] == 1, "the Parquet file holds an event of the JSON lines"
     assert events(settings) == sorted(f"e{n}" for n in range(40))
-    again = collected(settings, folder)
-    assert (again["known"], again["loaded"]) == (5, 0)
+    second = collected(settings, folder)
+    assert (second["known"], second["loaded"]) == (5, 0)
     assert len(events(settings)) == 40
     [(state, blocks_done, size)] = ask(
         settings,

@@ -108,14 +108,14 @@ def test_a_file_that_was_broken_and_is_mended_is_loaded_from_the_beginning(
 def test_two_runs_at_once_do_not_load_a_block_twice(settings, tmp_path, monkeypatch):
     path = tmp_path / "events.csv"
     path.write_text(HEADER + lines(0, 5))
-    load_block = collect._Work._load_block
+    load_block = collect._FileLoad._load_block
 
     def late(work, before, batch):
-        monkeypatch.setattr(collect._Work, "_load_block", load_block)
+        monkeypatch.setattr(collect._FileLoad, "_load_block", load_block)
         collected(settings, path)
         return load_block(work, before, batch)
 
-    monkeypatch.setattr(collect._Work, "_load_block", late)
+    monkeypatch.setattr(collect._FileLoad, "_load_block", late)
     with pytest.raises(TemporaryFailure, match="Another run collects"):
         collected(settings, path)
     assert ask(settings, "SELECT rows_loaded FROM intent.collected_files") == [(5,)]

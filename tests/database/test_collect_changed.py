@@ -34,8 +34,8 @@ def test_a_file_that_grows_is_loaded_for_what_is_new(settings, tmp_path):
     assert events(settings) == ["e0", "e1", "e10", "e2", "e3", "e4"]
     assert ask(settings, f"{LEDGER} WHERE path LIKE '%events.csv'") == [(6, 2, 3, 1, 0, "loaded")]
     assert any("2 events are new, 3 were loaded before" in text for text in found["messages"])
-    again = collected(settings, tmp_path)
-    assert (again["known"], again["loaded"], again["repeated"]) == (2, 0, 0)
+    second = collected(settings, tmp_path)
+    assert (second["known"], second["loaded"], second["repeated"]) == (2, 0, 0)
 
 
 def test_events_that_a_file_no_longer_holds_stay_and_are_counted(settings, tmp_path):
@@ -61,8 +61,8 @@ def test_another_event_under_a_known_id_is_set_aside_and_not_taken_for_the_same(
     assert (found["loaded"], found["repeated"], found["quarantined"]) == (1, 1, 2)
     rule = "event_id comes twice with other content"
     assert [row[1:] for row in quarantined(settings)] == [(2, "e1", rule), (4, "e3", rule)]
-    kept = ask(settings, "SELECT event_type, price FROM shop.events WHERE event_id = 'e1'")
-    assert kept == [("view", 1)]
+    stored = ask(settings, "SELECT event_type, price FROM shop.events WHERE event_id = 'e1'")
+    assert stored == [("view", 1)]
 
 
 @pytest.mark.parametrize("block_bytes", [16 << 20, 60])

@@ -28,8 +28,8 @@ def test_cancelled_orders_are_counted_and_not_set_aside(settings, tmp_path):
     }
     assert (receipt["rows_loaded"], receipt["rows_ignored"], receipt["rows_read"]) == (2, 6, 8)
     assert (events(settings), quarantined(settings)) == (["#1", "#1/1"], [])
-    again = collected(settings, folder, "shopify")
-    assert (again["known"], again["loaded"]) == (2, 0)
+    second = collected(settings, folder, "shopify")
+    assert (second["known"], second["loaded"]) == (2, 0)
 
 
 def test_the_last_line_names_the_conditions(settings, tmp_path):

@@ -115,7 +115,7 @@ def test_of_two_rows_of_a_customer_any_no_counts(settings, tmp_path):
     assert [row[3] for row in quarantined(settings)] == ["customer_id is missing"]
 
 
-def test_a_newer_file_changes_what_it_says_and_removes_nobody(settings, tmp_path):
+def test_a_newer_file_changes_its_rows_and_removes_nobody(settings, tmp_path):
     path = tmp_path / "customers.csv"
     path.write_text(CUSTOMERS + "a,SE,no,no,yes\nb,SE,yes,yes,\nc,SE,yes,yes,\n")
     landed(settings, path)
@@ -261,7 +261,7 @@ def format_of(folder, words):
     return str(path)
 
 
-def asked(folder, name, **answers):
+def write_answers(folder, name, **answers):
     """Write a file of customers."""
     rows = "".join(f"{customer},{answer}\n" for customer, answer in answers.items())
     (folder / name).write_text("customer_id,consent_marketing\n" + rows)
@@ -274,7 +274,7 @@ def answers(settings):
 
 def test_a_file_is_read_again_when_its_format_is_mended(settings, tmp_path):
     (files := tmp_path / "files").mkdir()
-    asked(files, "a.csv", c1="oui", c2="non")
+    write_answers(files, "a.csv", c1="oui", c2="non")
     name = format_of(tmp_path, 'ja = "true"')
     assert landed(settings, files, layout=name)[0] == (2, 0, 0, 0)
     assert answers(settings) == {"c1": False, "c2": False}
@@ -288,13 +288,13 @@ def test_a_file_is_read_again_when_its_format_is_mended(settings, tmp_path):
 def test_files_are_read_again_in_the_order_in_which_they_came(settings, tmp_path):
     (files := tmp_path / "files").mkdir()
     name = format_of(tmp_path, 'oui = "true"')
-    asked(files, "z.csv", c1="oui", c2="oui", c3="ja")
+    write_answers(files, "z.csv", c1="oui", c2="oui", c3="ja")
     landed(settings, files, layout=name)
     format_of(tmp_path, 'oui = "true", non = "false"')
-    asked(files, "m.csv", c1="non")
-    asked(files, "z.csv", c1="oui", c2="oui", c3="ja")
+    write_answers(files, "m.csv", c1="non")
+    write_answers(files, "z.csv", c1="oui", c2="oui", c3="ja")
     landed(settings, files, layout=name)
-    asked(files, "a.csv", c2="non")
+    write_answers(files, "a.csv", c2="non")
     landed(settings, files, layout=name)
     format_of(tmp_path, 'oui = "true", non = "false", ja = "true"')
     assert landed(settings, files, layout=name)[0] == (5, 0, 0, 0)
@@ -306,9 +306,9 @@ def test_a_file_loaded_after_an_unchanged_format_is_read_again_with_the_others(s
     old, new = (tmp_path / folder for folder in ("old", "new"))
     old.mkdir()
     new.mkdir()
-    asked(files, "z.csv", c1="oui")
+    write_answers(files, "z.csv", c1="oui")
     landed(settings, files, layout=format_of(old, 'oui = "true"'))
-    asked(files, "a.csv", c1="non")
+    write_answers(files, "a.csv", c1="non")
     newer = format_of(new, 'oui = "true", non = "false"')
     landed(settings, files / "a.csv", layout=newer)
     assert landed(settings, files, layout=newer)[0] == (2, 0, 0, 0)
@@ -319,7 +319,7 @@ def test_an_older_file_is_not_read_again_without_the_newer_one(settings, tmp_pat
     (files := tmp_path / "files").mkdir()
     name = format_of(tmp_path, 'oui = "true"')
     for file, answer in (("a.csv", "oui"), ("b.csv", "non")):
-        asked(files, file, c1=answer)
+        write_answers(files, file, c1=answer)
         landed(settings, files, layout=name)
     (files / "b.csv").unlink()
     format_of(tmp_path, 'oui = "true", ja = "true"')
@@ -332,7 +332,7 @@ def test_an_older_file_is_not_read_again_without_the_newer_one(settings, tmp_pat
 def test_a_file_collected_before_formats_were_kept_learns_its_format(settings, tmp_path):
     (files := tmp_path / "files").mkdir()
     name = format_of(tmp_path, 'ja = "true"')
-    asked(files, "a.csv", c1="oui")
+    write_answers(files, "a.csv", c1="oui")
     landed(settings, files, layout=name)
     with postgres.changing(settings.shop_owner_url, "collect") as connection:
         connection.execute(sa.text("UPDATE intent.collected_files SET format_digest = ''"))

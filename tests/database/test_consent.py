@@ -1,4 +1,4 @@
-"""Nobody who said no is predicted, whenever they said it; of others nothing need be known."""
+"""Customers who say no are not predicted, whenever they say it; others need no row."""
 
 import pyarrow as pa
 import pytest
@@ -18,7 +18,7 @@ COLUMNS = "consent_personalisation, consent_marketing, suppressed"
 
 
 def say(settings, customer, personalisation, marketing=None, suppressed=None):
-    """Write what a customer says; None is null."""
+    """Write the consent of a customer; None is null."""
     insert = sa.text(
         f"INSERT INTO shop.customers (customer_id, {COLUMNS}) VALUES (:id, :p, :m, :s) "
         "ON CONFLICT (customer_id) DO UPDATE SET consent_personalisation = :p, "
@@ -41,11 +41,11 @@ def published(settings):
 
 def test_only_a_yes_is_a_yes_and_null_is_a_no(small_shop):
     change_shop(small_shop, "DELETE FROM shop.customers")
-    for customer, said in zip("abcde", (True, False, None, True, True), strict=True):
-        say(small_shop, customer, said, suppressed={"d": True, "e": False}.get(customer))
-    said = consent.read(small_shop, "personalisation")
-    assert sorted(said.yes.to_pylist()) == ["a", "e"]
-    assert sorted(said.no.to_pylist()) == ["b", "c", "d"]
+    for customer, answer in zip("abcde", (True, False, None, True, True), strict=True):
+        say(small_shop, customer, answer, suppressed={"d": True, "e": False}.get(customer))
+    answers = consent.read(small_shop, "personalisation")
+    assert sorted(answers.yes.to_pylist()) == ["a", "e"]
+    assert sorted(answers.no.to_pylist()) == ["b", "c", "d"]
     assert consent.read(small_shop, "marketing").yes.to_pylist() == []
 
 
@@ -99,7 +99,7 @@ def test_the_keys_of_those_who_say_no_are_those_of_the_snapshots(scored_shop):
 
 
 def learned_from(settings):
-    """Return the customers whose events training reads, and how many it leaves out."""
+    """Return the customers whose events training reads, and the number of those left out."""
     window = {"first_day": str(DAY), "last_day": str(DAY), "split": {p: [] for p in SPLITS}}
     allowed = consent.learnable(settings)
     slices = training_window.open_dataset(settings, window, allowed)
@@ -108,7 +108,7 @@ def learned_from(settings):
     return {c for c in CUSTOMERS if customer_keys([c], secret)[0] in keys}, allowed.left_out
 
 
-def test_who_says_no_when_a_version_is_trained_is_not_learned_from(small_shop):
+def test_customers_who_say_no_are_not_used_for_training(small_shop):
     extract.run(small_shop, DAY)
     assert learned_from(small_shop) == (set(CUSTOMERS), 0)
     say(small_shop, CUSTOMERS[0], False)

@@ -1,4 +1,4 @@
-"""A customer without a row has not said yes, and a lost record of consent stops the day."""
+"""A customer without a row has no consent, and a lost record of consent stops the day."""
 
 import shutil
 from datetime import timedelta
@@ -116,8 +116,8 @@ def test_a_record_that_is_lost_stops_the_day_and_the_day_before_stays(going, nam
 @pytest.mark.parametrize("name", ON_THE_FIRST_DAY)
 def test_a_record_that_nobody_is_in_stops_the_first_day_too(small_shop, name):
     change(small_shop, LOST[name])
-    said = r"consent_coverage .*have a row in shop\.customers: 0 of 24\) is 0, allowed at least"
-    with pytest.raises(Refused, match=said):
+    message = r"consent_coverage .*have a row in shop\.customers: 0 of 24\) is 0, allowed at least"
+    with pytest.raises(Refused, match=message):
         validate.run(small_shop, DAY)
 
 
@@ -157,11 +157,13 @@ def test_the_days_that_passed_are_what_a_day_is_compared_with(going):
     for n in range(1, 4):
         validate.run(going, DAY + timedelta(days=n))
     day = DAY + timedelta(days=4)
-    kept = ledger.receipt_of(going, "validate", DAY + timedelta(days=3))["consent"]
-    assert (kept["customers"], kept["rows"], kept["personalisation"]) == (24, 24, 12)
+    record = ledger.receipt_of(going, "validate", DAY + timedelta(days=3))["consent"]
+    assert (record["customers"], record["rows"], record["personalisation"]) == (24, 24, 12)
     say_all(going, "true")
-    said = r"customers\.consent_personalisation_refused_of_usual .*people who said no have lost it"
-    with pytest.raises(Refused, match=said):
+    message = (
+        r"customers\.consent_personalisation_refused_of_usual .*people who said no have lost it"
+    )
+    with pytest.raises(Refused, match=message):
         validate.run(going, day)
 
 
@@ -176,7 +178,7 @@ def test_a_shop_in_which_guests_have_no_row_runs_and_leaves_them_out(scored_shop
     assert learned_from(scored_shop) == (set(CUSTOMERS[:12]), 12)
 
 
-def test_who_has_no_row_is_left_out_and_counted(scored_shop):
+def test_customers_without_a_row_are_left_out_and_counted(scored_shop):
     change_shop(scored_shop, f"DELETE FROM shop.customers WHERE customer_id = '{CUSTOMERS[0]}'")
     assert publish.run(scored_shop, DAY)["withdrawn"] == 1
     assert published(scored_shop) == set(CUSTOMERS[1:])
@@ -197,9 +199,9 @@ def test_any_no_of_several_rows_counts_for_every_purpose(going):
         f"suppressed) VALUES ('{CUSTOMERS[2]}', true, true, true)",
     )
     for purpose in consent.PURPOSES:
-        said = consent.read(going, purpose)
-        assert sorted(said.no.to_pylist()) == CUSTOMERS[:3]
-        assert sorted(said.yes.to_pylist()) == CUSTOMERS[3:]
+        answers = consent.read(going, purpose)
+        assert sorted(answers.no.to_pylist()) == CUSTOMERS[:3]
+        assert sorted(answers.yes.to_pylist()) == CUSTOMERS[3:]
     assert publish.run(going, NEXT)["withdrawn"] == 3
     made = exporting.export(going, wanted())
     assert (made.customers, made.without_consent) == (21, 3)
@@ -210,10 +212,12 @@ def test_any_no_of_several_rows_counts_for_every_purpose(going):
 @pytest.mark.parametrize("name", BETWEEN_STEPS)
 def test_every_reader_refuses_when_the_record_is_lost_after_the_contract_was_checked(going, name):
     change(going, LOST[name])
-    said = "has changed since the contract was checked for 2026-06-10: 24 customers had a row then"
-    with pytest.raises(Refused, match=said):
+    message = (
+        "has changed since the contract was checked for 2026-06-10: 24 customers had a row then"
+    )
+    with pytest.raises(Refused, match=message):
         publish.run(going, NEXT)
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(Refused, match=message):
         exporting.export(going, wanted())
     newest = "SELECT max(as_of_date) FROM intent.predictions"
     with postgres.reading(going.analyst_url) as connection:
@@ -257,13 +261,13 @@ def test_a_shop_that_never_recorded_consent_predicts_everybody(scored_shop):
         exporting.export(scored_shop, wanted())
 
 
-@pytest.mark.parametrize("beside", ["suppressed", "consent_marketing"])
+@pytest.mark.parametrize("other_columns", ["suppressed", "consent_marketing"])
 @pytest.mark.parametrize("name", ["consent", "gdpr_consent", "profiling_opt_out", "accepts_offers"])
 def test_a_known_column_beside_it_does_not_hide_consent_under_another_name(
-    small_shop, name, beside
+    small_shop, name, other_columns
 ):
     change_shop(small_shop, "DROP TABLE shop.customers")
-    columns = f"customer_id text, {name} boolean, {beside} boolean"
+    columns = f"customer_id text, {name} boolean, {other_columns} boolean"
     change_shop(small_shop, f"CREATE TABLE shop.customers ({columns})")
     with pytest.raises(Refused, match=f"{name} looks like consent"):
         validate.run(small_shop, DAY)
@@ -309,9 +313,9 @@ def test_a_view_that_fails_is_not_taken_for_an_absent_one(going):
 
 def test_few_customers_a_day_are_counted_over_the_population(small_shop):
     add(small_shop, [event("alone", "a guest", DAY + timedelta(days=25))])
-    kept = validate.run(small_shop, DAY + timedelta(days=25))["consent"]
-    assert (kept["days"], kept["customers"]) == (small_shop.population_days, 25)
-    assert kept["shares"]["consent_coverage"] == 0.96
+    record = validate.run(small_shop, DAY + timedelta(days=25))["consent"]
+    assert (record["days"], record["customers"]) == (small_shop.population_days, 25)
+    assert record["shares"]["consent_coverage"] == 0.96
 
 
 def test_bounds_on_consent_hold_where_a_file_of_thresholds_does_not_name_them(small_shop):
@@ -321,7 +325,7 @@ def test_bounds_on_consent_hold_where_a_file_of_thresholds_does_not_name_them(sm
         validate.run(small_shop, DAY)
 
 
-def test_without_the_protection_who_said_no_is_published(going, monkeypatch):
+def test_without_the_protection_customers_who_said_no_are_published(going, monkeypatch):
     """The control: the same day with the three protections off."""
     say_all(going, "false")
     change(going, LOST["emptied"])

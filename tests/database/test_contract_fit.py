@@ -82,10 +82,10 @@ def test_a_proposal_is_shown_as_a_diff_and_accepted_by_a_person(fitted_shop):
     file = fitted_shop.home / thresholds.FILE
     text = file.read_text()
     assert "c00000" not in text  # no customer
-    said = _run("fit", "--first-day", str(DAY - timedelta(days=15)), "--last-day", str(DAY))
-    assert "-# Thresholds of this shop" in said
+    outcome = _run("fit", "--first-day", str(DAY - timedelta(days=15)), "--last-day", str(DAY))
+    assert "-# Thresholds of this shop" in outcome
     assert file.read_text() == text
-    assert _run("diff") in said
+    assert _run("diff") in outcome
     with pytest.raises(BadInput, match="14 are needed"):
         _run("fit", "--first-day", str(DAY), "--last-day", str(DAY))
 

@@ -79,10 +79,10 @@ def test_root_falls_back_to_a_folder_the_server_may_enter(open_folder, monkeypat
     monkeypatch.setattr(postgres, "FALLBACK", open_folder / "fallback")
     private = open_folder / "private"
     private.mkdir(mode=0o700)
-    wanted = private / "postgres"
-    chosen = postgres.choose_folder(wanted)
+    target = private / "postgres"
+    chosen = postgres.choose_folder(target)
     assert chosen.parent == open_folder / "fallback"
-    assert chosen == postgres.choose_folder(wanted), "the same folder again the next time"
+    assert chosen == postgres.choose_folder(target), "the same folder again the next time"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has binaries the server may not run")

@@ -62,8 +62,8 @@ def hits(settings, customer=GONE):
         )
         for table in connection.scalars(tables).all():
             rows = connection.scalars(sa.text(f"SELECT t::text FROM {table} t")).all()
-            kept = table in {place.table.fullname for place in personal_data.TOMBSTONES}
-            if not kept and any(needle in row for needle in needles for row in rows):
+            is_tombstone = table in {place.table.fullname for place in personal_data.TOMBSTONES}
+            if not is_tombstone and any(needle in row for needle in needles for row in rows):
                 found.append(table)
     with postgres.reading(settings.shop_owner_url) as connection:
         for table in ("events", "customers"):
@@ -77,7 +77,7 @@ def hits(settings, customer=GONE):
 
 
 def content_of(path):
-    """Return what a file says, unpacked."""
+    """Return the unpacked content of a file."""
     if path.suffix == ".parquet":
         return json.dumps(pq.read_table(path).to_pylist(), default=str)
     return path.read_bytes().decode("utf-8", "replace")
@@ -125,7 +125,7 @@ def test_nothing_is_repaired_after_an_erasure_and_a_clean_copy_gives_the_same_by
     assert snapshots.manifest(lived_in.home, DAY)["digest"] == before["digest"]
 
 
-def test_where_the_shop_is_not_ours_its_tables_stay_and_the_counts_still_add_up(lived_in):
+def test_tables_of_a_foreign_shop_stay_and_the_counts_still_add_up(lived_in):
     foreign = lived_in.model_copy(update={"shop_owner_url": None})
     erasure.erase(foreign, [GONE])
     assert hits(lived_in) == ["shop.customers", "shop.events"]
@@ -183,8 +183,8 @@ def test_an_erasure_that_was_killed_is_finished_by_running_it_again(lived_in, mo
             erasure.erase(lived_in, [GONE])
     assert hits(lived_in) != []
     assert run_sql(lived_in, "SELECT finished_at FROM intent.erasures") == [(None,)]
-    (again,) = erasure.erase(lived_in, [GONE])
-    assert again.known
+    (second,) = erasure.erase(lived_in, [GONE])
+    assert second.known
     assert hits(lived_in) == []
 
 
@@ -243,17 +243,17 @@ def test_an_export_that_cannot_be_read_is_named(lived_in):
         erasure.erase(lived_in, [GONE])
 
 
-def test_a_failed_erasure_says_what_is_cleared_and_what_is_not_and_is_finished_later(
+def test_a_failed_erasure_lists_cleared_and_other_places_and_is_finished_later(
     lived_in, monkeypatch
 ):
     wrong = lived_in.shop_owner_url.get_secret_value().replace("@127.0.0.1", "@127.0.0.2")
     unreachable = lived_in.model_copy(update={"shop_owner_url": SecretStr(wrong)})
     with pytest.raises(TemporaryFailure) as failed:
         erasure.erase(unreachable, [GONE])
-    said = str(failed.value)
-    assert "Cleared: snapshots, scores, training, exports, logs." in said
-    assert "Not cleared, or in part: schema shop, schema intent." in said
-    assert "Nothing was changed" not in said
+    message = str(failed.value)
+    assert "Cleared: snapshots, scores, training, exports, logs." in message
+    assert "Not cleared, or in part: schema shop, schema intent." in message
+    assert "Nothing was changed" not in message
     assert set(hits(lived_in)) >= {"shop.events", "intent.customer_keys"}
     assert not {"snapshots", "scores"} & set(hits(lived_in))
     erasure.erase(lived_in, [GONE])
@@ -262,17 +262,17 @@ def test_a_failed_erasure_says_what_is_cleared_and_what_is_not_and_is_finished_l
 
 def test_a_log_of_a_server_that_wrote_an_id_is_cleared_in_place(lived_in):
     key = identity_keys.keys(lived_in, [GONE])[0].as_py()
-    said = f"DETAIL: Failing row contains ({GONE}, 1).\nkey {key}: {GONE}x and {CUSTOMERS[4]}\n"
+    message = f"DETAIL: Failing row contains ({GONE}, 1).\nkey {key}: {GONE}x and {CUSTOMERS[4]}\n"
     names = ("logs/postgres.log.1", "airflow/logs/dag/1.log", "bugs.log")
     logs = [lived_in.home / name for name in names]
     for log in logs:
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(said)
+        log.write_text(message)
     with logs[0].open("a") as server:
         (erased,) = erasure.erase(lived_in, [GONE])
         server.write("goes on\n")
     assert erased.removed["logs"] == 6
-    stars = said.replace(f"({GONE},", f"({'*' * len(GONE)},").replace(key, "*" * len(key))
+    stars = message.replace(f"({GONE},", f"({'*' * len(GONE)},").replace(key, "*" * len(key))
     assert [log.read_text() for log in logs] == [f"{stars}goes on\n", stars, stars]
 
 
@@ -284,7 +284,7 @@ def test_a_number_that_may_be_a_count_stays_in_the_logs(lived_in):
     assert log.read_text() == "4711 rows copied"
 
 
-def test_what_is_trained_while_somebody_is_erased_is_refused(lived_in):
+def test_a_training_during_an_erasure_is_refused(lived_in):
     day = NEXT - timedelta(days=1)
     receipt = {
         "first_day": str(DAY),

@@ -47,7 +47,7 @@ def ledger(settings):
         return [tuple(row) for row in connection.execute(query)]
 
 
-def test_only_who_says_yes_at_that_moment_is_on_a_list(published):
+def test_only_customers_who_say_yes_at_that_moment_are_on_a_list(published):
     made = exporting.export(published, wanted())
     path = published.home / "exports" / "list.csv"
     assert (made.path, made.customers, made.without_consent) == (path, 1, 23)
@@ -97,8 +97,8 @@ IMPOSSIBLE = (
 
 
 def test_what_cannot_be_listed_is_named_and_nothing_is_written(published):
-    for changes, said in IMPOSSIBLE:
-        with pytest.raises(BadInput, match=said):
+    for changes, message in IMPOSSIBLE:
+        with pytest.raises(BadInput, match=message):
             exporting.export(published, wanted(**changes))
     assert ledger(published) == []
     assert list(published.home.glob("exports/**/*.*")) == []
@@ -165,9 +165,9 @@ def test_a_list_is_its_owners_alone_wherever_it_lands(published, tmp_path):
     shared.mkdir()
     shared.chmod(0o755)
     elsewhere = exporting.export(published, wanted(str(shared / "list.csv"))).path
-    ours = exporting.export(published, wanted("list.csv")).path
+    own_path = exporting.export(published, wanted("list.csv")).path
     assert modes(shared) == {shared: 0o755, elsewhere: 0o600}
-    assert modes(ours.parent) == {ours.parent: 0o700, ours: 0o600}
+    assert modes(own_path.parent) == {own_path.parent: 0o700, own_path: 0o600}
     elsewhere.chmod(0o644)
     erasure.erase(published, [YES])
     assert modes(shared)[elsewhere] == 0o600, "a rewritten list is not shown to more people"

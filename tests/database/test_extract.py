@@ -63,8 +63,8 @@ def test_all_days_of_the_history_are_copied_once(settings):
     assert receipt["days_written"] == settings.history_days
     assert sorted(_known(settings)["event_id"].to_pylist()) == ["e0", "e1", "e2", "e3", "e4"]
     assert "customer 0" not in str(_known(settings).to_pylist()), "no identity outside Postgres"
-    again = extract.run(settings, DAY)
-    assert again == receipt | {"days_written": 0, "days_repaired": 0}
+    second = extract.run(settings, DAY)
+    assert second == receipt | {"days_written": 0, "days_repaired": 0}
 
 
 def test_an_event_belongs_to_the_day_it_arrived_on(settings):
@@ -282,9 +282,9 @@ def test_a_load_that_fails_leaves_nothing(settings):
         assert sa.inspect(connection).get_table_names("shop") == []
 
 
-def test_the_analyst_asks_in_sql_and_is_told_what_is_wrong(settings):
-    asked = query_as_csv(settings.analyst_url, "SELECT 1 AS a, '50 %' AS b, 'x,y' AS c")
-    assert asked == 'a,b,c\r\n1,50 %,"x,y"\r\n'
+def test_the_analyst_queries_in_sql_and_gets_clear_errors(settings):
+    csv_text = query_as_csv(settings.analyst_url, "SELECT 1 AS a, '50 %' AS b, 'x,y' AS c")
+    assert csv_text == 'a,b,c\r\n1,50 %,"x,y"\r\n'
     with pytest.raises(BadInput, match="permission denied"):
         query_as_csv(settings.analyst_url, "SELECT * FROM intent.erasures")
 
@@ -301,9 +301,9 @@ def test_an_absurd_value_is_set_aside_and_the_day_goes_on(settings, changes, rul
     _load(settings, [_event(0), _event(0, event_id="x", **changes)])
     receipt = extract.run(settings, DAY)
     assert (receipt["rows_in_snapshot"], receipt["rows_quarantined"]) == (1, 1)
-    ((_, key, said),) = _quarantined(settings)
+    ((_, key, reason),) = _quarantined(settings)
     assert key == "x"
-    assert said.startswith(rule)
+    assert reason.startswith(rule)
 
 
 def test_a_missing_required_column_is_named_before_anything_is_written(settings):

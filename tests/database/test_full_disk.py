@@ -48,7 +48,7 @@ def _mount(place, options):
 
 
 def ended(monkeypatch, capsys, work):
-    """Return what the command line says when its command does this, and its exit code."""
+    """Return the message and the exit code of the command line when its command does this."""
     monkeypatch.setattr(cli, "app", work)
     with pytest.raises(SystemExit) as stopped:
         cli.main()
@@ -64,9 +64,9 @@ def test_an_extract_on_a_full_disk_can_be_run_again(small_shop, disk, monkeypatc
     place, make_room = disk
     settings = small_shop.model_copy(update={"home": place, "history_days": 20})
     day = DAY.replace(day=DAY.day + 19)
-    said, code = ended(monkeypatch, capsys, lambda: extract.run(settings, day))
-    assert (code, said.splitlines()[-1].split(":")[0]) == (75, "TemporaryFailure")
-    assert "The disk is full at" in said
+    message, code = ended(monkeypatch, capsys, lambda: extract.run(settings, day))
+    assert (code, message.splitlines()[-1].split(":")[0]) == (75, "TemporaryFailure")
+    assert "The disk is full at" in message
     done = snapshots.days(place)
     for on in done:
         assert ledger.receipt_of(settings, snapshots.STEP, on) is not None
@@ -97,9 +97,9 @@ def test_scores_on_a_full_disk_leave_those_that_were_there(
     before = ledger.receipt_of(settings, "score", DAY, 0)
     there = rows(3)
     digest = score_files.write(place, DAY, 0, there)
-    said, code = ended(monkeypatch, capsys, lambda: score.run(settings, DAY, 0))
+    message, code = ended(monkeypatch, capsys, lambda: score.run(settings, DAY, 0))
     assert code == 75
-    assert "The disk is full at" in said
+    assert "The disk is full at" in message
     assert ledger.receipt_of(settings, "score", DAY, 0) == before
     assert score_files.read(place, DAY, 0, digest).num_rows == 3
     assert files_in(place / "scores") == ["bucket=000.parquet"]

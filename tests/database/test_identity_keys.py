@@ -35,13 +35,13 @@ def bury(settings, customer, key_id="k1"):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("k2", "keyed with 'k1'"), ("k1", "is not the key 'k1'")]
+    ("name", "message"), [("k2", "keyed with 'k1'"), ("k1", "is not the key 'k1'")]
 )
-def test_a_changed_key_is_refused_before_anything_is_written(scored_shop, name, said):
+def test_a_changed_key_is_refused_before_anything_is_written(scored_shop, name, message):
     changed = with_key(scored_shop, name)
     before = snapshots.manifest(scored_shop.home, DAY)
     for run in (extract.run, publish.run):
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(Refused, match=message):
             run(changed, DAY)
     assert snapshots.manifest(scored_shop.home, DAY) == before
 
@@ -136,11 +136,11 @@ def test_a_rotation_that_was_begun_and_taken_back_is_mended_by_the_extract(score
 
 
 @pytest.mark.parametrize(
-    ("previous", "said"),
+    ("previous", "message"),
     [({}, "keyed with k1, which is not in"), ({"k1": "wrong"}, "is not the one")],
 )
-def test_a_rotation_without_the_right_old_key_is_refused(scored_shop, previous, said):
+def test_a_rotation_without_the_right_old_key_is_refused(scored_shop, previous, message):
     before = known(scored_shop)
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(Refused, match=message):
         rotation.rotate(with_key(scored_shop, "k2", **previous))
     assert known(scored_shop) == before

@@ -45,13 +45,13 @@ def test_each_missing_day_is_named_with_the_command_that_predicts_it(settings):
     publish(settings, [d for d in ALL if d.day not in (13, 15, 16, 20)])
     with pytest.raises(Refused) as refused:
         run_step(settings, "watch", LAST, {})
-    said = str(refused.value)
-    assert said.startswith(
+    message = str(refused.value)
+    assert message.startswith(
         "4 shop days were never predicted: 2026-06-13, 2026-06-15 to 2026-06-16, 2026-06-20."
     )
     assert (
         "`airflow backfill create --dag-id intent_daily --from-date 2026-06-14T22:00:00+00:00 "
-        "--to-date 2026-06-16T21:59:59+00:00 --reprocess-behavior failed`" in said
+        "--to-date 2026-06-16T21:59:59+00:00 --reprocess-behavior failed`" in message
     )
 
 

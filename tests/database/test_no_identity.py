@@ -41,7 +41,7 @@ def shop_of_addresses(settings):
 
 
 def content_of(path):
-    """Return what a file says, unpacked."""
+    """Return the unpacked content of a file."""
     if path.suffix == ".parquet":
         return json.dumps(pq.read_table(path).to_pylist(), default=str)
     return path.read_bytes().decode("utf-8", "replace")
@@ -50,8 +50,8 @@ def content_of(path):
 def hits(settings, *texts):
     """Return how often an id is in the files of the state folder and in other texts."""
     files = [path for path in settings.home.rglob("*") if path.is_file()]
-    said = "\n".join([*map(content_of, files), *map(str, texts)])
-    return sum(said.count(who) for who in IDS)
+    output = "\n".join([*map(content_of, files), *map(str, texts)])
+    return sum(output.count(who) for who in IDS)
 
 
 def receipts(settings):
@@ -97,8 +97,10 @@ def test_no_id_leaves_postgres_from_extract_to_publication(shop_of_addresses, ca
     assert publish.run(settings, DAY)["rows"] == 297
     kinds = {path.relative_to(settings.home).parts[0] for path in settings.home.rglob("*.*")}
     assert kinds >= {"snapshots", "scores", "data_docs", "validation_results", "models"}
-    said = capfd.readouterr()
-    assert hits(settings, *receipts(settings), caplog.text, said.out, said.err, refused.value) == 0
+    output = capfd.readouterr()
+    assert (
+        hits(settings, *receipts(settings), caplog.text, output.out, output.err, refused.value) == 0
+    )
     with postgres.reading(settings.analyst_url) as connection:
         published = connection.scalars(sa.text("SELECT customer_id FROM intent.predictions"))
         assert set(published) == set(IDS[3:]), "in Postgres they are who they are"
@@ -128,8 +130,10 @@ def addresses_everywhere(settings):
             for n, who in enumerate(IDS)]  # fmt: skip
     products = [{"product_id": who, "brand": who, "title": f"made by {who}", "category_path": "a.b"}
                 for who in IDS]  # fmt: skip
-    told = pa.Table.from_pylist(rows, pa.schema([*formats.SCHEMA, *MORE]))
-    simulated_shop.load(settings, "a shop", "digest", [told], pa.Table.from_pylist(products))
+    expected_table = pa.Table.from_pylist(rows, pa.schema([*formats.SCHEMA, *MORE]))
+    simulated_shop.load(
+        settings, "a shop", "digest", [expected_table], pa.Table.from_pylist(products)
+    )
     return settings.model_copy(update={"history_days": 2})
 
 

@@ -1,4 +1,4 @@
-"""What `intent erase` says and refuses, one shop for all of it."""
+"""Output and refusals of `intent erase`, on one shop."""
 
 import pytest
 from typer.testing import CliRunner
@@ -34,7 +34,7 @@ def buried(settings):
 def test_ids_that_cannot_be_are_refused_before_anything_is_done(intent, scored_shop, tmp_path):
     (tmp_path / "empty.txt").write_text("\n \n")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
-    for arguments, said in (
+    for arguments, answer in (
         ([], "Name one customer, or a file"),
         ([CUSTOMERS[0], "--file", tmp_path / "empty.txt"], "Name one customer, or a file"),
         ([""], "The customer id is empty"),
@@ -44,7 +44,7 @@ def test_ids_that_cannot_be_are_refused_before_anything_is_done(intent, scored_s
         (["--file", tmp_path / "none.txt"], "cannot be read: No such file"),
         (["nobody"], "1 of 1 customers are not known here, first 'nobody'"),
     ):
-        with pytest.raises(BadInput, match=said):
+        with pytest.raises(BadInput, match=answer):
             intent("erase", *arguments)
     assert buried(scored_shop) == set()
 
@@ -54,16 +54,16 @@ def test_a_file_with_repetitions_and_a_customer_nobody_knows(intent, scored_shop
     file.write_text(f"\ufeff{CUSTOMERS[0]}\n\n{CUSTOMERS[0]}\nnobody\n", encoding="utf-8")
     with pytest.raises(BadInput, match="1 of 2 customers are not known"):
         intent("erase", "--file", file)
-    said = intent("erase", "--file", file, "--even-if-unknown")
-    assert "2 lines are empty or name a customer again" in said
-    assert f"{CUSTOMERS[0]}: removed 1 of intent.customer_keys, 1 of scores" in said
-    assert "nobody: removed nothing; nobody here by that id, a tombstone is left" in said
+    answer = intent("erase", "--file", file, "--even-if-unknown")
+    assert "2 lines are empty or name a customer again" in answer
+    assert f"{CUSTOMERS[0]}: removed 1 of intent.customer_keys, 1 of scores" in answer
+    assert "nobody: removed nothing; nobody here by that id, a tombstone is left" in answer
     assert buried(scored_shop) == set(
         identity_keys.keys(scored_shop, [CUSTOMERS[0], "nobody"]).to_pylist()
     )
-    again = intent("erase", CUSTOMERS[0])
-    assert "removed nothing; erased before, on" in again
-    assert "Model versions trained with them: none." in again
+    second = intent("erase", CUSTOMERS[0])
+    assert "removed nothing; erased before, on" in second
+    assert "Model versions trained with them: none." in second
 
 
 def test_the_old_name_of_purge_does_the_same_and_prints_a_notice(scored_shop, monkeypatch):

@@ -23,23 +23,23 @@ def run(settings, *arguments):
         "INTENT_BUCKET_COUNT": str(settings.bucket_count),
         "INTENT_HISTORY_DAYS": "4",
     }
-    ours = {k: v for k, v in os.environ.items() if not k.startswith("INTENT_")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("INTENT_")}
     command = [sys.executable, "-m", "intent_tasks.cli", *map(str, arguments)]
     return subprocess.run(
-        command, env=ours | given, umask=0, capture_output=True, text=True, check=False
+        command, env=environment | given, umask=0, capture_output=True, text=True, check=False
     )
 
 
 def test_files_of_steps_and_commands_are_their_owners_alone(small_shop):
     home = small_shop.home / "made by the first command" / "state"
     settings = small_shop.model_copy(update={"home": home})
-    said = run(settings, "step", "extract", "--as-of-date", DAY)
-    assert said.returncode == 0, said.stderr
+    output = run(settings, "step", "extract", "--as-of-date", DAY)
+    assert output.returncode == 0, output.stderr
     assert run(settings, "step", "validate", "--as-of-date", DAY).returncode in (0, 78)
     pin(settings, DAY)
     score(settings, DAY)
-    said = run(settings, "step", "publish", "--as-of-date", DAY)
-    assert said.returncode == 0, said.stderr
+    output = run(settings, "step", "publish", "--as-of-date", DAY)
+    assert output.returncode == 0, output.stderr
     kinds = {path.name for path in home.iterdir()}
     assert kinds >= {"snapshots", "scores", "data_docs", "validation_results"}
     wide = [p for p in (home, *home.rglob("*")) if stat.S_IMODE(p.stat().st_mode) & 0o077]

@@ -26,9 +26,9 @@ def digests(settings):
     return {day: snapshots.digest(settings.home, [day]) for day in snapshots.days(settings.home)}
 
 
-def set_aside(settings, **wanted):
+def set_aside(settings, **conditions):
     with postgres.reading(settings.pipeline_url) as connection:
-        return quarantine.find(connection, **wanted)
+        return quarantine.find(connection, **conditions)
 
 
 def run_sql(settings, statement, url="shop_owner_url", **values):
@@ -42,8 +42,8 @@ def shop_of_four_days(small_shop):
 
 
 @pytest.fixture
-def tell(shop_of_four_days, monkeypatch):
-    """Run a command of `intent quarantine`; return what it says."""
+def run_command(shop_of_four_days, monkeypatch):
+    """Run a command of `intent quarantine`; return its output."""
     monkeypatch.setattr(commands, "load_settings", lambda: shop_of_four_days)
 
     def run(*arguments):
@@ -85,7 +85,9 @@ def clean_world(settings):
     return found
 
 
-def test_released_rows_give_the_bytes_of_a_world_that_was_always_clean(shop_of_four_days, tell):
+def test_released_rows_give_the_bytes_of_a_world_that_was_always_clean(
+    shop_of_four_days, run_command
+):
     settings = shop_of_four_days
     clean = clean_world(settings)
     add(settings, rows_of("bad"))
@@ -93,13 +95,17 @@ def test_released_rows_give_the_bytes_of_a_world_that_was_always_clean(shop_of_f
     assert digests(settings) != clean
     for key, change in (("eprice", "price=9.5"), ("etype", "event_type=cart")):
         (row,) = [r for r in set_aside(settings, state="held") if r.row_key == key]
-        said = tell("release", "--row", row.digest, "--set", change, "--reason", "typo", "--yes")
-        assert "1 rows went in" in said
+        output = run_command(
+            "release", "--row", row.digest, "--set", change, "--reason", "typo", "--yes"
+        )
+        assert "1 rows went in" in output
     (row,) = set_aside(settings, state="held")
-    tell("release", "--row", row.digest, "--set", "event_type=view", "--reason", "typo", "--yes")
+    run_command(
+        "release", "--row", row.digest, "--set", "event_type=view", "--reason", "typo", "--yes"
+    )
     assert digests(settings) == clean
-    again = set_aside(settings, rule="event_id comes twice with other content")
-    assert [r.state for r in again] == ["held"], "the twin is set aside as in a clean world"
+    remaining = set_aside(settings, rule="event_id comes twice with other content")
+    assert [r.state for r in remaining] == ["held"], "the twin is set aside as in a clean world"
     copy_days.complete_snapshots(settings, DAY, DAY)
     snapshots_lost = snapshots.day_folder(settings.home, DAY) / "manifest.json"
     snapshots_lost.unlink()
@@ -121,29 +127,29 @@ def test_rows_corrected_in_the_warehouse_give_the_same_bytes(shop_of_four_days):
     assert [r.rule for r in set_aside(settings)] == ["event_id comes twice with other content"]
 
 
-def test_a_row_is_accepted_as_it_is_and_can_be_dropped_again(shop_of_four_days, tell):
+def test_a_row_is_accepted_as_it_is_and_can_be_dropped_again(shop_of_four_days, run_command):
     settings = shop_of_four_days
     add(settings, [event("odd", CUSTOMERS[0], DAY, price=2e12)])
     extract.run(settings, DAY)
     held = digests(settings)
-    said = tell("release", "--day", str(DAY), "--reason", "a yacht")
-    assert "would go in" in said
+    output = run_command("release", "--day", str(DAY), "--reason", "a yacht")
+    assert "would go in" in output
     assert digests(settings) == held, "nothing happens without --yes"
-    tell("release", "--day", str(DAY), "--reason", "a yacht", "--yes")
+    run_command("release", "--day", str(DAY), "--reason", "a yacht", "--yes")
     known = snapshots.read(settings.home, settings.definition, DAY, range(2)).to_pylist()
     assert [row["price"] for row in known if row["event_id"] == "eodd"] == [2e12]
     (row,) = set_aside(settings)
     assert (row.state, row.reason, row.correction) == ("released", "a yacht", None)
-    tell("drop", "--row", row.digest, "--reason", "no yacht", "--yes")
+    run_command("drop", "--row", row.digest, "--reason", "no yacht", "--yes")
     assert digests(settings) == held
     assert [r.state for r in set_aside(settings)] == ["dropped"]
 
 
-def test_what_cannot_go_in_is_told_and_nothing_is_changed(shop_of_four_days, tell):
+def test_rows_that_cannot_go_in_are_reported_and_nothing_is_changed(shop_of_four_days, run_command):
     settings = shop_of_four_days
     add(settings, [event("odd", CUSTOMERS[0], DAY, kind="fly")])
     extract.run(settings, DAY)
-    assert "stays out: then event_type is unknown" in tell(
+    assert "stays out: then event_type is unknown" in run_command(
         "release", "--day", str(DAY), "--reason", "x"
     )
     for change, error in (
@@ -153,26 +159,30 @@ def test_what_cannot_go_in_is_told_and_nothing_is_changed(shop_of_four_days, tel
         (["--set", "ingested_at=2026-01-01"], "stays as it is"),
     ):
         with pytest.raises(BadInput, match=error):
-            tell("release", "--day", str(DAY), *change, "--reason", "x", "--yes")
+            run_command("release", "--day", str(DAY), *change, "--reason", "x", "--yes")
     with pytest.raises(Refused, match="No row is set aside that fits"):
-        tell("drop", "--rule", "nonsense", "--reason", "x")
+        run_command("drop", "--rule", "nonsense", "--reason", "x")
     with pytest.raises(BadInput, match="Say which rows"):
-        tell("drop", "--reason", "x")
+        run_command("drop", "--reason", "x")
     assert [r.state for r in set_aside(settings)] == ["held"]
 
 
-def test_a_day_that_the_warehouse_no_longer_holds_is_not_copied_again(shop_of_four_days, tell):
+def test_a_day_that_the_warehouse_no_longer_holds_is_not_copied_again(
+    shop_of_four_days, run_command
+):
     settings = shop_of_four_days
     add(settings, [event("odd", CUSTOMERS[0], DAY, kind="fly")])
     extract.run(settings, DAY)
     before = digests(settings)
     run_sql(settings, "DELETE FROM shop.events WHERE event_id LIKE 'ecustomer%'")
     with pytest.raises(Refused, match="would lose the others"):
-        tell("release", "--day", str(DAY), "--set", "event_type=view", "--reason", "x", "--yes")
+        run_command(
+            "release", "--day", str(DAY), "--set", "event_type=view", "--reason", "x", "--yes"
+        )
     assert digests(settings) == before
 
 
-def test_published_days_made_without_a_released_row_are_named(shop_of_four_days, tell):
+def test_published_days_made_without_a_released_row_are_named(shop_of_four_days, run_command):
     settings = shop_of_four_days
     add(settings, [event("odd", CUSTOMERS[0], DAY, kind="fly")])
     for day in (DAY, NEXT):
@@ -180,37 +190,43 @@ def test_published_days_made_without_a_released_row_are_named(shop_of_four_days,
         pin(settings, day)
         score(settings, day)
         publish.run(settings, day)
-    said = tell("release", "--day", str(DAY), "--set", "event_type=view", "--reason", "x", "--yes")
-    assert f"than there are now: {DAY} to {NEXT}" in said
+    output = run_command(
+        "release", "--day", str(DAY), "--set", "event_type=view", "--reason", "x", "--yes"
+    )
+    assert f"than there are now: {DAY} to {NEXT}" in output
     score(settings, DAY, lambda customer: 0.3)
     publish.run(settings, DAY)
     assert day_status.stale_days(settings) == [NEXT]
 
 
-def test_a_corrected_line_of_a_file_goes_to_the_shop_and_into_its_day(shop_of_four_days, tell):
+def test_a_corrected_line_of_a_file_goes_to_the_shop_and_into_its_day(
+    shop_of_four_days, run_command
+):
     settings = shop_of_four_days
     extract.run(settings, DAY)
     line = event("line", CUSTOMERS[0], DAY, kind="fly") | {"extra": "\ud800"}
     bad = quarantine.BadRow(7, "event_type is unknown", json.dumps(line, default=str), "eline")
     with postgres.changing(settings.pipeline_url, "test") as connection:
         quarantine.replace(connection, "events.csv", [bad])
-    said = tell(
+    output = run_command(
         "release", "--source", "events.csv", "--set", "event_type=view", "--reason", "x", "--yes"
     )
-    assert "1 rows went in" in said
+    assert "1 rows went in" in output
     known = snapshots.read(settings.home, settings.definition, DAY, range(2))
     assert "eline" in known["event_id"].to_pylist()
     assert [r.state for r in set_aside(settings)] == ["released"]
 
 
-def test_a_payload_that_is_too_long_is_cut_and_says_so(shop_of_four_days, tell):
+def test_a_payload_that_is_too_long_is_cut_and_marked(shop_of_four_days, run_command):
     settings = shop_of_four_days
     add(settings, [event("long", CUSTOMERS[0], DAY, review_text="very " * 30_000)])
     extract.run(settings, DAY)
     (row,) = set_aside(settings)
     assert not row.replayable
     assert row.payload["cut_after_characters"] == quarantine.MOST_CHARACTERS
-    tell("release", "--row", row.digest, "--set", "review_text=very", "--reason", "x", "--yes")
+    run_command(
+        "release", "--row", row.digest, "--set", "review_text=very", "--reason", "x", "--yes"
+    )
     known = snapshots.read(settings.home, settings.definition, DAY, range(2)).to_pylist()
     assert [r["review_text"] for r in known if r["event_id"] == "elong"] == ["very"]
 
@@ -229,7 +245,7 @@ def test_too_many_bad_rows_stop_the_day_and_leave_the_one_before(shop_of_four_da
     assert extract.run(lenient, NEXT)["rows_quarantined"] == 3
 
 
-def test_what_is_not_accounted_for_is_not_published(scored_shop):
+def test_a_day_with_unaccounted_rows_is_not_published(scored_shop):
     publish.run(scored_shop, DAY)
     with postgres.reading(scored_shop.analyst_url) as connection:
         query = sa.text("SELECT holds, rows_in_table FROM intent.conservation WHERE scored > 0")
@@ -240,8 +256,10 @@ def test_what_is_not_accounted_for_is_not_published(scored_shop):
     with pytest.raises(Refused, match=r"24 rows in the warehouse, but 1 in the snapshot"):
         publish.run(scored_shop, DAY)
     with postgres.reading(scored_shop.pipeline_url) as connection:
-        kept = connection.scalars(sa.text("SELECT DISTINCT probability_7d FROM intent.predictions"))
-        assert kept.all() == [0.25], "what was there stays"
+        probabilities = connection.scalars(
+            sa.text("SELECT DISTINCT probability_7d FROM intent.predictions")
+        )
+        assert probabilities.all() == [0.25], "what was there stays"
     ((day, breach),) = day_status.breaches(scored_shop)
     assert day == DAY
     assert breach.startswith("24 rows")
@@ -258,20 +276,20 @@ def test_what_is_not_accounted_for_is_not_published(scored_shop):
         ),
     ],
 )
-def test_the_view_tells_what_is_lost(scored_shop, statement, breach):
+def test_the_view_shows_lost_rows(scored_shop, statement, breach):
     publish.run(scored_shop, DAY)
     run_sql(scored_shop, statement, "pipeline_url")
     ((_, shown),) = day_status.breaches(scored_shop)
     assert breach in shown
 
 
-def test_a_released_row_of_an_erased_customer_goes_with_them(shop_of_four_days, tell):
+def test_a_released_row_of_an_erased_customer_goes_with_them(shop_of_four_days, run_command):
     settings = shop_of_four_days
     add(settings, [event(n, CUSTOMERS[n], DAY, kind="fly") for n in range(2)])
     extract.run(settings, DAY)
     held = [row for row in set_aside(settings) if row.row_key == "e0"]
     change = ("--set", "event_type=view", "--set", f"customer_id={CUSTOMERS[2]}")
-    tell("release", "--row", held[0].digest, *change, "--reason", "x", "--yes")
+    run_command("release", "--row", held[0].digest, *change, "--reason", "x", "--yes")
     erasure.erase(settings, [CUSTOMERS[2]])
     assert [row.row_key for row in set_aside(settings)] == ["e1"]
     assert day_status.breaches(settings) == []

@@ -54,8 +54,8 @@ ROWS = [
 
 
 @pytest.fixture
-def tell(settings, monkeypatch):
-    """Run a command of `intent quarantine`; return what it says."""
+def run_command(settings, monkeypatch):
+    """Run a command of `intent quarantine`; return its output."""
     monkeypatch.setattr(commands, "load_settings", lambda: settings)
 
     def run(*arguments):
@@ -107,7 +107,7 @@ def forget(settings):
                 connection.exec_driver_sql(f"DELETE FROM {table}")
 
 
-def test_lines_of_a_csv_go_in_after_their_format_is_mended(settings, tmp_path, tell):
+def test_lines_of_a_csv_go_in_after_their_format_is_mended(settings, tmp_path, run_command):
     path = tmp_path / "log.csv"
     path.write_text(LINES)
     layout = write(tmp_path / "ours.toml", CSV)
@@ -115,28 +115,28 @@ def test_lines_of_a_csv_go_in_after_their_format_is_mended(settings, tmp_path, t
     forget(settings)
     write(tmp_path / "ours.toml", CSV, types='look = "view"')
     assert len(collected(settings, path, layout)[0]) == 1
-    wanted = ("release", "--rule", "event_type is unknown")
-    assert "stays out: then event_type is unknown" in tell(*wanted)
+    command = ("release", "--rule", "event_type is unknown")
+    assert "stays out: then event_type is unknown" in run_command(*command)
     with pytest.raises(BadInput, match="in the file of its format"):
-        tell(*wanted, "--yes")
+        run_command(*command, "--yes")
     write(tmp_path / "ours.toml", CSV)
-    assert "2 rows went in" in tell(*wanted, "--yes")
+    assert "2 rows went in" in run_command(*command, "--yes")
     assert held(settings) == clean
     assert states(settings) == [(3, "released"), (4, "released"), (5, "held")]
 
 
-def test_what_fits_goes_in_and_the_rest_stays_under_the_rule_that_it_breaks_now(
-    settings, tmp_path, tell
+def test_rows_that_fit_go_in_and_the_rest_stay_under_the_rule_that_they_break_now(
+    settings, tmp_path, run_command
 ):
     path = tmp_path / "log.csv"
     more = ["d,buy,{} 12:00:00,p4,9,", "d,sell,{} 12:00:00,p4,1,", "b,buy,{} 13:00:00,p1,3,Core"]
     path.write_text(LINES + "".join(f"{text.format(DAY)}\n" for text in more))
     collected(settings, path, write(tmp_path / "ours.toml", CSV, types='look = "view"'))
     write(tmp_path / "ours.toml", CSV)
-    said = tell("release", "--rule", "event_type is unknown", "--yes")
-    assert "3 rows went in" in said
-    assert "1 stay out: then rating is above 5: correct it with --set" in said
-    assert "1 stay out: then event_type is unknown" in said
+    output = run_command("release", "--rule", "event_type is unknown", "--yes")
+    assert "3 rows went in" in output
+    assert "1 stay out: then rating is above 5: correct it with --set" in output
+    assert "1 stay out: then event_type is unknown" in output
     assert held(settings)[1][0].brand == "Core", "the last that was told of p1"
     query = "SELECT row_number, rule, state FROM intent.quarantine WHERE row_number > 4 ORDER BY 1"
     with postgres.reading(settings.pipeline_url) as connection:
@@ -148,18 +148,22 @@ def test_what_fits_goes_in_and_the_rest_stays_under_the_rule_that_it_breaks_now(
         ]
 
 
-def test_of_two_lines_with_one_id_the_first_goes_in(settings, tmp_path, tell):
+def test_of_two_lines_with_one_id_the_first_goes_in(settings, tmp_path, run_command):
     path = tmp_path / "log.csv"
     path.write_text(LINES)
     collected(settings, path, write(tmp_path / "ours.toml", CSV, types='look = "view"'))
     write(tmp_path / "ours.toml", CSV)
-    said = tell("release", "--rule", "event_type is unknown", "--set", "event_id=one", "--yes")
-    assert "1 rows went in" in said
-    assert "1 stay out: then event_id comes twice among these lines" in said
+    output = run_command(
+        "release", "--rule", "event_type is unknown", "--set", "event_id=one", "--yes"
+    )
+    assert "1 rows went in" in output
+    assert "1 stay out: then event_id comes twice among these lines" in output
     assert states(settings) == [(3, "released"), (4, "held"), (5, "held")]
 
 
-def test_a_line_with_several_events_of_which_some_are_there_already(settings, tmp_path, tell):
+def test_a_line_with_several_events_of_which_some_are_there_already(
+    settings, tmp_path, run_command
+):
     path = tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     right = write(tmp_path / "right.toml", JSON, price="paid")
@@ -169,14 +173,14 @@ def test_a_line_with_several_events_of_which_some_are_there_already(settings, tm
     wrong = write(tmp_path / "wrong.toml", JSON | {"customer": '"user.login"'}, price="cost")
     assert len(collected(settings, path, wrong)[0]) == 1
     assert states(settings) == [(2, "held")]
-    done = tell("release", "--rule", "customer_id is missing", "--format", right, "--yes")
+    done = run_command("release", "--rule", "customer_id is missing", "--format", right, "--yes")
     assert "1 rows went in" in done
     assert held(settings) == clean, "with the price, which the wrong format did not even name"
     collect.collect(settings, str(path), right, lambda _: None)
     assert held(settings) == clean, "collected again, nothing comes twice"
 
 
-def test_a_released_line_reaches_its_day(settings, tmp_path, tell):
+def test_a_released_line_reaches_its_day(settings, tmp_path, run_command):
     path = tmp_path / "log.csv"
     path.write_text(LINES)
     layout = write(tmp_path / "ours.toml", CSV)
@@ -184,15 +188,15 @@ def test_a_released_line_reaches_its_day(settings, tmp_path, tell):
     short = settings.model_copy(update={"history_days": 1})
     assert extract.run(short, DAY)["rows_in_snapshot"] == 3
     changes = ("--set", "price=0", "--set", f"occurred_at={DAY}T12:00:00Z")
-    said = tell("release", "--rule", "occurred_at cannot be read", *changes, "--yes")
-    assert "1 rows went in" in said
+    output = run_command("release", "--rule", "occurred_at cannot be read", *changes, "--yes")
+    assert "1 rows went in" in output
     assert extract.run(short, DAY)["rows_in_snapshot"] == 4
     assert held(settings)[0][-1].price == 0
 
 
-def test_a_line_without_fields_is_told_apart(settings, tmp_path, tell):
+def test_a_line_without_fields_is_distinguished(settings, tmp_path, run_command):
     path = tmp_path / "log.csv"
     path.write_text(LINES + "1,2\n")
     collected(settings, path, write(tmp_path / "ours.toml", CSV))
     with pytest.raises(BadInput, match="cannot go in: it has no fields: write the line anew"):
-        tell("release", "--rule", "2 fields instead of 6", "--set", "price=1", "--yes")
+        run_command("release", "--rule", "2 fields instead of 6", "--set", "price=1", "--yes")

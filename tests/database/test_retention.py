@@ -51,7 +51,7 @@ def state(settings):
                                                        "intent.predictions ORDER BY 1")],
         "partitions": rows(settings, partitions)[0][0],
         "snapshots": snapshots.days(settings.home),
-        "scores": sorted({day for day, _ in score_files.written(settings.home)}),
+        "scores": sorted({day for day, _ in score_files.list_written(settings.home)}),
         "exports": len(list(settings.home.glob("exports/*"))),
         "quarantine": len(rows(settings, "SELECT 1 FROM intent.quarantine")),
         "keys": len(rows(settings, "SELECT 1 FROM intent.customer_keys")),
@@ -64,15 +64,15 @@ def test_within_the_limits_nothing_goes(two_seasons):
     assert state(two_seasons) == before
 
 
-def test_what_is_past_its_limit_goes_and_its_customers_with_it(two_seasons):
+def test_data_past_its_limit_is_deleted_and_its_customers_with_it(two_seasons):
     limits = dict.fromkeys(("predictions", "quarantine", "scores", "exports"), 30)
     changes = {"retention_days": limits | {"snapshots": 64}, "training_days": 1}
     shop = two_seasons.model_copy(update=changes)
     before = state(shop)
     assert before["partitions"] == 2
-    told = retain.run(shop, MONTHS_LATER + timedelta(days=20), dry_run=True)["removed"]
+    preview = retain.run(shop, MONTHS_LATER + timedelta(days=20), dry_run=True)["removed"]
     assert state(shop) == before, "a dry run changes nothing"
-    counts = {name: n for name, n in told.items() if n}
+    counts = {name: n for name, n in preview.items() if n}
     assert counts == {
         "predictions": 24, "quarantine": 1, "exports": 1, "snapshots": 3, "scores": 1,
     }  # fmt: skip
@@ -88,8 +88,8 @@ def test_what_is_past_its_limit_goes_and_its_customers_with_it(two_seasons):
         "keys": 24,
     }
     assert rows(shop, "SELECT removed_at IS NOT NULL FROM intent.exports") == [(True,)]
-    again = retain.run(shop, MONTHS_LATER + timedelta(days=20))["removed"]
-    assert set(again.values()) == {0}
+    second = retain.run(shop, MONTHS_LATER + timedelta(days=20))["removed"]
+    assert set(second.values()) == {0}
 
 
 def test_the_pair_of_id_and_key_goes_with_the_last_trace_of_a_customer(two_seasons):
@@ -99,5 +99,5 @@ def test_the_pair_of_id_and_key_goes_with_the_last_trace_of_a_customer(two_seaso
     shop = two_seasons.model_copy(update={"training_days": 1, "retention_days": limits})
     done = retain.run(shop, MONTHS_LATER + timedelta(days=20))["removed"]
     assert done["customer_keys"] == 22
-    kept = rows(shop, "SELECT customer_id FROM intent.customer_keys ORDER BY 1")
-    assert kept == [(CUSTOMERS[0],), (CUSTOMERS[1],)]
+    remaining = rows(shop, "SELECT customer_id FROM intent.customer_keys ORDER BY 1")
+    assert remaining == [(CUSTOMERS[0],), (CUSTOMERS[1],)]

@@ -73,7 +73,7 @@ OF_SERVER = ("lo_create", "lo_from_bytea", "lo_get", "lo_put", "lo_open", "lorea
 
 
 @pytest.fixture
-def ask(postgres_server, settings):
+def query_rows(postgres_server, settings):
     """Return the rows of a question to the superuser in the database of the test."""
     database = sa.make_url(settings.pipeline_url.get_secret_value()).database
     engine = sa.create_engine(
@@ -87,44 +87,46 @@ def letters(names, may):
     return "".join(name[0] for name in names if may(name))
 
 
-def relations(ask):
+def relations(query_rows):
     query = "SELECT relname, oid FROM pg_class WHERE relnamespace = 'intent'::regnamespace " \
         "AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1"  # fmt: skip
-    return dict(map(tuple, ask(query)))
+    return dict(map(tuple, query_rows(query)))
 
 
 @pytest.mark.parametrize("role", MATRIX)
-def test_a_role_may_do_with_each_table_and_view_what_is_declared_and_nothing_else(ask, role):
+def test_a_role_may_do_with_each_table_and_view_what_is_declared_and_nothing_else(query_rows, role):
     found = {}
-    for name, oid in relations(ask).items():
+    for name, oid in relations(query_rows).items():
         checks = ", ".join(f"has_table_privilege(:role, :oid, '{verb}')" for verb in VERBS)
-        ((*may,),) = ask(f"SELECT {checks}", role=role, oid=oid)
+        ((*may,),) = query_rows(f"SELECT {checks}", role=role, oid=oid)
         if any(may):
             found[name] = "".join(v[0] for v, yes in zip(VERBS, may, strict=True) if yes)
     views = {"model_scorecard": "S", "freshness": "S"} if role == "intent_pipeline" else {}
     assert {n: m for n, m in found.items() if n not in views} == MATRIX[role]
 
 
-def test_sequences_are_the_pipelines_alone(ask):
+def test_sequences_are_the_pipelines_alone(query_rows):
     query = "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'S' AND " \
         "relnamespace = 'intent'::regnamespace"  # fmt: skip
-    names = [name for (name,) in ask(query)]
+    names = [name for (name,) in query_rows(query)]
     assert names
     for role, name in itertools.product(TIMEOUTS_MINUTES, names):
         checks = [f"has_sequence_privilege(:role, :name, '{v}')" for v in ("USAGE", "UPDATE")]
-        ((usage, update),) = ask(f"SELECT {', '.join(checks)}", role=role, name=name)
+        ((usage, update),) = query_rows(f"SELECT {', '.join(checks)}", role=role, name=name)
         # A version has the number that MLflow gave it.
         numbers = role == "intent_pipeline" and name != "intent.model_versions_model_version_seq"
         assert usage == (numbers or role == "intent_migrator"), (role, name)
         assert update == (role == "intent_migrator"), (role, name)
 
 
-def test_schemas_databases_and_functions_are_open_to_whom_they_are_declared(ask):
+def test_schemas_databases_and_functions_are_open_to_whom_they_are_declared(query_rows):
     for schema, roles in SCHEMAS.items():
         found = {}
         for role in (*TIMEOUTS_MINUTES, "public"):
             checks = f"has_schema_privilege('{role}', '{schema}', '{{}}')"
-            ((usage, create),) = ask(f"SELECT {checks.format('USAGE')}, {checks.format('CREATE')}")
+            ((usage, create),) = query_rows(
+                f"SELECT {checks.format('USAGE')}, {checks.format('CREATE')}"
+            )
             found[role] = "U" * usage + "C" * create
         assert {r: m for r, m in found.items() if m} == roles, schema
     for database, roles in DATABASES.items():
@@ -134,34 +136,36 @@ def test_schemas_databases_and_functions_are_open_to_whom_they_are_declared(ask)
                 f"has_database_privilege('{role}', '{database}', '{verb}')"
                 for verb in ("CONNECT", "TEMPORARY", "CREATE")
             )
-            ((*may,),) = ask(f"SELECT {checks}")
+            ((*may,),) = query_rows(f"SELECT {checks}")
             found[role] = "".join(x for x, yes in zip("CTX", may, strict=True) if yes)
         assert {r: m for r, m in found.items() if m} == roles, database
     query = "SELECT proname, oid FROM pg_proc WHERE pronamespace = 'intent'::regnamespace"
-    functions = dict(map(tuple, ask(query)))
+    functions = dict(map(tuple, query_rows(query)))
     assert functions.keys() == FUNCTIONS.keys()
     for (name, oid), role in itertools.product(functions.items(), (*MATRIX, "public")):
-        ((may,),) = ask("SELECT has_function_privilege(:role, :oid, 'EXECUTE')", role=role, oid=oid)
+        ((may,),) = query_rows(
+            "SELECT has_function_privilege(:role, :oid, 'EXECUTE')", role=role, oid=oid
+        )
         assert may == (role in FUNCTIONS[name]), (name, role)
 
 
-def test_no_role_may_call_what_stores_or_locks_beside_the_tables(ask):
+def test_no_role_may_call_functions_that_store_or_lock_outside_the_tables(query_rows):
     query = (
         "SELECT oid::regprocedure::text, has_function_privilege(:role, oid, 'EXECUTE') FROM pg_proc"
         " WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY(:names)"
     )
     for role in (*TIMEOUTS_MINUTES, "public"):
-        found = ask(query, role=role, names=list(OF_SERVER))
+        found = query_rows(query, role=role, names=list(OF_SERVER))
         assert len(found) >= len(OF_SERVER)
         assert [name for name, may in found if may] == [], role
 
 
-def test_no_role_is_more_than_a_log_in(ask):
+def test_no_role_is_more_than_a_log_in(query_rows):
     query = "SELECT rolname, rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication " \
         "OR rolbypassrls FROM pg_roles WHERE rolname = ANY(:names)"  # fmt: skip
-    found = dict(map(tuple, ask(query, names=list(TIMEOUTS_MINUTES))))
+    found = dict(map(tuple, query_rows(query, names=list(TIMEOUTS_MINUTES))))
     assert found == dict.fromkeys(TIMEOUTS_MINUTES, False)
-    members = ask(
+    members = query_rows(
         "SELECT m.rolname, g.rolname FROM pg_auth_members JOIN pg_roles m ON m.oid = member "
         "JOIN pg_roles g ON g.oid = roleid WHERE m.rolname = ANY(:names) AND g.rolname !~ '^pg_'",
         names=list(TIMEOUTS_MINUTES),
@@ -200,7 +204,7 @@ FORBIDDEN = (
 
 
 def refusal(connection, statement):
-    """Run a statement and undo it; return whether it was refused for want of a right."""
+    """Run a statement and undo it; return whether a missing right refused it."""
     with connection.begin_nested() as point:
         try:
             connection.exec_driver_sql(statement)
@@ -211,19 +215,19 @@ def refusal(connection, statement):
     return False
 
 
-def test_what_is_forbidden_is_refused_when_it_is_tried(postgres_server, settings, ask):
+def test_what_is_forbidden_is_refused_when_it_is_tried(postgres_server, settings, query_rows):
     urls = {
         "intent_analyst": settings.analyst_url,
         "intent_pipeline": settings.pipeline_url,
         "intent_shop_owner": settings.shop_owner_url,
         "intent_extract": settings.shop_url,
     }
-    tables = relations(ask)
+    tables = relations(query_rows)
     for role, url in urls.items():
         with postgres.engine(url).connect() as connection:
             for name in sorted(tables.keys() - VIEWS):
                 query = "SELECT attname FROM pg_attribute WHERE attrelid = :oid AND attnum = 1"
-                ((column,),) = ask(query, oid=tables[name])
+                ((column,),) = query_rows(query, oid=tables[name])
                 for letter, statement in TRIED.items():
                     may = letter in MATRIX[role].get(name, "")
                     tried = statement.format(name, column=column)

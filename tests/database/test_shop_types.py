@@ -120,8 +120,8 @@ IDS = ("event_id", "product_id", "session_id", "channel", "device")
 
 @pytest.mark.parametrize("first", range(0, len(READABLE), len(IDS)))
 def test_an_id_of_any_type_that_is_a_text_or_number_is_read(settings, first):
-    told = dict(zip(IDS, READABLE[first : first + len(IDS)], strict=False))
-    values = {name: value for name, (value, _) in told.items()}
+    expected = dict(zip(IDS, READABLE[first : first + len(IDS)], strict=False))
+    values = {name: value for name, (value, _) in expected.items()}
     view(settings, *TYPES, **values, customer_id=READABLE[first][0],
          event_type="'cart'::shop.kind", price="9.5::shop.amount",
          occurred_at="timestamptz '2026-06-30 12:00Z'::shop.moment")  # fmt: skip
@@ -129,7 +129,9 @@ def test_an_id_of_any_type_that_is_a_text_or_number_is_read(settings, first):
     run(settings, f"{sold} 'x' AS brand, 2::money AS price")
     assert problems(settings) == []
     [row] = known(settings)
-    assert {name: row[name] for name in told} == {name: text for name, (_, text) in told.items()}
+    assert {name: row[name] for name in expected} == {
+        name: text for name, (_, text) in expected.items()
+    }
     assert (row["price"], row["event_type"], row["brand"]) == (9.5, "cart", "x")
     assert validate.run(settings, DAY)["failed"] == []
 
@@ -147,13 +149,15 @@ UNREADABLE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value", "said"), UNREADABLE)
-def test_what_cannot_be_read_is_refused_in_the_same_words_everywhere(settings, name, value, said):
+@pytest.mark.parametrize(("name", "value", "message"), UNREADABLE)
+def test_what_cannot_be_read_is_refused_in_the_same_words_everywhere(
+    settings, name, value, message
+):
     view(settings, **{name: value})
     [problem] = problems(settings)
     words = problem.removeprefix("PROBLEM  ").strip()
     assert words.startswith(f"shop.events.{name} is ")
-    assert said in words
+    assert message in words
     for step in (extract, validate):
         with pytest.raises(Refused) as refused:
             step.run(settings, DAY)
@@ -161,7 +165,7 @@ def test_what_cannot_be_read_is_refused_in_the_same_words_everywhere(settings, n
 
 
 @pytest.mark.parametrize(
-    ("table", "columns", "said"),
+    ("table", "columns", "message"),
     [
         (
             "customers",
@@ -173,11 +177,11 @@ def test_what_cannot_be_read_is_refused_in_the_same_words_everywhere(settings, n
         ("products", "'p' AS product_id, 1 AS in_stock", "such as in_stock = 1"),
     ],
 )
-def test_check_source_calls_a_problem_what_validate_refuses(settings, table, columns, said):
+def test_check_source_calls_a_problem_what_validate_refuses(settings, table, columns, message):
     view(settings)
     run(settings, f"CREATE VIEW shop.{table} AS SELECT {columns}")
     [problem] = problems(settings)
-    assert said in problem
+    assert message in problem
     with pytest.raises(Refused) as refused:
         validate.run(settings, DAY)
     assert problem.removeprefix("PROBLEM  ").strip() in str(refused.value)

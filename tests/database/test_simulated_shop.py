@@ -27,10 +27,10 @@ def simulate(settings: Settings, monkeypatch: pytest.MonkeyPatch):
 
 def test_the_shop_is_loaded_once_and_whole(simulate, settings: Settings):
     made = pa.concat_tables(simulator.simulate(SMALL))
-    first, again = simulate(), simulate()
-    assert (first.exit_code, again.exit_code) == (0, 0), first.output + str(first.exception)
+    first, second = simulate(), simulate()
+    assert (first.exit_code, second.exit_code) == (0, 0), first.output + str(first.exception)
     assert first.output == f"{made.num_rows} events written.\n"
-    assert again.output == "This shop is already loaded.\n"
+    assert second.output == "This shop is already loaded.\n"
     query = (
         "select count(*), count(distinct customer_id), sum(price), "
         "(select count(*) from shop.customers), "

@@ -25,9 +25,7 @@ def shown(settings):
 @pytest.mark.parametrize(
     ("hot", "bands"), [(LEAST_GROUP, {"band=hot": 10, "band=cold": 14}), (LEAST_GROUP - 1, {})]
 )
-def test_a_band_of_fewer_than_ten_is_not_shown_nor_what_it_could_be_told_from(
-    scored_shop, hot, bands
-):
+def test_a_band_of_fewer_than_ten_is_not_shown_nor_can_it_be_computed(scored_shop, hot, bands):
     likely = CUSTOMERS[:hot]
     score(scored_shop, DAY, lambda customer: 0.75 if customer in likely else 0.25)
     publish.run(scored_shop, DAY)
@@ -75,7 +73,7 @@ def test_the_table_of_metrics_can_hold_no_small_group(settings):
         ({None: 4, "mail": 12, "direct": 20}, ["direct"]),
     ],
 )
-def test_who_is_hidden_cannot_be_told_by_subtraction(channels, names):
+def test_hidden_groups_cannot_be_computed_by_subtraction(channels, names):
     values = [name for name, size in channels.items() for _ in range(size)]
     rows = pa.table({"band": values, "fallback_level": values, "channel": values})
     found = [name for name, _ in measure._slices(rows) if name.startswith("channel=")]

@@ -104,7 +104,7 @@ def test_a_real_id_is_no_placeholder(settings):
 
 
 @pytest.mark.parametrize(("days", "which"), [(0, "All"), (1, "198 of 200")])
-def test_a_first_load_of_one_day_is_said_instead_of_weeks_to_wait(settings, days, which):
+def test_a_first_load_of_one_day_is_reported_instead_of_weeks_to_wait(settings, days, which):
     _days(settings, 20, 5)
     _change(
         settings,

@@ -1,4 +1,4 @@
-"""The contract on a day: what stops it, what is only said, what is written; no value leaks."""
+"""The contract on a day: errors, warnings and results, without a value of the shop."""
 
 from datetime import timedelta
 
@@ -49,8 +49,8 @@ def test_a_clean_day_passes_has_a_page_and_its_results_are_for_the_analyst(small
 
 def test_too_many_bad_rows_stop_the_day_by_name_with_observed_and_allowed_and_no_value(small_shop):
     add(small_shop, [event(f"x{n}", CANARY, DAY, CANARY) for n in range(6)])
-    said = r"events\.event_type_unknown .* is 0\.2, allowed at most 0\.01.*data_docs/.*html"
-    with pytest.raises(Refused, match=said) as refused:
+    message = r"events\.event_type_unknown .* is 0\.2, allowed at most 0\.01.*data_docs/.*html"
+    with pytest.raises(Refused, match=message) as refused:
         validate.run(small_shop, DAY)
     page = (small_shop.home / refused.value.page).read_text()
     assert "event_type_unknown" in page
@@ -80,7 +80,7 @@ def test_one_bad_row_in_many_does_not_stop_the_day(small_shop):
     )  # fmt: skip
 
 
-def test_a_warning_is_said_and_goes_on(small_shop):
+def test_a_warning_is_reported_and_does_not_stop(small_shop):
     add(small_shop, [event(f"x{n}", CUSTOMERS[0], DAY, product_id="p") for n in range(9)])
     assert validate.run(small_shop, DAY)["failed"] == ["events.row_repeated"]
 
@@ -91,7 +91,7 @@ def test_an_empty_day_is_not_taken_for_a_good_one(small_shop):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ("DROP COLUMN event_type", "column_event_type .*missing"),
         ("RENAME customer_id TO client", "column_customer_id .*missing; not in .*: client"),
@@ -99,9 +99,9 @@ def test_an_empty_day_is_not_taken_for_a_good_one(small_shop):
         ("ALTER price TYPE text", "column_price .*text, was number"),
     ],
 )
-def test_a_column_that_is_missing_renamed_or_retyped_is_named(small_shop, change, said):
+def test_a_column_that_is_missing_renamed_or_retyped_is_named(small_shop, change, message):
     _alter(small_shop, change)
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(Refused, match=message):
         validate.run(small_shop, DAY)
 
 

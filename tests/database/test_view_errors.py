@@ -69,7 +69,7 @@ def test_a_view_that_fails_on_a_row_is_refused_and_postgres_is_quoted(settings, 
         assert "Anna" not in str(refused.value)
 
 
-def test_a_view_whose_function_is_gone_is_refused(settings):
+def test_a_view_whose_function_was_dropped_is_refused(settings):
     view(settings, "shop.picky(n)")
     with postgres.changing(settings.shop_owner_url, "shop") as connection:
         connection.exec_driver_sql("REVOKE EXECUTE ON FUNCTION shop.picky FROM PUBLIC")

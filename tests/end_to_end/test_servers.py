@@ -118,7 +118,7 @@ def test_both_servers_answer_to_their_own_addresses_only(stack):
     ):
         address = stack.installation.address(name)
         port = stack.installation.ports[name]
-        ask = partial(
+        send = partial(
             httpx.request,
             url=address + path,
             params={"max_results": 1},
@@ -126,7 +126,7 @@ def test_both_servers_answer_to_their_own_addresses_only(stack):
             timeout=60,
         )
         for own in (address, f"http://localhost:{port}"):
-            assert ask("GET", headers={"Origin": own}).is_success
+            assert send("GET", headers={"Origin": own}).is_success
         for foreign in (
             {"Origin": f"http://127.0.0.1:{port + 1}"},
             {"Origin": "http://localhost:3000"},
@@ -137,7 +137,7 @@ def test_both_servers_answer_to_their_own_addresses_only(stack):
             {"Host": "127.0.0.1"},
         ):
             for method in ("GET", "POST", "OPTIONS"):
-                answer = ask(method, headers=foreign)
+                answer = send(method, headers=foreign)
                 assert answer.status_code == 403, (name, method, foreign)
                 assert "access-control-allow-origin" not in answer.headers
 

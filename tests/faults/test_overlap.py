@@ -14,7 +14,7 @@ TOGETHER = 20
 
 
 def _transactions_that_wrote(settings):
-    """Return how many transactions the rows of the day, and its ledger row, come from."""
+    """Return the number of transactions that wrote the rows of the day and its ledger row."""
     query = sa.text(
         "SELECT count(DISTINCT xmin::text) FROM intent.predictions WHERE as_of_date = :d"
     )

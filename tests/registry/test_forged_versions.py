@@ -102,7 +102,7 @@ def test_it_is_refused_with_the_reason_and_the_last_good_version_stays(
 ):
     good = pin.run(installed, DAY)
     path = installed.home / good["model_path"]
-    kept = path.rename(path.with_name("elsewhere"))  # another machine, which must download it
+    moved = path.rename(path.with_name("elsewhere"))  # another machine, which must download it
     getattr(forge, variant)()
     with pytest.raises(Refused, match=VARIANTS[variant]) as refused:
         pin.run(installed, NEXT)
@@ -111,7 +111,7 @@ def test_it_is_refused_with_the_reason_and_the_last_good_version_stays(
     assert [each.name for each in path.parent.iterdir()] == ["elsewhere"]
     subject = manifest.Subject(installed.model_name, good["model_version"], good["run_id"])
     key = installed.manifest_key.get_secret_value().encode()
-    verified = manifest.verify(kept, good["manifest_digest"], subject, key)
+    verified = manifest.verify(moved, good["manifest_digest"], subject, key)
     assert verified.contents["weights.npz"] == b"weights"
 
     without_verification(monkeypatch)
@@ -126,7 +126,9 @@ def without_verification(monkeypatch):
     """Let `pin` download and believe whatever MLflow has."""
 
     def copied(settings, version, folder, expected):
-        return registry.download(settings, version, registry.listing(settings, version, 99), folder)
+        return registry.download(
+            settings, version, registry.list_files(settings, version, 99), folder
+        )
 
     def believed(folder, *_):
         config = folder / "config.json"
@@ -134,9 +136,9 @@ def without_verification(monkeypatch):
         content = config if config.read_bytes().startswith(b"{") else swapped
         return manifest.Verified({"config.json": content.read_bytes()}, {"gate": "passed"})
 
-    monkeypatch.setattr(pin, "_copied", copied)
+    monkeypatch.setattr(pin, "_copy_verified", copied)
     monkeypatch.setattr(manifest, "verify", believed)
-    monkeypatch.setattr(pin, "_require_known", lambda *_: None)
+    monkeypatch.setattr(pin, "_require_recorded", lambda *_: None)
 
 
 def test_a_copy_under_another_registered_model_is_refused(installed, forge, monkeypatch):

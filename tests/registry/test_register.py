@@ -107,7 +107,7 @@ def test_an_alias_in_capitals_is_named(installed, served, client, written):
         pin.run(installed, DAY)
 
 
-def test_without_a_model_it_is_told_how_to_promote(installed):
+def test_without_a_model_the_message_explains_how_to_promote(installed):
     with pytest.raises(Refused, match="intent promote VERSION"):
         pin.run(installed, DAY)
     with pytest.raises(BadInput, match="run intent_train in Airflow first"):

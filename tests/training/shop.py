@@ -34,10 +34,10 @@ def simulated(customers=CUSTOMERS) -> pa.Table:
     """Return views of all customers; 30 % also have a recent cart, and 60 % of these purchase."""
     rng, rows = np.random.default_rng(SEED), []
     for n in range(customers):
-        wants = rng.random() < 0.3
+        has_intent = rng.random() < 0.3
         past = [("view", -d) for d in rng.uniform(0, 20, rng.integers(2, 9))]
-        past += [("cart", -rng.uniform(0, 4))] if wants else []
-        buys = rng.random() < (0.6 if wants else 0.05)
+        past += [("cart", -rng.uniform(0, 4))] if has_intent else []
+        buys = rng.random() < (0.6 if has_intent else 0.05)
         for kind, day in [*past, *([("purchase", rng.uniform(0, 13))] if buys else [])]:
             at = END + timedelta(days=float(day))
             product = f"p{rng.integers(30)}"

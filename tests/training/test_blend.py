@@ -67,8 +67,8 @@ def test_the_main_horizon_has_the_blended_probability_and_the_others_its_curve(t
     features = RNG.normal(size=(200, len(FEATURES))).astype(np.float32)
     blended = blend.Blend(share, trees).probabilities(logits, features)
     alone = hazards.probabilities(logits)
-    wanted = blend.blend_log_odds(share, alone[:, blend.MAIN_INDEX], trees(features))
-    np.testing.assert_allclose(blended[:, blend.MAIN_INDEX], wanted, rtol=1e-6)
+    expected = blend.blend_log_odds(share, alone[:, blend.MAIN_INDEX], trees(features))
+    np.testing.assert_allclose(blended[:, blend.MAIN_INDEX], expected, rtol=1e-6)
     assert (np.diff(blended, axis=1) > 0).all()
     if share == 1.0:
         np.testing.assert_allclose(blended, alone, rtol=1e-4)

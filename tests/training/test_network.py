@@ -133,9 +133,11 @@ def test_the_network_predicts_as_the_reference_network_on_padded_rows(trained):
     encoded = trained.train.encoded
     architecture = architecture_of(trained.vocabulary)
     built, chosen = network.build(architecture), np.arange(64)
-    ours = built.whole(encoded.batch(chosen, SIZE.events, SIZE.steps))
+    outputs = built.whole(encoded.batch(chosen, SIZE.events, SIZE.steps))
     peer = padded_network.build(architecture, built)
-    np.testing.assert_allclose(ours, peer(padded_network.padded(encoded, chosen, SIZE)), atol=1e-5)
+    np.testing.assert_allclose(
+        outputs, peer(padded_network.padded(encoded, chosen, SIZE)), atol=1e-5
+    )
 
 
 def test_every_file_of_the_package_is_an_encoder():
@@ -208,7 +210,7 @@ def test_a_loss_that_is_no_number_ends_training(trained):
         training.fit(built, source(bad), source(rows), plan)
 
 
-def test_a_feature_far_from_what_was_learned_says_no_more_than_the_farthest_of_it(trained):
+def test_a_feature_outside_the_training_range_counts_as_its_limit(trained):
     rows = trained.train.encoded.features
     state = np.zeros((1, SIZE.width), np.float32)
     farthest, far = (
@@ -221,7 +223,7 @@ def test_a_feature_far_from_what_was_learned_says_no_more_than_the_farthest_of_i
 
 
 def test_few_customers_change_calibration_little(trained):
-    """Logits that are half of what they should be, told by few customers and by many."""
+    """Calibrate logits that are half as large as they should be, on few and many customers."""
     logits = training.predict_logits(trained.model.network, trained.later.encoded)
     built = network.build(trained.model.architecture)
     scales = []

@@ -44,11 +44,11 @@ def test_a_window_is_pretrained_from_its_snapshots(tmp_path):
     receipt = pretrain._learn(settings, EVERYBODY, SHOP.first_day, UNTIL, folder)
     assert receipt["rows"] > 100
     assert 0 < receipt["products"] <= 100
-    kept = weights.load(folder)
-    assert kept.learned_until == UNTIL
+    loaded = weights.load(folder)
+    assert loaded.learned_until == UNTIL
     seen = set(pc.unique(known["category_path"].drop_null()).to_pylist())
-    assert set(kept.vocabulary["category_path"]) <= seen
-    assert kept.architecture.vocabulary_sizes == vocabulary_sizes(kept.vocabulary)
-    built = network.build(kept.architecture)
-    kept.initialize(built, kept.architecture, kept.vocabulary, SHOP.last_day)
-    assert (built.embed.get_weights()[0] == kept.embed[0]).all()
+    assert set(loaded.vocabulary["category_path"]) <= seen
+    assert loaded.architecture.vocabulary_sizes == vocabulary_sizes(loaded.vocabulary)
+    built = network.build(loaded.architecture)
+    loaded.initialize(built, loaded.architecture, loaded.vocabulary, SHOP.last_day)
+    assert (built.embed.get_weights()[0] == loaded.embed[0]).all()

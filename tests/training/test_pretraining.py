@@ -81,21 +81,23 @@ def learned():
     events, later = shop(0, CUSTOMERS), shop(CUSTOMERS, CUSTOMERS + 100)
     vocabulary, products = learn_vocabulary([events]), frequent_products([events])
     train = examples_of(events, products, vocabulary)
-    asked = examples_of(later, products, vocabulary)
+    validation = examples_of(later, products, vocabulary)
     architecture = network.Architecture(
         "gru",
         Size(16, 8, 16, 1),
         vocabulary_sizes(vocabulary),
     )
     start = start_of(events, products, architecture)
-    whole = fitted(architecture, start, (train, asked), vocabulary, products)
-    return SimpleNamespace(**vars(whole), whole=whole, start=start, asked=asked, train=train)
+    whole = fitted(architecture, start, (train, validation), vocabulary, products)
+    return SimpleNamespace(
+        **vars(whole), whole=whole, start=start, validation=validation, train=train
+    )
 
 
-def fitted(architecture, start, lessons, vocabulary, products):
+def fitted(architecture, start, samples, vocabulary, products):
     network.deterministic(SEED)
     learns, ranks = (learner.Learner.of(architecture, start) for _ in range(2))
-    epochs = pretraining.fit(learns, *([each] for each in lessons), SEED, learning_rate=RATE)
+    epochs = pretraining.fit(learns, *([each] for each in samples), SEED, learning_rate=RATE)
     epochs.restore(ranks, "product")
     what = (learns, ranks, architecture, vocabulary, products, epochs.curve, CUSTOMERS)
     return pretraining.Learned(*what)
@@ -180,14 +182,14 @@ def test_wrong_initial_product_vectors_are_corrected(learned):
     wrong = learned.start._replace(
         product_vectors=learned.start.product_vectors[other], category=learned.start.category[other]
     )
-    lessons = (learned.train, learned.asked)
-    again = fitted(learned.architecture, wrong, lessons, learned.vocabulary, learned.products)
-    losses = [seen["product"] for seen in again.curve]
+    samples = (learned.train, learned.validation)
+    second = fitted(learned.architecture, wrong, samples, learned.vocabulary, learned.products)
+    losses = [seen["product"] for seen in second.curve]
     assert min(losses) < losses[0] - 0.2
 
 
-def test_the_next_product_is_ranked_among_the_first(learned):
-    encoded, targets = learned.asked
+def test_the_next_product_is_ranked_near_the_top(learned):
+    encoded, targets = learned.validation
     vectors = learner.customer_vectors(learned.ranker, encoded, targets)
     scores = vectors @ learned.ranker.heads.products.table().T
     np.put_along_axis(scores, targets.recent_products[:, :2].astype(int), -np.inf, axis=1)
@@ -274,54 +276,54 @@ def test_more_recent_products_give_a_longer_customer_vector():
 
 
 @pytest.fixture(scope="module")
-def kept(learned, tmp_path_factory):
+def saved(learned, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrained")
     weights.save(folder, learned.whole, ANCHOR)
     return folder
 
 
-def give(kept, architecture, vocabulary, before=ANCHOR + timedelta(days=1)):
+def give(saved, architecture, vocabulary, before=ANCHOR + timedelta(days=1)):
     network.deterministic(SEED)
     built = network.build(architecture)
-    weights.load(kept).initialize(built, architecture, vocabulary, before)
+    weights.load(saved).initialize(built, architecture, vocabulary, before)
     return built
 
 
-def test_training_starts_from_the_saved_weights(learned, kept):
-    built = give(kept, learned.architecture, learned.vocabulary)
-    inputs = learned.asked[0].batch(np.arange(8), 16, 8)
+def test_training_starts_from_the_saved_weights(learned, saved):
+    built = give(saved, learned.architecture, learned.vocabulary)
+    inputs = learned.validation[0].batch(np.arange(8), 16, 8)
     inputs = {name: keras.ops.convert_to_tensor(values) for name, values in inputs.items()}
     expected = np.asarray(learned.learner.state(inputs))
     got = np.asarray(learner.Learner(built, learned.learner.heads).state(inputs))
     np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
-def test_weights_of_another_network_are_refused_by_name(learned, kept, tmp_path):
-    ours, vocabulary = learned.architecture, learned.vocabulary
+def test_weights_of_another_network_are_refused_by_name(learned, saved, tmp_path):
+    arguments, vocabulary = learned.architecture, learned.vocabulary
     with pytest.raises(BadInput, match=r"another encoder .*gru, not mlp"):
-        give(kept, replace(ours, encoder="mlp"), vocabulary)
+        give(saved, replace(arguments, encoder="mlp"), vocabulary)
     with pytest.raises(BadInput, match="another size"):
-        give(kept, replace(ours, size=Size(16, 8, 32, 1)), vocabulary)
+        give(saved, replace(arguments, size=Size(16, 8, 32, 1)), vocabulary)
     with pytest.raises(BadInput, match="another vocabulary"):
-        give(kept, ours, vocabulary | {"brand": {"x": 2}})
+        give(saved, arguments, vocabulary | {"brand": {"x": 2}})
     with pytest.raises(BadInput, match="learned from events until 2026-06-10"):
-        give(kept, ours, vocabulary, ANCHOR)
+        give(saved, arguments, vocabulary, ANCHOR)
     with pytest.raises(BadInput, match="does not hold what `intent pretrain`"):
         weights.load(tmp_path)
 
 
-def test_the_same_seed_gives_the_same_files(learned, kept, tmp_path):
-    ours = learned.architecture, learned.start, (learned.train, learned.asked)
-    again = fitted(*ours, learned.vocabulary, learned.products)
-    weights.save(tmp_path, again, ANCHOR)
-    assert weights.digest(tmp_path) == weights.digest(kept)
+def test_the_same_seed_gives_the_same_files(learned, saved, tmp_path):
+    arguments = learned.architecture, learned.start, (learned.train, learned.validation)
+    second = fitted(*arguments, learned.vocabulary, learned.products)
+    weights.save(tmp_path, second, ANCHOR)
+    assert weights.digest(tmp_path) == weights.digest(saved)
     assert json.loads((tmp_path / "products.json").read_text()) == learned.products
 
 
 def test_too_few_rows_or_days_are_refused(learned):
     few = examples_of(shop(0, 20), learned.products, learned.vocabulary)
     with pytest.raises(Refused, match="Only 20 training rows have a next event"):
-        pretraining.fit(learned.learner, [few], [learned.asked], SEED)
+        pretraining.fit(learned.learner, [few], [learned.validation], SEED)
     with pytest.raises(Refused, match="too few days to pretrain"):
         pretraining.days_of(ANCHOR - timedelta(days=41), ANCHOR)
 

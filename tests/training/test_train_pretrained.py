@@ -54,12 +54,12 @@ def test_training_starts_from_the_pretrained_weights(windowed, monkeypatch):
     weights_receipt = pretrain.run(windowed, DAY)
     assert ledger.receipt_of(windowed, "pretrain", DAY) == weights_receipt
     receipt = train.run(windowed, DAY)
-    kept = weights.load(windowed.home / weights_receipt["path"])
-    assert receipt["pretrained"] == weights_receipt["digest"] == kept.digest
-    for left, right in zip(begun[0], kept.read, strict=True):
+    loaded = weights.load(windowed.home / weights_receipt["path"])
+    assert receipt["pretrained"] == weights_receipt["digest"] == loaded.digest
+    for left, right in zip(begun[0], loaded.read, strict=True):
         np.testing.assert_array_equal(left, right)
     model = model_io.load(windowed.home / receipt["path"] / MODEL)
-    assert model.vocabulary == kept.vocabulary
+    assert model.vocabulary == loaded.vocabulary
     assert ledger.receipt_of(windowed, "train", DAY) == receipt
 
     monkeypatch.setattr(pretraining, "learn", lambda *_: pytest.fail("pretrained again"))

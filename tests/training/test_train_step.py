@@ -23,7 +23,7 @@ SHOP = Config(customers=120, days=64, products=100, leaves=5, last_day=date(2026
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["blend", "network alone"])
-def kept(request, tmp_path_factory):
+def trained_folder(request, tmp_path_factory):
     """Settings and folder of a window that was trained, with its slices and baselines."""
     home = tmp_path_factory.mktemp("trained")
     fill(home)
@@ -44,8 +44,8 @@ def kept(request, tmp_path_factory):
     return settings, slices, known, curve
 
 
-def test_the_test_predictions_are_those_of_the_saved_model(kept):
-    settings, slices, known, _ = kept
+def test_the_test_predictions_are_those_of_the_saved_model(trained_folder):
+    settings, slices, known, _ = trained_folder
     model = model_io.load(settings.home / MODEL)
     table = pq.read_table(settings.home / TEST)
     parts = list(slices.source("test")(0, 0))
@@ -64,8 +64,8 @@ def test_the_test_predictions_are_those_of_the_saved_model(kept):
     assert (model.blend is not None) == settings.blend
 
 
-def test_the_gate_judges_the_served_predictions_and_all_models_are_measured(kept):
-    settings, _, _, curve = kept
+def test_the_gate_judges_the_served_predictions_and_all_models_are_measured(trained_folder):
+    settings, _, _, curve = trained_folder
     test = pq.read_table(settings.home / TEST)
     config = json.loads((settings.home / MODEL / model_io.CONFIG).read_text())
     who = np.unique(test["customer_key"].to_numpy(), return_inverse=True)[1]

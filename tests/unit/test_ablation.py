@@ -50,7 +50,7 @@ def shop(seed, customers=5):
 
 @pytest.fixture(scope="module", params=[1, 2])
 def lost(request):
-    """What each feature loses without each event: computed anew, and told; (m, features) each."""
+    """Return the loss of each feature without each event, recomputed and in closed form."""
     table = pa.Table.from_pylist(list(shop(request.param)), SCHEMA).sort_by(ORDER)
     known = event_arrays(table, learn_vocabulary([table]), "UTC")
     customers = np.unique(known.customer)
@@ -60,27 +60,27 @@ def lost(request):
         for row, customer in zip(known.row, known.customer, strict=True)
     ]
     past, one = CustomerEvents.of(known, customers, SECOND), np.eye(len(FEATURES))
-    told = [
+    closed_form = [
         ablation.event_effects(
             past, FeatureGradients(np.broadcast_to(each, (len(customers), len(each))))
         )
         for each in one
     ]
-    return np.array(anew), np.array(told).T
+    return np.array(anew), np.array(closed_form).T
 
 
 def test_features_lose_what_they_lose_when_computed_without_an_event(lost):
-    anew, told = lost
+    anew, closed_form = lost
     exact = [n for n, name in enumerate(FEATURES) if not any(part in name for part in KEPT)]
-    wrong = {FEATURES[n] for n in exact if np.abs(anew - told)[:, n].max() > 1e-4}
+    wrong = {FEATURES[n] for n in exact if np.abs(anew - closed_form)[:, n].max() > 1e-4}
     assert not wrong
     assert (np.abs(anew[:, exact]).max(axis=0) > 0).mean() > 0.6, "most features lose something"
 
 
 def test_little_is_left_as_it_is(lost):
-    anew, told = lost
+    anew, closed_form = lost
     changed = np.abs(anew) > 1e-6
-    assert (np.abs(anew - told)[changed] < 1e-2).mean() > 0.9
+    assert (np.abs(anew - closed_form)[changed] < 1e-2).mean() > 0.9
 
 
 def test_nobody_loses_nothing():

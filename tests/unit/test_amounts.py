@@ -40,15 +40,17 @@ UNSURE = {
 
 
 @pytest.mark.parametrize(
-    ("decimal", "said"), [(None, POINT), (".", POINT), (",", COMMA)], ids=["none", "point", "comma"]
+    ("decimal", "amount"),
+    [(None, POINT), (".", POINT), (",", COMMA)],
+    ids=["none", "point", "comma"],
 )
-def test_an_amount_is_read_as_it_is_written(tmp_path, decimal, said):
+def test_an_amount_is_read_as_it_is_written(tmp_path, decimal, amount):
     price = {"field": "p"} | ({"decimal": decimal} if decimal else {})
-    rows = [{"p": text} for text in said]
+    rows = [{"p": text} for text in amount]
     numbers = layout(tmp_path, EVENTS | {"price": price | {"absolute": True}})
     path = lines(tmp_path / "log.jsonl", [{"who": "a", "at": "2026-06-30"} | row for row in rows])
     [batch] = files.read(path, numbers)
-    assert batch.events["price"].to_pylist() == [abs(number) for number in said.values()]
+    assert batch.events["price"].to_pylist() == [abs(number) for number in amount.values()]
     assert (batch.unreadable, batch.bad) == ([], [])
 
 

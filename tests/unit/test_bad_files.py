@@ -1,4 +1,4 @@
-"""Whatever is wrong with a file or a place ends in one message that says what to do."""
+"""Every fault of a file or a place ends in one message with advice."""
 
 import gzip
 import json
@@ -63,7 +63,7 @@ def test_a_file_in_another_format_is_told_what_it_lacks(tmp_path):
         _batches(tmp_path / "buys.dat", "yoochoose")
 
 
-def test_an_empty_folder_and_one_without_events_are_told_apart(tmp_path):
+def test_an_empty_folder_and_one_without_events_are_distinguished(tmp_path):
     with pytest.raises(BadInput, match="There is no file at"):
         discovery.find(str(tmp_path))
     with pytest.raises(BadInput, match="There is no file at"):
@@ -173,13 +173,13 @@ def test_json_lines_of_mixed_types_and_broken_ones_are_read_one_by_one(tmp_path)
 
 def test_the_format_in_the_docs_is_one(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "collect.md").read_text()
-    ours = tmp_path / "ours.toml"
-    ours.write_text(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1])
+    own_format = tmp_path / "ours.toml"
+    own_format.write_text(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1])
     lines = [{"sku": "a", "price": 2.5, "c1": "x", "c2": "y"}, {"sku": "b", "price": 3}]
     row = {"id": "1", "cookie": "c", "t": 1782820800000, "what": "buy", "basket": {"lines": lines}}
     path = tmp_path / "log.jsonl"
     path.write_text(json.dumps(row) + "\n" + json.dumps(row | {"what": "blink"}) + "\n")
-    [batch] = _batches(path, str(ours))
+    [batch] = _batches(path, str(own_format))
     bought = batch.events.select(["event_id", "event_type", "product_id", "price"]).to_pylist()
     assert [tuple(event.values()) for event in bought] == [
         ("1", "purchase", "a", 2.5),

@@ -42,13 +42,13 @@ def test_trees_are_centred_on_the_later_days(trees):
     assert TRAIN.outcomes.mean() < TEST.outcomes.mean() - 0.05
 
 
-def test_the_same_seed_says_the_same(trees):
-    again = baselines.boosted_trees(TRAIN, LATER, 1, **FAST)
-    np.testing.assert_array_equal(again(TEST.features), trees(TEST.features))
+def test_the_same_seed_gives_the_same_predictions(trees):
+    second = baselines.boosted_trees(TRAIN, LATER, 1, **FAST)
+    np.testing.assert_array_equal(second(TEST.features), trees(TEST.features))
 
 
 @pytest.mark.parametrize("outcome", [True, False])
-def test_where_all_come_out_the_same_that_is_said(outcome):
+def test_equal_predictions_for_all_are_reported(outcome):
     same = baselines.LabeledFeatures(TRAIN.features, np.full(COUNT, outcome))
     for predict in (baselines.logistic(same), baselines.boosted_trees(same, LATER, 1)):
         assert predict(TEST.features).tolist() == [float(outcome)] * COUNT

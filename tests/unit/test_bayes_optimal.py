@@ -230,7 +230,7 @@ def test_sharper_or_blunter_probabilities_are_worse(shop):
     assert loss(chance) < loss(np.full(len(chance), bought.mean())) - 0.02
 
 
-def test_events_alone_tell_what_the_filter_looks_at():
+def test_events_alone_determine_the_input_of_the_filter():
     config = Config(customers=700, days=50)
     drawn = [block_of_days(config, number)[0] for number in range(2)]
     events = pa.concat_tables(simulate(config))

@@ -31,21 +31,21 @@ def read(text, features=FEATURES):
 
 
 def test_it_predicts_the_same_bytes(booster, text):
-    asked = RNG.normal(size=(500, FEATURES))
-    asked[::5, 3] = np.nan
-    expected = booster.predict(asked, raw_score=True)
-    assert read(text).predict(asked, raw_score=True).tobytes() == expected.tobytes()
+    inputs = RNG.normal(size=(500, FEATURES))
+    inputs[::5, 3] = np.nan
+    expected = booster.predict(inputs, raw_score=True)
+    assert read(text).predict(inputs, raw_score=True).tobytes() == expected.tobytes()
     whole = booster.model_to_string()
-    assert read(whole).predict(asked, raw_score=True).tobytes() == expected.tobytes()
+    assert read(whole).predict(inputs, raw_score=True).tobytes() == expected.tobytes()
 
 
-def test_a_booster_that_only_says_the_base_rate_is_read():
+def test_a_booster_that_only_predicts_the_base_rate_is_read():
     features = RNG.normal(size=(60, FEATURES))
     rows = baselines.LabeledFeatures(features, RNG.random(60) < 0.3)
     trees = baselines.boosted_trees(rows, rows, 1)
-    kept = read(booster_text.text_of(trees.boosters[0]))
+    parsed = read(booster_text.text_of(trees.boosters[0]))
     assert "num_leaves=1\n" in booster_text.text_of(trees.boosters[0])
-    np.testing.assert_array_equal(kept.predict(features), trees.boosters[0].predict(features))
+    np.testing.assert_array_equal(parsed.predict(features), trees.boosters[0].predict(features))
 
 
 def test_other_features_are_named_as_the_reason(text):
@@ -101,7 +101,7 @@ def test_what_is_no_text_of_trees_is_refused(content):
 
 
 def test_any_change_of_a_text_is_refused_or_predicts(text):
-    asked, refused = RNG.normal(size=(20, FEATURES)), 0
+    inputs, refused = RNG.normal(size=(20, FEATURES)), 0
     cut = text[: text.index("Tree=3")]
     sizes = cut[cut.index("tree_sizes=") :].split("\n", 1)[0]
     three = cut.replace(sizes, " ".join(sizes.split(" ")[:3])) + booster_text.END
@@ -114,5 +114,5 @@ def test_any_change_of_a_text_is_refused_or_predicts(text):
         except BadInput:
             refused += 1
         else:
-            assert np.isfinite(found.predict(asked, raw_score=True)).all()
+            assert np.isfinite(found.predict(inputs, raw_score=True)).all()
     assert 100 < refused < 600

@@ -11,18 +11,18 @@ PLENTY = 10**12
 
 
 def test_an_old_python_is_named_with_what_to_do():
-    said = bootstrap.problem((3, 10, 4), PLENTY)
-    assert said.startswith("This is Python 3.10;")
-    assert "make PYTHON=python3.12 demo" in said
+    message = bootstrap.problem((3, 10, 4), PLENTY)
+    assert message.startswith("This is Python 3.10;")
+    assert "make PYTHON=python3.12 demo" in message
 
 
 def test_a_python_the_locks_do_not_cover_is_refused_too():
     assert "3.14" in bootstrap.problem((3, 14, 0), PLENTY)
 
 
-def test_a_full_disk_is_said_before_anything_is_installed():
+def test_a_full_disk_is_reported_before_anything_is_installed():
     assert bootstrap.problem((3, 11, 7), 10**9).startswith("1.0 GB are free here")
 
 
-def test_nothing_is_said_where_all_is_well():
+def test_nothing_is_reported_where_all_is_well():
     assert bootstrap.problem((3, 13, 0), PLENTY) is None

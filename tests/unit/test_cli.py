@@ -31,15 +31,15 @@ def test_a_refusal_that_has_a_page_names_it_in_the_last_line_of_its_output(monke
     assert capsys.readouterr().out == '{"data_docs": "docs/day.html"}\n'
 
 
-def test_a_full_disk_is_said_and_can_be_tried_again(monkeypatch, capsys):
+def test_a_full_disk_is_reported_and_can_be_tried_again(monkeypatch, capsys):
     full = OSError(errno.ENOSPC, "No space left on device", "/data/day.parquet")
-    code, said = _ended(monkeypatch, capsys, full)
+    code, message = _ended(monkeypatch, capsys, full)
     assert code == 75
-    assert said.startswith("TemporaryFailure: The disk is full at /data/day.parquet.")
+    assert message.startswith("TemporaryFailure: The disk is full at /data/day.parquet.")
 
 
 def test_a_file_that_is_missing_is_named_and_not_tried_again(monkeypatch, capsys):
     missing = FileNotFoundError(errno.ENOENT, "No such file", "weights.npz")
-    code, said = _ended(monkeypatch, capsys, missing)
+    code, message = _ended(monkeypatch, capsys, missing)
     assert code == 78
-    assert said.startswith("Refused: The file 'weights.npz' cannot be used")
+    assert message.startswith("Refused: The file 'weights.npz' cannot be used")

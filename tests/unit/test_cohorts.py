@@ -1,4 +1,4 @@
-"""Rows are told apart by what was known of them."""
+"""Cohorts depend on the events that were known at the anchor."""
 
 from datetime import UTC, date, datetime, timedelta
 

@@ -30,7 +30,7 @@ def test_those_that_are_shipped_hold_without_a_file_and_name_only_rules_that_exi
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[events.rules\n", "cannot be read"),
         ("[event.rules]\n", "wrong at event: suites are events"),
@@ -44,8 +44,8 @@ def test_those_that_are_shipped_hold_without_a_file_and_name_only_rules_that_exi
         ("[events.shares.channel]\ndirect = true", r"channel\.direct: it is a number"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named_with_the_place(tmp_path, text, said):
-    with pytest.raises(BadInput, match=said):
+def test_a_file_that_cannot_be_used_is_named_with_the_place(tmp_path, text, message):
+    with pytest.raises(BadInput, match=message):
         thresholds.read(_file(tmp_path, text))
 
 

@@ -1,4 +1,4 @@
-"""What is said of a training set: clean windows keep the shipped thresholds, broken ones do not."""
+"""The rules of a training set: clean windows keep the shipped thresholds, broken ones do not."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -113,13 +113,13 @@ def test_a_feature_that_is_no_number_is_noticed(events):
     assert {"features_not_finite", "features_largest"} <= _broken(found)
 
 
-def test_what_can_be_learned_from_is_said_in_one_way():
+def test_the_usable_days_are_described_in_one_way():
     needed = {LIMITS.rules[f"{part}_{who}"].low for part in SPLIT for who in ("buyers", "others")}
     assert needed == {LEAST_BUYERS}
 
 
-def test_a_broken_rule_says_what_to_do(events):
+def test_a_broken_rule_gives_advice(events):
     of = profile.profile_training_set(_looked_at(_purchases_lost(events)), LIMITS)
-    said = contract.Result(of, [], "").describe(["test_buyers"])
-    assert said.startswith("training_set.test_buyers (of these, who purchase within 14 days) is 0")
-    assert said.endswith("allowed at least 30: train later, or raise INTENT_TRAINING_DAYS")
+    text = contract.Result(of, [], "").describe(["test_buyers"])
+    assert text.startswith("training_set.test_buyers (of these, who purchase within 14 days) is 0")
+    assert text.endswith("allowed at least 30: train later, or raise INTENT_TRAINING_DAYS")

@@ -98,7 +98,7 @@ def test_the_last_moment_before_the_anchor_is_read():
     assert codes([*PAST, last], "event_type")[-1] == event_code("purchase")
 
 
-def test_a_customer_is_read_the_same_alone_and_among_others():
+def test_a_customer_is_encoded_the_same_alone_and_with_others():
     others = [event(f"c{n}", n + 1) for n in range(9)]
     assert_same(arrays(PAST), arrays([*PAST, *others]))
 
@@ -158,7 +158,7 @@ def test_a_day_is_a_day_of_the_shop():
     assert list(arrays([after, event()])["place"])[-2:] == [2, 2]
 
 
-def test_a_view_of_the_product_viewed_just_before_is_told():
+def test_a_view_of_the_product_viewed_just_before_is_marked():
     rows = [event(hours_before=4), event(hours_before=3), event(hours_before=2, product_id="x")]
     rows += [event(hours_before=1, event_type="cart", product_id="x")]
     assert numbers(rows, "repeat_view") == [0, 1, 0, 0]
@@ -175,12 +175,14 @@ def test_rare_missing_and_unseen_values_share_codes():
     assert codes(PAST, "event_type", "b")[-1] == event_code("cart")
 
 
-def test_words_are_hashed_in_any_case_and_nothing_is_said_by_no_text():
-    said = arrays([event(query_text="Red shoes")])["codes"][-1, CODE_COLUMNS.index("word_0") :]
-    again = arrays([event(review_text="RED SHOES")])["codes"][-1, CODE_COLUMNS.index("word_0") :]
-    assert list(said) == list(again)
-    assert (said[:2] >= FIRST_CODE).all()
-    assert not said[2:].any()
+def test_words_are_hashed_in_any_case_and_no_text_has_no_code():
+    word_codes = arrays([event(query_text="Red shoes")])["codes"][
+        -1, CODE_COLUMNS.index("word_0") :
+    ]
+    second = arrays([event(review_text="RED SHOES")])["codes"][-1, CODE_COLUMNS.index("word_0") :]
+    assert list(word_codes) == list(second)
+    assert (word_codes[:2] >= FIRST_CODE).all()
+    assert not word_codes[2:].any()
     assert not arrays([event()])["codes"][-1, CODE_COLUMNS.index("word_0") :].any()
 
 
@@ -196,17 +198,17 @@ def test_an_event_without_text_of_its_own_says_the_title_of_its_product():
 
 
 def pictured(*embeddings):
-    told = compress_embeddings(pa.table({"image_embedding": pa.array(embeddings, LISTS)}))
-    return told["picture"].to_pylist()
+    compressed = compress_embeddings(pa.table({"image_embedding": pa.array(embeddings, LISTS)}))
+    return compressed["picture"].to_pylist()
 
 
 LISTS = pa.list_(pa.float64())
 
 
-def picture_codes(learned, asked):
+def picture_codes(learned, queried):
     """Return the codes of pictures when others were learned from."""
     known = learn_vocabulary([table([event(picture=p) for p in learned])])
-    events = table([event(hours_before=99 - n, picture=p) for n, p in enumerate(asked)])
+    events = table([event(hours_before=99 - n, picture=p) for n, p in enumerate(queried)])
     return list(event_arrays(events, known, "UTC").codes_by_column["picture"])
 
 
@@ -249,8 +251,8 @@ def test_the_vocabulary_of_pictures_is_the_same_each_time_and_as_json():
     events = table([event(picture=p) for p in pictured(*rng.normal(size=(300, 64)))])
     known = learn_vocabulary([events])
     assert learn_vocabulary([events]) == known
-    again = json.loads(json.dumps(known, sort_keys=True))
-    assert (codes_of(events, again) == codes_of(events, known)).all()
+    second = json.loads(json.dumps(known, sort_keys=True))
+    assert (codes_of(events, second) == codes_of(events, known)).all()
 
 
 def test_anchors_joined_are_read_as_they_are_alone():
@@ -264,7 +266,7 @@ def test_anchors_joined_are_read_as_they_are_alone():
     )
 
 
-def test_the_population_is_whoever_did_something_lately():
+def test_the_population_is_all_customers_with_a_recent_event():
     long_ago = event("old", 24 * 31)
     known, encoded = read([*PAST, long_ago])
     assert list(known.keys[encoded.customers]) == ["a", "b"]

@@ -69,7 +69,7 @@ def test_every_library_has_its_way_to_end(error, kind):
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), KeyError("x"), AssertionError()])
-def test_what_nobody_foresaw_is_a_bug(error):
+def test_an_unforeseen_error_is_a_bug(error):
     assert failures.of(error) is None
 
 

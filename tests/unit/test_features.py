@@ -27,7 +27,7 @@ def known(rows):
     return event_arrays(table, learn_vocabulary([table]), "UTC")
 
 
-def told(rows, customer=0, end=SECOND):
+def computed(rows, customer=0, end=SECOND):
     past = known(rows)
     values = features(past, np.unique(past.customer), end)
     return dict(zip(FEATURES, values[customer].tolist(), strict=True))
@@ -51,7 +51,7 @@ def test_names_are_unique_and_parts_of_the_whole():
 
 
 def test_counts_and_recencies_are_what_their_names_say():
-    got = told(RICH)
+    got = computed(RICH)
     assert np.expm1(got["view_count_log"]) == pytest.approx(3)
     assert np.expm1(got["view_count_3d_log"]) == pytest.approx(2)
     assert np.expm1(got["view_again_count_log"]) == pytest.approx(1)
@@ -68,18 +68,18 @@ def test_counts_and_recencies_are_what_their_names_say():
 
 
 def test_a_cart_is_open_until_its_product_is_bought_or_removed():
-    got = told(RICH)
+    got = computed(RICH)
     assert np.expm1(got["open_cart_count_log"]) == pytest.approx(1)
     assert np.expm1(got["open_cart_price_log"]) == pytest.approx(30, rel=1e-4)
     for ends in ("purchase", "remove"):
-        closed = told([*RICH, event(1, ends, product_id="q")])
+        closed = computed([*RICH, event(1, ends, product_id="q")])
         assert closed["open_cart_count_log"] == 0
-        other = told([*RICH, event(1, ends, product_id="p")])
+        other = computed([*RICH, event(1, ends, product_id="p")])
         assert other["open_cart_count_log"] > 0
 
 
 def test_looks_prices_and_the_last_visit():
-    got = told(RICH)
+    got = computed(RICH)
     assert np.expm1(got["most_looks_log"]) == pytest.approx(2)
     assert np.expm1(got["product_count_log"]) == pytest.approx(2)
     assert got["last_product_carted"] == 1
@@ -90,7 +90,7 @@ def test_looks_prices_and_the_last_visit():
 
 
 def test_gaps_are_between_days_with_events():
-    got = told([event(24 * d) for d in (9, 5, 3)])
+    got = computed([event(24 * d) for d in (9, 5, 3)])
     assert np.expm1(got["active_day_gap_mean_log"]) == pytest.approx(3, rel=1e-4)
     assert np.expm1(got["active_day_gap_last_log"]) == pytest.approx(2, rel=1e-4)
     assert np.expm1(got["active_day_gap_deviation_log"]) == pytest.approx(1, rel=1e-4)
@@ -98,16 +98,16 @@ def test_gaps_are_between_days_with_events():
 
 
 def test_a_shop_that_records_types_and_times_only_is_enough():
-    got = told([event(30), event(2, "cart"), event(1, "purchase")])
+    got = computed([event(30), event(2, "cart"), event(1, "purchase")])
     assert np.isfinite(list(got.values())).all()
     assert got["product_count_log"] == 0
     assert np.expm1(got["purchase_count_1d_log"]) == pytest.approx(1)
 
 
-def test_a_customer_is_told_the_same_alone_and_among_others():
+def test_a_customer_is_predicted_the_same_alone_and_with_others():
     others = [event(h, kind, f"c{n}", product_id="q", price=9.0) for n in range(5)
               for h, kind in ((30, "view"), (7, "cart"))]  # fmt: skip
-    assert told(RICH) == told([*RICH, *others])
+    assert computed(RICH) == computed([*RICH, *others])
 
 
 def test_each_customer_can_have_an_anchor_of_their_own():

@@ -1,4 +1,4 @@
-"""Whatever a format says and whatever a file holds: rows are counted, or a message says why not."""
+"""For any format and any file, rows are counted or a message gives the reason."""
 
 import json
 from contextlib import suppress
@@ -28,7 +28,7 @@ FIELD = st.sampled_from(NAMES)
 
 @st.composite
 def values(draw, depth=1):
-    """Draw what a format says of a column."""
+    """Draw the mapping of a column."""
     parts = FIELD if depth == 0 else FIELD | values(depth=0)
     value = {"fields": draw(st.lists(parts, min_size=1, max_size=3))}
     options = {
@@ -109,7 +109,7 @@ def test_no_file_of_customers_ends_in_a_traceback_or_in_a_yes_by_accident(tmp_pa
     customers = {"customer_id": "who"} | columns
     with suppress(IntentError):
         name = layout(tmp_path, {}, customers=customers)
-        _, ours = table_files.layout_of(name, "customers")
+        _, table_layout = table_files.layout_of(name, "customers")
         with path.open("rb") as file:
-            for batch in table_files.batches(file, str(path), ours):
+            for batch in table_files.batches(file, str(path), table_layout):
                 no_yes_by_accident(batch.rows)

@@ -81,7 +81,7 @@ def read(data, path, name):
 
 
 def counted(found, *, flat):
-    """Return how many rows were read, after making sure that each of them became something."""
+    """Check that every row was used or rejected; return the number of rows."""
     rows = sum(batch.rows_read for batch in found)
     became = sum(b.events.num_rows + b.repeated + b.ignored + len(b.bad) for b in found)
     assert became == rows if flat else became >= rows

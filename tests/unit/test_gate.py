@@ -37,7 +37,7 @@ def test_a_good_candidate_passes(spread):
     assert failed(blurred(spread)) == []
 
 
-def test_one_that_says_the_same_as_the_best_baseline_passes():
+def test_one_that_predicts_the_same_as_the_best_baseline_passes():
     assert failed(BASELINES["lightgbm"]) == []
 
 
@@ -103,6 +103,6 @@ def test_a_slice_of_a_few_is_not_judged():
     slices = {"channel": np.where(CUSTOMERS < 40, "new", "old")}
     hurt = np.where(CUSTOMERS < 40, 0.6, TRUTH)
     tested = gate.TestSet(BOUGHT, BASELINES, BOUGHT.mean(), WEIGHTS, CUSTOMERS, slices)
-    said = {check.name: check for check in gate.judge(hurt, tested, 0.0)}
-    assert said["no worse slice by channel"].passed
-    assert "none of 1 slices" in said["no worse slice by channel"].detail
+    checks = {check.name: check for check in gate.judge(hurt, tested, 0.0)}
+    assert checks["no worse slice by channel"].passed
+    assert "none of 1 slices" in checks["no worse slice by channel"].detail

@@ -48,15 +48,15 @@ def test_a_taken_port_is_replaced(home):
 def test_a_requested_port_is_used_and_a_taken_one_refused_before_anything_is_written(
     home, monkeypatch
 ):
-    wanted = ports.free_ports(1)[0]
-    monkeypatch.setenv("INTENT_AIRFLOW_PORT", str(wanted))
+    port = ports.free_ports(1)[0]
+    monkeypatch.setenv("INTENT_AIRFLOW_PORT", str(port))
     with (
-        socket.create_server(("127.0.0.1", wanted)),
-        pytest.raises(Refused, match=f"INTENT_AIRFLOW_PORT={wanted}"),
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(Refused, match=f"INTENT_AIRFLOW_PORT={port}"),
     ):
         Installation.prepare(home, RECORDED)
     assert not (home / "local.json").exists()
-    assert Installation.prepare(home, RECORDED).ports["airflow"] == wanted
+    assert Installation.prepare(home, RECORDED).ports["airflow"] == port
 
 
 def test_another_shop_is_refused_and_no_shop_keeps_the_current_one(home):

@@ -1,4 +1,4 @@
-"""JSON values of another kind than a format says: they cost the value, and never the event."""
+"""A JSON value of another kind than that of the format is lost, but never the event."""
 
 import json
 

@@ -59,8 +59,12 @@ def test_what_google_did_not_set_is_not_set(tmp_path, none):
     assert batch.events["product_id"].to_pylist() == [None, "p1", "p1", "p1"]
     assert batch.events["channel"].to_pylist() == [None, "organic", None, None]
     assert batch.events["device"].to_pylist() == [None, "mobile", "mobile", "mobile"]
-    [told] = batch.products.to_pylist()
-    assert (told["product_id"], told["brand"], told["category_path"]) == ("p1", "Acme", "Home")
+    [product] = batch.products.to_pylist()
+    assert (product["product_id"], product["brand"], product["category_path"]) == (
+        "p1",
+        "Acme",
+        "Home",
+    )
 
 
 @pytest.mark.parametrize("name", mapping.names())

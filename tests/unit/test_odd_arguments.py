@@ -98,7 +98,7 @@ def nowhere(tmp_path_factory):
 
 
 def ended(words, capsys):
-    """Run the command line; return its exit code and what it said."""
+    """Run the command line; return its exit code and its message."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sys, "argv", ["intent", *words])
         with pytest.raises(SystemExit) as end:
@@ -115,9 +115,9 @@ def test_no_argument_ends_in_a_traceback(nowhere, capsys, path):
     )  # fmt: skip
     @given(arguments(path))
     def check(words):
-        code, said = ended([*path, *words], capsys)
-        assert code in FORESEEN, (words, said)
-        assert "Traceback" not in said
+        code, message = ended([*path, *words], capsys)
+        assert code in FORESEEN, (words, message)
+        assert "Traceback" not in message
 
     check()
     assert not (nowhere / "home" / "bugs.log").exists()
@@ -130,8 +130,8 @@ CHECKED = sorted(Settings.model_fields.keys() - {"home"})
 def test_a_setting_is_taken_or_named(nowhere, monkeypatch, tmp_path, name):
     for text in (text for text in ODD if "\0" not in text and text.isprintable()):
         monkeypatch.setenv(f"INTENT_{name.upper()}", text)
-        said = refusal_of(tmp_path)
-        assert said is None or f"INTENT_{name.upper()}" in said or f'"{name}"' in said
+        message = refusal_of(tmp_path)
+        assert message is None or f"INTENT_{name.upper()}" in message or f'"{name}"' in message
 
 
 def refusal_of(home):
@@ -166,16 +166,16 @@ def test_a_setting_that_cannot_be_meant_is_named_with_what_is_allowed(
     nowhere, capsys, monkeypatch, name, value, allowed
 ):
     monkeypatch.setenv(f"INTENT_{name}", value)
-    code, said = ended(["check-source"], capsys)
+    code, message = ended(["check-source"], capsys)
     assert code == 78
-    assert f"INTENT_{name}" in said
-    assert allowed in said
+    assert f"INTENT_{name}" in message
+    assert allowed in message
 
 
 def test_a_settings_file_in_another_encoding_is_named(nowhere, capsys):
     path = Path(os.environ["INTENT_HOME"]) / SETTINGS_FILE
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"INTENT_MODEL_NAME=caf\xe9\n")
-    code, said = ended(["check-source"], capsys)
+    code, message = ended(["check-source"], capsys)
     path.unlink()
-    assert (code, str(path) in said) == (78, True)
+    assert (code, str(path) in message) == (78, True)

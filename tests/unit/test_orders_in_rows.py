@@ -93,9 +93,9 @@ def test_a_row_of_an_order_that_was_set_aside_is_read_again_by_itself(tmp_path):
     [batch] = files.read(path, name)
     [bad] = batch.bad
     correction = {"product_id": "B"}
-    again = read_row(json.loads(bad.payload), bad.number, mapping.load(name), "f", correction)
-    assert again.events["event_id"].to_pylist() == ["1/1"]
-    assert sold(again.events) == [("c1", "B")]
+    second = read_row(json.loads(bad.payload), bad.number, mapping.load(name), "f", correction)
+    assert second.events["event_id"].to_pylist() == ["1/1"]
+    assert sold(second.events) == [("c1", "B")]
 
 
 def test_a_field_that_names_no_order_is_refused(tmp_path, monkeypatch):

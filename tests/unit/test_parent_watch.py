@@ -9,7 +9,7 @@ def _start(work: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_step_whose_caller_is_gone_is_ended():
+def test_a_step_whose_caller_has_died_is_ended():
     with _start("import time; time.sleep(60)") as step:
         step.stdin.close()
         assert step.wait(timeout=20) == -15

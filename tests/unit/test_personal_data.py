@@ -87,7 +87,7 @@ def test_a_limit_can_be_changed_by_the_name_of_its_place():
 
 
 @pytest.mark.parametrize(
-    ("limits", "said"),
+    ("limits", "message"),
     [
         ({"export": 7}, "names export; places with a limit: .*exports"),
         ({"customer_keys": 7}, "names customer_keys"),
@@ -95,6 +95,6 @@ def test_a_limit_can_be_changed_by_the_name_of_its_place():
         ({"snapshots": 100}, "keeps snapshots 100 days, but 210 are read"),
     ],
 )
-def test_a_limit_that_cannot_be_is_named(limits, said):
-    with pytest.raises(BadInput, match=said):
+def test_a_limit_that_cannot_be_is_named(limits, message):
+    with pytest.raises(BadInput, match=message):
         personal_data.check_limits(_settings(retention_days=limits))

@@ -8,8 +8,8 @@ def reason(kind="view", product="P9", effect=0.5, day="2026-06-28"):
 
 
 def test_reasons_are_one_sentence_and_ids_keep_their_capitals():
-    said = sentence([reason("cart", "P123", 1.2, "2026-06-29"), reason(effect=-0.1)])
-    assert said == "Cart of P123 on 2026-06-29 raised it; view of P9 on 2026-06-28 lowered it."
+    text = sentence([reason("cart", "P123", 1.2, "2026-06-29"), reason(effect=-0.1)])
+    assert text == "Cart of P123 on 2026-06-29 raised it; view of P9 on 2026-06-28 lowered it."
     assert sentence([reason("search", None)]) == "Search on 2026-06-28 raised it."
     assert sentence([]) is None
 

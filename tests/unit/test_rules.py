@@ -89,7 +89,7 @@ def test_a_file_has_the_same_bytes_whatever_the_parts_were(tmp_path):
             for start in range(0, rows.num_rows, size):
                 file.write(rows.slice(start, size))
         digests.add(file.digest)
-        file.keep_as(tmp_path / "kept")
+        file.rename_to(tmp_path / "kept")
     assert len(digests) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 

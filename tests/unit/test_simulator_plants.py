@@ -64,8 +64,8 @@ def test_late_events_arrive_as_late_as_answered(plain):
 
 def test_duplicates_are_the_answered_events_once_more(plain):
     events, answers = planted(duplicates=0.02)
-    again = events.index[events.index.duplicated()]
-    assert sorted(again) == sorted(answers.event_id)
+    repeated = events.index[events.index.duplicated()]
+    assert sorted(repeated) == sorted(answers.event_id)
     assert len(events) == len(plain) + len(answers) > len(plain)
 
 

@@ -39,19 +39,19 @@ def on_a_grid(customer: int, day: int, period: int) -> np.ndarray:
     """Return the distribution by summing over what each session and each view may be about."""
     axis = np.linspace(-6, 6, 241)
     taste = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
-    told = np.exp(-(taste**2).sum(1) / 2)
+    exact = np.exp(-(taste**2).sum(1) / 2)
     liked = np.exp(0.6 * taste @ VECTORS.T)
     shares = [liked * w / (liked * w).sum(1, keepdims=True) for w in WEIGHTS]
     for on, leaves in SESSIONS[customer]:
         if on > day:
             continue
         share = shares[TINY.period[on]]
-        told = told * sum(
+        exact = exact * sum(
             share[:, about]
             * np.prod([0.8 * (leaf == about) + 0.2 * share[:, leaf] for leaf in leaves], axis=0)
             for about in range(4)
         )
-    return told @ shares[period] / told.sum()
+    return exact @ shares[period] / exact.sum()
 
 
 @pytest.mark.parametrize(("day", "period"), [(0, 0), (1, 1), (3, 1)])
@@ -63,11 +63,11 @@ def test_it_equals_the_sum_over_taste_and_all_that_sessions_may_be_about(day, pe
     np.testing.assert_allclose(found.probability.sum(1), 1)
 
 
-def test_the_error_told_is_the_error_made():
+def test_the_estimated_error_is_the_actual_error():
     exact = next_category(TINY, looks(), 3, draws=50_000).probability
-    told = [next_category(TINY, looks(), 3, 300, seed) for seed in range(200)]
-    made = np.sqrt(np.mean([(t.probability - exact) ** 2 for t in told], axis=0))
-    expected = np.sqrt(np.mean([t.error**2 for t in told], axis=0))
+    samples = [next_category(TINY, looks(), 3, 300, seed) for seed in range(200)]
+    made = np.sqrt(np.mean([(t.probability - exact) ** 2 for t in samples], axis=0))
+    expected = np.sqrt(np.mean([t.error**2 for t in samples], axis=0))
     np.testing.assert_allclose(made, expected, rtol=0.25)
 
 
@@ -79,7 +79,7 @@ def shop(request) -> tuple[Config, pa.Table, Looks]:
     return config, events, look(config, mixed, customers(config), catalogue(config))
 
 
-def test_events_alone_tell_which_categories_were_looked_at(shop):
+def test_events_alone_determine_the_viewed_categories(shop):
     config, events, seen = shop
     counts = observe(config, events, customers(config))
     views = np.zeros((config.days, config.customers), int)
@@ -109,14 +109,14 @@ def test_of_categories_given_a_probability_as_many_are_looked_at(shop):
         assert abs(hit.ravel()[group].sum() - p.sum()) < 4 * (p * (1 - p)).sum() ** 0.5
 
 
-def test_it_lies_between_what_all_like_and_what_taste_would_tell(shop):
+def test_it_lies_between_popularity_and_taste(shop):
     config, events, seen = shop
     came = after(config, events, 45)
     sold = Categories.of(config)
-    told = next_category(sold, seen, 45).probability
+    exact = next_category(sold, seen, 45).probability
     nothing = next_category(sold, seen, -1).probability
     hidden = np.concatenate([next_categories(config, b, 46) for b in range(config.blocks)])
-    losses = [-np.log(p[came.index, came]).mean() for p in (hidden, told, nothing)]
+    losses = [-np.log(p[came.index, came]).mean() for p in (hidden, exact, nothing)]
     assert losses[0] < losses[1] < losses[2] - 0.1
 
 

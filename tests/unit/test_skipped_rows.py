@@ -77,8 +77,8 @@ def test_skip_leaves_out_rows_that_meet_a_condition(tmp_path, end):
     else:
         lines(path, rows)
     [batch] = files.read(path, layout(tmp_path, PLAIN, skip=SKIP, missing=["null"]))
-    kept = [f"p{n}" for n, (_, rule) in enumerate(STATES) if rule is None]
-    assert batch.events["product_id"].to_pylist() == kept
+    expected = [f"p{n}" for n, (_, rule) in enumerate(STATES) if rule is None]
+    assert batch.events["product_id"].to_pylist() == expected
     rules = [rule for _, rule in STATES if rule]
     assert batch.skipped == {rule: rules.count(rule) for rule in rules}
     assert (batch.ignored, batch.bad) == (3, [])

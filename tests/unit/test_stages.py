@@ -1,4 +1,4 @@
-"""The stage of a customer is told by what they do in the week after an anchor."""
+"""The stage of a customer follows from their events in the week after an anchor."""
 
 from datetime import date, timedelta
 
@@ -36,24 +36,24 @@ def stage_of(*rows):
     return STAGES[stages(everything, np.array([place]), ANCHOR, Definition())[0]]
 
 
-def test_who_does_nothing_within_the_week_was_leaving():
+def test_no_event_within_the_week_makes_the_stage_leaving():
     assert stage_of() == "leaving"
     assert stage_of(event("a", MAIN_HORIZON_DAYS + 0.5, "purchase")) == "leaving"
     assert stage_of(event("b", 1, "purchase")) == "leaving"
 
 
-def test_who_purchases_was_ready_whatever_else_they_do():
+def test_a_purchase_makes_the_stage_ready():
     assert stage_of(event("a", 1, "cart"), event("a", 2, "purchase")) == "ready"
     assert stage_of(event("a", 2, "purchase"), event("a", 3, "cart")) == "ready"
 
 
-def test_who_looks_at_several_products_of_a_category_or_carts_was_comparing():
+def test_several_products_of_a_category_or_a_cart_make_the_stage_comparing():
     looks = [event("a", 1 + n / 9, product=f"p{n}") for n in range(PRODUCTS)]
     assert stage_of(*looks) == "comparing"
     assert stage_of(event("a", 1, "cart")) == "comparing"
 
 
-def test_who_does_anything_else_was_browsing():
+def test_any_other_event_makes_the_stage_browsing():
     same = [event("a", 1 + n / 9) for n in range(PRODUCTS)]
     scattered = [event("a", 1 + n / 9, product=f"p{n}", category=f"c{n}") for n in range(PRODUCTS)]
     others = [event("b", 1 + n / 9, product=f"p{n}") for n in range(PRODUCTS - 1)]
@@ -63,12 +63,12 @@ def test_who_does_anything_else_was_browsing():
 
 
 @pytest.mark.parametrize(
-    ("kinds", "told"),
+    ("kinds", "is_known"),
     [(("purchase", "refund", "review"), False), (("purchase", "cart"), True), (("view",), True)],
 )
-def test_no_stage_is_told_where_a_shop_records_no_browsing(kinds, told):
+def test_no_stage_is_predicted_where_a_shop_records_no_browsing(kinds, is_known):
     rows = [event("a", -n - 1.0, kind) for n, kind in enumerate(kinds)]
     table = pa.Table.from_pylist(rows, SCHEMA).sort_by(ORDER)
     everything = event_arrays(table, learn_vocabulary([table]), "UTC")
     found = score._stages(np.array([0, 3]), everything).to_pylist()
-    assert found == (["browsing", "leaving"] if told else [None, None])
+    assert found == (["browsing", "leaving"] if is_known else [None, None])

@@ -42,9 +42,9 @@ def test_an_optional_value_that_cannot_be_read_is_null_and_counted(tmp_path, col
         path.write_text("".join(json.dumps(dict(zip(NAMES, r, strict=True))) + "\n" for r in rows))
     [batch] = files.read(path, "native")
     assert batch.bad == []
-    [lost, kept] = batch.events.to_pylist()
+    [lost, readable] = batch.events.to_pylist()
     assert (lost.pop(column), lost.pop("event_id")) == (None, "e1")
-    assert lost.items() <= kept.items(), "nothing else of the event is lost"
+    assert lost.items() <= readable.items(), "nothing else of the event is lost"
     assert batch.unreadable == [(column, 1, 2, 2 if end == "csv" else 1)]
 
 

@@ -147,7 +147,7 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> list[list[float]]:
 
 
 SHOPS = {"REES46": ("visitors", "products"), "Retailrocket": ("products", "buyers")}
-"""What can be compared of each public file: one has hours of all visitors, one months of buyers."""
+"""Comparable numbers of each public file: one has hours of all visitors, one months of buyers."""
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""What tests and benchmarks share: shops, servers, a reference network. It imports no pytest."""
+"""Code that tests and benchmarks share: shops, servers, a reference network. No pytest here."""

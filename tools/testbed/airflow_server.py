@@ -99,11 +99,11 @@ class Airflow:
         return parsed
 
 
-def wait_for(read: Callable[[], T | None], what: str, seconds: float = 60) -> T:
+def wait_for(read: Callable[[], T | None], description: str, seconds: float = 60) -> T:
     """Read repeatedly; return the first value that is not empty."""
     end = time.monotonic() + seconds
     while not (value := read()):
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        assert time.monotonic() < end, f"waited {seconds} s for {description}"
         time.sleep(0.2)
     return value
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 FORBIDDEN = ("tensorflow", "keras", "mlflow", "great_expectations", "lightgbm", "sklearn", "pandas")
 """Packages that take seconds to import; no DAG file may import them."""
 
-MOST_SECONDS = 1.0
+MAX_SECONDS = 1.0
 """Longest time that a DAG file may take."""
 
 PROGRAM = """

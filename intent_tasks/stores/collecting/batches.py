@@ -63,7 +63,7 @@ def remove_erased(settings: Settings, batch: Batch) -> Batch:
     """Return the batch without rows of erased customers, bad rows included."""
     names_of = [find_names(row) for row in batch.bad]
     ids = batch.events["customer_id"].unique().to_pylist()
-    erased = identity_keys.erased_among(
+    erased = identity_keys.find_erased(
         settings, {*ids, *(name for names in names_of for name in names)}
     )
     if not erased:

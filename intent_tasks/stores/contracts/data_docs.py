@@ -30,7 +30,7 @@ from great_expectations.data_context.types.resource_identifiers import (
 from great_expectations.exceptions import GreatExpectationsError
 
 from intent_tasks.errors import Refused
-from intent_tasks.stores.atomic_files import nobody_else, private_folder
+from intent_tasks.stores.atomic_files import private_files, private_folder
 
 COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 """Format of results: without samples of values, which would be personal data."""
@@ -44,7 +44,7 @@ RESULTS = "validation_results"
 
 
 class Judged(NamedTuple):
-    """The judgement of a suite: rule → whether it was kept, and the path of the page."""
+    """The judgement of a suite: rule → true if the number is within its bound; path of the page."""
 
     kept: dict[str, bool]
     page: str
@@ -84,7 +84,7 @@ def judge(
 def _one_at_a_time(home: Path) -> Iterator[None]:
     """Lock the pages: days are checked in parallel, but the index is one file."""
     private_folder(home)
-    with nobody_else(), (home / f"{RESULTS}.lock").open("w") as lock:
+    with private_files(), (home / f"{RESULTS}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

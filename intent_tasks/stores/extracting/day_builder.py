@@ -235,7 +235,7 @@ class DayBuilder:
         pairs = pa.table([ids, keys], schema=_PAIR)
         new = pa.array([name not in self._written for name in ids], pa.bool_())
         _write_keys(connection, self._settings, pairs.filter(new))
-        if len(self._written) > identity_keys.MOST_KEYS:
+        if len(self._written) > identity_keys.MAX_CACHED_KEYS:
             self._written = set()
         self._written.update(ids)
         return keys

@@ -16,7 +16,7 @@ from intent_tasks.tables import events
 _DAY = timedelta(days=1)
 
 
-def recut(settings: Settings, say: Callable[[str], object] = len) -> list[date]:
+def recut(settings: Settings, report: Callable[[str], object] = len) -> list[date]:
     """Copy all days whose snapshots were cut by another zone, from the warehouse.
 
     A run that was interrupted goes on: what is not copied yet counts as missing from then on.
@@ -34,7 +34,7 @@ def recut(settings: Settings, say: Callable[[str], object] = len) -> list[date]:
         return []
     first, last = (date.fromisoformat(other[n]["day"]) for n in (0, -1))
     _require_rows(settings, other)
-    say(f"copying {first} to {last} again, cut by the midnights of {settings.time_zone}")
+    report(f"copying {first} to {last} again, cut by the midnights of {settings.time_zone}")
     begin, end = _days(settings, other[0], other[-1])
     for m in other:
         _forget(settings, date.fromisoformat(m["day"]), remove=date.fromisoformat(m["day"]) > end)

@@ -1,9 +1,9 @@
-"""Decide about rows that were set aside: they go in, or they stay out for good.
+"""Release or drop quarantined rows.
 
-A row of the warehouse that is released is not put into a file: the decision is written down, the
-day of its arrival is copied again, and the copy honours it. So the day comes out as if the row had
-always been right. A line of a file is read again in its format as that is now, and what it says
-then goes to `shop.events`, where the copy finds it.
+For a row of the warehouse, the decision is recorded and the day of its arrival is copied again. The
+copy applies the decision, so the day looks as if the row had always been correct. A line of a file
+is read again in the present version of its format, and its events go to `shop.events`, from which
+the copy reads them.
 """
 
 from collections import Counter
@@ -29,13 +29,13 @@ from intent_tasks.stores.extracting.quarantine import DROPPED, RELEASED, Correct
 
 @dataclass(frozen=True)
 class Decision:
-    """What somebody decides about rows.
+    """A person's decision about rows.
 
     Args:
-        by: who.
-        reason: why.
-        correction: column → value that the rows get; none: they are accepted as they are.
-        layout: name of the format to read lines of files in; None: the one they were collected in.
+        by: name of the person.
+        reason: reason of the decision.
+        correction: column → new value of the rows; empty: they are accepted unchanged.
+        layout: name of the format of lines of files; None: the one they were collected in.
     """
 
     by: str
@@ -46,12 +46,12 @@ class Decision:
 
 @dataclass(frozen=True)
 class Released:
-    """What a release did.
+    """The result of a release.
 
     Args:
-        count: rows that went in.
-        stay: why the others stay out → how many.
-        stale: published days that were made without those that went in.
+        count: number of released rows.
+        stay: obstacle → number of rows that stay out because of it.
+        stale: published days whose predictions lack released rows.
     """
 
     count: int
@@ -60,30 +60,30 @@ class Released:
 
 
 Lines = dict[tuple[str, int], files.Batch]
-"""Source and number of a line of a file → what it says in its format as that is now."""
+"""Source and number of a line of a file → its content in the present version of its format."""
 
 
 def obstacles(settings: Settings, rows: Sequence[Found], decision: Decision) -> list[str]:
-    """Return why each row cannot go in; empty: it can, as far as it is seen here.
+    """Return the obstacle to each row; empty if the row can probably be released.
 
     Raises:
         BadInput: a value is not of the type of its column, or a format cannot be read.
     """
-    return _obstacles(rows, decision, _read_again(settings, rows, decision))
+    return _obstacles(rows, decision, _read_lines(settings, rows, decision))
 
 
 def _obstacles(rows: Sequence[Found], decision: Decision, lines: Lines) -> list[str]:
-    found: list[str] = []
-    taken: set[str] = set()
+    reasons: list[str] = []
+    used_ids: set[str] = set()
     for row in rows:
         line = lines.get(_place(row))
         ids = set(line.events["event_id"].to_pylist() if line else ())
-        why = _obstacle(row, decision.correction, line)
-        if not why and ids & taken:
-            why = f"then {DUPLICATE} among these lines: release the one that is right"
-        taken |= set() if why else ids
-        found.append(why)
-    return found
+        reason = _obstacle(row, decision.correction, line)
+        if not reason and ids & used_ids:
+            reason = f"then {DUPLICATE} among these lines: release the one that is right"
+        used_ids |= set() if reason else ids
+        reasons.append(reason)
+    return reasons
 
 
 def _obstacle(row: Found, correction: Correction, line: files.Batch | None) -> str:
@@ -119,79 +119,80 @@ def _place(row: Found) -> tuple[str, int]:
     return row.source, row.row_number
 
 
-def _read_again(settings: Settings, rows: Sequence[Found], decision: Decision) -> Lines:
-    """Return what lines of files say in their format as it is now; not those without fields."""
+def _read_lines(settings: Settings, rows: Sequence[Found], decision: Decision) -> Lines:
+    """Read the lines of files that have fields in the present version of their formats."""
     lines = [
         row
         for row in rows
         if row.replayable and isinstance(row.payload, dict) and not quarantine.day_of(row.source)
     ]
     with postgres.reading(settings.pipeline_url) as connection:
-        known = file_ledger.read_formats(connection, (row.source for row in lines))
-        others = file_ledger.select_table_files(connection, (row.source for row in lines))
-    load, found = cache(mapping.load), {}
-    for row in (row for row in lines if row.source not in others):
-        name, file_id = known.get(row.source, ("native", row.digest[: file_ledger.ID_CHARACTERS]))
+        formats = file_ledger.read_formats(connection, (row.source for row in lines))
+        table_files = file_ledger.select_table_files(connection, (row.source for row in lines))
+    load, batches = cache(mapping.load), {}
+    for row in (row for row in lines if row.source not in table_files):
+        name, file_id = formats.get(row.source, ("native", row.digest[: file_ledger.ID_CHARACTERS]))
         layout = load(decision.layout or name)
         values = corrections.typed(decision.correction)
-        found[_place(row)] = read_row(row.payload, row.row_number, layout, file_id, values)
-    return found
+        batches[_place(row)] = read_row(row.payload, row.row_number, layout, file_id, values)
+    return batches
 
 
 def release(settings: Settings, rows: Sequence[Found], decision: Decision) -> Released:
-    """Let rows in; those that cannot go in stay out, under the rule that they break now.
+    """Release rows. Those with an obstacle stay out, under the rule that they break now.
 
     Raises:
-        BadInput: no row can go in.
+        BadInput: no row can be released.
         Refused: this installation may not write to the shop, or the warehouse no longer holds the
             day.
     """
-    lines = _read_again(settings, rows, decision)
-    whys = _obstacles(rows, decision, lines)
-    if all(whys):
-        row, why = rows[0], whys[0]
+    lines = _read_lines(settings, rows, decision)
+    reasons = _obstacles(rows, decision, lines)
+    if all(reasons):
+        row, reason = rows[0], reasons[0]
         raise BadInput(
-            f"Row {row.digest[:12]} of {row.source} cannot go in: {why}. Nothing was changed."
+            f"Row {row.digest[:12]} of {row.source} cannot go in: {reason}. Nothing was changed."
         )
-    stay = [row for row, why in zip(rows, whys, strict=True) if why]
-    rows = [row for row, why in zip(rows, whys, strict=True) if not why]
-    touched = {day for row in rows if (day := quarantine.day_of(row.source))}
-    _require_rows_of(settings, touched)
-    if of_files := [row for row in rows if quarantine.day_of(row.source) is None]:
-        touched |= _send(settings, of_files, lines, decision)
-    for day in sorted(touched):
-        of_day = [row for row in rows if row.source == quarantine.arrivals_of(day)]
-        _decide(settings, day, of_day, RELEASED, decision)
+    stay = [row for row, reason in zip(rows, reasons, strict=True) if reason]
+    rows = [row for row, reason in zip(rows, reasons, strict=True) if not reason]
+    days = {day for row in rows if (day := quarantine.day_of(row.source))}
+    _require_rows_of(settings, days)
+    if file_rows := [row for row in rows if quarantine.day_of(row.source) is None]:
+        days |= _send(settings, file_rows, lines, decision)
+    for day in sorted(days):
+        day_rows = [row for row in rows if row.source == quarantine.arrivals_of(day)]
+        _decide(settings, day, day_rows, RELEASED, decision)
         if snapshots.manifest(settings.home, day) is not None:
             copy_days.complete_snapshots(settings, day, day)
     _rename(settings, stay, lines)
-    return Released(len(rows), Counter(why for why in whys if why), day_status.stale_days(settings))
+    obstacle_counts = Counter(reason for reason in reasons if reason)
+    return Released(len(rows), obstacle_counts, day_status.stale_days(settings))
 
 
 def _rename(settings: Settings, rows: Sequence[Found], lines: Lines) -> None:
-    """Keep lines of files under the rule that they break in the format as it is now."""
-    of_rule: dict[str, list[Found]] = {}
+    """Record for lines of files the rule that they break in the present version of the format."""
+    by_rule: dict[str, list[Found]] = {}
     for row in rows:
         if row.state != RELEASED and (line := lines.get(_place(row))) and line.bad:
-            of_rule.setdefault(line.bad[0].rule, []).append(row)
+            by_rule.setdefault(line.bad[0].rule, []).append(row)
     with postgres.changing(settings.pipeline_url, "quarantine") as connection:
-        for rule, some in of_rule.items():
-            quarantine.rename(connection, some, rule)
+        for rule, rule_rows in by_rule.items():
+            quarantine.rename(connection, rule_rows, rule)
 
 
 def drop(settings: Settings, rows: Sequence[Found], decision: Decision) -> list[date]:
-    """Leave rows out for good; return the published days that were made with one of them."""
+    """Drop rows for good; return the published days whose predictions used one of them."""
     was_released = {row.source for row in rows if row.state == RELEASED}
     if any(quarantine.day_of(name) is None for name in was_released):
         raise BadInput("A released line of a file is in shop.events: delete it there.")
     for name in sorted({row.source for row in rows}):
-        of_source = [row for row in rows if row.source == name]
+        source_rows = [row for row in rows if row.source == name]
         day = quarantine.day_of(name)
         if day is None:
             with postgres.changing(settings.pipeline_url, "quarantine") as connection:
-                quarantine.decide(connection, of_source, DROPPED, decision.by, decision.reason)
+                quarantine.decide(connection, source_rows, DROPPED, decision.by, decision.reason)
             continue
-        _decide(settings, day, of_source, DROPPED, decision)
+        _decide(settings, day, source_rows, DROPPED, decision)
         if name in was_released:
             copy_days.complete_snapshots(settings, day, day)
     return day_status.stale_days(settings)
@@ -200,7 +201,7 @@ def drop(settings: Settings, rows: Sequence[Found], decision: Decision) -> list[
 def _decide(
     settings: Settings, day: date, rows: Collection[Found], state: str, decision: Decision
 ) -> None:
-    """Write the decision down and, where it changes the day, that its snapshot is not true."""
+    """Record the decision; if it changes the day, mark the snapshot of the day as outdated."""
     with ledger.transaction(settings, snapshots.STEP, day) as connection:
         quarantine.decide(
             connection, rows, state, decision.by, decision.reason, decision.correction
@@ -212,16 +213,16 @@ def _decide(
 
 
 def _require_rows_of(settings: Settings, days: Collection[date]) -> None:
-    """Make sure that the warehouse still holds what a day was copied from: it is copied again."""
+    """Check that the warehouse still holds all rows of the days, because they are copied again."""
     if not days:
         return
     with source.warehouse(settings) as warehouse:
-        found = warehouse.arrived(days)
+        arrivals = warehouse.arrived(days)
     for day in sorted(days):
         receipt = ledger.receipt_of(settings, snapshots.STEP, day) or {}
-        if found[day].rows < receipt.get("rows_in_warehouse", 0):
+        if arrivals[day].rows < receipt.get("rows_in_warehouse", 0):
             raise Refused(
-                f"The warehouse holds {found[day].rows} rows that arrived on {day}, and held "
+                f"The warehouse holds {arrivals[day].rows} rows that arrived on {day}, and held "
                 f"{receipt['rows_in_warehouse']} when they were copied: copying the day again "
                 "would lose the others. Nothing was changed. Put them back, or add the corrected "
                 "row to shop.events as one that arrives today."
@@ -229,10 +230,10 @@ def _require_rows_of(settings: Settings, days: Collection[date]) -> None:
 
 
 def _send(settings: Settings, rows: Sequence[Found], lines: Lines, decision: Decision) -> set[date]:
-    """Put corrected lines of files into the shop; return the days on which they arrive there."""
-    found = [lines[_place(row)] for row in rows]
-    events = pa.concat_tables([line.events for line in found])
-    products = latest_products(pa.concat_tables([line.products for line in found]))
+    """Add corrected lines of files to the shop; return the days of their arrival there."""
+    batches = [lines[_place(row)] for row in rows]
+    events = pa.concat_tables([batch.events for batch in batches])
+    products = latest_products(pa.concat_tables([batch.products for batch in batches]))
     with postgres.changing(simulated_shop.owner_url(settings), "collect") as connection:
         landing.append(connection, events, expect_known=True)
         landing.add_products(connection, products)

@@ -1,1 +1,1 @@
-"""Who may be read, known and kept: consent, identity, erasure, export, retention."""
+"""Privacy: consent, erasure, export, retention and the rotation of the identity key."""

@@ -40,9 +40,9 @@ def clear_snapshots(settings: Settings, people: People, found: Mapping[date, pa.
     for day, rows in found.items():
         with ledger.transaction(settings, snapshots.STEP, day) as connection:
             before = snapshots.manifest(settings.home, day) or {}
-            after = snapshot_customers.without(settings.home, day, people)
-            gone = before["rows"] - after["rows"]
-            changes = {"rows_in_snapshot": -gone, "rows_erased": gone}
+            after = snapshot_customers.remove(settings.home, day, people)
+            count = before["rows"] - after["rows"]
+            changes = {"rows_in_snapshot": -count, "rows_erased": count}
             digests = (before["digest"], after["digest"])
             restate(connection, ARRIVALS, day, changes, digests=digests)
         removed.update(("snapshots", key) for key in rows["customer_key"].to_pylist())
@@ -52,11 +52,11 @@ def clear_snapshots(settings: Settings, people: People, found: Mapping[date, pa.
 def clear_scores(settings: Settings, people: People) -> Removed:
     """Rewrite the score files that hold the customers, and change their receipts."""
     removed: Removed = Counter()
-    for day, bucket in score_files.written(settings.home):
+    for day, bucket in score_files.list_written(settings.home):
         # Most files hold none of them and need no transaction.
         if _has_any(score_files.file_of(settings.home, day, bucket), people):
-            gone = _clear_scores(settings, day, bucket, people)
-            removed.update(("scores", key) for key in gone)
+            erased = _clear_scores(settings, day, bucket, people)
+            removed.update(("scores", key) for key in erased)
     return removed
 
 
@@ -68,15 +68,15 @@ def _has_any(path: Path, people: People) -> bool:
 def _clear_scores(settings: Settings, day: date, bucket: int, people: People) -> list[str]:
     with ledger.transaction(settings, "score", day, bucket) as connection:
         scores = score_files.read(settings.home, day, bucket)
-        theirs = _are(scores, "customer_key", people)
-        gone: list[str] = scores["customer_key"].filter(theirs).to_pylist()
+        is_erased = _are(scores, "customer_key", people)
+        erased: list[str] = scores["customer_key"].filter(is_erased).to_pylist()
         path = score_files.file_of(settings.home, day, bucket)
         before = hashlib.sha256(path.read_bytes()).hexdigest()
-        left = scores.filter(pc.invert(theirs))
-        after = score_files.write(settings.home, day, bucket, left)
-        changes = dict.fromkeys(("population", "scored"), -len(set(gone)))
+        remaining = scores.filter(pc.invert(is_erased))
+        after = score_files.write(settings.home, day, bucket, remaining)
+        changes = dict.fromkeys(("population", "scored"), -len(set(erased)))
         restate(connection, ("score",), day, changes, bucket, (before, after))
-    return gone
+    return erased
 
 
 def clear_training(settings: Settings, people: People) -> Removed:
@@ -94,9 +94,9 @@ def clear_exports(settings: Settings, people: People) -> Removed:
     """Rewrite the exported lists that hold the customers, at the paths in the ledger."""
     removed: Removed = Counter()
     with postgres.changing(settings.pipeline_url, "export") as connection:
-        known = set(connection.scalars(sa.select(exports.c.path)))
+        recorded = set(connection.scalars(sa.select(exports.c.path)))
         files = [p for p in settings.home.glob("exports/**/*") if p.is_file()]
-        for path in sorted({*files, *(Path(name) for name in known)}):
+        for path in sorted({*files, *(Path(name) for name in recorded)}):
             counts = _clear_file(path, "exports", people)
             if counts:
                 removed += counts
@@ -127,10 +127,10 @@ def _clear_parquet(path: Path, people: People) -> Counter[str]:
     column = next((n for n in ("customer_key", "customer_id") if n in rows.column_names), None)
     if column is None:
         return Counter()
-    is_theirs = _are(rows, column, keys)
-    erased = rows[column].filter(is_theirs).to_pylist()
+    is_erased = _are(rows, column, keys)
+    erased = rows[column].filter(is_erased).to_pylist()
     if erased:
-        atomic_files.replace(path, atomic_files.parquet(rows.filter(pc.invert(is_theirs))))
+        atomic_files.replace(path, atomic_files.parquet(rows.filter(pc.invert(is_erased))))
     return Counter(keys[name] for name in erased)
 
 
@@ -141,11 +141,11 @@ def _clear_csv(path: Path, people: People) -> Counter[str]:
     keys |= dict(zip(written["customer_id"].to_pylist(), keys.values(), strict=True))
     counts: Counter[str] = Counter()
     with path.open(newline="", encoding="utf-8") as file:
-        kept = io.StringIO(newline="")
-        writer = csv.writer(kept)
+        remaining = io.StringIO(newline="")
+        writer = csv.writer(remaining)
         writer.writerows(_others(csv.reader(file), keys, counts))
     if counts:
-        atomic_files.replace(path, kept.getvalue().encode())
+        atomic_files.replace(path, remaining.getvalue().encode())
     return counts
 
 

@@ -30,7 +30,7 @@ class Erased:
 
     Args:
         customer_id: id in the shop.
-        known: whether this or an earlier erasure found data of the customer.
+        known: true if this or an earlier erasure found data of the customer.
         erased_before: time of an earlier erasure; None: there was none.
         removed: place → rows removed now.
         model_versions: versions whose training read their events.
@@ -54,14 +54,14 @@ def known(settings: Settings, ids: Iterable[str]) -> set[str]:
 
 
 def erase(
-    settings: Settings, ids: Iterable[str], say: Callable[[str], object] = len
+    settings: Settings, ids: Iterable[str], report: Callable[[str], object] = len
 ) -> list[Erased]:
     """Erase customers from every place of the register.
 
     Args:
         settings: of this installation.
         ids: the shop's ids, each once. An unknown customer gets a tombstone as well.
-        say: called with each place before it is cleared.
+        report: called with each place before it is cleared.
 
     Returns:
         One erasure a customer, in the order of the ids.
@@ -76,10 +76,10 @@ def erase(
         return []
     known_before = known(settings, people.values())
     before = _leave_tombstones(settings, people)
-    say("searching the snapshots")
+    report("searching the snapshots")
     found = _find_events(settings, people)
     _note_versions(settings, found)
-    removed = _clear(settings, people, found, say)
+    removed = _clear(settings, people, found, report)
     _note_versions(settings, found)  # one may have been registered since
     versions = _finish(settings, people, removed)
     return [
@@ -98,7 +98,7 @@ def _clear(
     settings: Settings,
     people: People,
     found: Mapping[date, pa.Table],
-    say: Callable[[str], object],
+    report: Callable[[str], object],
 ) -> Removed:
     """Clear every place; an error names the places that are cleared and those that are not."""
     clear: dict[str, Callable[[Settings, People], Removed]] = {
@@ -112,7 +112,7 @@ def _clear(
     }
     removed: Removed = Counter()
     for done, place in enumerate(clear):
-        say(f"clearing {place}")
+        report(f"clearing {place}")
         try:
             removed += clear[place](settings, people)
         except IntentError as error:
@@ -158,7 +158,7 @@ def _find_events(settings: Settings, people: People) -> dict[date, pa.Table]:
     return {
         day: rows
         for day, rows in found.items()
-        if rows.num_rows or snapshot_customers.has_rubbish(home, day)
+        if rows.num_rows or snapshot_customers.has_leftovers(home, day)
     }
 
 

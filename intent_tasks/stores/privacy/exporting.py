@@ -1,4 +1,4 @@
-"""Export lists of customers who agreed to a purpose, to files that a ledger names."""
+"""Export lists of customers who agreed to a purpose, to files that the ledger of exports names."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -51,7 +51,7 @@ class List:
 
     Args:
         as_of_date: shop day of the predictions.
-        purpose: that the customers must have agreed to.
+        purpose: purpose to which the customers must have agreed.
         band: the only band; None: all.
         to: new file; a relative name is below INTENT_HOME/exports.
         by: name of the person who exports it.
@@ -67,15 +67,15 @@ class List:
 
 
 @dataclass(frozen=True)
-class Made:
-    """The file, the customers in it, and those who were left out for want of consent."""
+class Exported:
+    """The file, its number of customers, and the number without consent."""
 
     path: Path
     customers: int
     without_consent: int
 
 
-def export(settings: Settings, wanted: List) -> Made:
+def export(settings: Settings, wanted: List) -> Exported:
     """Export the customers whom the champion predicted and who agree at this moment.
 
     The ledger names the file before it is written, so that an erasure always finds it.
@@ -95,14 +95,16 @@ def export(settings: Settings, wanted: List) -> Made:
         answers = _read_consent(settings, wanted)
         _require_rows(rows, answers, wanted)
         agreed = rows.filter(pc.is_in(rows["customer_id"], value_set=answers.yes))
-        made = Made(path, agreed.num_rows, rows.num_rows - agreed.num_rows)
+        exported = Exported(path, agreed.num_rows, rows.num_rows - agreed.num_rows)
         _write(path, agreed if wanted.raw else without_formulas(agreed))
         connection.execute(
             sa.update(exports)
             .where(exports.c.export_id == export_id)
-            .values(customer_count=made.customers, without_consent_count=made.without_consent)
+            .values(
+                customer_count=exported.customers, without_consent_count=exported.without_consent
+            )
         )
-    return made
+    return exported
 
 
 def _read_consent(settings: Settings, wanted: List) -> consent.Consent:
@@ -165,10 +167,14 @@ def _announce(settings: Settings, wanted: List, path: Path) -> int:
 def _require_day(connection: sa.Connection, day: date) -> None:
     newest = sa.select(sa.func.max(predictions.c.as_of_date))
     if connection.scalar(newest.where(predictions.c.as_of_date == day)) is None:
-        known = connection.scalar(newest)
+        newest_day = connection.scalar(newest)
         raise BadInput(
             f"Nothing is predicted for {day}. "
-            + (f"The newest predicted day is {known}." if known else "No day is predicted yet.")
+            + (
+                f"The newest predicted day is {newest_day}."
+                if newest_day
+                else "No day is predicted yet."
+            )
         )
 
 

@@ -105,7 +105,7 @@ WITHOUT_CUSTOMERS = {
 
 
 def keep_days(settings: Settings, place: Table | Folder) -> int | None:
-    """Return for how many days a place keeps something; None: without a limit."""
+    """Return the number of days that a place keeps data; None: without a limit."""
     return settings.retention_days.get(place.name, place.keep_days)
 
 
@@ -113,7 +113,7 @@ def check_limits(settings: Settings) -> None:
     """Check that the limits name places of the register, and keep what the steps read.
 
     Raises:
-        BadInput: a name is unknown, or snapshots would be deleted before they were learned from.
+        BadInput: a name is unknown, or the limit of snapshots is shorter than training needs.
     """
     limited = {place.name for place in (*TABLES, *TOMBSTONES, *FOLDERS) if place.keep_days}
     if unknown := sorted(settings.retention_days.keys() - limited):

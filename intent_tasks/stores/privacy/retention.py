@@ -18,7 +18,7 @@ Counts = dict[str, int]
 
 
 def old(settings: Settings, as_of_date: date) -> Counts:
-    """Count in each place what is older than its limit at the end of a day.
+    """Count the data of each place that is older than its limit at the end of a day.
 
     Raises:
         BadInput: a limit in INTENT_RETENTION_DAYS is not allowed.
@@ -99,7 +99,9 @@ def _delete_keys(connection: sa.Connection, settings: Settings) -> int:
     identity_keys.before_new_tombstones(connection)
     connection.exec_driver_sql("CREATE TEMPORARY TABLE present (customer_key text) ON COMMIT DROP")
     for day in snapshots.days(settings.home):
-        postgres.copy_in(connection, "present", snapshot_customers.customers(settings.home, day))
+        postgres.copy_in(
+            connection, "present", snapshot_customers.list_customers(settings.home, day)
+        )
     present = sa.table("present", sa.column("customer_key"))
     elsewhere = sa.union(
         *(sa.select(table.c.customer_id) for table in (predictions, outcomes))
@@ -139,8 +141,8 @@ def _delete_day(settings: Settings, folder: personal_data.Folder, day: date, pat
 def _old_exports(settings: Settings, as_of_date: date) -> sa.ColumnElement[bool]:
     (folder,) = (folder for folder in personal_data.FOLDERS if folder.name == "exports")
     first = _limit(settings, folder, as_of_date)
-    made_before = exports.c.exported_at < settings.definition.day_start(first)
-    return sa.and_(made_before, exports.c.removed_at.is_(None))
+    is_old = exports.c.exported_at < settings.definition.day_start(first)
+    return sa.and_(is_old, exports.c.removed_at.is_(None))
 
 
 def _delete_exports(connection: sa.Connection, settings: Settings, as_of_date: date) -> None:

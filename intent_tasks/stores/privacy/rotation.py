@@ -29,7 +29,7 @@ from intent_tasks.stores.privacy.erased_rows import ARRIVALS, restate
 from intent_tasks.tables import customer_keys
 
 
-def rotate(settings: Settings, say: Callable[[str], object] = len) -> dict[str, int]:
+def rotate(settings: Settings, report: Callable[[str], object] = len) -> dict[str, int]:
     """Rewrite keys and files with the present key.
 
     Scores are deleted. The predictions hold those of published days; others are computed again.
@@ -41,16 +41,16 @@ def rotate(settings: Settings, say: Callable[[str], object] = len) -> dict[str, 
         Refused: the earlier key is not in the settings, or is not the one that made the data.
     """
     pairs = _pairs(settings)
-    say(f"{pairs.num_rows} customers get a key of {settings.identity_key_id!r}")
+    report(f"{pairs.num_rows} customers get a key of {settings.identity_key_id!r}")
     days = 0
     for day in snapshots.days(settings.home):
-        days += _rewrite_day(settings, day, pairs, say)
+        days += _rewrite_day(settings, day, pairs, report)
     with postgres.changing(settings.pipeline_url, "rotate"):
         files = sum(_rewrite(path, pairs) for path in settings.home.glob("training/**/*.parquet"))
-        for day, bucket in score_files.written(settings.home):
+        for day, bucket in score_files.list_written(settings.home):
             with ledger.transaction(settings, "score", day, bucket):
                 score_files.file_of(settings.home, day, bucket).unlink(missing_ok=True)
-    say("changing the keys in Postgres")
+    report("changing the keys in Postgres")
     return {"customers": _rewrite_tables(settings, pairs), "days": days, "files": files}
 
 
@@ -89,13 +89,13 @@ def _pairs(settings: Settings) -> pa.Table:
 
 
 def _rewrite_day(
-    settings: Settings, day: date, pairs: pa.Table, say: Callable[[str], object]
+    settings: Settings, day: date, pairs: pa.Table, report: Callable[[str], object]
 ) -> bool:
     with ledger.transaction(settings, snapshots.STEP, day) as connection:
         before = snapshots.manifest(settings.home, day)
         if before is None or before["key_id"] == settings.identity_key_id:
             return False
-        say(f"rewriting the snapshot of {day}")
+        report(f"rewriting the snapshot of {day}")
         tables = [snapshots.read_file(settings.home, before, file) for file in before["files"]]
         events = _with_new_keys(pa.concat_tables(tables), pairs)
         if events["customer_key"].null_count:
