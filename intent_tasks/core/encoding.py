@@ -14,15 +14,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from intent_tasks.core.arrays import BoolArray, Float32Array, Int32Array, Int64Array, IntegerArray
+from intent_tasks.core.arrays import (
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int32Array,
+    Int64Array,
+    IntegerArray,
+)
 from intent_tasks.core.event_arrays import (
+    BLOCK_EVENTS,
     DAY_SECONDS,
     FIXED_NUMERIC,
     EventArrays,
     float32_columns,
 )
 from intent_tasks.core.event_counts import FAR_DAYS, CustomerEvents, run_starts
-from intent_tasks.core.features import features_of
+from intent_tasks.core.features import FEATURES, features_of
 from intent_tasks.core.vocabulary import CODE_COLUMNS, PAD
 from intent_tasks.definition import Definition
 
@@ -46,8 +54,6 @@ STEP = (
 
 NO_STEP = -1
 """Step index of an event that pads."""
-BLOCK_EVENTS = 20_000
-"""Number of events that are encoded at once: their arrays fit into the cache of a processor."""
 _LOG_HOURS = 8.0  # brings logarithms of hours near 1
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -235,15 +241,19 @@ def encode(everything: EventArrays, definition: Definition, anchor: date) -> Enc
     event_end = np.append(0, np.cumsum(np.bincount(owner, minlength=len(customers))))
     ends = np.full(len(customers), end)
     today = (anchor - date(1970, 1, 1)).days
-    blocks = []
+    hand_made = np.empty((len(customers), len(FEATURES)), np.float32)
+    anchor_numeric = np.empty((len(place), len(ANCHOR_NUMERIC)), np.float32)
+    steps_back = np.empty(len(place), np.int32)
+    steps, step_counts = [], []
     for first, last in _blocks_of_customers(event_end):
         index = slice(event_end[first], event_end[last])
         block = everything.select(place[index])
         events = CustomerEvents(block, last - first, owner[index] - first, ends[first:last])
-        blocks.append((features_of(events), _anchor_numeric(events), *_steps(events, today)))
-    hand_made, anchor_numeric, steps_back, step, step_count = (
-        np.concatenate(parts) for parts in zip(*blocks, strict=True)
-    )
+        hand_made[first:last] = features_of(events)
+        anchor_numeric[index] = _anchor_numeric(events)
+        steps_back[index] = events.days_back
+        steps.append(_steps(events, today))
+        step_counts.append(np.bincount(events.owner[events.starts_day], minlength=events.count))
     return Encoded(
         customers=customers.astype(np.int32),
         features=hand_made,
@@ -252,8 +262,8 @@ def encode(everything: EventArrays, definition: Definition, anchor: date) -> Enc
         anchor_numeric=anchor_numeric,
         steps_back=steps_back,
         event_end=event_end,
-        step=step,
-        step_end=np.append(0, np.cumsum(step_count)),
+        step=np.concatenate(steps),
+        step_end=np.append(0, np.cumsum(np.concatenate(step_counts))),
         ends=ends,
     )
 
@@ -280,28 +290,32 @@ def _anchor_numeric(events: CustomerEvents) -> Float32Array:
     )
 
 
-def _steps(events: CustomerEvents, today: int) -> tuple[Int32Array, Float32Array, Int64Array]:
-    """Return the later steps of each event, the inputs of the steps, and each customer's steps."""
+def _steps(events: CustomerEvents, today: int) -> Float32Array:
+    """Return the numeric inputs of the steps, shape (s, len(STEP))."""
     starts = np.flatnonzero(events.starts_day)
     owner, day = events.owner[starts], events.events.day[starts]
     is_first = run_starts(owner)
     last = np.append(is_first[1:], True)[: len(starts)]
-    previous = np.where(is_first, FAR_DAYS, _since_previous(day))
+    previous = np.where(is_first, int(FAR_DAYS), _since_previous(day))
     following = np.where(last, today + 1, np.append(day[1:], 0)[: len(day)]) - day
-    week = 2 * np.pi * (day % 7) / 7
-    step = float32_columns(
+    week = 2 * np.pi * np.arange(7) / 7
+    return float32_columns(
         [
             np.ones(len(day)),
-            np.log(np.maximum(previous, 1)) / 4,
-            np.log(np.maximum(following, 1)) / 4,
+            _log(np.maximum(previous, 1)) / 4,
+            _log(np.maximum(following, 1)) / 4,
             following == 1,
-            np.log1p(np.maximum(today - day, 0)) / 4,
-            np.sin(week),
-            np.cos(week),
-            np.log(np.diff(starts, append=len(events.owner))) / 4,
+            _log(1 + np.maximum(today - day, 0)) / 4,
+            np.sin(week)[day % 7],
+            np.cos(week)[day % 7],
+            _log(np.diff(starts, append=len(events.owner))) / 4,
         ]
     )
-    return events.days_back.astype(np.int32), step, np.bincount(owner, minlength=events.count)
+
+
+def _log(values: IntegerArray) -> Float64Array:
+    """Return the logarithms of numbers of days or events, each distinct one computed once."""
+    return np.asarray(np.log(np.arange(1, 1 + values.max(initial=1)))[values - 1])
 
 
 def _since_previous(values: IntegerArray) -> IntegerArray:

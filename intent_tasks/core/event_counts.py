@@ -89,7 +89,9 @@ class CustomerEvents:
 
     def is_type(self, *event_types: str) -> BoolArray:
         """Return which events are of one of some types."""
-        return np.logical_or.reduce([self.type_code == event_code(each) for each in event_types])
+        return np.asarray(
+            np.logical_or.reduce([self.type_code == event_code(each) for each in event_types])
+        )
 
     @cached_property
     def price(self) -> Float32Array:
@@ -138,9 +140,7 @@ class CustomerEvents:
         derived = {
             "view_again": np.flatnonzero(self.is_repeated_view),
             "search_specific": searches[is_specific],
-            "bad_review": np.flatnonzero(
-                rated & (numeric[:, FIXED_NUMERIC.index("rating")] < 0)
-            ),
+            "bad_review": np.flatnonzero(rated & (numeric[:, FIXED_NUMERIC.index("rating")] < 0)),
             "session": np.flatnonzero(self.starts_session),
             "active_day": np.flatnonzero(self.starts_day),
         }
@@ -166,27 +166,23 @@ class CustomerEvents:
         repeated[views] = ~(run_starts(owner) | run_starts(product) | (product == ABSENT))
         return repeated
 
-    def count_by_group(
-        self, groups: int, group: IntegerArray, weights: FloatArray | None = None
-    ) -> Float32Array:
+    def count_by_group(self, groups: int, group: IntegerArray) -> Float32Array:
         """Count the entries of each customer, group and kind.
 
         Args:
             groups: number of groups.
             group: group of each event, shape (m,); events outside 0 … groups - 1 do not count.
-            weights: weight of each event; default 1.
 
         Returns:
             Shape (n, groups, len(KINDS)).
         """
         index, size = self.entries[0], self.count * len(KINDS)
-        one_more = np.where((group < 0) | (group > groups), groups, group)  # the others
-        counts = np.bincount(
-            one_more[index] * size + self.cell,
-            None if weights is None else weights[index],
-            (groups + 1) * size,
-        )
-        by_group = counts[: groups * size].reshape(groups, self.count, len(KINDS))
+        inside, cell = (group >= 0) & (group < groups), self.cell
+        if not inside.all():
+            chosen = np.flatnonzero(inside[index])
+            index, cell = index[chosen], cell[chosen]
+        counts = np.bincount(group[index] * size + cell, minlength=groups * size)
+        by_group = counts.reshape(groups, self.count, len(KINDS))
         return np.ascontiguousarray(by_group.swapaxes(0, 1), np.float32)
 
     def sum_by_kind(self, weights: FloatArray) -> Float32Array:
@@ -198,9 +194,7 @@ class CustomerEvents:
         Returns:
             Shape (n, len(KINDS)).
         """
-        sums = np.bincount(
-            self.cell, weights[self.entries[0]], self.count * len(KINDS)
-        )
+        sums = np.bincount(self.cell, weights[self.entries[0]], self.count * len(KINDS))
         return sums.reshape(self.count, len(KINDS)).astype(np.float32)
 
     def latest_age_days(self, chosen: BoolArray) -> Float64Array:

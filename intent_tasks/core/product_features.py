@@ -164,7 +164,7 @@ def _count_categories(events: CustomerEvents) -> Int64Array:
     named = np.flatnonzero(category >= FIRST_CODE)
     has_category = np.zeros((events.count, 1 + int(category.max(initial=0))), bool)
     has_category[events.owner[named], category[named]] = True
-    return np.count_nonzero(has_category, axis=1)
+    return np.asarray(np.count_nonzero(has_category, axis=1))
 
 
 def _last_product(

@@ -143,7 +143,7 @@ def codes_of(events: pa.Table, vocabulary: Vocabulary) -> Int32Array:
 
 def dictionary(values: pa.ChunkedArray) -> pa.DictionaryArray:
     """Return values as indices of their distinct values."""
-    return values.combine_chunks().dictionary_encode()
+    return values.dictionary_encode().combine_chunks()
 
 
 def dictionary_index(encoded: pa.DictionaryArray, absent: int) -> Int32Array:
@@ -162,7 +162,7 @@ def _codes(encoded: pa.DictionaryArray, vocabulary: Vocabulary, name: str) -> In
     """Return the codes of values, shape (n,); each distinct value is looked up once."""
     values = _values(encoded.dictionary, name).to_pylist()
     table = np.append(_codes_of_values(values, vocabulary[name], name), np.int32(UNKNOWN))
-    return np.asarray(table[dictionary_index(encoded, len(values))])
+    return np.take(table, dictionary_index(encoded, len(values)))
 
 
 def _codes_of_values(values: list[str], codes: dict[str, int], name: str) -> Int32Array:
@@ -194,7 +194,7 @@ def _words(events: pa.Table, is_search: BoolArray) -> Int32Array:
     # One call for all words: the cost of hashing is in the call.
     hashed = _hashed([word for each in words for word in each], WORD_CODES)
     table[np.arange(WORDS) < counts[:, None]] = FIRST_CODE + hashed
-    return np.asarray(table[text])
+    return np.take(table, text, axis=0)
 
 
 def _hashed(values: list[str], hashes: int) -> npt.NDArray[Any]:
