@@ -57,11 +57,6 @@ class _Entries:
         return self.events.entries[0]
 
     @cached_property
-    def cell(self) -> Int64Array:
-        """Customer and kind of each entry as one number, shape (e,)."""
-        return np.asarray(self.events.owner[self.index] * _KINDS + self.events.entries[1])
-
-    @cached_property
     def removed(self) -> BoolArray:
         """Entries removed with their event: a session or day remains while it has other events."""
         removed = np.ones(len(self.index), bool)
@@ -81,17 +76,21 @@ class _Entries:
     @cached_property
     def counts(self) -> Float32Array:
         """Entries in each window and in total, shape (n, windows + 1, kinds)."""
-        return self.events.count_by_group(len(WINDOWS_DAYS) + 1, self.window).cumsum(axis=1)
+        return self.events.count_by_group(len(WINDOWS_DAYS) + 1, self._windows).cumsum(axis=1)
 
     @cached_property
     def window(self) -> Int64Array:
         """The shortest window of each entry, shape (e,)."""
-        return np.searchsorted(WINDOWS_DAYS, self.events.age_days, side="right")[self.index]
+        return self._windows[self.index]
+
+    @cached_property
+    def _windows(self) -> Int64Array:
+        return features.windows_of(self.events)
 
     @cached_property
     def days(self) -> Float32Array:
         """Entries on the latest active days and one more day, shape (n, days + 1, kinds)."""
-        return self.events.count_by_group(RECENT_DAYS + 1, self.events.days_back[self.index])
+        return self.events.count_by_group(RECENT_DAYS + 1, self.events.days_back)
 
     @cached_property
     def day_gradients(self) -> Float64Array:
@@ -128,7 +127,7 @@ def _counts(entries: _Entries) -> Float64Array:
     counts = entries.counts
     each = _log_loss_of_one(counts) * entries.gradients.of(*features.COUNTS).reshape(counts.shape)
     wider = each[:, ::-1].cumsum(axis=1)[:, ::-1]  # an event is in its window and all wider ones
-    return wider.swapaxes(0, 1).reshape(counts.shape[1], -1)[entries.window, entries.cell]
+    return wider.swapaxes(0, 1).reshape(counts.shape[1], -1)[entries.window, entries.events.cell]
 
 
 def _decayed(entries: _Entries) -> Float64Array:
@@ -138,13 +137,13 @@ def _decayed(entries: _Entries) -> Float64Array:
     age, effects = entries.events.age_days.astype(np.float32), np.zeros(len(entries.index))
     for n, half in enumerate(features.HALF_LIVES_DAYS):
         weight = np.exp2(age / -half)[entries.index]
-        effects += np.ravel(gradients[:, n])[entries.cell] * weight
+        effects += np.ravel(gradients[:, n])[entries.events.cell] * weight
     return effects
 
 
 def _recency(entries: _Entries) -> Float64Array:
     """Without the latest entry of a kind, the previous one is the latest."""
-    last, previous = last_two(entries.cell, entries.events.count * _KINDS)
+    last, previous = last_two(entries.events.cell, entries.events.count * _KINDS)
     age = np.append(np.maximum(entries.events.age_days[entries.index], 0), FAR_DAYS)
     present = last >= 0
     lost = np.log1p(age[last[present]]) - np.log1p(age[previous[present]])
@@ -175,10 +174,10 @@ def _only_of_day(entries: _Entries) -> Float64Array:
 
 
 def _since_purchase(entries: _Entries) -> Float64Array:
+    counts = entries.events.count_by_group(1, entries.not_after)[:, 0]
     after = (entries.not_after == 0)[entries.index]
-    counts = entries.events.count_by_group(1, np.where(after, 0, -1))[:, 0]
     each = _log_loss_of_one(counts) * entries.gradients.of(*features.SINCE_PURCHASE)
-    return np.where(after, np.ravel(each)[entries.cell], 0)
+    return np.where(after, np.ravel(each)[entries.events.cell], 0)
 
 
 def _purchases(entries: _Entries) -> Float64Array:
@@ -186,7 +185,7 @@ def _purchases(entries: _Entries) -> Float64Array:
     last, group = entries.latest_purchases[0], entries.not_after.copy()
     present = last >= 0
     group[last[present]] = -1
-    counts = entries.events.count_by_group(2, group[entries.index])
+    counts = entries.events.count_by_group(2, group)
     lost = np.log1p(counts[:, 0]) - np.log1p(counts.sum(axis=1))
     effects = np.zeros(len(group))
     by_customer = (lost * entries.gradients.of(*features.SINCE_PURCHASE)).sum(axis=1)
@@ -247,7 +246,7 @@ def _ratios(entries: _Entries) -> Float64Array:
         with_one, at_least_one = 1 / (counts[:, b] + 1), np.maximum(counts[:, b], 1)
         lost[:, a] += gradients[:, n] * with_one
         lost[:, b] += gradients[:, n] * counts[:, a] * (with_one - 1 / at_least_one)
-    return np.asarray(np.ravel(lost)[entries.cell])
+    return np.asarray(np.ravel(lost)[entries.events.cell])
 
 
 def _first(entries: _Entries) -> Float64Array:

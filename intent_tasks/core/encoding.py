@@ -8,15 +8,29 @@ are gaps between steps. `Encoded` holds events and steps ragged, of all customer
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from intent_tasks.core.arrays import BoolArray, Float32Array, Int32Array, Int64Array, IntegerArray
-from intent_tasks.core.event_arrays import ABSENT, DAY_SECONDS, FIXED_NUMERIC, EventArrays
-from intent_tasks.core.event_counts import FAR_DAYS, CustomerEvents, run_starts, session_starts
-from intent_tasks.core.features import features
+from intent_tasks.core.arrays import (
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int32Array,
+    Int64Array,
+    IntegerArray,
+)
+from intent_tasks.core.event_arrays import (
+    BLOCK_EVENTS,
+    DAY_SECONDS,
+    FIXED_NUMERIC,
+    EventArrays,
+    float32_columns,
+)
+from intent_tasks.core.event_counts import FAR_DAYS, CustomerEvents, run_starts
+from intent_tasks.core.features import FEATURES, features_of
 from intent_tasks.core.vocabulary import CODE_COLUMNS, PAD
 from intent_tasks.definition import Definition
 
@@ -216,74 +230,92 @@ def encode(everything: EventArrays, definition: Definition, anchor: date) -> Enc
     """
     start = int(definition.day_start(definition.first_history_day(anchor)).timestamp())
     end = int(definition.day_end(anchor).timestamp())
-    inside = (everything.ingested < end) & (everything.occurred >= start)
-    recent = inside & (everything.occurred < end)
-    active = recent & (everything.occurred >= end - definition.population_days * DAY_SECONDS)
-    customers = np.unique(everything.customer[active])
-    place = np.flatnonzero(recent & np.isin(everything.customer, customers)).astype(np.int32)
-    known = everything.select(place)
-    back, step, step_end = _steps(known, (anchor - date(1970, 1, 1)).days)
-    ends = np.searchsorted(known.customer, customers, side="right")
+    known = (everything.ingested < end) & (everything.occurred >= start)
+    known &= everything.occurred < end
+    active = known & (everything.occurred >= end - definition.population_days * DAY_SECONDS)
+    is_active = np.zeros(len(everything.keys), bool)
+    is_active[everything.customer[active]] = True
+    customers = np.flatnonzero(is_active)
+    place = np.flatnonzero(known & is_active[everything.customer]).astype(np.int32)
+    owner = (np.cumsum(is_active) - 1)[everything.customer[place]]
+    event_end = np.append(0, np.cumsum(np.bincount(owner, minlength=len(customers))))
+    ends = np.full(len(customers), end)
+    today = (anchor - date(1970, 1, 1)).days
+    hand_made = np.empty((len(customers), len(FEATURES)), np.float32)
+    anchor_numeric = np.empty((len(place), len(ANCHOR_NUMERIC)), np.float32)
+    steps_back = np.empty(len(place), np.int32)
+    steps, step_counts = [], []
+    for first, last in _blocks_of_customers(event_end):
+        index = slice(event_end[first], event_end[last])
+        block = everything.select(place[index])
+        events = CustomerEvents(block, last - first, owner[index] - first, ends[first:last])
+        hand_made[first:last] = features_of(events)
+        anchor_numeric[index] = _anchor_numeric(events)
+        steps_back[index] = events.days_back
+        steps.append(_steps(events, today))
+        step_counts.append(np.bincount(events.owner[events.starts_day], minlength=events.count))
     return Encoded(
         customers=customers.astype(np.int32),
-        features=features(known, customers, end),
+        features=hand_made,
         events=everything,
         place=place,
-        anchor_numeric=_anchor_numeric(known, end),
-        steps_back=back,
-        event_end=np.concatenate([[0], ends]),
-        step=step,
-        step_end=step_end,
-        ends=np.full(len(customers), end),
+        anchor_numeric=anchor_numeric,
+        steps_back=steps_back,
+        event_end=event_end,
+        step=np.concatenate(steps),
+        step_end=np.append(0, np.cumsum(np.concatenate(step_counts))),
+        ends=ends,
     )
 
 
-def _anchor_numeric(known: EventArrays, end: int) -> Float32Array:
+def _blocks_of_customers(event_end: Int64Array) -> list[tuple[int, int]]:
+    """Return first customer and end of blocks of about `BLOCK_EVENTS` events; at least one."""
+    limits = np.arange(BLOCK_EVENTS, event_end[-1], BLOCK_EVENTS)
+    inner = np.unique(np.searchsorted(event_end, limits))
+    bounds = [0, *inner.tolist(), len(event_end) - 1]
+    return [(a, b) for a, b in pairwise(bounds) if a < b or b == 0]
+
+
+def _anchor_numeric(events: CustomerEvents) -> Float32Array:
     """Return the numeric inputs of known events, shape (m, len(ANCHOR_NUMERIC))."""
-    first = run_starts(known.customer)
-    gap = np.where(first, FAR_DAYS * DAY_SECONDS, _since_previous(known.occurred))
-    columns = [
-        np.log1p((end - known.occurred) / 3600) / _LOG_HOURS,
-        np.log1p(np.maximum(gap, 0) / 3600) / _LOG_HOURS,
-        _repeat_views(known),
-        session_starts(known.customer, known.session, known.occurred),
-    ]
-    return np.stack(columns, axis=1).astype(np.float32)
+    gap = np.maximum(_since_previous(events.events.occurred), 0)
+    gap[events.is_first] = FAR_DAYS * DAY_SECONDS
+    return float32_columns(
+        [
+            np.log1p(events.seconds_before / 3600) / _LOG_HOURS,
+            np.log1p(gap / 3600) / _LOG_HOURS,
+            events.is_repeated_view,
+            events.starts_session,
+        ]
+    )
 
 
-def _repeat_views(known: EventArrays) -> BoolArray:
-    """Return which events are a view of the product that the customer viewed just before."""
-    views = np.flatnonzero(known.is_type("view"))
-    customer, product = known.customer[views], known.product[views]
-    repeated = np.zeros(len(known.customer), bool)
-    same = (customer[1:] == customer[:-1]) & (product[1:] == product[:-1])
-    repeated[views[1:]] = same & (product[1:] != ABSENT)
-    return repeated
-
-
-def _steps(known: EventArrays, today: int) -> tuple[Int32Array, Float32Array, Int64Array]:
-    """Return the later steps of each event, the numeric inputs of the steps, and their ends."""
-    starts = np.flatnonzero(run_starts(known.customer) | run_starts(known.day))
-    customer, day = known.customer[starts], known.day[starts]
-    number = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(known.day))))
-    last = np.append(customer[1:] != customer[:-1], True)[: len(starts)]
-    step_end = np.flatnonzero(last) + 1
-    back = np.repeat(step_end, np.diff(step_end, prepend=0)) - 1 - np.arange(len(starts))
-    previous = np.where(run_starts(customer), FAR_DAYS, _since_previous(day))
+def _steps(events: CustomerEvents, today: int) -> Float32Array:
+    """Return the numeric inputs of the steps, shape (s, len(STEP))."""
+    starts = np.flatnonzero(events.starts_day)
+    owner, day = events.owner[starts], events.events.day[starts]
+    is_first = run_starts(owner)
+    last = np.append(is_first[1:], True)[: len(starts)]
+    previous = np.where(is_first, int(FAR_DAYS), _since_previous(day))
     following = np.where(last, today + 1, np.append(day[1:], 0)[: len(day)]) - day
-    week = 2 * np.pi * (day % 7) / 7
-    columns = [
-        np.ones(len(day)),
-        np.log(np.maximum(previous, 1)) / 4,
-        np.log(np.maximum(following, 1)) / 4,
-        following == 1,
-        np.log1p(np.maximum(today - day, 0)) / 4,
-        np.sin(week),
-        np.cos(week),
-        np.log(np.bincount(number, minlength=len(day))[: len(day)]) / 4,
-    ]
-    step = np.stack(columns, axis=1).astype(np.float32)
-    return back[number].astype(np.int32), step, np.concatenate([[0], step_end])
+    week = 2 * np.pi * np.arange(7) / 7
+    return float32_columns(
+        [
+            np.ones(len(day)),
+            _log(np.maximum(previous, 1)) / 4,
+            _log(np.maximum(following, 1)) / 4,
+            following == 1,
+            _log(1 + np.maximum(today - day, 0)) / 4,
+            np.sin(week)[day % 7],
+            np.cos(week)[day % 7],
+            _log(np.diff(starts, append=len(events.owner))) / 4,
+        ]
+    )
+
+
+def _log(values: IntegerArray) -> Float64Array:
+    """Return the logarithms of numbers of days or events, each distinct one computed once."""
+    return np.asarray(np.log(np.arange(1, 1 + values.max(initial=1)))[values - 1])
 
 
 def _since_previous(values: IntegerArray) -> IntegerArray:

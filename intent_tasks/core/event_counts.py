@@ -16,8 +16,8 @@ from intent_tasks.core.arrays import (
     Int64Array,
     IntegerArray,
 )
-from intent_tasks.core.event_arrays import ABSENT, DAY_SECONDS, FIXED_NUMERIC, EventArrays
-from intent_tasks.core.vocabulary import CODE_COLUMNS, FIRST_CODE, PAD
+from intent_tasks.core.event_arrays import DAY_SECONDS, FIXED_NUMERIC, EventArrays
+from intent_tasks.core.vocabulary import ABSENT, CODE_COLUMNS, FIRST_CODE, PAD, event_code
 from intent_tasks.definition import EVENT_TYPES
 
 KINDS = (*EVENT_TYPES, "view_again", "search_specific", "bad_review", "session", "active_day")
@@ -67,24 +67,46 @@ class CustomerEvents:
         return cls(events, len(customers), index[inside], ends)
 
     @cached_property
+    def seconds_before(self) -> Int64Array:
+        """Seconds from each event to the anchor."""
+        return np.asarray(self.anchor_seconds[self.owner] - self.events.occurred)
+
+    @cached_property
     def age_days(self) -> Float64Array:
         """Days from each event to the anchor."""
-        return np.asarray((self.anchor_seconds[self.owner] - self.events.occurred) / DAY_SECONDS)
+        return np.asarray(self.seconds_before / DAY_SECONDS)
+
+    @cached_property
+    def type_code(self) -> Int32Array:
+        """Code of the type of each event."""
+        return np.ascontiguousarray(self.events.codes_by_column["event_type"])
 
     @cached_property
     def type_index(self) -> Int32Array:
         """Index of the type of each event in `EVENT_TYPES`; -1 for an unknown type."""
-        index = self.events.coded[:, CODE_COLUMNS.index("event_type")] - FIRST_CODE
+        index = self.type_code - FIRST_CODE
         return np.asarray(np.where(index < len(EVENT_TYPES), index, -1), np.int32)
 
     def is_type(self, *event_types: str) -> BoolArray:
         """Return which events are of one of some types."""
-        return self.events.is_type(*event_types)
+        return np.asarray(
+            np.logical_or.reduce([self.type_code == event_code(each) for each in event_types])
+        )
+
+    @cached_property
+    def price(self) -> Float32Array:
+        """Price of each event, -1 where it is null."""
+        return self.events.price
 
     @cached_property
     def is_first(self) -> BoolArray:
         """Which events are the first of their customer."""
         return run_starts(self.owner)
+
+    @cached_property
+    def last(self) -> Int64Array:
+        """Index of the last event of each customer that has one."""
+        return np.flatnonzero(np.append(self.is_first[1:], True)[: len(self.owner)])
 
     @cached_property
     def starts_day(self) -> BoolArray:
@@ -99,60 +121,81 @@ class CustomerEvents:
     @cached_property
     def days_back(self) -> Int64Array:
         """Number of later active days of the same customer, for each event."""
-        number = np.cumsum(self.starts_day) - 1
-        last = np.zeros(self.count, np.int64)
-        last[self.owner] = number  # the latest event of a customer is written last
-        return np.asarray(last[self.owner] - number)
+        number = np.cumsum(self.starts_day)
+        of_last = np.zeros(self.count, np.int64)
+        of_last[self.owner[self.last]] = number[self.last]
+        return np.asarray(of_last[self.owner] - number)
 
     @cached_property
     def entries(self) -> tuple[Int64Array, Int32Array]:
-        """What is counted: event index and index in `KINDS` of each entry, shape (e,) each."""
+        """What is counted: event index and index in `KINDS` of each entry, shape (e,) each.
+
+        The entries of one kind are in order of time.
+        """
         numeric, coded = self.events.fixed_numeric, self.events.coded
         rated = numeric[:, FIXED_NUMERIC.index("has_rating")] > 0
+        searches = np.flatnonzero(self.is_type("search"))
         words = [CODE_COLUMNS.index(f"word_{n}") for n in range(SPECIFIC_WORDS)]
+        is_specific = (coded[searches][:, words] != PAD).all(axis=1)
         derived = {
-            "view_again": self.is_type("view") & ~self.is_new_view,
-            "search_specific": self.is_type("search") & (coded[:, words] != PAD).all(axis=1),
-            "bad_review": rated & (numeric[:, FIXED_NUMERIC.index("rating")] < 0),
-            "session": self.starts_session,
-            "active_day": self.starts_day,
+            "view_again": np.flatnonzero(self.is_repeated_view),
+            "search_specific": searches[is_specific],
+            "bad_review": np.flatnonzero(rated & (numeric[:, FIXED_NUMERIC.index("rating")] < 0)),
+            "session": np.flatnonzero(self.starts_session),
+            "active_day": np.flatnonzero(self.starts_day),
         }
         known = np.flatnonzero(self.type_index >= 0)
         indices, kinds = [known], [self.type_index[known]]
-        for name, chosen in derived.items():
-            indices.append(np.flatnonzero(chosen))
-            kinds.append(np.full(len(indices[-1]), KINDS.index(name), np.int32))
+        for name, index in derived.items():
+            indices.append(index)
+            kinds.append(np.full(len(index), KINDS.index(name), np.int32))
         return np.concatenate(indices), np.concatenate(kinds)
 
     @cached_property
-    def is_new_view(self) -> BoolArray:
-        """Which events are not a view of the product viewed just before."""
+    def cell(self) -> Int64Array:
+        """Customer and kind of each entry as one number, shape (e,)."""
+        index, kind = self.entries
+        return np.asarray(self.owner[index] * len(KINDS) + kind)
+
+    @cached_property
+    def is_repeated_view(self) -> BoolArray:
+        """Which events are a view of the product that the customer viewed just before."""
         views = np.flatnonzero(self.is_type("view"))
         owner, product = self.owner[views], self.events.product[views]
-        new = np.ones(len(self.owner), bool)
-        new[views] = run_starts(owner) | run_starts(product) | (product == ABSENT)
-        return new
+        repeated = np.zeros(len(self.owner), bool)
+        repeated[views] = ~(run_starts(owner) | run_starts(product) | (product == ABSENT))
+        return repeated
 
-    def count_by_group(
-        self, groups: int, group: Int64Array, weights: FloatArray | None = None
-    ) -> Float32Array:
+    def count_by_group(self, groups: int, group: IntegerArray) -> Float32Array:
         """Count the entries of each customer, group and kind.
 
         Args:
             groups: number of groups.
-            group: group of each entry, shape (e,); entries outside 0 … groups - 1 do not count.
-            weights: weight of each entry; default 1.
+            group: group of each event, shape (m,); events outside 0 … groups - 1 do not count.
 
         Returns:
             Shape (n, groups, len(KINDS)).
         """
-        index, kind = self.entries
-        inside = (group >= 0) & (group < groups)
-        cell = (self.owner[index[inside]] * groups + group[inside]) * len(KINDS) + kind[inside]
-        size = self.count * groups * len(KINDS)
-        chosen = None if weights is None else weights[inside]
-        counts = np.bincount(cell, weights=chosen, minlength=size)
-        return np.asarray(counts.reshape(self.count, groups, len(KINDS)), np.float32)
+        index, size = self.entries[0], self.count * len(KINDS)
+        inside, cell = (group >= 0) & (group < groups), self.cell
+        if not inside.all():
+            chosen = np.flatnonzero(inside[index])
+            index, cell = index[chosen], cell[chosen]
+        counts = np.bincount(group[index] * size + cell, minlength=groups * size)
+        by_group = counts.reshape(groups, self.count, len(KINDS))
+        return np.ascontiguousarray(by_group.swapaxes(0, 1), np.float32)
+
+    def sum_by_kind(self, weights: FloatArray) -> Float32Array:
+        """Return the sum of weights of events over the entries, by customer and kind.
+
+        Args:
+            weights: weight of each event, shape (m,).
+
+        Returns:
+            Shape (n, len(KINDS)).
+        """
+        sums = np.bincount(self.cell, weights[self.entries[0]], self.count * len(KINDS))
+        return sums.reshape(self.count, len(KINDS)).astype(np.float32)
 
     def latest_age_days(self, chosen: BoolArray) -> Float64Array:
         """Return the age of each customer's latest chosen event, NaN without one; shape (n,)."""

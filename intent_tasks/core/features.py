@@ -94,26 +94,42 @@ def features(
         Shape (n, len(FEATURES)), all finite: an unknown value is 0, the age of an event that never
         happened is `FAR_DAYS`.
     """
-    events = CustomerEvents.of(known, customers, end)
+    return features_of(CustomerEvents.of(known, customers, end))
+
+
+def features_of(events: CustomerEvents) -> Float32Array:
+    """Return the features of customers by their events, like `features`."""
+    counts = _counts_by_window(events)
     blocks: list[FloatArray] = [
-        _counts(events),
+        _flat(_log_of_counts(counts)),
         _decayed(events),
         _recency(events),
         _last_days(events),
         _since_purchase(events),
         *(_intervals(events, kind) for kind in INTERVAL_KINDS),
-        _ratios(events),
+        _ratios(counts[:, -1]),
         _clock(events),
         product_features(events),
     ]
     return np.concatenate(blocks, axis=1, dtype=np.float32)
 
 
-def _counts(events: CustomerEvents) -> Float32Array:
-    index, _ = events.entries
-    window = np.searchsorted(WINDOWS_DAYS, events.age_days[index], side="right")
-    counts = events.count_by_group(len(WINDOWS_DAYS) + 1, window).cumsum(axis=1)
-    return np.asarray(_flat(np.log1p(counts)))
+def windows_of(events: CustomerEvents) -> Int64Array:
+    """Return the shortest window of each event, an index; `len(WINDOWS_DAYS)` for none."""
+    longest = WINDOWS_DAYS[-1]
+    days = np.clip(events.seconds_before // DAY_SECONDS, 0, longest)
+    return np.searchsorted(WINDOWS_DAYS, np.arange(longest + 1), side="right")[days]
+
+
+def _counts_by_window(events: CustomerEvents) -> Float32Array:
+    """Return the counts in each window and of all, shape (n, windows + 1, kinds)."""
+    return events.count_by_group(len(WINDOWS_DAYS) + 1, windows_of(events)).cumsum(axis=1)
+
+
+def _log_of_counts(counts: Float32Array) -> Float32Array:
+    """Return log1p of counts, which are few numbers: each logarithm is computed once."""
+    logs = np.log1p(np.arange(1 + counts.max(initial=0), dtype=np.float32))
+    return np.asarray(logs[counts.astype(np.intp)])
 
 
 def _flat(counts: Float32Array) -> Float32Array:
@@ -123,38 +139,34 @@ def _flat(counts: Float32Array) -> Float32Array:
 
 def _decayed(events: CustomerEvents) -> Float32Array:
     """Return counts in which the weight of an event halves after each half-life."""
-    index, _ = events.entries
-    age, one_group = events.age_days[index], np.zeros(len(index), np.int64)
-    counts = [events.count_by_group(1, one_group, 0.5 ** (age / half)) for half in HALF_LIVES_DAYS]
-    return _flat(np.concatenate(counts, axis=1))
+    weights = (0.5 ** (events.age_days / half) for half in HALF_LIVES_DAYS)
+    return np.concatenate([events.sum_by_kind(each) for each in weights], axis=1)
 
 
 def _recency(events: CustomerEvents) -> Float32Array:
-    index, kind = events.entries
-    age = np.full((events.count, len(KINDS)), FAR_DAYS)
-    np.minimum.at(age, (events.owner[index], kind), events.age_days[index])
-    return np.asarray(np.log1p(np.maximum(age, 0)), np.float32)
+    age = np.full(events.count * len(KINDS), FAR_DAYS)
+    age[events.cell] = events.age_days[events.entries[0]]  # the latest is written last
+    clipped = np.clip(age, 0, FAR_DAYS).reshape(events.count, len(KINDS))
+    return np.asarray(np.log1p(clipped), np.float32)
 
 
 def _last_days(events: CustomerEvents) -> Float32Array:
-    index, _ = events.entries
-    counts = events.count_by_group(RECENT_DAYS, events.days_back[index])
+    counts = events.count_by_group(RECENT_DAYS, events.days_back)
     daily = [KINDS.index(kind) for kind in DAILY_KINDS]
-    return np.asarray(_flat(np.log1p(counts[:, :, daily])))
+    return _flat(_log_of_counts(counts[:, :, daily]))
 
 
 def _since_purchase(events: CustomerEvents) -> Float32Array:
     """Return counts after the last purchase; without a purchase, counts of everything."""
-    index, _ = events.entries
-    age = events.latest_age_days(events.events.is_purchase)
-    before = events.age_days[index] >= np.nan_to_num(age, nan=np.inf)[events.owner[index]]
-    return np.asarray(np.log1p(events.count_by_group(1, before.astype(np.int64))[:, 0]))
+    age = events.latest_age_days(events.is_type("purchase"))
+    before = events.age_days >= np.nan_to_num(age, nan=np.inf)[events.owner]
+    return _log_of_counts(events.count_by_group(1, before.astype(np.int64))[:, 0])
 
 
 def _intervals(events: CustomerEvents, kind: str) -> Float64Array:
     """Return the statistics of the days between entries of a kind."""
     index, kinds = events.entries
-    chosen = np.sort(index[kinds == KINDS.index(kind)])
+    chosen = index[kinds == KINDS.index(kind)]
     customer, age = events.owner[chosen], events.age_days[chosen]
     same = customer[1:] == customer[:-1]
     owner, gap = customer[1:][same], (age[:-1] - age[1:])[same]
@@ -189,9 +201,8 @@ def interval_statistics(
     return np.stack(columns, axis=1)
 
 
-def _ratios(events: CustomerEvents) -> Float32Array:
-    index, _ = events.entries
-    counts = events.count_by_group(1, np.zeros(len(index), np.int64))[:, 0]
+def _ratios(counts: Float32Array) -> Float32Array:
+    """Return the ratios of counts of all events, from shape (n, kinds)."""
     by_kind = {kind: counts[:, n] for n, kind in enumerate(KINDS)}
     return np.stack([by_kind[a] / (by_kind[b] + 1) for a, b in RATIOS], axis=1)
 

@@ -6,7 +6,8 @@ projections", 2003). The projection is not learned, so images of different days 
 text starts with the length of the embedding: embeddings of different lengths are not comparable.
 """
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
+from binascii import a2b_base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -77,13 +78,12 @@ def _encode(length: int, numbers: npt.NDArray[Any]) -> str:
 
 def _decode(pictures: Sequence[str]) -> tuple[npt.NDArray[np.int64], Numbers]:
     """Return the lengths of embeddings, shape (n,), and their numbers, (n, PROJECTED_LENGTH)."""
-    lengths = np.empty(len(pictures), np.int64)
+    parts = [text.partition(":") for text in pictures]
+    contents = [a2b_base64(encoded) for _, _, encoded in parts]
+    sizes = np.array([len(content) // 2 for content in contents], np.intp)
     numbers = np.zeros((len(pictures), PROJECTED_LENGTH))
-    for n, (length, _, encoded) in enumerate(text.partition(":") for text in pictures):
-        lengths[n] = int(length)
-        values = np.frombuffer(b64decode(encoded), "<f2")
-        numbers[n, : len(values)] = values
-    return lengths, numbers
+    numbers[np.arange(PROJECTED_LENGTH) < sizes[:, None]] = np.frombuffer(b"".join(contents), "<f2")
+    return np.array([int(length) for length, _, _ in parts], np.int64), numbers
 
 
 def cluster_centres(counted: Mapping[str, int], most: int) -> list[str]:

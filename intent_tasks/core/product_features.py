@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from intent_tasks.core.arrays import BoolArray, Float32Array, Float64Array, FloatArray, Int64Array
-from intent_tasks.core.event_arrays import ABSENT, DAY_SECONDS
+from intent_tasks.core.event_arrays import DAY_SECONDS, float32_columns
 from intent_tasks.core.event_counts import FAR_DAYS, CustomerEvents, run_starts
-from intent_tasks.core.vocabulary import CODE_COLUMNS, FIRST_CODE
+from intent_tasks.core.vocabulary import ABSENT, FIRST_CODE
 
 LAST_VISIT_VALUES = {"channel": 3, "device": 2}
 """Column → number of its most frequent values that have an indicator of their own."""
@@ -20,6 +20,8 @@ LAST_PRODUCT_TYPES = {
     "last_product_bought": "purchase",
 }
 """Feature → event type with the latest product: the number of views, or whether there is one."""
+MOST_BITS = 63
+"""Bits of a 64-bit integer without its sign."""
 PRICED_TYPES = ("view", "cart", "purchase")
 """Event types whose prices are features: means, maxima and sums, in this order."""
 
@@ -95,13 +97,15 @@ class CustomerProducts(NamedTuple):
 def product_features(events: CustomerEvents) -> Float32Array:
     """Return shape (n, len(PRODUCT_FEATURES)); 0 where the shop does not record the value."""
     pairs = customer_products(events)
-    columns = [
-        *_views(events, pairs),
-        *_open_carts(events, pairs),
-        *_prices(events),
-        *_last_visit(events),
-    ]
-    return np.stack(columns, axis=1).astype(np.float32)
+    pair = pairs.pair_of_events(len(events.owner))
+    return float32_columns(
+        [
+            *_views(events, pairs, pair),
+            *_open_carts(events, pairs, pair),
+            *_prices(events),
+            *_last_visit(events),
+        ]
+    )
 
 
 def customer_products(events: CustomerEvents) -> CustomerProducts:
@@ -109,73 +113,123 @@ def customer_products(events: CustomerEvents) -> CustomerProducts:
     named = np.flatnonzero(events.events.product != ABSENT)
     owner, product = events.owner[named], events.events.product[named].astype(np.int64)
     cell = owner * (int(product.max(initial=0)) + 1) + product
-    order = np.argsort(cell, kind="stable")
+    order = stable_order(cell)
     starts = np.flatnonzero(run_starts(cell[order]))
     return CustomerProducts(owner[order][starts], named[order], starts)
 
 
-def _views(events: CustomerEvents, pairs: CustomerProducts) -> list[Float32Array]:
+def stable_order(values: Int64Array) -> Int64Array:
+    """Return the indices that sort values of at least 0; equal values stay in order.
+
+    NumPy sorts distinct numbers several times as fast as it orders equal ones.
+    """
+    bits = len(values).bit_length()
+    if int(values.max(initial=0)).bit_length() + bits > MOST_BITS:
+        return np.argsort(values, kind="stable")
+    distinct = values << bits | np.arange(len(values))
+    distinct.sort()
+    return np.asarray(distinct & ((1 << bits) - 1))
+
+
+def _views(events: CustomerEvents, pairs: CustomerProducts, pair: Int64Array) -> list[FloatArray]:
     n = events.count
-    views = pairs.count_per_pair(events.is_type("view"))
-    recent = pairs.count_per_pair(events.age_days < RECENT_DAYS) > 0
+    counts = _counts_of_types(events, pairs, pair)
+    views = counts["view"]
+    latest = events.age_days[pairs.last] < RECENT_DAYS
     products = np.bincount(pairs.owner, minlength=n)
-    category = events.events.coded[:, CODE_COLUMNS.index("category_path")].astype(np.int64)
-    named = category >= FIRST_CODE
-    codes = 1 + category.max(initial=0)
-    distinct = np.unique(events.owner[named] * codes + category[named])
-    categories = np.bincount(distinct // codes, minlength=n)
     per_product = np.bincount(pairs.owner, views, n) / np.maximum(products, 1)
     return [
         np.log1p(products),
-        np.log1p(np.bincount(pairs.owner[recent], minlength=n)),
-        np.log1p(categories),
+        np.log1p(np.bincount(pairs.owner[latest], minlength=n)),
+        np.log1p(_count_categories(events)),
         np.log1p(pairs.max_per_customer(views, n)),
-        *_last_product(events, pairs),
+        *_last_product(events, pair, counts),
         np.log1p(per_product),
     ]
 
 
-def _last_product(events: CustomerEvents, pairs: CustomerProducts) -> list[Float32Array]:
+def _counts_of_types(
+    events: CustomerEvents, pairs: CustomerProducts, pair: Int64Array
+) -> dict[str, Int64Array]:
+    """Return the number of events of each pair by type, for `LAST_PRODUCT_TYPES`."""
+    return {
+        each: np.bincount(1 + pair[events.is_type(each)], minlength=1 + len(pairs.starts))[1:]
+        for each in LAST_PRODUCT_TYPES.values()
+    }
+
+
+def _count_categories(events: CustomerEvents) -> Int64Array:
+    """Return the number of categories of each customer."""
+    category = events.events.codes_by_column["category_path"]
+    named = np.flatnonzero(category >= FIRST_CODE)
+    has_category = np.zeros((events.count, 1 + int(category.max(initial=0))), bool)
+    has_category[events.owner[named], category[named]] = True
+    return np.asarray(np.count_nonzero(has_category, axis=1))
+
+
+def _last_product(
+    events: CustomerEvents, pair: Int64Array, counts: dict[str, Int64Array]
+) -> list[FloatArray]:
     """Return `LAST_PRODUCT_TYPES` of the product of each customer's latest event."""
     latest = np.full(events.count, -1)
-    pair = pairs.pair_of_events(len(events.owner))
-    with_product = pair >= 0
-    latest[events.owner[with_product]] = pair[with_product]
-    counts = (pairs.count_per_pair(events.is_type(each)) for each in LAST_PRODUCT_TYPES.values())
-    views, carts, bought = counts
+    named = np.flatnonzero(pair >= 0)
+    latest[events.owner[named]] = pair[named]
+    views, carts, bought = (counts[each] for each in LAST_PRODUCT_TYPES.values())
     return [
         np.where(latest >= 0, np.append(values, 0)[latest], 0)
         for values in (np.log1p(views), carts > 0, bought > 0)
     ]
 
 
-def _open_carts(events: CustomerEvents, pairs: CustomerProducts) -> list[Float32Array]:
+def _open_carts(
+    events: CustomerEvents, pairs: CustomerProducts, pair: Int64Array
+) -> list[FloatArray]:
     """Return number, total price and age of the products in the cart.
 
     A product is in the cart if its last cart event is later than its last purchase or removal.
     """
-    n, time = events.count, events.events.occurred.astype(np.float64)
-    carted = pairs.max_per_pair(np.where(events.is_type("cart"), time, -1))
-    ended = pairs.max_per_pair(np.where(events.is_type(*CART_END_TYPES), time, -1))
-    open_ = carted > ended
-    prices = np.maximum(pairs.max_per_pair(events.events.price), 0)
-    since = np.full(n, FAR_DAYS)
-    owner = pairs.owner[open_]
+    n, size = events.count, len(pairs.starts)
+    carted = _latest_time(events, pair, size, "cart")
+    open_ = np.flatnonzero(carted > _latest_time(events, pair, size, *CART_END_TYPES))
+    owner, since = pairs.owner[open_], np.full(n, FAR_DAYS)
     np.minimum.at(since, owner, (events.anchor_seconds[owner] - carted[open_]) / DAY_SECONDS)
     return [
         np.log1p(np.bincount(owner, minlength=n)),
-        np.log1p(np.bincount(owner, prices[open_], n)),
+        np.log1p(np.bincount(owner, _largest_prices(events, pair, open_, size), n)),
         np.log1p(since),
     ]
 
 
-def _prices(events: CustomerEvents) -> list[Float32Array]:
-    n, price = events.count, events.events.price.astype(np.float64)
+def _latest_time(
+    events: CustomerEvents, pair: Int64Array, pairs: int, *event_types: str
+) -> Float64Array:
+    """Return the time of the latest event of some types of each pair, -1 for none."""
+    chosen = np.flatnonzero(events.is_type(*event_types) & (pair >= 0))
+    latest = np.full(pairs, -1.0)
+    latest[pair[chosen]] = events.events.occurred[chosen]  # the latest is written last
+    return latest
+
+
+def _largest_prices(
+    events: CustomerEvents, pair: Int64Array, chosen: Int64Array, pairs: int
+) -> Float32Array:
+    """Return the largest price of each chosen pair, 0 for none."""
+    is_chosen, largest = np.zeros(pairs + 1, bool), np.zeros(pairs, np.float32)
+    is_chosen[chosen] = True  # the last, of events without a product, stays False
+    index = np.flatnonzero(is_chosen[pair])
+    np.maximum.at(largest, pair[index], events.price[index])
+    return np.asarray(largest[chosen])
+
+
+def _prices(events: CustomerEvents) -> list[FloatArray]:
+    n, price = events.count, events.price.astype(np.float64)
     priced = price >= 0
-    viewed, carted, bought = (priced & events.is_type(each) for each in PRICED_TYPES)
+    viewed, carted, bought = (
+        np.flatnonzero(priced & events.is_type(each)) for each in PRICED_TYPES
+    )
     mean = _mean_per_customer(events, viewed, price)
     largest, last = np.zeros(n), np.zeros(n)
-    recent = carted & (events.age_days < RECENT_CART_DAYS)
+    recent = carted[events.age_days[carted] < RECENT_CART_DAYS]
     np.maximum.at(largest, events.owner[recent], price[recent])
     last[events.owner[viewed]] = price[viewed]
     spent = np.bincount(events.owner[bought], price[bought], n)
@@ -184,18 +238,18 @@ def _prices(events: CustomerEvents) -> list[Float32Array]:
 
 
 def _mean_per_customer(
-    events: CustomerEvents, chosen: BoolArray, values: Float64Array
-) -> Float32Array:
+    events: CustomerEvents, chosen: Int64Array, values: Float64Array
+) -> Float64Array:
     count = np.bincount(events.owner[chosen], minlength=events.count)
     total = np.bincount(events.owner[chosen], values[chosen], events.count)
     return np.asarray(total / np.maximum(count, 1))
 
 
-def _last_visit(events: CustomerEvents) -> list[Float32Array]:
+def _last_visit(events: CustomerEvents) -> list[BoolArray]:
     """Return indicators of channel and device of each customer's latest event."""
     indicators = []
     for name, values in LAST_VISIT_VALUES.items():
         latest = np.zeros(events.count, np.int64)
-        latest[events.owner] = events.events.coded[:, CODE_COLUMNS.index(name)]
+        latest[events.owner[events.last]] = events.events.codes_by_column[name][events.last]
         indicators += [latest == FIRST_CODE + n for n in range(values)]
     return indicators

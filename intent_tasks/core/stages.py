@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from intent_tasks.core.arrays import Int32Array
-from intent_tasks.core.event_arrays import ABSENT, EventArrays
-from intent_tasks.core.vocabulary import FIRST_CODE
+from intent_tasks.core.event_arrays import EventArrays
+from intent_tasks.core.vocabulary import ABSENT, FIRST_CODE
 from intent_tasks.definition import (
     EVENT_TYPES,
     MAIN_HORIZON_DAYS,

@@ -17,11 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from intent_tasks.core import image_codes
-from intent_tasks.core.arrays import Int32Array
+from intent_tasks.core.arrays import BoolArray, Int32Array
 from intent_tasks.definition import EVENT_TYPES
 
 PAD, UNKNOWN = 0, 1
 FIRST_CODE = 2
+ABSENT = -1
+"""Code of a null product, session or text, which have no codes in the vocabulary."""
 MIN_COUNT = 5
 """A value with a lower count has no code of its own."""
 WORDS = 4
@@ -55,6 +57,12 @@ COLUMNS = {
 }
 """Code column → its rule. Codes of event types are fixed: see `event_code`."""
 
+_NAMES_BY_SOURCE = {
+    column.source: [name for name, other in COLUMNS.items() if other.source == column.source]
+    for column in COLUMNS.values()
+}
+"""Column of a snapshot → its code columns."""
+
 CODE_COLUMNS = ("event_type", *COLUMNS, *(f"word_{n}" for n in range(WORDS)))
 """Code columns of an event, in order."""
 
@@ -82,9 +90,13 @@ class Counts:
 
     def add(self, events: pa.Table) -> None:
         """Count the values of a table of events."""
-        for name in COLUMNS:
-            for each in pc.value_counts(_values(events, name).drop_null()).to_pylist():
-                self.of[name][each["values"]] += each["counts"]
+        for source, names in _NAMES_BY_SOURCE.items():
+            counted = pc.value_counts(events[source].drop_null())
+            counts = counted.field("counts").to_pylist()
+            for name in names:
+                values = _values(counted.field("values"), name).to_pylist()
+                for value, count in zip(values, counts, strict=True):
+                    self.of[name][value] += count
 
     def vocabulary(self) -> Vocabulary:
         """Return the codes of the frequent values, most frequent first."""
@@ -118,25 +130,39 @@ def vocabulary_sizes(vocabulary: Vocabulary) -> dict[str, int]:
 
 
 def codes_of(events: pa.Table, vocabulary: Vocabulary) -> Int32Array:
-    """Return the codes of events, shape (n, len(CODE_COLUMNS))."""
-    types = _codes(events["event_type"], vocabulary, "event_type")
-    columns = [_codes(_values(events, name), vocabulary, name) for name in COLUMNS]
-    return np.column_stack([types, *columns, _words(events)]).astype(np.int32)
+    """Return the codes of events, shape (n, len(CODE_COLUMNS)); columns may be dictionaries."""
+    codes = np.empty((events.num_rows, len(CODE_COLUMNS)), np.int32)
+    codes[:, 0] = types = _codes(dictionary(events["event_type"]), vocabulary, "event_type")
+    for source, names in _NAMES_BY_SOURCE.items():
+        encoded = dictionary(events[source])
+        for name in names:
+            codes[:, CODE_COLUMNS.index(name)] = _codes(encoded, vocabulary, name)
+    codes[:, -WORDS:] = _words(events, types == event_code("search"))
+    return codes
 
 
-def _values(events: pa.Table, name: str) -> pa.ChunkedArray:
-    values = events[COLUMNS[name].source]
+def dictionary(values: pa.ChunkedArray) -> pa.DictionaryArray:
+    """Return values as indices of their distinct values."""
+    return values.dictionary_encode().combine_chunks()
+
+
+def dictionary_index(encoded: pa.DictionaryArray, absent: int) -> Int32Array:
+    """Return the index of each value in its dictionary, `absent` for a null."""
+    return np.asarray(pc.fill_null(encoded.indices, absent).to_numpy(), np.int32)
+
+
+def _values(values: pa.Array, name: str) -> pa.Array:
+    """Return the values of a code column from values of its source."""
     if name == "category_root":
         return pc.replace_substring_regex(values, r"[./>|].*$", "")
     return values
 
 
-def _codes(values: pa.ChunkedArray, vocabulary: Vocabulary, name: str) -> Int32Array:
+def _codes(encoded: pa.DictionaryArray, vocabulary: Vocabulary, name: str) -> Int32Array:
     """Return the codes of values, shape (n,); each distinct value is looked up once."""
-    encoded = values.combine_chunks().dictionary_encode()
-    table = _codes_of_values(encoded.dictionary.to_pylist(), vocabulary[name], name)
-    index = pc.fill_null(encoded.indices, len(table)).to_numpy()
-    return np.asarray(np.append(table, np.int32(UNKNOWN))[index])
+    values = _values(encoded.dictionary, name).to_pylist()
+    table = np.append(_codes_of_values(values, vocabulary[name], name), np.int32(UNKNOWN))
+    return np.take(table, dictionary_index(encoded, len(values)))
 
 
 def _codes_of_values(values: list[str], codes: dict[str, int], name: str) -> Int32Array:
@@ -152,19 +178,23 @@ def _codes_of_values(values: list[str], codes: dict[str, int], name: str) -> Int
     )
 
 
-def _words(events: pa.Table) -> Int32Array:
+def _words(events: pa.Table, is_search: BoolArray) -> Int32Array:
     """Return the codes of the first words of the text of each event, shape (n, WORDS)."""
-    searched = pc.equal(events["event_type"], "search")  # the query, not the product title
-    title = pc.if_else(searched, pa.scalar(None, pa.string()), events["title"])
-    texts = pc.coalesce(*(events[name] for name in TEXTS), title)
-    text = texts.combine_chunks().dictionary_encode()
-    words = [each.lower().split()[:WORDS] for each in text.dictionary.to_pylist()]
+    titles, *others = (dictionary(events[name]) for name in ("title", *reversed(TEXTS)))
+    values = titles.dictionary.to_pylist()
+    # A search has its query as text, not the title of a product.
+    text = np.where(is_search, ABSENT, dictionary_index(titles, ABSENT))
+    for encoded in others:  # an earlier text replaces a later one
+        present = np.flatnonzero(encoded.is_valid().to_numpy(zero_copy_only=False))
+        text[present] = dictionary_index(encoded, ABSENT)[present] + len(values)
+        values += encoded.dictionary.to_pylist()
+    words = [each.lower().split()[:WORDS] for each in values]
     table = np.full((len(words) + 1, WORDS), PAD, np.int32)
     counts = np.array([*map(len, words), 0])
     # One call for all words: the cost of hashing is in the call.
     hashed = _hashed([word for each in words for word in each], WORD_CODES)
     table[np.arange(WORDS) < counts[:, None]] = FIRST_CODE + hashed
-    return np.asarray(table[pc.fill_null(text.indices, len(words)).to_numpy()])
+    return np.take(table, text, axis=0)
 
 
 def _hashed(values: list[str], hashes: int) -> npt.NDArray[Any]:

@@ -182,7 +182,7 @@ def begin(
         "version": file.version, "digest": digest, "state": state, "blocks_done": 0,
         "last_row": 0, "rows_loaded": 0, "rows_repeated": 0, "rows_ignored": 0,
         "rows_quarantined": 0, "rows_read": 0, "values_unreadable": {},
-        "rows_gone": _count_gone(known, was_loaded=was_loaded) if table == EVENTS else 0,
+        "rows_gone": _count_missing(known, was_loaded=was_loaded) if table == EVENTS else 0,
         "earlier_digests": earlier, "started_at": started_at or now, "changed_at": now,
         "table_name": table,
         "format_digest": format_digest,
@@ -192,7 +192,7 @@ def begin(
     return Progress(**{name: values[name] for name in Progress._fields})
 
 
-def _count_gone(known: Progress | None, *, was_loaded: bool) -> int:
+def _count_missing(known: Progress | None, *, was_loaded: bool) -> int:
     if known is None:
         return 0
     return known.events if was_loaded else known.rows_gone

@@ -38,7 +38,7 @@ _SUPPRESSED = re.compile(
 
 def find_similar(
     names: Iterable[str],
-    ours: Collection[str],
+    present: Collection[str],
     accepted: Collection[str],
     *,
     keeps_answers: bool = False,
@@ -47,12 +47,12 @@ def find_similar(
 
     Args:
         names: columns or fields that fill no column of the contract.
-        ours: columns of consent that there are.
+        present: columns of consent that there are.
         accepted: names of which a person knows that they are no consent.
         keeps_answers: without a column, customers keep their answers; else nobody agrees to it.
     """
-    patterns = [pattern for column, pattern in _BY_COLUMN.items() if column not in ours]
-    if PERSONALISATION in ours and not keeps_answers and MARKETING not in ours:
+    patterns = [pattern for column, pattern in _BY_COLUMN.items() if column not in present]
+    if PERSONALISATION in present and not keeps_answers and MARKETING not in present:
         patterns.remove(_MARKETING)
         patterns.append(_OF_MARKETING)
     left_out = {_folded(name) for name in accepted}
@@ -60,19 +60,19 @@ def find_similar(
     return [
         name
         for name, text in folded.items()
-        if text not in left_out and _is_similar(text, patterns, ours)
+        if text not in left_out and _is_similar(text, patterns, present)
     ]
 
 
-def _is_similar(text: str, patterns: list[re.Pattern[str]], ours: Collection[str]) -> bool:
-    """Return whether a name is one of ours in another spelling, or fits a pattern.
+def _is_similar(text: str, patterns: list[re.Pattern[str]], present: Collection[str]) -> bool:
+    """Return whether a name is one of these columns in another spelling, or fits a pattern.
 
-    What begins like a column of ours that is there tells of it, as when it was said; unless it
+    What begins like a present column describes it, such as when it was given; unless it
     refuses.
     """
     if text.replace("_", "") in _SQUEEZED:
         return True
-    if any(text.startswith(f"{column}_") for column in ours):
+    if any(text.startswith(f"{column}_") for column in present):
         patterns = [pattern for pattern in patterns if pattern is _SUPPRESSED]
     return any(pattern.search(text) for pattern in patterns)
 
