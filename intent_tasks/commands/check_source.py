@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 import typer
 
-from intent_tasks.core.rules import REPEATED_ID, REQUIRED
+from intent_tasks.core.rules import DUPLICATE, REQUIRED
 from intent_tasks.errors import Refused
 from intent_tasks.settings import Settings, load_settings
 from intent_tasks.tables import customers, events, products
@@ -41,7 +41,7 @@ TABLE_COSTS = {
 }
 
 ADVICE = {
-    REPEATED_ID: "Build event_id from all columns that identify a row, such as order and line",
+    DUPLICATE: "Build event_id from all columns that identify a row, such as order and line",
     "event_type is unknown": "Map each type in a view to one of docs/tables.md, in lower case",
     "customer_id is missing": "Exclude events without a customer from the view",
 }

@@ -29,10 +29,10 @@ MOST_CHARACTERS_OF_A_NAME = 1_000
 OK = ""
 """Rule of a usable row."""
 
-REPEATED_ID = "event_id comes twice"
+DUPLICATE = "event_id comes twice"
 """Rule that the second of two rows with one event_id breaks."""
 
-CHANGED = "event_id comes twice with other content"
+CHANGED_DUPLICATE = "event_id comes twice with other content"
 """Rule that it breaks in a file if its content differs from that of the first."""
 
 IDENTITY = ("customer_id", "event_type", "product_id")
@@ -82,7 +82,7 @@ def broken_rules(
     if not accepted:
         checks += _odd(events, now)
     if repeats:
-        checks.append((REPEATED_ID, _duplicates(events)))
+        checks.append((DUPLICATE, _duplicates(events)))
     broken = pa.repeat(pa.scalar(OK, pa.string()), events.num_rows)
     for rule, bad in checks:
         if pc.any(bad).as_py():

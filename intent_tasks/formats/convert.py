@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.core.rules import CHANGED, OK, REQUIRED, BadRow, broken_rules
+from intent_tasks.core.rules import CHANGED_DUPLICATE, OK, REQUIRED, BadRow, broken_rules
 from intent_tasks.formats import (
     blocks,
     duplicates,
@@ -127,7 +127,7 @@ def convert(
     good = pc.equal(rules, OK)
     usable = pc.and_(good, pc.invert(ignored))
     repeats = duplicates.find_duplicates(events, sources, parts, usable, compare=shape.own_ids)
-    rules = pc.if_else(repeats.changed, CHANGED, rules)
+    rules = pc.if_else(repeats.changed, CHANGED_DUPLICATE, rules)
     good = pc.equal(rules, OK)
     bad = _bad(rows, numbers, rules, pc.invert(pc.or_(good, ignored)), events)
     keep = pc.and_(good, pc.invert(pc.or_(repeats.same, ignored)))

@@ -259,8 +259,8 @@ class _FileLoad:
             totals.rows["gone"] += done.rows_gone
             self.report(
                 f"{self.label} it has changed since it was collected: {done.rows_loaded:,} events "
-                f"are new, {done.rows_repeated:,} were loaded before; {done.rows_gone:,} loaded "
-                "events are no longer in it, and stay."
+                f"are new, {done.rows_repeated:,} were loaded before; {done.rows_gone:,} earlier "
+                "events are no longer in it; they stay in the shop."
             )
 
     def _load_block(self, before: file_ledger.Progress, batch: files.Batch) -> file_ledger.Progress:

@@ -136,9 +136,9 @@ def without_verification(monkeypatch):
         content = config if config.read_bytes().startswith(b"{") else swapped
         return manifest.Verified({"config.json": content.read_bytes()}, {"gate": "passed"})
 
-    monkeypatch.setattr(pin, "_copied", copied)
+    monkeypatch.setattr(pin, "_copy_verified", copied)
     monkeypatch.setattr(manifest, "verify", believed)
-    monkeypatch.setattr(pin, "_require_known", lambda *_: None)
+    monkeypatch.setattr(pin, "_require_recorded", lambda *_: None)
 
 
 def test_a_copy_under_another_registered_model_is_refused(installed, forge, monkeypatch):

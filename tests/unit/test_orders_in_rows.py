@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from intent_tasks.core.rules import CHANGED
+from intent_tasks.core.rules import CHANGED_DUPLICATE
 from intent_tasks.errors import BadInput
 from intent_tasks.formats import blocks, files, mapping
 from intent_tasks.formats.replay import read_row
@@ -68,7 +68,7 @@ def test_an_order_that_comes_again_with_another_line_stays_as_it_was(tmp_path):
     text = f"{one}{two}{one},,,C\n{two}{other}"
     table, bad = read(tmp_path, text, ORDERS | {"event_id": "order"})
     assert table["event_id"].to_pylist() == ["1", "1/1", "2", "3"]
-    assert bad == [(number, CHANGED) for number in (5, 6, 7)]
+    assert bad == [(number, CHANGED_DUPLICATE) for number in (5, 6, 7)]
 
 
 def test_a_row_of_an_order_that_was_set_aside_is_read_again_by_itself(tmp_path):

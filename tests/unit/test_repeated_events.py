@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from intent_tasks.core.rules import CHANGED
+from intent_tasks.core.rules import CHANGED_DUPLICATE
 from intent_tasks.formats import files
 from tests.unit.own_format import layout, lines
 
@@ -49,7 +49,7 @@ def test_a_copy_with_other_products_is_left_out_whole_and_named(tmp_path, copy, 
     assert batch.events["event_id"].to_pylist() == ["o1", "o1/1", "o2"]
     assert batch.events["product_id"].to_pylist() == ["A", "B", "A"]
     assert batch.sources.to_pylist() == ["o1", "o1", "o2"]
-    assert [(row.number, row.rule) for row in batch.bad] == [(2, CHANGED)]
+    assert [(row.number, row.rule) for row in batch.bad] == [(2, CHANGED_DUPLICATE)]
     assert (batch.repeated, batch.judged) == (0, 3)
 
 

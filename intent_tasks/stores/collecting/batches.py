@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.core.rules import CHANGED, BadRow
+from intent_tasks.core.rules import CHANGED_DUPLICATE, BadRow
 from intent_tasks.formats.blocks import payload
 from intent_tasks.formats.convert import Batch
 from intent_tasks.settings import Settings
@@ -50,7 +50,7 @@ def reject_changed(batch: Batch, changed: pa.Array) -> list[BadRow]:
     )
     keys = {number: key for number, key in rows if number not in bad}
     return [
-        BadRow(number, CHANGED, payload(row), key)
+        BadRow(number, CHANGED_DUPLICATE, payload(row), key)
         for (number, key), row in zip(keys.items(), batch.whole(list(keys)), strict=True)
     ]
 

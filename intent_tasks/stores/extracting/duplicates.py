@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from intent_tasks.core.rules import CHANGED, REPEATED_ID
+from intent_tasks.core.rules import CHANGED_DUPLICATE, DUPLICATE
 from intent_tasks.stores.snapshots import SAME_EVENT, same_as_before
 
 AT_ONCE = 4_000_000
@@ -64,7 +64,7 @@ def find_copies(rows: pa.Table, number: str) -> Copies:
     rows = rows.sort_by([(name, "ascending") for name in ("event_id", *times, *others)])
     is_later = same_as_before(rows, ["event_id"])
     same = same_as_before(rows, [name for name in SAME_EVENT if name in rows.column_names])
-    rules = pc.if_else(same, REPEATED_ID, CHANGED)
+    rules = pc.if_else(same, DUPLICATE, CHANGED_DUPLICATE)
     return Copies(exact, rows.filter(is_later), rules.filter(is_later).to_pylist())
 
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from intent_tasks.core.rules import CHANGED, OK, REPEATED_ID, broken_rules
+from intent_tasks.core.rules import CHANGED_DUPLICATE, DUPLICATE, OK, broken_rules
 from intent_tasks.errors import BadInput, Refused
 from intent_tasks.formats import files, mapping
 from intent_tasks.formats.convert import latest_products
@@ -80,7 +80,7 @@ def _obstacles(rows: Sequence[Found], decision: Decision, lines: Lines) -> list[
         ids = set(line.events["event_id"].to_pylist() if line else ())
         reason = _obstacle(row, decision.correction, line)
         if not reason and ids & used_ids:
-            reason = f"then {REPEATED_ID} among these lines: release the one that is right"
+            reason = f"then {DUPLICATE} among these lines: release the one that is right"
         used_ids |= set() if reason else ids
         reasons.append(reason)
     return reasons
@@ -90,7 +90,7 @@ def _obstacle(row: Found, correction: Correction, line: files.Batch | None) -> s
     if row.state == RELEASED:
         return "it is released already"
     day = quarantine.day_of(row.source)
-    if row.rule == CHANGED and "event_id" not in correction:
+    if row.rule == CHANGED_DUPLICATE and "event_id" not in correction:
         return (
             "shop.events holds another event of that id: give it an id of its own with "
             "--set event_id=…, or drop it"
