@@ -84,7 +84,7 @@ def collect_tables(
         after = known[places.get(file.url, len(known)) :]
         later = [other for other in after if other in absent]
         loadings.append(
-            _Work(settings, file, url, layout, format_name, table, report, label, later)
+            _TableLoad(settings, file, url, layout, format_name, table, report, label, later)
         )
     totals = Totals(table=table)
     load_each(loadings, totals, report)
@@ -93,7 +93,7 @@ def collect_tables(
 
 
 @dataclass
-class _Work:
+class _TableLoad:
     """One file on its way into its table."""
 
     settings: Settings
