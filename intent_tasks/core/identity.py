@@ -1,6 +1,6 @@
 """The only identity outside Postgres: a keyed hash of the customer's id, and the bucket from it."""
 
-import hmac
+import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 
 KEY_LENGTH = 32
 """Hexadecimal digits of a customer_key: 128 bits, so that two customers never share one."""
+
+_BLOCK = 64
+"""Bytes of a block of SHA-256."""
 
 
 def customer_keys(ids: Sequence[str] | npt.NDArray[np.str_], key: bytes) -> npt.NDArray[np.str_]:
@@ -22,22 +25,38 @@ def customer_keys(ids: Sequence[str] | npt.NDArray[np.str_], key: bytes) -> npt.
     Returns:
         First 32 hexadecimal digits of HMAC-SHA256, shape (n,).
     """
-    digests = [
-        hmac.digest(key, str(customer_id).encode(), "sha256").hex()[:KEY_LENGTH]
-        for customer_id in ids
-    ]
+    # As `hmac.digest` does, but the key is prepared once and not for each id.
+    block = (key if len(key) <= _BLOCK else hashlib.sha256(key).digest()).ljust(_BLOCK, b"\0")
+    keyed_inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+    keyed_outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+    digests = []
+    for customer_id in ids:
+        inner, outer = keyed_inner.copy(), keyed_outer.copy()
+        inner.update(str(customer_id).encode())
+        outer.update(inner.digest())
+        digests.append(outer.hexdigest()[:KEY_LENGTH])
     return np.array(digests, dtype=f"U{KEY_LENGTH}")
 
 
 def buckets_of(
-    keys: Sequence[str] | npt.NDArray[np.str_], bucket_count: int
+    keys: Sequence[str] | npt.NDArray[np.str_] | pa.Array, bucket_count: int
 ) -> npt.NDArray[np.int64]:
     """Return the bucket of each customer_key, shape (n,), from 0 to bucket_count - 1.
 
     The bucket depends only on the key, so a customer always stays in one bucket.
     """
-    heads = np.array([int(key[:8], 16) for key in keys], dtype=np.int64)
-    return heads % bucket_count
+    return heads_of(keys) % bucket_count
+
+
+def heads_of(keys: Sequence[str] | npt.NDArray[np.str_] | pa.Array) -> npt.NDArray[np.int64]:
+    """Return the first 32 bits of each customer_key as a number, shape (n,).
+
+    Keys have the order of their heads.
+    """
+    texts = keys if isinstance(keys, pa.Array) else pa.array(keys, pa.string())
+    hexadecimal = pc.binary_join_element_wise("0x", pc.utf8_slice_codeunits(texts, 0, 8), "")
+    heads: npt.NDArray[np.int64] = hexadecimal.cast(pa.uint32()).cast(pa.int64()).to_numpy()
+    return heads
 
 
 # ── Addresses in texts ────────────────────────────────────────────────────────────────────────────

@@ -144,6 +144,8 @@ def are_erased(
             f"intent.erasures holds tombstones of the key {', '.join(unknown)}, which is not in "
             "INTENT_PREVIOUS_IDENTITY_KEYS: erased customers could come back. Add it there."
         )
+    if not erased:
+        return pa.chunked_array([pa.repeat(pa.scalar(False), len(ids))])
     names = pc.unique(ids).drop_null()
     is_erased = pa.array([False] * len(names), pa.bool_())
     cache = cache or Keys(settings)

@@ -1,5 +1,7 @@
 """The identity outside Postgres: stable, keyed, and spread evenly over buckets."""
 
+import hmac
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from intent_tasks.core.identity import (
     buckets_of,
     customer_keys,
+    heads_of,
     ids_without_addresses,
     without_addresses,
 )
@@ -19,6 +22,21 @@ def test_a_key_depends_on_the_customer_and_on_the_secret_alone():
     assert list(keys) == list(customer_keys(IDS[:3], b"secret"))
     assert not set(keys) & set(customer_keys(IDS[:3], b"another secret"))
     assert all(len(key) == 32 and int(key, 16) >= 0 for key in keys)
+
+
+@pytest.mark.parametrize("length", [0, 1, 63, 64, 65, 200])
+def test_a_key_is_the_hmac_of_the_id(length):
+    secret, ids = bytes(range(length)), ["", "c", "ünï", "x" * 200]
+    expected = [hmac.digest(secret, name.encode(), "sha256").hex()[:32] for name in ids]
+    assert customer_keys(ids, secret).tolist() == expected
+
+
+def test_the_bucket_comes_from_the_first_32_bits_of_the_key():
+    keys = [*customer_keys(IDS, b"secret").tolist(), "0" * 32, "f" * 32]
+    heads = [int(key[:8], 16) for key in keys]
+    assert heads_of(keys).tolist() == heads
+    assert heads_of(pa.array(keys)).tolist() == heads
+    assert buckets_of(keys, 7).tolist() == [head % 7 for head in heads]
 
 
 def test_two_customers_never_share_a_key():

@@ -149,35 +149,48 @@ class Warehouse:
         return found
 
     def _arrived(self, run: list[date]) -> dict[date, Arrived]:
-        starts = [sa.literal(self.definition.day_start(day), _INSTANT) for day in run]
         lost = self._unreadable()
-        place = sa.func.width_bucket(
-            arrived_at(self.types), sa.cast(postgresql.array(starts), sa.ARRAY(_INSTANT))
-        )
+        flags = self._flags(run)
         query = (
             sa.select(
-                place.label("place"),
+                *flags,
                 sa.func.count().label("rows"),
                 self.content().label("content"),
                 *(sa.func.count().filter(bad).label(rule) for rule, bad in lost.items()),
             )
             .where(self._of(run))
-            .group_by(place)
+            .group_by(*(flag.element for flag in flags))
         )
         rows = self.session.read(query).read_all().to_pylist()
         return {
-            run[r["place"] - 1]: Arrived(
-                r["rows"], r["content"], {rule: r[rule] for rule in lost if r[rule]}
+            run[sum(row[flag.name] << bit for bit, flag in enumerate(flags))]: Arrived(
+                row["rows"], row["content"], {rule: row[rule] for rule in lost if row[rule]}
             )
-            for r in rows
+            for row in rows
+            if row["rows"]
         }
+
+    def _flags(self, run: list[date]) -> list[sa.Label[bool]]:
+        """Return the bits of the number of a row's day in a run.
+
+        Postgres takes an expression of a time for one group per time, and sorts all rows on disk.
+        Of flags it knows that they are few groups, so that it counts in memory and in parallel.
+        """
+        starts = [sa.literal(self.definition.day_start(day), _INSTANT) for day in run[1:]]
+        number = sa.func.width_bucket(
+            arrived_at(self.types),
+            sa.cast(postgresql.array(starts), sa.ARRAY(_INSTANT)),
+            type_=sa.Integer,
+        )
+        bits = len(starts).bit_length()
+        return [(number.bitwise_and(1 << bit) > 0).label(f"bit_{bit}") for bit in range(bits)]
 
     def content(self, of: sa.ColumnElement[bool] | None = None) -> sa.ColumnElement[str]:
         """Return the digest of the values of a group of rows, or of those that meet a condition."""
         hashed = sa.func.hash_record_extended(sa.func.row(*self._columns()), 0)
         # The sum of the hashes does not depend on the order of the rows, and changes with any
-        # row. Modulo 2**64 it is short for any number of rows.
-        added = sa.func.sum(sa.cast(hashed, sa.Numeric))
+        # row. Postgres sums whole numbers without overflow. Modulo 2**64 the sum is short.
+        added = sa.func.sum(hashed, type_=sa.Numeric)
         chosen = added if of is None else added.filter(of)
         return sa.cast(sa.func.mod(chosen, sa.literal(2**64)), sa.Text)
 
